@@ -1,0 +1,63 @@
+"""What a driver is: it runs tasks in worker processes. It owns no search state and decides nothing.
+
+A task is one training run, named by an id: ``"17"`` is trial number 17, ``"target-2"`` one of the runs that set the
+automatic target. Everything a worker needs to know about a task is in the run directory before the driver is handed its id,
+and everything that came of it is there before the worker returns, so a driver passes only ids around.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Literal, Protocol
+
+Ending = Literal["done", "interrupted", "fenced"]
+"""How a worker left a task: recorded; stopped at a checkpoint on request; not its search's to run any more."""
+
+
+class Nothing(enum.Enum):
+    """What a source answers when it has no task to give."""
+
+    WAIT = "ask again when a task in flight has ended"
+    DONE = "no task will come any more"
+
+
+class TaskSource(Protocol):
+    """Where a driver's tasks come from: the search session. Called from the driver's process, one call at a time."""
+
+    def ask(self) -> str | Nothing:
+        """The id of the next task to start; its parameters are already on disk."""
+
+    def ended(self, task: str, ending: Ending) -> None:
+        """The worker returned. After ``done`` the record is in the store."""
+
+    def lost(self, task: str, reason: str) -> None:
+        """The worker died without returning (killed, out of memory, node gone). The source may offer it again."""
+
+    def deadline(self, task: str) -> float | None:
+        """Wall seconds after its start by which a task must have ended, or None; a task past it is lost."""
+
+    def tick(self) -> None:
+        """Called about once a second, so that progress is drawn and budgets are watched."""
+
+
+class Driver(Protocol):
+    """Runs tasks. ``with driver:`` starts and stops its processes."""
+
+    def __enter__(self) -> Driver: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def alone(self, function: str, run: Path) -> None:
+        """Run ``package.module:function`` with argument ``run`` in one worker, nothing beside it (calibration).
+
+        Raises:
+            WorkerError: the function raised or its process died; the message has the reason.
+        """
+
+    def drive(self, source: TaskSource) -> None:
+        """Run the source's tasks, as many at once as the driver was built for, until it is done."""
+
+
+class WorkerError(RuntimeError):
+    """A function run by ``Driver.alone`` failed; the message is the worker's."""

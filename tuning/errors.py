@@ -1,0 +1,27 @@
+"""What this package raises for its users to see.
+
+    Exception
+    ├── BadInput (ValueError)   what was asked for cannot be; names every fault; exit status 2
+    ├── Interrupted             stopped on request, everything kept; exit status 130
+    └── SearchFailed            the search cannot go on, with the reason; exit status 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):  # noqa: N818 - the word users read, not a programming error
+    """Every fault of what was asked for: the rule, the value, what to do. Raised before anything is created."""
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        self.faults = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(f"- {fault}" for fault in self.faults))
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The search was stopped on request; ``str()`` is the command that goes on with it."""
+
+
+class SearchFailed(RuntimeError):  # noqa: N818
+    """The search cannot go on; the message says why and what to do. Everything finished is kept."""
