@@ -7,7 +7,7 @@ A policy is a frozen dataclass whose fields are its settings (the *knobs* a sear
 
     state = policy.init(num_blocks)
     plan = policy.plan(state, Progress(step, fraction))
-    state = policy.observe(state, Observation(step, loss, relevance))
+    state = policy.observe(state, Observation(step, loss, relevance, phase=plan.phase))
 
 The shape (init and update pure, the state handed in and out) is that of optax's ``GradientTransformation``.
 """
@@ -18,7 +18,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 Phase = Literal["full", "reduced", "recovery"]
@@ -56,11 +56,16 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a step showed: its training loss and, when it probed, one relevance score a block (else None)."""
+    """What a step showed: its training loss and, when it probed, one relevance score a block (else None).
+
+    ``phase`` is that of the step's plan: a loss means something else before freezing than during it, and a
+    policy that is handed only observations could not tell.
+    """
 
     step: int
     loss: float
     relevance: tuple[float, ...] | None = None
+    phase: Phase = field(kw_only=True)
 
 
 def setting(
@@ -72,7 +77,7 @@ def setting(
     high: float = math.inf,
     choices: tuple[Scalar, ...] = (),
 ) -> Any:
-    """A field of a policy with the rule its value must keep (``low <= value <= high``, or one of ``choices``)."""
+    """A field of a policy and the rule its value keeps: ``low <= value <= high``, or one of ``choices``."""
     metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -84,8 +89,8 @@ StateT = TypeVar("StateT")
 class UpdatePolicy(ABC, Generic[StateT]):
     """Base of every policy. A subclass is a frozen dataclass, one a file, found by ``policies.registry``.
 
-    ``State`` is a frozen dataclass of JSON values (numbers, strings, None, tuples of these), so that it survives
-    a checkpoint: ``state_from_json(policy, json.loads(json.dumps(state_to_json(state)))) == state``.
+    ``State`` is a frozen dataclass of JSON values (numbers, strings, None, tuples of these), so that it
+    survives a checkpoint: ``state_from_json(policy, json.loads(json.dumps(state_to_json(state)))) == state``.
 
     Raises:
         ValueError: a setting breaks its rule; the message names every one that does.
@@ -98,6 +103,10 @@ class UpdatePolicy(ABC, Generic[StateT]):
     def moments_at_thaw(self) -> str:
         """What happens to a block's optimizer moments when it thaws, one of ``MOMENTS_ON_THAW``."""
         return "keep"
+
+    def depths(self, num_blocks: int) -> tuple[int, ...]:
+        """Every number of active blocks that a plan of this policy can name, ascending."""
+        return tuple(range(1, num_blocks + 1))
 
     @abstractmethod
     def init(self, num_blocks: int) -> StateT:
@@ -122,7 +131,9 @@ class UpdatePolicy(ABC, Generic[StateT]):
             fault
             for field in dataclasses.fields(self)
             if field.metadata
-            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
+            for fault in setting_faults(
+                field.name, getattr(self, field.name), str(field.type), field.metadata
+            )
         ]
 
 

@@ -8,11 +8,29 @@ and everything that came of it is there before the worker returns, so a driver p
 from __future__ import annotations
 
 import enum
+import importlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Ending = Literal["done", "interrupted", "fenced"]
 """How a worker left a task: recorded; stopped at a checkpoint on request; not its search's to run any more."""
+
+
+EXECUTE = "tuning.worker:execute"
+"""What a worker calls for each task: ``execute(run directory, task, epoch) -> Ending``."""
+
+
+def function_at(name: str) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names, imported here.
+
+    Raises:
+        ImportError: there is no such module.
+        AttributeError: the module has no such function.
+    """
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 class Nothing(enum.Enum):

@@ -1,0 +1,117 @@
+"""Workloads by name: the embedded ones, and a user's own as ``package.module:factory``.
+
+A module of this package that declares ``WORKLOADS: dict[str, factory]`` adds those names, so a new workload is
+one new file. A factory takes no argument, or ``corpus_dir`` (a directory, or None for its default text).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import models
+from models.workload import Workload
+
+Factory = Callable[..., Workload]
+CORPUS_ARGUMENT = "corpus_dir"
+
+
+def workload_names() -> list[str]:
+    """Names of the embedded workloads, sorted."""
+    return sorted(_embedded())
+
+
+def find_workload(name: str, corpus: Path | None = None) -> Workload:
+    """Build the workload ``name``, an embedded one or ``package.module:factory``.
+
+    Args:
+        name: the current directory is on the path while a module is imported.
+        corpus: directory of text for a workload that takes one; None for its default.
+
+    Raises:
+        ValueError: there is no such workload, its factory fails or returns something else, or a corpus is given
+            to a workload that takes none; the message says which and what to do.
+    """
+    return _build(name, _imported(name) if ":" in name else _known(name), corpus)
+
+
+def _embedded() -> dict[str, Factory]:
+    found: dict[str, Factory] = {}
+    for module in pkgutil.iter_modules(models.__path__, "models."):
+        found.update(getattr(importlib.import_module(module.name), "WORKLOADS", {}))
+    return found
+
+
+def _known(name: str) -> Factory:
+    known = _embedded()
+    if name not in known:
+        raise ValueError(
+            f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}"
+        )
+    return known[name]
+
+
+def _imported(name: str) -> Factory:
+    """Import what ``package.module:factory`` names."""
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ValueError(f"workload must have the form package.module:factory, but got {name!r}")
+    module = _import(module_name, name)
+    factory = getattr(module, attribute, None)
+    if factory is None:
+        raise ValueError(
+            f"workload {name!r} must name a factory, but module {module_name!r} has no {attribute!r}"
+        )
+    if not callable(factory):
+        raise ValueError(
+            f"workload {name!r} must name a function that returns a Workload, but it is a {_kind(factory)}"
+        )
+    return factory  # type: ignore[no-any-return]
+
+
+def _import(module_name: str, name: str) -> Any:
+    # ``python -m`` has the current directory on the path already; a worker or an installed script may not.
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
+        raise ValueError(
+            f"workload {name!r} must be importable, but importing {module_name!r} from {here} "
+            f"raised {_kind(error)}: {error}"
+        ) from error
+
+
+def _build(name: str, factory: Factory, corpus: Path | None) -> Workload:
+    arguments = {} if corpus is None else {CORPUS_ARGUMENT: corpus}
+    if arguments and not _takes_corpus(factory):
+        raise ValueError(
+            f"a corpus can be given only to a workload that takes one, but {name!r} takes none and got "
+            f"{str(corpus)!r}; leave the corpus out, or give the factory an argument {CORPUS_ARGUMENT!r}"
+        )
+    try:
+        workload = factory(**arguments)
+    except Exception as error:
+        raise ValueError(f"workload {name!r} could not be built: {_reason(error)}") from error
+    if not isinstance(workload, Workload):
+        raise ValueError(f"workload {name!r} must return a Workload, but got a {_kind(workload)}")
+    return workload
+
+
+def _takes_corpus(factory: Factory) -> bool:
+    return CORPUS_ARGUMENT in inspect.signature(factory).parameters
+
+
+def _reason(error: Exception) -> str:
+    """Say why: the message alone where it is meant for a user, else with the kind of error."""
+    return str(error) if isinstance(error, ValueError) else f"it raised {_kind(error)}: {error}"
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,81 @@
+"""What is read from the device about a step: its loss, and on a probe the relevance of every block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-8
+"""Added to a block's weight norm, so that a block of zeros has a finite relevance."""
+
+
+def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[float, ...]:
+    """One score a block from its present gradients, with one synchronisation of the device for all.
+
+    ``ratio`` is ||g||_2 / (||W||_2 + EPS) over all parameters of a block, ``saliency`` is sum |g · W|. A
+    parameter without a gradient counts as one with a gradient of zero.
+
+    Args:
+        blocks: the parameters of each block.
+        metric: one of ``RELEVANCE_METRICS``.
+    """
+    measure = {"ratio": _ratio_norms, "saliency": _saliency_norms}[metric]
+    with torch.no_grad():
+        norms = [measure(block) for block in blocks]
+    values = iter(_read([norm for pair in norms for group in pair for norm in group]))
+    taken = [tuple([next(values) for _ in group] for group in pair) for pair in norms]
+    if metric == "saliency":
+        return tuple(sum(products) for products, _ in taken)
+    return tuple(math.hypot(*grads) / (math.hypot(*weights) + EPS) for grads, weights in taken)
+
+
+Norms = tuple[Sequence[Tensor], Sequence[Tensor]]
+
+
+def _ratio_norms(block: Sequence[nn.Parameter]) -> Norms:
+    return _norms([p.grad for p in block if p.grad is not None], 2), _norms(list(block), 2)
+
+
+def _saliency_norms(block: Sequence[nn.Parameter]) -> Norms:
+    # The products of one block at a time, so that at most one block's worth of memory is taken.
+    return _norms([_wide(p.grad) * _wide(p) for p in block if p.grad is not None], 1), ()
+
+
+def _norms(tensors: Sequence[Tensor], order: int) -> Sequence[Tensor]:
+    """The norm of each tensor, by the fused kernel that ``clip_grad_norm_`` uses."""
+    norms: Sequence[Tensor] = torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
+    return norms
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A half-precision tensor as float32, in which a square cannot overflow so soon."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
+
+
+def _read(scalars: Sequence[Tensor]) -> list[float]:
+    """The values of scalar tensors, which may lie on several devices, in one transfer."""
+    if not scalars:
+        return []
+    device = scalars[0].device
+    values: list[float] = torch.stack([s.to(device, torch.float64) for s in scalars]).tolist()
+    return values
+
+
+def later(loss: Tensor | float) -> Callable[[], float]:
+    """A loss to be read later: copied behind the backward, so that the device need not be waited for now."""
+    if not isinstance(loss, Tensor) or not loss.is_cuda:
+        value = float(loss.detach() if isinstance(loss, Tensor) else loss)
+        return lambda: value
+    host = torch.empty((), dtype=loss.dtype, pin_memory=True)
+    host.copy_(loss.detach().reshape(()), non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+
+    def read() -> float:
+        arrived.synchronize()
+        return float(host)
+
+    return read

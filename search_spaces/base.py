@@ -1,0 +1,182 @@
+"""A search space as data: the knobs that are turned, their ranges, and when each applies.
+
+Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched knob;
+*params* are the values that apply at such a point, by name. Two names are the search's own and no policy's:
+``horizon`` (how long to train, in units of the full-update baseline's seconds) and ``policy`` (which policy the
+other knobs belong to).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from typing import Any
+
+from policies.base import Scalar, UpdatePolicy
+from policies.registry import make_policy, policies
+from search_spaces.knobs import Choice, Fixed, Float, Int, Knob, same
+
+HORIZON = "horizon"
+POLICY = "policy"
+HORIZON_MEANING = "how long a trial trains, as a fraction of the full-update baseline's seconds"
+Params = Mapping[str, Scalar]
+
+
+def horizon(low: float = 0.3, high: float = 1.0) -> Float:
+    """The horizon as a knob: from ``low`` to ``high`` times the full-update baseline's seconds."""
+    return Float(HORIZON, low, high, unit="× baseline seconds", meaning=HORIZON_MEANING)
+
+
+def knob(
+    policy: type[UpdatePolicy[Any]],
+    name: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    log: bool = False,
+    choices: tuple[Scalar, ...] = (),
+    when: Mapping[str, tuple[Scalar, ...]] | None = None,
+) -> Knob:
+    """A policy's setting as a knob, with the unit and meaning that the policy gives it.
+
+    A number needs ``low`` and ``high``; a choice takes ``choices``, or else all that the policy allows.
+
+    Raises:
+        KeyError: the policy has no such setting.
+        ValueError: a number without a range.
+    """
+    field = {field.name: field for field in dataclasses.fields(policy)}[name]
+    rule, kind = field.metadata, str(field.type)
+    about: dict[str, Any] = {"unit": rule["unit"], "meaning": rule["meaning"], "when": dict(when or {})}
+    if kind == "bool" or rule["choices"] or choices:
+        return Choice(name, choices or rule["choices"] or (False, True), **about)
+    if low is None or high is None:
+        raise ValueError(f"a number needs low and high, but got {name} with low={low}, high={high}")
+    if kind == "int":
+        return Int(name, int(low), int(high), log, **about)
+    return Float(name, float(low), float(high), log, **about)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Knobs in the order in which they are decided: a condition names an earlier knob.
+
+    Attributes:
+        name: as given to ``--space``.
+        title: one line for a reader.
+        knobs: what is searched, and what is held fixed.
+        policy: the policy all knobs belong to; None where a knob named ``policy`` chooses it.
+    """
+
+    name: str
+    title: str
+    knobs: tuple[Knob, ...]
+    policy: str | None = None
+
+    @property
+    def searched(self) -> tuple[Knob, ...]:
+        """The knobs a search can turn: neither fixed nor conditional on what a fixed knob rules out."""
+        return tuple(k for k in self.knobs if not isinstance(k, Fixed) and self._reachable(k))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some searched knob applies at some points only."""
+        by_name = {k.name: k for k in self.searched}
+        return any(parent in by_name for k in self.searched for parent in k.when)
+
+    def knob(self, name: str) -> Knob:
+        """The knob of that name; KeyError if there is none."""
+        return {k.name: k for k in self.knobs}[name]
+
+    def decide(self, choose: Callable[[Knob], Scalar]) -> dict[str, Scalar]:
+        """Params, with ``choose`` asked for each searched knob that applies given those before it."""
+        params: dict[str, Scalar] = {}
+        for k in self.knobs:
+            if applies(k, params):
+                params[k.name] = k.value if isinstance(k, Fixed) else choose(k)
+        return params
+
+    def at(self, point: Sequence[float]) -> dict[str, Scalar]:
+        """Params at a point of the unit cube, one coordinate in [0, 1] a searched knob, in their order."""
+        coordinates = dict(zip((k.name for k in self.searched), point, strict=True))
+        return self.decide(lambda k: k.at(coordinates[k.name]))
+
+    def active(self, params: Params) -> dict[str, Scalar]:
+        """The entries of ``params`` that apply: conditional knobs whose condition fails are left out."""
+        return self.decide(lambda k: params[k.name])
+
+    def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
+        """(policy, horizon, knobs of that policy), as a trial's spec holds them."""
+        knobs = dict(params)
+        policy = knobs.pop(POLICY, self.policy)
+        return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs
+
+    def params_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | None:
+        """The inverse of ``split``: params of this space, or None where such a trial is not a point of it.
+
+        A setting that ``knobs`` does not give has the policy's default.
+        """
+        if policy not in self.policies():
+            return None
+        given: dict[str, Scalar] = {**_defaults(policy), **knobs, POLICY: policy, HORIZON: horizon}
+        params: dict[str, Scalar] = {}
+        for k in self.knobs:
+            if not applies(k, params):
+                continue
+            if k.name not in given or not k.contains(given[k.name]):
+                return None
+            params[k.name] = given[k.name]
+        return params
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with whatever a search depends on, which no title or meaning is."""
+        data = [self.name, self.policy, [k.identity() for k in self.knobs]]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def faults(self) -> list[str]:
+        """What is wrong with the space; empty where every point of it is a valid policy."""
+        from search_spaces.rules import space_faults
+
+        return space_faults(self)
+
+    def policies(self) -> tuple[str, ...]:
+        """Names of the policies that the space's points have."""
+        if self.policy is not None:
+            return (self.policy,)
+        return tuple(str(v) for k in self.knobs if k.name == POLICY for v in k.values())
+
+    def _reachable(self, k: Knob) -> bool:
+        parents = {p.name: p for p in self.knobs}
+        return all(
+            name in parents
+            and any(parents[name].contains(value) for value in values)
+            and self._reachable(parents[name])
+            for name, values in k.when.items()
+        )
+
+
+def applies(k: Knob, params: Params) -> bool:
+    """Whether a knob's condition holds given the params decided before it."""
+    return all(
+        name in params and any(same(params[name], value) for value in values)
+        for name, values in k.when.items()
+    )
+
+
+def as_policy(space: SearchSpace, params: Params) -> UpdatePolicy[Any]:
+    """The policy that params of the space stand for.
+
+    Raises:
+        ValueError: its settings break a rule of the policy; every broken one is named.
+    """
+    policy, _, knobs = space.split(params)
+    return make_policy(policy, knobs)
+
+
+@functools.cache
+def _defaults(policy: str) -> Mapping[str, Scalar]:
+    return {f.name: f.default for f in dataclasses.fields(policies()[policy]) if f.default is not MISSING}

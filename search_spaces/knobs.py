@@ -1,0 +1,195 @@
+"""The kinds of knob: a number in a range, a choice among values, a value held fixed."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from policies.base import Scalar
+
+Condition = Mapping[str, tuple[Scalar, ...]]
+
+
+def same(a: object, b: object) -> bool:
+    """Equal and of one type, so that True is not 1."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+@dataclass(frozen=True)
+class Knob(ABC):
+    """Base of all kinds. Subclasses add their range.
+
+    Attributes:
+        name: the policy's setting, or ``horizon`` or ``policy``.
+        unit: of its values; empty where it has none.
+        meaning: one line for a reader.
+        when: applies only where each earlier knob named here has one of these values.
+    """
+
+    name: str
+    unit: str = field(default="", kw_only=True)
+    meaning: str = field(default="", kw_only=True)
+    when: Condition = field(default_factory=dict, kw_only=True)
+
+    @abstractmethod
+    def at(self, u: float) -> Scalar:
+        """The value at coordinate ``u`` in [0, 1] on the knob's own scale."""
+
+    @abstractmethod
+    def contains(self, value: object) -> bool:
+        """Whether ``value`` lies in the range and has the right type."""
+
+    @abstractmethod
+    def values(self) -> tuple[Scalar, ...]:
+        """Both ends of a range, or all choices: where a rule between knobs would break first."""
+
+    @abstractmethod
+    def span(self) -> str:
+        """The range for a reader."""
+
+    @abstractmethod
+    def faults(self) -> list[str]:
+        """What is wrong with the range itself, as ``rule must hold, but got value``."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides which values a search may give the knob, as JSON values."""
+        about = {"unit", "meaning"}
+        return {"kind": type(self).__name__, **{k: v for k, v in vars(self).items() if k not in about}}
+
+
+@dataclass(frozen=True)
+class _Range(Knob):
+    """A number from ``low`` to ``high``, both included, on a linear or a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def values(self) -> tuple[Scalar, ...]:
+        """Both ends; one where they are the same."""
+        return (self.low,) if self.low == self.high else (self.low, self.high)
+
+    def span(self) -> str:
+        """``low … high``."""
+        return f"{self.low:g} … {self.high:g}"
+
+    def faults(self) -> list[str]:
+        """Ends that are not finite, or not in order, or on a log scale not positive."""
+        if not all(math.isfinite(bound) for bound in (self.low, self.high)):
+            return [f"{self.name}: low and high must be finite, but got (low={self.low}, high={self.high})"]
+        faults = []
+        if self.low > self.high:
+            faults.append(
+                f"{self.name}: low <= high must hold, but got (low={self.low:g}, high={self.high:g})"
+            )
+        if self.log and self.low <= 0:
+            faults.append(f"{self.name}: low > 0 must hold on a log scale, but got low={self.low:g}")
+        return faults
+
+
+def _between(low: float, high: float, u: float, log: bool) -> float:
+    if log:
+        return math.exp((1 - u) * math.log(low) + u * math.log(high))
+    return (1 - u) * low + u * high
+
+
+@dataclass(frozen=True)
+class Float(_Range):
+    """A real number in [low, high]."""
+
+    def at(self, u: float) -> float:
+        """The value at ``u``; the ends are exact, whatever the rounding between them."""
+        return min(max(_between(self.low, self.high, u, self.log), self.low), self.high)
+
+    def contains(self, value: object) -> bool:
+        """Whether it is a number between the ends."""
+        return (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+        )
+
+
+@dataclass(frozen=True)
+class Int(_Range):
+    """A whole number in [low, high]; every one has the same share of [0, 1] on the knob's scale."""
+
+    low: int
+    high: int
+
+    def at(self, u: float) -> int:
+        """The value at ``u``; the shares reach half a unit beyond the ends, whose own would else be half."""
+        value = round(_between(self.low - 0.5, self.high + 0.5, u, self.log))
+        return min(max(value, self.low), self.high)
+
+    def contains(self, value: object) -> bool:
+        """Whether it is a whole number between the ends."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Choice(Knob):
+    """One of ``choices``, each as likely."""
+
+    choices: tuple[Scalar, ...]
+
+    def at(self, u: float) -> Scalar:
+        """The choice whose even share of [0, 1] holds ``u``."""
+        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+
+    def contains(self, value: object) -> bool:
+        """Whether it is one of the choices."""
+        return any(same(value, choice) for choice in self.choices)
+
+    def values(self) -> tuple[Scalar, ...]:
+        """All choices."""
+        return self.choices
+
+    def span(self) -> str:
+        """``a | b``."""
+        return " | ".join(text(choice) for choice in self.choices)
+
+    def faults(self) -> list[str]:
+        """No choice left, or one given twice."""
+        if not self.choices:
+            return [f"{self.name}: at least one choice must be left, but got []"]
+        if any(same(a, b) for i, a in enumerate(self.choices) for b in self.choices[:i]):
+            return [f"{self.name}: choices must differ, but got {list(self.choices)}"]
+        return []
+
+
+@dataclass(frozen=True)
+class Fixed(Knob):
+    """A knob that is not turned: it has ``value`` wherever it applies."""
+
+    value: Scalar
+
+    def at(self, u: float) -> Scalar:
+        """The value, wherever."""
+        return self.value
+
+    def contains(self, value: object) -> bool:
+        """Whether it is the value."""
+        return same(value, self.value)
+
+    def values(self) -> tuple[Scalar, ...]:
+        """The value alone."""
+        return (self.value,)
+
+    def span(self) -> str:
+        """``value (fixed)``."""
+        return f"{text(self.value)} (fixed)"
+
+    def faults(self) -> list[str]:
+        """A value that is not finite."""
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            return [f"{self.name}: a fixed value must be finite, but got {self.value}"]
+        return []
+
+
+def text(value: Scalar) -> str:
+    """A value as TOML writes it, for a reader."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

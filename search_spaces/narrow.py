@@ -1,0 +1,108 @@
+"""A user's own ranges: narrows, fixes or widens the knobs of a space.
+
+In TOML::
+
+    [knobs]
+    ema_beta = 0.9                    # fixes it
+    relevance = { choices = ["ratio"] }
+    [knobs.probe_every]
+    low = 10                          # what is not given stays as it was
+    high = 200
+    log = true
+
+A range may be wider than the space's own as long as the policy allows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from policies.base import Scalar
+from search_spaces.base import SearchSpace
+from search_spaces.knobs import Choice, Fixed, Float, Int, Knob
+from search_spaces.rules import nearest
+
+RANGE_KEYS = ("low", "high", "log")
+CHOICE_KEYS = ("choices",)
+
+
+def narrow(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[SearchSpace, list[str]]:
+    """The space with ``overrides`` applied, and every fault found.
+
+    Where there are faults the space returned is not to be used: the faulty overrides were left out of it.
+    """
+    known = [k.name for k in space.knobs]
+    faults = [
+        f"knob {name!r} must be one of space {space.name}, but is not: {nearest(name, known)}"
+        for name in overrides
+        if name not in known
+    ]
+    knobs = []
+    for k in space.knobs:
+        changed, new_faults = _override(k, overrides[k.name]) if k.name in overrides else (k, [])
+        knobs.append(changed)
+        faults += new_faults
+    narrowed = dataclasses.replace(space, knobs=tuple(knobs))
+    return narrowed, faults + narrowed.faults()
+
+
+def _override(k: Knob, given: object) -> tuple[Knob, list[str]]:
+    if not isinstance(given, Mapping):
+        return _fix(k, given)
+    keys = CHOICE_KEYS if isinstance(k, Choice) else RANGE_KEYS
+    faults = _key_faults(k, given, keys)
+    faults += [fault for key in keys if key in given for fault in _type_faults(k, key, given[key])]
+    if faults:
+        return k, faults
+    return _with(k, given), []
+
+
+def _key_faults(k: Knob, given: Mapping[str, object], keys: tuple[str, ...]) -> list[str]:
+    if not given:
+        return [f"{k.name}: a table must give at least one of {', '.join(keys)}, but gives none"]
+    return [
+        f"{k.name}: a table must hold only {', '.join(keys)}, but got {str(key)!r}"
+        for key in given
+        if key not in keys
+    ]
+
+
+def _type_faults(k: Knob, key: str, value: object) -> list[str]:
+    if key == "log":
+        right, kind = isinstance(value, bool), "true or false"
+    elif key == "choices":
+        right, kind = _is_list_of_scalars(value), "a list of values"
+    else:
+        right, kind = _is_number(value, whole=isinstance(k, Int)), _kind(k)
+    return [] if right else [f"{k.name}: {key} must be {kind}, but got {value!r}"]
+
+
+def _fix(k: Knob, value: object) -> tuple[Knob, list[str]]:
+    if isinstance(k, (Int, Float)) and not _is_number(value, whole=isinstance(k, Int)):
+        return k, [f"{k.name} must be {_kind(k)}, but got {value!r}"]
+    if not isinstance(value, (bool, int, float, str)):
+        return k, [f"{k.name} must be a value or a table, but got {value!r}"]
+    fixed: Scalar = float(value) if isinstance(k, Float) else value
+    return Fixed(k.name, fixed, unit=k.unit, meaning=k.meaning, when=k.when), []
+
+
+def _with(k: Knob, given: Mapping[str, object]) -> Knob:
+    changes = dict(given)
+    if isinstance(k, Choice):
+        changes["choices"] = tuple(given["choices"])  # type: ignore[arg-type]
+    elif isinstance(k, Float):
+        changes |= {key: float(changes[key]) for key in ("low", "high") if key in changes}  # type: ignore[arg-type]
+    return dataclasses.replace(k, **changes)  # type: ignore[arg-type]
+
+
+def _is_number(value: object, *, whole: bool) -> bool:
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+
+
+def _is_list_of_scalars(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(v, (bool, int, float, str)) for v in value)
+
+
+def _kind(k: Knob) -> str:
+    return "a whole number" if isinstance(k, Int) else "a number"

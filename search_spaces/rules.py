@@ -1,0 +1,118 @@
+"""Whether every point of a space is a valid policy.
+
+No knob is ever clamped, so a space with one invalid point would make trials that cannot run. The policies'
+own rules decide. A rule that is monotone in each setting breaks first where knobs are at the ends of their
+ranges, so corners are tried: all pairs of ends of every two knobs, the others at ends drawn with a fixed
+seed, and many corners at large.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import random
+from collections.abc import Iterator
+
+from policies.base import Scalar
+from policies.registry import policies
+from search_spaces.base import HORIZON, POLICY, SearchSpace, as_policy
+from search_spaces.knobs import Knob
+
+CORNERS_AT_LARGE = 256
+
+
+def space_faults(space: SearchSpace) -> list[str]:
+    """Every fault of a space: in a knob, a condition or a name; if none, corners that no policy accepts."""
+    faults = [fault for k in space.knobs for fault in k.faults()]
+    faults += [*_name_faults(space), *_condition_faults(space)]
+    return faults or _corner_faults(space)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`` (did you mean ...?)`` for a name close to a known one, or what is known."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
+
+
+def _name_faults(space: SearchSpace) -> Iterator[str]:
+    names = [k.name for k in space.knobs]
+    yield from (f"{name}: a knob must appear once, but appears twice" for name in _twice(names))
+    unknown = [name for name in space.policies() if name not in policies()]
+    yield from (f"policy must be one of {sorted(policies())}, but got {name!r}" for name in unknown)
+    if not space.policies():
+        yield f"space {space.name} must have a policy or a knob named policy, but has neither"
+    for k in space.knobs:
+        yield from _owner_faults(space, k)
+    yield from (
+        f"0 < {HORIZON} must hold, but got {value!r}"
+        for k in space.knobs
+        if k.name == HORIZON
+        for value in k.values()
+        if not (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0)
+    )
+
+
+def _owner_faults(space: SearchSpace, k: Knob) -> Iterator[str]:
+    if k.name in (HORIZON, POLICY):
+        return
+    for owner in k.when.get(POLICY, space.policies()):
+        if str(owner) in policies():
+            settings = [f.name for f in dataclasses.fields(policies()[str(owner)])]
+            if k.name not in settings:
+                yield f"{k.name} must be a setting of {owner}, but it is not: {nearest(k.name, settings)}"
+
+
+def _condition_faults(space: SearchSpace) -> Iterator[str]:
+    before: list[str] = []
+    for k in space.knobs:
+        yield from (
+            f"{k.name}: a condition must name an earlier knob, but names {parent!r}"
+            for parent in k.when
+            if parent not in before
+        )
+        before.append(k.name)
+
+
+def _corner_faults(space: SearchSpace) -> list[str]:
+    found: dict[str, str] = {}
+    for corner in _corners(space):
+        try:
+            as_policy(space, corner)
+        except ValueError as error:
+            for fault in str(error).split("; "):
+                found.setdefault(fault.partition(", but got")[0], fault)
+    return [
+        f"every point of the space must be a valid policy, but one is not: {fault}"
+        for fault in found.values()
+    ]
+
+
+def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
+    rng = random.Random(0)  # noqa: S311 - which corners are tried, not a secret
+    searched = space.searched
+    for a, b in itertools.combinations_with_replacement(searched, 2):
+        for ends in itertools.product(a.values(), b.values()):
+            chosen = (
+                _enabling(space, a) | _enabling(space, b) | dict(zip((a.name, b.name), ends, strict=True))
+            )
+            yield _corner(space, rng, chosen)
+    for _ in range(CORNERS_AT_LARGE):
+        yield _corner(space, rng, {})
+
+
+def _corner(space: SearchSpace, rng: random.Random, chosen: dict[str, Scalar]) -> dict[str, Scalar]:
+    return space.decide(lambda k: chosen[k.name] if k.name in chosen else rng.choice(k.values()))
+
+
+def _enabling(space: SearchSpace, k: Knob) -> dict[str, Scalar]:
+    """Values of earlier knobs under which ``k`` applies."""
+    needed: dict[str, Scalar] = {}
+    for parent, values in k.when.items():
+        needed |= _enabling(space, space.knob(parent))
+        needed[parent] = next(value for value in values if space.knob(parent).contains(value))
+    return needed
+
+
+def _twice(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

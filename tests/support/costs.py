@@ -1,0 +1,42 @@
+"""Cost tables for tests: a fake device whose costs are known, so that whole searches need no measuring."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from tuning.clock import CostTable
+
+
+def made_up_costs(num_blocks: int = 4, full_step: float = 0.01) -> CostTable:
+    """F + 2aF at every depth, with a little overhead: a device that behaves as the arithmetic says."""
+    forward = full_step / 3
+    return CostTable(
+        num_blocks=num_blocks,
+        step_seconds={d: forward * (1 + 2 * d / num_blocks) for d in range(1, num_blocks + 1)},
+        step_flops={d: 1e6 * (1 + 2 * d / num_blocks) for d in range(1, num_blocks + 1)},
+        data_seconds=full_step / 100,
+        probe_seconds=full_step / 50,
+        probe_flops=0.0,
+        evaluation_seconds=full_step,
+        device="fake device",
+        threads=1,
+    )
+
+
+@st.composite
+def cost_tables(draw: st.DrawFn) -> CostTable:
+    """Any cost table: steps dearer the deeper, everything else arbitrary and not negative."""
+    blocks = draw(st.integers(1, 8))
+    seconds = st.floats(1e-6, 10.0)
+    steps = sorted(draw(st.lists(seconds, min_size=blocks, max_size=blocks)))
+    return CostTable(
+        num_blocks=blocks,
+        step_seconds={d + 1: value for d, value in enumerate(steps)},
+        step_flops={d + 1: float(draw(st.integers(1, 10**12))) for d in range(blocks)},
+        data_seconds=draw(st.floats(0, 1.0)),
+        probe_seconds=draw(st.floats(0, 1.0)),
+        probe_flops=float(draw(st.integers(0, 10**9))),
+        evaluation_seconds=draw(st.floats(0, 1.0)),
+        device="fake device",
+        threads=1,
+    )

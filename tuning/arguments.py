@@ -1,0 +1,331 @@
+"""The command line of ``tuning.search``: argv and a TOML file in, a request out.
+
+Values are read here and judged by ``tuning.config``, so that a flag, a line of the file and an argument from
+Python keep the same rules, and one message names every fault. Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tuning.errors import BadInput
+from tuning.space_table import print_space
+
+if TYPE_CHECKING:
+    from search_spaces.base import SearchSpace
+    from tuning.config import FindWorkload, SearchConfig
+    from tuning.resources import Machine
+
+CHANGEABLE = (
+    "trials",
+    "concurrency",
+    "gpus_per_trial",
+    "cpus_per_trial",
+    "time_budget",
+    "driver",
+    "address",
+)
+WHOLE = ("trials", "seed", "concurrency")
+NUMERIC = ("target", "gpus_per_trial", "cpus_per_trial", "time_budget")
+DESCRIPTION = """Search the knobs of a training schedule for the least training time at each validation loss.
+Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One option: its name in Python and TOML, the word for its value, its help with unit and default."""
+
+    name: str
+    metavar: str | None
+    help: str
+
+    @property
+    def option(self) -> str:
+        """As written on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+
+FLAGS = (
+    Flag("run", "DIR", "run directory to create (default: runs/<UTC time>-<workload>-<space>)"),
+    Flag("resume", "DIR", "go on with the search in DIR; more --trials extend it (default: a new search)"),
+    Flag("workload", "W", "what is trained: a built-in's name or package.module:factory (default: byte_lm)"),
+    Flag("space", "S", "which knobs are searched: a search space's name (default: dynamic_suffix)"),
+    Flag("trials", "N", "trials in all, baselines included; a count (default: 32)"),
+    Flag("seed", "K", "seed of the sampler and of what is trained; a whole number (default: 0)"),
+    Flag(
+        "target",
+        "LOSS",
+        "validation loss that counts as reached, in the workload's unit, or auto: the median final loss of "
+        "full_update over seeds (default: auto)",
+    ),
+    Flag("sampler", "NAME", "auto, tpe, gp, nsga2 or random (default: auto)"),
+    Flag("concurrency", "N", "trials at once; a count (default: as many as the cores or GPUs hold)"),
+    Flag(
+        "gpus_per_trial",
+        "F",
+        "GPUs of a trial; a fraction or a count (default: 0.25 where there are GPUs, else 0)",
+    ),
+    Flag(
+        "cpus_per_trial",
+        "F",
+        "cores of a trial; a fraction or a count, rounded down to its threads (default: 1, less where more "
+        "trials run at once than there are cores)",
+    ),
+    Flag("time_budget", "SECONDS", "start no further trial after so many wall seconds (default: no limit)"),
+    Flag("driver", "NAME", "ray, or serial: one process, for debugging (default: ray)"),
+    Flag("address", "ADDR", "address of a Ray cluster to join (default: this machine alone)"),
+    Flag("no_forks", None, "train every trial from its first step, without the shared trunk (default: fork)"),
+    Flag("corpus", "DIR", "directory of text to train on (default: the workload's own)"),
+    Flag(
+        "objective",
+        "NAME",
+        "pareto: seconds against loss; or time-to-quality: seconds to the target (default: pareto)",
+    ),
+    Flag(
+        "config",
+        "FILE",
+        "TOML file with any of these flags (underscores for dashes) and [knobs], which narrows, fixes or "
+        "widens the space; flags given here win (default: none)",
+    ),
+)
+HELP_SPACE = Flag(
+    "help_space", None, "print the knobs of --space with range, scale, unit and meaning, and exit"
+)
+
+
+@dataclass(frozen=True)
+class NewSearch:
+    """A search to start; its configuration has no fault."""
+
+    config: SearchConfig
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A search to go on with.
+
+    Attributes:
+        run: its directory.
+        changes: options it is to have from now on; only ``CHANGEABLE`` ones.
+        given: the other options given, which must agree with those the run was made with.
+    """
+
+    run: Path
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+Request = NewSearch | Resume
+
+
+def parse(
+    argv: Sequence[str],
+    *,
+    machine: Machine | None = None,
+    find_workload: FindWorkload | None = None,
+) -> Request | None:
+    """What ``argv``, without the program's name, asks for; None if that was to print the knobs: it is done.
+
+    Raises:
+        BadInput: names every fault of the flags, of the file and of the configuration they make.
+        SystemExit: status 0, after ``--help``.
+    """
+    given, faults = _flags(argv)
+    from_file, file_faults = _file(given.pop("config", None))
+    options = {**from_file, **given}
+    faults += file_faults
+    help_space = options.pop("help_space", False)
+    if "resume" in options and not help_space:
+        return _resume(options, faults)
+    if help_space:
+        print_space(_space(options, faults))
+        return None
+    return _new(options, faults, machine, find_workload)
+
+
+def resumed(old: SearchConfig, request: Resume, machine: Machine | None = None) -> SearchConfig:
+    """The configuration with which a run made by ``old`` goes on.
+
+    Raises:
+        BadInput: names each difference from the run, and every fault of what is to change.
+    """
+    import dataclasses
+
+    from tuning.config import differences
+
+    new = dataclasses.replace(old, **{**request.changes, **request.given})
+    faults = differences(old, new)
+    faults += dataclasses.replace(old, **request.changes).faults(machine, _unchecked, resuming=True)
+    if faults:
+        raise BadInput(faults)
+    return new
+
+
+def _unchecked(name: str, corpus: Path | None) -> None:
+    """A resumed run's workload is compared with the stored one, not looked up again."""
+
+
+def _new(
+    options: dict[str, Any],
+    faults: list[str],
+    machine: Machine | None,
+    find_workload: FindWorkload | None,
+) -> NewSearch:
+    from tuning.config import SearchConfig, default_run
+
+    config = SearchConfig(**{"run": "", **options})
+    if not config.run:
+        run = default_run(datetime.now(UTC), str(config.workload), str(config.space))
+        config = SearchConfig(**{**options, "run": run})
+    faults += config.faults(machine, find_workload)
+    if faults:
+        raise BadInput(faults)
+    return NewSearch(config)
+
+
+def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
+    run = Path(options.pop("resume"))
+    if "run" in options:
+        faults.append(f"one of --run and --resume must be given, but got both ({options.pop('run')}, {run})")
+    if not (run / "run.json").is_file():
+        what = "holds no run.json" if run.is_dir() else "is not a directory"
+        faults.append(f"--resume must name the directory of a search, but {run} {what}")
+    changes = {name: value for name, value in options.items() if name in CHANGEABLE}
+    faults += _change_faults(changes)
+    if faults:
+        raise BadInput(faults)
+    return Resume(run, changes, {name: value for name, value in options.items() if name not in CHANGEABLE})
+
+
+def _change_faults(changes: Mapping[str, Any]) -> list[str]:
+    """Faults of single values; whether the machine has what they ask for is seen when the run is read."""
+    from tuning.config import SearchConfig
+    from tuning.resources import Machine
+
+    ample = Machine(cpus=float("inf"), gpus=1 << 30)
+    return SearchConfig("", **changes).faults(ample, _unchecked, resuming=True)
+
+
+def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
+    """The space asked for, with its ranges as narrowed."""
+    from tuning.config import SearchConfig
+
+    config = SearchConfig("", **{name: options[name] for name in ("space", "knobs") if name in options})
+    faults += config.space_faults()
+    if faults:
+        raise BadInput(faults)
+    return config.search_space()
+
+
+class _Parser(argparse.ArgumentParser):
+    """Hands its own errors back in place of printing usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser, which takes any text as any flag's value: rules are kept elsewhere, all together."""
+    parser = _Parser(
+        prog="python -m tuning.search",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    for flag in (*FLAGS, HELP_SPACE):
+        if flag.metavar is None:
+            parser.add_argument(flag.option, action="store_true", help=flag.help)
+        else:
+            parser.add_argument(flag.option, metavar=flag.metavar, help=flag.help)
+    return parser
+
+
+def _flags(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The options given as flags, by their names in Python, and the faults of the flags themselves."""
+    complete, faults = _without_dangling(argv)
+    parser = build_parser()
+    try:
+        namespace, unknown = parser.parse_known_args(complete)
+    except BadInput as error:
+        return {}, faults + error.faults
+    faults += [_unknown(token) for token in unknown]
+    return _typed(vars(namespace)), faults
+
+
+def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """``argv`` less the flags whose value is missing, which argparse would stop at, and a fault for each."""
+    needy = {flag.option for flag in FLAGS if flag.metavar is not None}
+    options = needy | {flag.option for flag in (*FLAGS, HELP_SPACE)}
+    kept, faults = [], []
+    for token, after in zip(argv, [*argv[1:], None], strict=True):
+        if token in needy and (after is None or after in options):
+            faults.append(f"{token} must be followed by a value, but got none")
+        else:
+            kept.append(token)
+    return kept, faults
+
+
+def _unknown(token: str) -> str:
+    options = [flag.option for flag in (*FLAGS, HELP_SPACE)]
+    close = difflib.get_close_matches(token.partition("=")[0], options, n=1)
+    return f"no such flag: {token!r}: " + (f"did you mean {close[0]}?" if close else "see --help")
+
+
+def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags' text as numbers where it is one; text that is not stays, for its rule to name it."""
+    typed = dict(options)
+    for name in typed.keys() & {*WHOLE, *NUMERIC}:
+        typed[name] = _number(typed[name], int if name in WHOLE else float)
+    if typed.pop("no_forks", False):
+        typed["forks"] = False
+    return typed
+
+
+def _number(value: str, kind: type[int] | type[float]) -> int | float | str:
+    try:
+        return kind(value)
+    except ValueError:
+        return value
+
+
+def _file(path: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The options of a TOML file, and its faults."""
+    if path is None:
+        return {}, []
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return {}, [f"--config must be a readable TOML file, but {path} is not: {error}"]
+    known = {flag.name for flag in FLAGS if flag.name not in ("config", "resume")} | {"knobs"}
+    faults = [
+        f"{path}: {name!r} must be a flag (underscores for dashes) or [knobs], but is neither: "
+        + _suggestion(name, known)
+        for name in data
+        if name not in known
+    ]
+    options = {name: value for name, value in data.items() if name in known}
+    return _from_toml(path, options, faults), faults
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(known))}"
+
+
+def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[str, Any]:
+    """Options with the types a configuration holds; wrong types that no rule names go to ``faults``."""
+    forks = options.pop("no_forks", False)
+    if not isinstance(forks, bool):
+        faults.append(f"{path}: no_forks must be true or false, but got {forks!r}")
+    for name in options.keys() & {"run", "corpus", "address"}:
+        if not isinstance(options[name], str):
+            faults.append(f"{path}: {name} must be text, but got {options.pop(name)!r}")
+    return {**options, **({"forks": False} if forks is True else {})}

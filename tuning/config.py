@@ -1,0 +1,235 @@
+"""What a search was asked to do, and everything that can be wrong with that."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from search_spaces.base import SearchSpace
+from search_spaces.narrow import narrow
+from search_spaces.registry import find_space
+from tuning.resources import Machine, Resources, resource_faults, share
+
+SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
+DRIVERS = ("ray", "serial")
+OBJECTIVES = ("pareto", "time-to-quality")
+IDENTITY = ("workload", "corpus", "space", "knobs", "seed", "target", "sampler", "objective")
+RUN_FILE = "run.json"
+MAX_SEED = 2**63 - 1
+
+
+FindWorkload = Callable[[str, Path | None], object]
+"""(name, corpus) -> workload, raising ValueError: ``models.registry.find_workload``."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Every option of a search. None means: chosen from the machine (resources), or without (the others).
+
+    Attributes:
+        run: the run directory, to be created.
+        workload: a built-in's name or ``package.module:factory``.
+        space: a search space's name.
+        trials: rows the search ends with, baselines included.
+        seed: of the sampler, and of the trials' weights and batches.
+        target: the loss that counts as reached, or ``auto``.
+        concurrency: trials at once.
+        gpus_per_trial, cpus_per_trial: shares of a trial; fractions are allowed.
+        time_budget: seconds after which no further trial is started.
+        address: of a Ray cluster to join.
+        forks: whether trials start from the trunk.
+        corpus: directory of text in place of the workload's own.
+        knobs: ranges in place of the space's own, as ``search_spaces.narrow`` reads them.
+    """
+
+    run: str
+    workload: str = "byte_lm"
+    space: str = "dynamic_suffix"
+    trials: int = 32
+    seed: int = 0
+    target: float | str = "auto"
+    sampler: str = "auto"
+    concurrency: int | None = None
+    gpus_per_trial: float | None = None
+    cpus_per_trial: float | None = None
+    time_budget: float | None = None
+    driver: str = "ray"
+    address: str | None = None
+    forks: bool = True
+    corpus: str | None = None
+    objective: str = "pareto"
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchConfig:
+        """The inverse of ``to_json``.
+
+        Raises:
+            TypeError: an option that this version does not have.
+        """
+        return cls(**data)
+
+    def search_space(self) -> SearchSpace:
+        """The space with this search's own ranges.
+
+        Raises:
+            ValueError: there is no such space.
+        """
+        return narrow(find_space(self.space), self.knobs)[0]
+
+    def resources(self, machine: Machine) -> Resources:
+        """What each trial has, on ``machine``."""
+        return share(machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial)
+
+    def faults(
+        self,
+        machine: Machine | None = None,
+        find_workload: FindWorkload | None = None,
+        *,
+        resuming: bool = False,
+    ) -> list[str]:
+        """Every fault, in the order of the command line's flags. A resumed run's directory is not checked.
+
+        Args:
+            machine: what trials may use; this machine if None.
+            find_workload: (name, corpus) -> workload, raising ValueError; ``models.registry``'s if None.
+        """
+        numbers = _number_faults(self)
+        faults = [] if resuming else _run_faults(Path(self.run))
+        faults += _workload_faults(self, find_workload)
+        faults += self.space_faults()
+        faults += numbers
+        faults += _choice_faults(self)
+        if not numbers and self.address is None:
+            machine = machine or Machine.here()
+            faults += resource_faults(machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial)
+        return faults
+
+    def space_faults(self) -> list[str]:
+        """Faults of the space's name and of the ranges given for its knobs."""
+        if not isinstance(self.space, str):
+            return [f"space must be a name, but got {self.space!r}"]
+        if not isinstance(self.knobs, Mapping):
+            return [f"knobs must be a table, but got {self.knobs!r}"]
+        try:
+            space = find_space(self.space)
+        except ValueError as error:
+            return [str(error)]
+        return narrow(space, self.knobs)[1]
+
+
+def differences(old: SearchConfig, new: SearchConfig, data: Iterable[tuple[str, str, str]] = ()) -> list[str]:
+    """What keeps ``new`` from going on with a run made by ``old``; empty where nothing does.
+
+    Args:
+        old: as stored with the run.
+        new: as asked for now.
+        data: further things that must not change, each (name, old, new): fingerprints of the corpus and of
+            the space.
+    """
+    compared = [(name, getattr(old, name), getattr(new, name)) for name in IDENTITY]
+    return [
+        f"a resumed search must keep its {name}, which was {before!r}, but got {after!r}: start a new run for that"
+        for name, before, after in [*compared, *data]
+        if before != after
+    ]
+
+
+def default_run(now: datetime, workload: str, space: str) -> str:
+    """``runs/<UTC time>-<workload>-<space>``, with characters that a path should not have made dashes."""
+    name = f"{now:%Y%m%dT%H%M%SZ}-{workload}-{space}"
+    return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
+
+
+def _run_faults(run: Path) -> list[str]:
+    if run.is_symlink() or run.exists():
+        advice = (
+            f"to go on with that search: --resume {run}" if (run / RUN_FILE).is_file() else "choose another"
+        )
+        return [f"the run directory must not exist yet, but {run} does: {advice}"]
+    parent = next(p for p in [*run.absolute().parents] if p.exists())
+    if not parent.is_dir():
+        return [f"a run directory must lie in a directory, but {parent} is a file"]
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return [
+            f"the run directory's parent must be writable, but {parent} is not: choose another with --run"
+        ]
+    return []
+
+
+def _workload_faults(config: SearchConfig, find: FindWorkload | None) -> list[str]:
+    if not isinstance(config.workload, str):
+        return [f"workload must be a name, but got {config.workload!r}"]
+    if find is None:
+        from models.registry import find_workload
+
+        find = find_workload
+    try:
+        find(config.workload, None if config.corpus is None else Path(config.corpus))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _choice_faults(config: SearchConfig) -> list[str]:
+    allowed = {"sampler": SAMPLERS, "driver": DRIVERS, "objective": OBJECTIVES}
+    return [
+        f"{name} must be one of {', '.join(choices)}, but got {getattr(config, name)!r}"
+        for name, choices in allowed.items()
+        if getattr(config, name) not in choices
+    ]
+
+
+def _number_faults(config: SearchConfig) -> list[str]:
+    faults = []
+    for name, rule in NUMBERS.items():
+        value = getattr(config, name)
+        if not (value is None and rule.optional) and not rule.holds(value):
+            faults.append(f"{rule.text.format(name.replace('_', '-'))} must hold, but got {value!r}")
+    if not (config.target == "auto" or _is_finite(config.target)):
+        faults.append(f"target must be a finite loss or auto, but got {config.target!r}")
+    return faults
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a number must keep: ``text`` with its name at ``{}``, and ``holds``."""
+
+    text: str
+    holds: Callable[[Any], bool]
+    optional: bool = False
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+NUMBERS = {
+    "trials": _Rule("a whole number {} >= 1", lambda v: _is_whole(v) and v >= 1),
+    "seed": _Rule("a whole number 0 <= {} < 2**63", lambda v: _is_whole(v) and 0 <= v <= MAX_SEED),
+    "concurrency": _Rule("a whole number {} >= 1", lambda v: _is_whole(v) and v >= 1, optional=True),
+    "gpus_per_trial": _Rule(
+        "a number 0 <= {} < 1 or a whole number of GPUs",
+        lambda v: _is_finite(v) and v >= 0 and (v < 1 or v == int(v)),
+        optional=True,
+    ),
+    "cpus_per_trial": _Rule("a finite number {} > 0", lambda v: _is_finite(v) and v > 0, optional=True),
+    "time_budget": _Rule(
+        "a finite number of seconds {} > 0", lambda v: _is_finite(v) and v > 0, optional=True
+    ),
+}

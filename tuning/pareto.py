@@ -1,0 +1,192 @@
+"""``python -m tuning.pareto``: the front of a run against its control, in the terminal and as files.
+
+Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import BadInput, SearchFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tuning.pareto_front import FrontSummary
+    from tuning.store import Store
+
+LEFT_OUT = ("knob_columns", "schema_version")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        report(options)
+    except BadInput as fault:
+        print(f"python -m tuning.pareto: cannot do what was asked:\n{fault}", file=sys.stderr)
+        return 2
+    except SearchFailed as failure:
+        print(f"python -m tuning.pareto: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(options: argparse.Namespace) -> None:
+    """Print the front of the run and write the files asked for, or else the run's own page and picture.
+
+    Raises:
+        BadInput: not a run, no finished trial, a target that is no loss anything reached, an unwritable file.
+    """
+    target = _target(options.target)
+    outputs = _outputs(options)
+    store = _open(options.run)
+    frame = load_frame(store, curves="html" in outputs)
+    reading = read_front(options.run, frame, target)
+    _print(reading)
+    info = run_facts(store)
+    for kind, path in outputs.items():
+        _write(kind, path, reading, frame, info)
+
+
+def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
+    """The run's trials; without ``curves`` the nested columns are not read, which is much faster."""
+    from tuning.report_rows import KNOB
+    from tuning.trial import TrialRecord
+
+    if curves:
+        return store.frame()
+    plain = [f.name for f in dataclasses.fields(TrialRecord) if f.name not in ("knobs", "curve", "decisions")]
+    return store.frame([*plain, *(KNOB + name for name in store.info.knob_columns)])
+
+
+def read_front(run: Path, frame: pd.DataFrame, target: float | None) -> FrontSummary:
+    """The front at ``target`` (by default the run's own).
+
+    Raises:
+        BadInput: nothing has finished, or no finished trial reached the target that was asked for.
+    """
+    from tuning.pareto_front import summary
+
+    reading = summary(frame, target)
+    if not reading.finished:
+        raise BadInput(
+            f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, {reading.failed} "
+            f"failed); go on with it by python -m tuning.search --resume {run}"
+        )
+    if target is not None and reading.front_seconds is None:
+        lowest = reading.front.iloc[-1]
+        raise BadInput(
+            f"--target must be a loss that a finished trial reached, but got {target:g} and the lowest is "
+            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or search further"
+        )
+    return reading
+
+
+def run_facts(store: Store) -> dict[str, Any]:
+    """What the page tells of the run: its settings, versions, device, target and calibration."""
+    facts = dataclasses.asdict(store.info)
+    return {name: value for name, value in facts.items() if name not in LEFT_OUT and value not in ("", None)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tuning.pareto",
+        description="Prints the front of a run: training seconds against validation loss, beside full_update "
+        "trained for less. Without an output flag it also renews report.html and front.png in the run directory.",
+        epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
+    )
+    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    parser.add_argument(
+        "--target",
+        metavar="LOSS",
+        help="validation loss at which the front is read, in the workload's unit (default: the run's own)",
+    )
+    for kind, what in (
+        ("html", "interactive page that works offline"),
+        ("png", "picture"),
+        ("csv", "front and control, one row a trial"),
+        ("json", "front, control and gain, for machines"),
+    ):
+        text = f"write the {what} to FILE (default: {'RUN' if kind in ('html', 'png') else 'not written'})"
+        parser.add_argument(f"--{kind}", metavar="FILE", type=Path, help=text.replace("RUN", _own(kind)))
+    return parser
+
+
+def _own(kind: str) -> str:
+    return "DIR/report.html" if kind == "html" else "DIR/front.png"
+
+
+def _target(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadInput(f"--target must be a finite number, a loss, but got {text!r}")
+    return value
+
+
+def _outputs(options: argparse.Namespace) -> dict[str, Path]:
+    """The files to write, by kind.
+
+    Raises:
+        BadInput: files that cannot be, all named at once.
+    """
+    from tuning.report import FORMATS, PAGE, PICTURE
+
+    asked = {kind: path for kind in FORMATS if (path := getattr(options, kind)) is not None}
+    faults = [fault for kind, path in asked.items() for fault in _unwritable(kind, path)]
+    if len({path.absolute() for path in asked.values()}) < len(asked):
+        faults.append(f"each output must have its own file, but got {[str(path) for path in asked.values()]}")
+    if faults:
+        raise BadInput(faults)
+    return asked or {"html": options.run / PAGE, "png": options.run / PICTURE}
+
+
+def _unwritable(kind: str, path: Path) -> list[str]:
+    if path.is_dir():
+        return [f"--{kind} must be a file, but {path} is a directory; add a file name"]
+    if not path.absolute().parent.is_dir():
+        return [f"--{kind} must lie in a directory that exists, but {path.parent} does not; create it first"]
+    return []
+
+
+def _open(run: Path) -> Store:
+    from tuning.store import Store
+
+    return Store.open(run)
+
+
+def _print(reading: FrontSummary) -> None:
+    from rich.console import Console
+
+    from tuning.report_table import print_report
+
+    print_report(reading, Console())
+
+
+def _write(
+    kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]
+) -> None:
+    from tuning.report import render, write
+
+    try:
+        write(path, render(kind, reading, frame, info))
+    except OSError as error:
+        raise BadInput(
+            f"{path} must be writable, but is not: {error.strerror}; choose another file"
+        ) from None
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

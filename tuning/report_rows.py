@@ -1,0 +1,96 @@
+"""From a row of the trials' table to what the report says of it: plain values, None where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from policies.registry import policies
+from tuning.pareto_front import FrontSummary, gain_over_line
+from tuning.trial import Scalar
+
+KNOB = "knob_"
+FACTS = (
+    "number",
+    "policy",
+    "origin",
+    "seed",
+    "horizon",
+    "train_seconds",
+    "val_loss",
+    "seconds_to_quality",
+    "steps",
+    "probes",
+    "mean_active_fraction",
+    "required_flops",
+    "effective_flops_per_second",
+    "pipeline_overhead_seconds",
+)
+WHOLE = frozenset({"number", "seed", "steps", "probes"})
+Row = Mapping[str, Any]
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """The rows as dictionaries of plain values: None for null, whole knob columns as ints."""
+    knobs = [str(column) for column in frame.columns if str(column).startswith(KNOB)]
+    whole = {name for name in knobs if _holds_whole_numbers(frame[name])} | WHOLE
+    return [
+        {str(name): _plain(value, whole=str(name) in whole) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def knobs_of(row: Row) -> dict[str, Scalar]:
+    """The knobs that apply to a trial, by name, sorted."""
+    return {
+        name.removeprefix(KNOB): value
+        for name, value in sorted(row.items())
+        if name.startswith(KNOB) and value is not None
+    }
+
+
+def changed_knobs(row: Row) -> dict[str, Scalar]:
+    """The knobs whose value is not the policy's default; all of them for a policy not known here."""
+    defaults = _defaults(str(row["policy"]))
+    return {name: value for name, value in knobs_of(row).items() if defaults.get(name, _Unknown) != value}
+
+
+def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
+    """A trial on the front or of the control, as it appears in machine-readable output."""
+    facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
+    facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
+    facts["gain"] = gain_over_line(summary.control, row["train_seconds"], row["val_loss"])
+    return facts | {"knobs": knobs_of(row)}
+
+
+class _Unknown:
+    """Stands for a knob without a default: equal to no value."""
+
+
+def _defaults(policy: str) -> dict[str, Any]:
+    kind = policies().get(policy)
+    return {} if kind is None else {field.name: field.default for field in dataclasses.fields(kind)}
+
+
+def _holds_whole_numbers(column: pd.Series) -> bool:
+    """Whether a column of floats holds integers only: a column of ints that has nulls is read as floats."""
+    known = column.dropna()
+    return bool(len(known)) and pd.api.types.is_float_dtype(column) and bool((known % 1 == 0).all())
+
+
+def _plain(value: Any, *, whole: bool) -> Any:
+    """A Python value without NaN: numpy scalars unwrapped, structs and lists kept."""
+    if isinstance(value, (list, tuple, dict)):
+        return value
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if whole and value.is_integer() else value
+    return value

@@ -1,0 +1,207 @@
+"""The page's text: figures at the top, tables below. Every string that comes from a run is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from tuning import report_format as form
+from tuning.pareto_front import CONTROL_POLICY, FrontSummary
+from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
+
+MOST_ROWS = 500
+TRIAL_HEADINGS = ("#", "Policy", "Horizon", "Seconds", "Loss", "Gain", "FLOP", "FLOP/s", "Overhead", "Knobs")
+FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
+
+
+def key_figures(summary: FrontSummary) -> str:
+    """Gain, the two times it is made of, and the target."""
+    figures = [
+        ("Gain at target", form.gain(summary.gain) + ("×" if summary.gain is not None else "")),
+        ("Front", form.seconds(summary.front_seconds)),
+        ("Training for less", form.seconds(summary.control_seconds)),
+        ("Target loss", form.loss(summary.target)),
+    ]
+    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)
+
+
+def front_section(summary: FrontSummary) -> str:
+    """Members of the front with their knobs; those off their default are set apart."""
+    rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
+    return _table("Front, by seconds", TRIAL_HEADINGS, rows)
+
+
+def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
+    """The control, the other finished trials, and those that did not finish with the reasons."""
+    parts = [
+        _folded("Control runs", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in rows_of(summary.control)]),
+        _folded(
+            "Other finished trials", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in _some(summary.others)]
+        ),
+        _unfinished(frame),
+    ]
+    return "".join(parts)
+
+
+def run_sections(run_info: Mapping[str, Any] | None) -> str:
+    """Calibration and the other facts of the run, as far as they are known."""
+    facts = dict(run_info or {})
+    calibration = facts.pop("calibration", None)
+    parts = []
+    if isinstance(calibration, Mapping):
+        parts.append(_calibration(calibration))
+    if facts:
+        parts.append(f"<section><h2>Run</h2>{_facts(facts)}</section>")
+    return "".join(parts)
+
+
+def _trial_cells(row: Row, summary: FrontSummary) -> list[str]:
+    facts = member(row, summary)
+    texts = (
+        row["policy"],
+        f"{row['horizon']:.3g}",
+        form.seconds(row["train_seconds"]),
+        form.loss(row["val_loss"]),
+        form.gain(facts["gain"]),
+        form.amount(row.get("required_flops")),
+        form.amount(row.get("effective_flops_per_second")),
+        form.seconds(row.get("pipeline_overhead_seconds")),
+    )
+    number = f'<button type="button" class="pick" data-trial="{row["number"]}">{row["number"]}</button>'
+    return [number, *(escape(str(text)) for text in texts), _knob_cell(row)]
+
+
+def _knob_cell(row: Row) -> str:
+    """Changed knobs in full; those at their defaults only as a count."""
+    changed, every = changed_knobs(row), knobs_of(row)
+    if not every:
+        return "" if row["policy"] == CONTROL_POLICY else "defaults"
+    items = [f"<b>{escape(n)}</b>&nbsp;{escape(form.knob(v))}" for n, v in changed.items()]
+    rest = len(every) - len(changed)
+    if rest:
+        items.append(f"<i>{rest} at default</i>")
+    return '<span class="knobs">' + " ".join(f"<span>{item}</span>" for item in items) + "</span>"
+
+
+def _unfinished(frame: pd.DataFrame) -> str:
+    own = frame[(frame["state"] != "finished") & (frame["origin"] != "replicate")]
+    cells = [
+        [
+            escape(str(row["number"])),
+            escape(str(row["policy"])),
+            escape(str(row["state"])),
+            escape(form.seconds(row.get("train_seconds"))),
+            escape(form.loss(row.get("val_loss"))),
+            escape(str(row.get("error") or "stopped before its horizon")),
+        ]
+        for row in _some(own)
+    ]
+    headings = ("#", "Policy", "State", "Seconds", "At loss", "Reason")
+    return _table("Stopped and failed trials", headings, cells) if cells else ""
+
+
+def _calibration(table: Mapping[str, Any]) -> str:
+    """Cost of a step at each depth, with its spread, and the costs that do not depend on depth."""
+    steps, flops = _by_depth(table.get("step_seconds")), _by_depth(table.get("step_flops"))
+    spread = table.get("spread") if isinstance(table.get("spread"), Mapping) else {}
+    full = steps[max(steps)] if steps else None
+    cells = [
+        [
+            str(depth),
+            escape(form.seconds(cost)),
+            f"{cost / full:.3f}" if full else form.NOTHING,
+            escape(form.amount(flops.get(depth))),
+            _percent((spread or {}).get(f"step_{depth}")),
+        ]
+        for depth, cost in sorted(steps.items())
+    ]
+    headings = ("Active blocks", "Step", "Share of a full step", "FLOP", "Spread")
+    rest = {
+        name: value for name, value in table.items() if name not in ("step_seconds", "step_flops", "spread")
+    }
+    note = '<p class="note">Medians of interleaved rounds with the device to itself; spread is the relative '
+    note += "interquartile range.</p>"
+    after = note + _facts(rest)
+    return _table("Calibration", headings, cells, after=after, figures=frozenset(headings), kind="narrow")
+
+
+def _by_depth(table: object) -> dict[int, float]:
+    """A cost by depth; JSON turned the depths into strings."""
+    if not isinstance(table, Mapping):
+        return {}
+    return {int(depth): float(value) for depth, value in table.items()}
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else form.NOTHING
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    """Names and values as a description list; mappings nest."""
+    items = "".join(f"<div><dt>{escape(_words(n))}</dt><dd>{_fact(v)}</dd></div>" for n, v in facts.items())
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _facts(value) if value else "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_fact(item) for item in value) or "none"
+    if value is None:
+        return form.NOTHING
+    return escape(form.knob(value) if isinstance(value, (bool, float)) else str(value))
+
+
+def _words(name: object) -> str:
+    return str(name).replace("_", " ")
+
+
+def _some(frame: pd.DataFrame) -> list[Row]:
+    return rows_of(frame.head(MOST_ROWS))
+
+
+def _folded(title: str, headings: Sequence[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
+    shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
+    return (
+        f"<details><summary>{escape(title)} <span>{shown}</span></summary>"
+        f"{_grid(title, headings, rows, FIGURES)}</details>"
+    )
+
+
+def _table(
+    title: str,
+    headings: Sequence[str],
+    rows: list[list[str]],
+    *,
+    after: str = "",
+    figures: frozenset[str] = FIGURES,
+    kind: str = "wide",
+) -> str:
+    grid = _grid(title, headings, rows, figures, kind=kind)
+    return f"<section><h2>{escape(title)}</h2>{grid}{after}</section>"
+
+
+def _grid(
+    title: str, headings: Sequence[str], rows: list[list[str]], figures: frozenset[str], *, kind: str = "wide"
+) -> str:
+    """A table that scrolls sideways inside its own box; cells are already escaped."""
+    kinds = ["figure" if heading in figures else "text" for heading in headings]
+    head = _cells("th", headings, kinds, escape_them=True)
+    body = "".join(f"<tr>{_cells('td', row, kinds)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _cells(tag: str, texts: Iterable[str], kinds: list[str], *, escape_them: bool = False) -> str:
+    cells = (escape(text) if escape_them else text for text in texts)
+    scope = ' scope="col"' if tag == "th" else ""
+    return "".join(
+        f'<{tag} class="{kind}"{scope}>{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True)
+    )

@@ -1,0 +1,144 @@
+"""What a run directory says of itself: the content of RUN/run.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from tuning.clock import CostTable
+from tuning.errors import BadInput
+
+SCHEMA_VERSION = 1
+"""Of run.json and of the trials' columns; raised when a column changes its meaning or a new one is required."""
+
+STOP_FILE = "stop"
+"""While RUN/stop exists, workers save a checkpoint and return."""
+
+KnobKind = Literal["float", "int", "bool", "str"]
+KNOB_KINDS: tuple[KnobKind, ...] = get_args(KnobKind)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The loss that counts as reached, and where it comes from.
+
+    Attributes:
+        loss: the target itself.
+        seeds: the seeds of the full-update runs it was taken from; empty where the user gave it.
+        losses: their final losses, in the order of ``seeds``.
+        seed: the seed whose loss is the target; None where the user gave it.
+    """
+
+    loss: float
+    seeds: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run's own description, fixed when it starts but for ``calibration`` and ``target``.
+
+    Attributes:
+        version: the project's version that started the run.
+        created_at: aware, UTC.
+        config: the search's settings, JSON values.
+        knob_columns: every knob of the space and of the baselines' policies, name -> float | int | bool | str.
+            Fixed for the run, so that every Parquet file has the same columns.
+        space_fingerprint: identifies the search space.
+        workload_fingerprint: identifies the workload and its data.
+        versions: of python, torch, ray and the like, for the reader.
+        device: the device's name as reported in records.
+        calibration: what things cost here; None until measured.
+        target: None until determined.
+    """
+
+    version: str
+    created_at: datetime
+    config: Mapping[str, Any]
+    knob_columns: Mapping[str, KnobKind]
+    space_fingerprint: str = ""
+    workload_fingerprint: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+    calibration: CostTable | None = None
+    target: Target | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse knob kinds that no column can have, and a time without a zone."""
+        wrong = {name: kind for name, kind in self.knob_columns.items() if kind not in KNOB_KINDS}
+        if wrong:
+            raise ValueError(f"a knob column must be one of {list(KNOB_KINDS)}, but got {wrong}")
+        if self.created_at.tzinfo is None:
+            raise ValueError(f"created_at must have a time zone, but got {self.created_at!r}")
+
+    def to_json(self) -> str:
+        """This description as JSON text, the inverse of ``from_json``."""
+        data = dataclasses.asdict(self) | {"created_at": self.created_at.isoformat()}
+        return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> RunInfo:
+        """The description that ``to_json`` wrote.
+
+        Raises:
+            BadInput: the text is not such a description, or one of a schema that this version does not read.
+        """
+        try:
+            data = json.loads(text)
+            schema = int(data["schema_version"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInput(f"run.json must describe a run, but reading it failed: {error!r}") from None
+        if schema != SCHEMA_VERSION:
+            raise BadInput(_schema_message(schema, str(data.get("version"))))
+        try:
+            return cls(**data | _rebuilt(data))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadInput(f"run.json must describe a run, but reading it failed: {error!r}") from None
+
+    def require_version(self, version: str) -> None:
+        """Refuse to go on with a run that another version of the project started; reading it is fine.
+
+        Raises:
+            BadInput: the versions differ.
+        """
+        if self.version != version:
+            raise BadInput(
+                f"a run is resumed by the version that started it ({self.version}), but this is {version}; "
+                f"install {self.version} to go on with it, or start a new run"
+            )
+
+
+def _schema_message(schema: int, version: str) -> str:
+    age = "newer" if schema > SCHEMA_VERSION else "older"
+    return (
+        f"run.json must have schema_version {SCHEMA_VERSION}, but got {schema}: the run was written by a {age} "
+        f"version of this project ({version}); read it with that version"
+    )
+
+
+def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that JSON cannot hold as they are."""
+    calibration, target = data["calibration"], data["target"]
+    return {
+        "created_at": datetime.fromisoformat(data["created_at"]),
+        "calibration": None if calibration is None else _cost_table(calibration),
+        "target": None if target is None else _target(target),
+    }
+
+
+def _cost_table(data: Mapping[str, Any]) -> CostTable:
+    by_depth = {
+        name: {int(depth): value for depth, value in data[name].items()}
+        for name in ("step_seconds", "step_flops")
+    }
+    return CostTable(**{**data, **by_depth})
+
+
+def _target(data: Mapping[str, Any]) -> Target:
+    return Target(data["loss"], tuple(data["seeds"]), tuple(data["losses"]), data["seed"])

@@ -1,0 +1,219 @@
+"""One search while it runs: where the driver's tasks come from and where their endings go.
+
+Order of things: tasks an earlier session left in flight; then, for an automatic target, the runs that set it; then the
+study's trials, baselines first. Everything is in the run directory before a worker hears of it, so this object may die
+at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from tuning.driver import Ending, Nothing
+from tuning.errors import SearchFailed
+from tuning.outcome import Circumstances, record_of
+from tuning.run_info import STOP_FILE, Target
+from tuning.store import AlreadyRecorded, InFlight, Store
+from tuning.study import Study, outcome_of
+from tuning.target import automatic_target, target_specs
+from tuning.trial import TrialRecord, TrialSpec
+
+MAX_LOSSES = 3
+"""A task whose worker died so often within a session fails: whatever kills it will go on doing so."""
+HOPELESS = 8
+"""So many failed trials, and not one finished, and the search stops: it is the set-up that fails, not the knobs."""
+
+
+class Watcher(Protocol):
+    """What is told of a search's progress: the terminal, a log, a test."""
+
+    def began(self, spec: TrialSpec) -> None:
+        """A task was handed to a worker."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """A task was recorded."""
+
+    def lost(self, spec: TrialSpec, reason: str, *, again: bool) -> None:
+        """A worker died on a task, which is tried ``again`` or has failed."""
+
+    def stopping(self, reason: str) -> None:
+        """No further task is started; those in flight are saved."""
+
+    def tick(self) -> None:
+        """About once a second."""
+
+
+class SearchSession:
+    """The task source of one search, from its start or resumption to its end or interruption.
+
+    Args:
+        store: the run, held by this search's lease.
+        make_study: the study for a target, built from the store's records and the tasks in flight.
+        target: the loss to reach, or None for the median of full_update over seeds.
+        first_seed: of the search; the automatic target uses this and the following ones.
+        workload: name, for the specs of the target's runs.
+        expected_seconds: spec -> wall seconds it should take beside its neighbours, for deadlines.
+        watcher: told of everything that happens.
+        time_budget: wall seconds after which the search stops as if asked to.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        make_study: Callable[[Target], Study],
+        *,
+        target: float | None,
+        first_seed: int,
+        workload: str,
+        expected_seconds: Callable[[TrialSpec], float],
+        watcher: Watcher,
+        time_budget: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._make_study, self._watcher = store, make_study, watcher
+        self._target, self._workload, self._first_seed = target, workload, first_seed
+        self._expected_seconds = expected_seconds
+        self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
+        self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight()}
+        self._left_over: deque[str] = deque(self._specs)
+        self._running: set[str] = set()
+        self._losses: Counter[str] = Counter()
+        self._stop_reason: str | None = None
+        self._study: Study | None = None
+        self._target_records = store.references()
+        self._lock = threading.Lock()
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the search was stopped before its end, or None."""
+        return self._stop_reason
+
+    @property
+    def study(self) -> Study | None:
+        """The study, once there is a target."""
+        return self._study
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more; workers save a checkpoint and return. Safe to call from a signal handler."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            (self._store.path / STOP_FILE).touch()
+
+    def ask(self) -> str | Nothing:
+        """The next task; see ``TaskSource``."""
+        task = None if self._stop_reason else self._next_task()
+        if task is None:
+            return Nothing.WAIT if self._running else Nothing.DONE
+        self._running.add(task)
+        self._watcher.began(self._specs[task])
+        return task
+
+    def _next_task(self) -> str | None:
+        if self._left_over:
+            return self._left_over.popleft()
+        target = self._store.info.target or self._find_target()
+        if target is None:
+            return self._next_target_task()
+        if self._study is None:
+            self._study = self._make_study(target)
+        spec = self._study.ask()
+        return None if spec is None else self._begin(spec, str(spec.number))
+
+    def _begin(self, spec: TrialSpec, task: str) -> str:
+        self._store.begin(spec, None if task.isdigit() else task)
+        self._specs[task] = spec
+        return task
+
+    def _next_target_task(self) -> str | None:
+        for task, spec in target_specs(self._workload, self._first_seed).items():
+            if task not in self._target_records and task not in self._specs:
+                return self._begin(spec, task)
+        return None
+
+    def _find_target(self) -> Target | None:
+        """The target, once it can be known; it is written to the run before any trial is asked for."""
+        wanted = target_specs(self._workload, self._first_seed)
+        if self._target is not None:
+            target = Target(self._target)
+        elif wanted.keys() <= self._target_records.keys():
+            try:
+                target = automatic_target([self._target_records[task] for task in wanted])
+            except ValueError as fault:
+                raise SearchFailed(f"{fault}; give a --target, or mend the workload, and start again") from None
+        else:
+            return None
+        self._store.update_info(target=target)
+        return target
+
+    def ended(self, task: str, ending: Ending) -> None:
+        """A worker returned; see ``TaskSource``."""
+        self._running.discard(task)
+        if ending == "fenced":
+            raise SearchFailed(f"another search holds {self._store.path} now; this one writes nothing more")
+        if ending == "interrupted":
+            self._left_over.append(task)
+            return
+        record = self._store.record(int(task)) if task.isdigit() else self._store.references()[task]
+        self._recorded(task, record)
+
+    def _recorded(self, task: str, record: TrialRecord) -> None:
+        del self._specs[task]
+        self._watcher.ended(record)
+        if not task.isdigit():
+            self._target_records[task] = record
+            return
+        assert self._study is not None or self._store.info.target is not None, "a trial was run without a target"
+        if self._study is not None:
+            self._study.tell(outcome_of(record))
+            self._stop_if_hopeless(self._study)
+
+    def _stop_if_hopeless(self, study: Study) -> None:
+        failed = [outcome for outcome in study.finished if outcome.state == "failed"]
+        if len(failed) == len(study.finished) >= HOPELESS:
+            error = self._store.record(failed[-1].number).error
+            raise SearchFailed(f"all of the first {len(failed)} trials failed, the last with: {error}")
+
+    def lost(self, task: str, reason: str) -> None:
+        """A worker died; the task goes on from its checkpoint, unless it kills its workers every time."""
+        self._running.discard(task)
+        spec = self._specs[task]
+        self._losses[task] += 1
+        again = self._losses[task] < MAX_LOSSES
+        self._watcher.lost(spec, reason, again=again)
+        if again:
+            self._left_over.appendleft(task)
+            return
+        in_flight = next(f for f in self._store.in_flight() if f.task == task)
+        self._recorded(task, self._fail(in_flight, reason))
+
+    def _fail(self, lost: InFlight, reason: str) -> TrialRecord:
+        now = datetime.now(UTC)
+        around = Circumstances(now, now, 0.0, 0.0, lost.executions, self._store.info.device)
+        error = f"its worker died {self._losses[lost.task]} times, the last time with: {reason}"
+        record = record_of(lost.spec, None, None, around, state="failed", error=error)
+        try:
+            if lost.task.isdigit():
+                self._store.append(record)
+            else:
+                self._store.append_reference(lost.task, record)
+        except AlreadyRecorded:
+            # It died after its record was written and before it could say so.
+            record = self._store.record(lost.spec.number) if lost.task.isdigit() else self._store.references()[lost.task]
+        self._store.end(lost.task)
+        return record
+
+    def deadline(self, task: str) -> float | None:
+        """Ten times what the clock predicts, and a minute: a worker past that hangs."""
+        return 60 + 10 * self._expected_seconds(self._specs[task])
+
+    def tick(self) -> None:
+        """Watch the time budget and let the watcher draw."""
+        if self._stops_at is not None and self._clock() >= self._stops_at and self._stop_reason is None:
+            self.request_stop("the time budget is used up")
+            self._watcher.stopping("the time budget is used up")
+        self._watcher.tick()
