@@ -7,8 +7,8 @@ Four parts, each a table:
 - ``rates``: learning rate, warm-up and decay at equal time;
 - ``gap``: full_update against training only the top blocks at equal time, over several seeds.
 
-Equal time means equal sums of step costs. Costs are medians of ratios between steps that were timed one after the
-other in one round, so a machine that drifts or is shared does not favour one of them; runs are never timed whole.
+Equal time means equal sums of step costs. Costs are medians of ratios between steps that were timed one after
+the other in one round, so a machine that drifts or is shared does not favour one; runs are never timed whole.
 
     python -m benchmarks.byte_lm_fit --part gap --seeds 4 --json fit.json
 """
@@ -22,7 +22,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def spread(values: Sequence[float]) -> float:
 def step_costs(workloads: Mapping[str, Workload], rounds: int) -> dict[str, list[float]]:
     """Seconds of a full step of each workload, interleaved."""
     runs = {name: Run(work, depth_of(work)) for name, work in workloads.items()}
-    return interleaved({name: lambda run=run: run.step(0) for name, run in runs.items()}, rounds)
+    return interleaved({name: partial(run.step, 0) for name, run in runs.items()}, rounds)
 
 
 def depth_of(workload: Workload) -> int:
@@ -119,7 +120,7 @@ def speed(rounds: int) -> list[Row]:
     workload = byte_lm()
     blocks = depth_of(workload)
     runs = {depth: Run(workload, depth) for depth in (blocks // 4, blocks // 2, 3 * blocks // 4, blocks)}
-    seconds = interleaved({str(depth): lambda run=run: run.step(0) for depth, run in runs.items()}, rounds)
+    seconds = interleaved({str(depth): partial(run.step, 0) for depth, run in runs.items()}, rounds)
     return [_speed_row(depth, blocks, seconds) for depth in runs]
 
 
@@ -165,7 +166,7 @@ def gap(rounds: int, seeds: Sequence[int]) -> list[Row]:
     blocks = depth_of(workload)
     depths = [blocks, 3 * blocks // 8, blocks // 4]
     runs = {depth: Run(workload, depth) for depth in depths}
-    seconds = interleaved({str(depth): lambda run=run: run.step(0) for depth, run in runs.items()}, rounds)
+    seconds = interleaved({str(depth): partial(run.step, 0) for depth, run in runs.items()}, rounds)
     rows: list[Row] = []
     for depth in depths:
         cost = statistics.median(ratios(seconds[str(depth)], seconds[str(blocks)]))
@@ -207,7 +208,7 @@ def _cell(value: object) -> str:
 
 
 def machine() -> Row:
-    """What was measured on, and with what."""
+    """Say what was measured on, and with what."""
     return {
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -221,7 +222,9 @@ def machine() -> Row:
 
 def main() -> None:
     """Run the parts asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parts = ("speed", "shapes", "rates", "gap")
     parser.add_argument("--part", choices=(*parts, "all"), default="all", help="which table (default: all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds of each run (default: 3)")
@@ -236,7 +239,8 @@ def main() -> None:
         "rates": lambda: rates(seeds),
         "gap": lambda: gap(options.rounds, seeds),
     }
-    console, results = Console(), {"machine": machine()} | {}
+    console = Console()
+    results: dict[str, Any] = {"machine": machine()}
     console.print(results["machine"])
     for part in parts if options.part == "all" else (options.part,):
         results[part] = measure[part]()

@@ -1,13 +1,13 @@
 """Workload ``byte_lm``: next-byte prediction on real text by a small transformer, fitted to one core.
 
-How depth, width, batch, steps and learning rate were chosen is measured by ``benchmarks/byte_lm_fit.py`` and told
-in ``docs/byte_lm.md``.
+How depth, width, batch, steps and learning rate were chosen is measured by ``benchmarks/byte_lm_fit.py`` and
+told in ``docs/byte_lm.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -53,13 +53,13 @@ class Recipe:
         return Shape(VOCABULARY, self.depth, self.width, self.heads, self.window)
 
 
-def byte_lm(corpus_dir: Path | None = None, recipe: Recipe = Recipe()) -> Workload:  # noqa: B008 - frozen
+def byte_lm(corpus_dir: Path | None = None, recipe: Recipe = Recipe()) -> Workload:
     """Next-byte prediction on the text below ``corpus_dir``, or on the Python standard library's sources.
 
     A batch is int64 (batch, window + 1); the loss is in nats a byte, at first about ln 256 = 5.55.
 
     Raises:
-        ValueError: the corpus does not exist, cannot be read or is too small for a window or a validation batch.
+        ValueError: the corpus does not exist, cannot be read, or is too small for a window or an evaluation.
     """
     corpus = load_corpus(corpus_dir)
     require_bytes(corpus, train=recipe.window + 1, validation=VALIDATION_BYTES)
@@ -103,7 +103,7 @@ def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
 
 
 def evaluation(corpus: Corpus, window: int) -> Callable[[nn.Module], float]:
-    """Make ``evaluate``: mean loss over windows spread evenly over the validation bytes, always the same ones."""
+    """Make ``evaluate``: mean loss over windows spread evenly over the validation bytes, always the same."""
     count = VALIDATION_BYTES // window
     starts = np.linspace(0, len(corpus.validation) - window - 1, count).astype(np.int64)
     windows = _windows(corpus.validation, starts, window)
@@ -112,7 +112,7 @@ def evaluation(corpus: Corpus, window: int) -> Callable[[nn.Module], float]:
     def evaluate(model: nn.Module) -> float:
         device = next(model.parameters()).device
         # In parts: the logits of all windows at once would take half the memory of a training run.
-        parts = windows.split(64)
+        parts = torch.split(windows, 64)
         return sum(loss(model, part.to(device)).item() * len(part) for part in parts) / count
 
     return evaluate

@@ -1,7 +1,7 @@
 """Workloads by name: the embedded ones, and a user's own as ``package.module:factory``.
 
-A module of this package that declares ``WORKLOADS: dict[str, factory]`` adds those names, so a new workload is
-one new file. A factory takes no argument, or ``corpus_dir`` (a directory, or None for its default text).
+A module of this package that declares ``WORKLOADS: dict[str, factory]`` adds those names, so a new workload
+is one new file. A factory takes no argument, or ``corpus_dir`` (a directory, or None for its default text).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def find_workload(name: str, corpus: Path | None = None) -> Workload:
         corpus: directory of text for a workload that takes one; None for its default.
 
     Raises:
-        ValueError: there is no such workload, its factory fails or returns something else, or a corpus is given
-            to a workload that takes none; the message says which and what to do.
+        ValueError: there is no such workload, its factory fails or returns something else, or a corpus is
+            given to a workload that takes none; the message says which and what to do.
     """
     return _build(name, _imported(name) if ":" in name else _known(name), corpus)
 

@@ -50,7 +50,7 @@ TUNED = DynamicSuffix(
 
 TUNED_V2 = DynamicSuffix(
     ema_beta=0.9,
-    threshold=0.5,
+    threshold=0.55,
     min_active=0.5,
     max_active=0.75,
     levels=4,
@@ -61,7 +61,7 @@ TUNED_V2 = DynamicSuffix(
     budget_upper=1.02,
     budget_lower=0.9,
     budget_step=0.25,
-    recovery=0.05,
+    recovery=0.1,
 )
 """Lighter: half or three quarters of the blocks (12 and 18 of the note's 24), about 0.6 on average."""
 

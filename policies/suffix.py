@@ -35,7 +35,7 @@ def count(fraction: float, num_blocks: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def allowed_depths(num_blocks: int, levels: int, low: int, high: int) -> tuple[int, ...]:
-    """The depths ``ceil(i · num_blocks / levels)``, i = 1..levels, each cut to [low, high]; ascending, distinct.
+    """The depths ``ceil(i · num_blocks / levels)``, i = 1..levels, cut to [low, high]; ascending, distinct.
 
     A level below ``low`` becomes ``low`` and one above ``high`` becomes ``high``; the last level is all
     blocks, so ``high`` is always allowed and every depth up to it can be rounded up to an allowed one.

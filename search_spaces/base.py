@@ -1,9 +1,8 @@
 """A search space as data: the knobs that are turned, their ranges, and when each applies.
 
-Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched knob;
-*params* are the values that apply at such a point, by name. Two names are the search's own and no policy's:
-``horizon`` (how long to train, in units of the full-update baseline's seconds) and ``policy`` (which policy the
-other knobs belong to).
+Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched knob,
+*params* the values that apply at such a point, by name. Two names are the search's own and no policy's:
+``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy`` (whose the others are).
 """
 
 from __future__ import annotations
@@ -133,7 +132,7 @@ class SearchSpace:
         return params
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with whatever a search depends on, which no title or meaning is."""
+        """Sixteen hexadecimal digits that change with what a search depends on; no meaning or title is."""
         data = [self.name, self.policy, [k.identity() for k in self.knobs]]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 

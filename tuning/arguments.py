@@ -325,7 +325,6 @@ def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[st
     forks = options.pop("no_forks", False)
     if not isinstance(forks, bool):
         faults.append(f"{path}: no_forks must be true or false, but got {forks!r}")
-    for name in options.keys() & {"run", "corpus", "address"}:
-        if not isinstance(options[name], str):
-            faults.append(f"{path}: {name} must be text, but got {options.pop(name)!r}")
+    wrong = {name for name in ("run", "corpus", "address") if not isinstance(options.get(name, ""), str)}
+    faults += [f"{path}: {name} must be text, but got {options.pop(name)!r}" for name in sorted(wrong)]
     return {**options, **({"forks": False} if forks is True else {})}

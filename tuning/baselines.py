@@ -22,7 +22,7 @@ from tuning.run_info import KnobKind
 from tuning.trial import Origin, Scalar, TrialSpec
 
 CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
-PRESET_ORDER = ("static", "tuned", "tuned_v2")
+ENQUEUED = ("static", "tuned", "tuned_v2")
 
 
 def baseline_specs(workload: str, seed: int, target_loss: float | None = None) -> tuple[TrialSpec, ...]:

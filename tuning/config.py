@@ -140,7 +140,8 @@ def differences(old: SearchConfig, new: SearchConfig, data: Iterable[tuple[str, 
     """
     compared = [(name, getattr(old, name), getattr(new, name)) for name in IDENTITY]
     return [
-        f"a resumed search must keep its {name}, which was {before!r}, but got {after!r}: start a new run for that"
+        f"a resumed search must keep its {name}, which was {before!r}, but got {after!r}: "
+        "leave it out, or start a new run"
         for name, before, after in [*compared, *data]
         if before != after
     ]

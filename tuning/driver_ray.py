@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tuning.driver import EXECUTE, TaskSource, WorkerError, function_at
@@ -86,9 +85,7 @@ class RayDriver:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Stop Ray's processes and remove its files."""
         with signals_kept():
             self._open.close()

@@ -7,6 +7,7 @@ process that made it; what a killed search left is removed by the next.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
@@ -152,6 +153,7 @@ class LocalCluster:
         self._link: Path | None = None
         self._processes: list[psutil.Process] = []
         self._servers: list[psutil.Process] = []
+        self._head: psutil.Process | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -171,6 +173,7 @@ class LocalCluster:
             )
         self._processes = psutil.Process().children(recursive=True)
         self._servers = [p for p in self._processes if p.name() in ("raylet", "gcs_server")]
+        self._head = next((p for p in self._servers if p.name() == "gcs_server"), None)
         self._guard = _start_guard(self._link, [process.pid for process in self._processes])
 
     def dead(self) -> str | None:
@@ -185,12 +188,10 @@ class LocalCluster:
         if self._guard is not None:
             self._guard.kill()
             self._guard.communicate()
-        if self.dead():
-            # Ray would wait a minute for an answer that cannot come, and then end this process.
-            for process in [*self._processes, *psutil.Process().children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        _disconnect()
+        if self._head is not None and not _alive(self._head):
+            _abandon(self._processes)
+        else:
+            _disconnect()
         if self._link is not None:
             self._link.unlink(missing_ok=True)
         _remove(self.home)
@@ -268,6 +269,18 @@ def _disconnect() -> None:
     import ray
 
     ray.shutdown()
+
+
+def _abandon(processes: list[psutil.Process]) -> None:
+    # Leaving properly would wait a minute for an answer of the server that is gone, and then end this process.
+    import ray
+    from ray.tune import registry
+
+    for process in [*processes, *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    atexit.unregister(ray.shutdown)
+    atexit.unregister(registry._unregister_all)
 
 
 def _remove(directory: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tuning.driver import EXECUTE, Ending, Nothing, TaskSource, WorkerError, function_at
@@ -38,9 +37,7 @@ class SerialDriver:
         """Nothing to start."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Nothing to stop."""
 
     def alone(self, function: str, run: Path) -> None:

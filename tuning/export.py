@@ -74,7 +74,7 @@ def chosen(frame: pd.DataFrame, number: int | None) -> Row:
 
 
 def best(frame: pd.DataFrame) -> pd.Series:
-    """The front's member with the least seconds at or below the target; where none reached it, the lowest loss.
+    """The front's member with the least seconds at or below the target; if none reached it, the lowest loss.
 
     Raises:
         BadInput: no trial has finished.
@@ -122,7 +122,8 @@ def _toml(value: object) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.export",
-        description="Writes the settings of a trial as TOML: policies.settings.load_policy makes the policy of it.",
+        description="Writes the settings of a trial as TOML, from which policies.settings.load_policy makes "
+        "the policy again.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
     parser.add_argument("run", metavar="DIR", type=Path, help="run directory")

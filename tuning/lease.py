@@ -149,16 +149,6 @@ class Fenced(Exception):  # noqa: N818 - not an error: the run has a new search
     """A later search holds the run: this one's workers write nothing any more."""
 
 
-def require_current(run: Path, epoch: int) -> None:
-    """Stop a writer whose search does not hold ``run`` any more.
-
-    Raises:
-        Fenced: the search of ``epoch`` does not hold the run.
-    """
-    if not is_current(run, epoch):
-        raise Fenced(f"the search of epoch {epoch} does not hold {run} any more")
-
-
 def is_current(run: Path, epoch: int) -> bool:
     """Whether the search of ``epoch`` still holds ``run``; one directory listing, so cheap enough for every write."""
     try:

@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tuning.pareto_front import FrontSummary
     from tuning.store import Store
-
-LEFT_OUT = ("knob_columns", "schema_version")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,15 +42,28 @@ def report(options: argparse.Namespace) -> None:
     Raises:
         BadInput: not a run, no finished trial, a target that is no loss anything reached, an unwritable file.
     """
-    target = _target(options.target)
-    outputs = _outputs(options)
-    store = _open(options.run)
+    target, outputs, store = _read_all(
+        lambda: _target(options.target), lambda: _outputs(options), lambda: _open(options.run)
+    )
     frame = load_frame(store, curves="html" in outputs)
     reading = read_front(options.run, frame, target)
     _print(reading)
-    info = run_facts(store)
+    info = dataclasses.asdict(store.info)
     for kind, path in outputs.items():
         _write(kind, path, reading, frame, info)
+
+
+def _read_all(*readers: Callable[[], Any]) -> list[Any]:
+    """What the readers return; BadInput with the faults of all of them where any refuses."""
+    values, faults = [], []
+    for reader in readers:
+        try:
+            values.append(reader())
+        except BadInput as fault:
+            faults += fault.faults
+    if faults:
+        raise BadInput(faults)
+    return values
 
 
 def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
@@ -77,8 +88,8 @@ def read_front(run: Path, frame: pd.DataFrame, target: float | None) -> FrontSum
     reading = summary(frame, target)
     if not reading.finished:
         raise BadInput(
-            f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, {reading.failed} "
-            f"failed); go on with it by python -m tuning.search --resume {run}"
+            f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, "
+            f"{reading.failed} failed); go on with it by python -m tuning.search --resume {run}"
         )
     if target is not None and reading.front_seconds is None:
         lowest = reading.front.iloc[-1]
@@ -89,17 +100,11 @@ def read_front(run: Path, frame: pd.DataFrame, target: float | None) -> FrontSum
     return reading
 
 
-def run_facts(store: Store) -> dict[str, Any]:
-    """What the page tells of the run: its settings, versions, device, target and calibration."""
-    facts = dataclasses.asdict(store.info)
-    return {name: value for name, value in facts.items() if name not in LEFT_OUT and value not in ("", None)}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.pareto",
         description="Prints the front of a run: training seconds against validation loss, beside full_update "
-        "trained for less. Without an output flag it also renews report.html and front.png in the run directory.",
+        "trained for less. Without an output flag it also renews report.html and front.png in DIR.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
     parser.add_argument("run", metavar="DIR", type=Path, help="run directory")

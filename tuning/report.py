@@ -25,6 +25,8 @@ def render(
 def write_report(run: Path, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None) -> FrontSummary:
     """Write the page and the picture into the run directory; returns the reading they show.
 
+    ``run_info`` holds what run.json does: its fields stand on the page, and the calibration as a table.
+
     Raises:
         OSError: the directory cannot be written.
     """

@@ -1,7 +1,7 @@
 """What the page's picture is drawn from: every trial that has a place in it, with its curve and decisions.
 
-A page must open at once, whatever the size of the search: of very many trials off the front only some are drawn, and
-only some keep their curves. The page says so where it happens.
+A page must open at once, whatever the size of the search: of very many trials off the front only some are
+drawn, and only some keep their curves. The page says so where it happens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tuning.pareto_front import FrontSummary
+from tuning.pareto_front import FrontSummary, numbers
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
 
 MOST_OTHERS = 1500
@@ -98,16 +98,16 @@ def _beside(summary: FrontSummary) -> pd.DataFrame:
 
 def _stopped(frame: pd.DataFrame) -> pd.DataFrame:
     """Stopped trials that got as far as a finite loss."""
-    stopped = frame[(frame["state"] == "stopped") & (frame["origin"] != "replicate")]
-    places = stopped[["train_seconds", "val_loss"]].apply(pd.to_numeric, errors="coerce")
-    return stopped[np.isfinite(places.to_numpy(dtype=float, na_value=np.nan)).all(axis=1)]
+    own = (frame["state"] == "stopped") & (frame["origin"] != "replicate")
+    stopped = frame[own.to_numpy(dtype=bool)]
+    return stopped[np.isfinite(numbers(stopped, "train_seconds")) & np.isfinite(numbers(stopped, "val_loss"))]
 
 
 def _thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
     """Evenly spaced rows, ``most`` of them at most."""
     if len(frame) <= most:
         return frame
-    return frame.iloc[np.linspace(0, len(frame) - 1, most).astype(int)]
+    return frame.take(np.linspace(0, len(frame) - 1, most).astype(int))
 
 
 def _reference(summary: FrontSummary) -> int | None:

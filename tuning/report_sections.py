@@ -13,6 +13,7 @@ from tuning.pareto_front import CONTROL_POLICY, FrontSummary
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
 
 MOST_ROWS = 500
+NOT_SHOWN = frozenset({"knob_columns", "schema_version"})
 TRIAL_HEADINGS = ("#", "Policy", "Horizon", "Seconds", "Loss", "Gain", "FLOP", "FLOP/s", "Overhead", "Knobs")
 FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
 
@@ -48,8 +49,9 @@ def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
 
 def run_sections(run_info: Mapping[str, Any] | None) -> str:
     """Calibration and the other facts of the run, as far as they are known."""
-    facts = dict(run_info or {})
+    facts = {name: value for name, value in (run_info or {}).items() if name not in NOT_SHOWN}
     calibration = facts.pop("calibration", None)
+    facts = {name: value for name, value in facts.items() if value not in (None, "", {})}
     parts = []
     if isinstance(calibration, Mapping):
         parts.append(_calibration(calibration))

@@ -52,13 +52,13 @@ def _won(summary: FrontSummary, best: pd.Series) -> str:
 
 def _not_won(summary: FrontSummary, best: pd.Series) -> str:
     lead = f"Nothing beat training for less at {_target(summary)}"
+    there = seconds(summary.front_seconds)
     if summary.gain is None:
-        return f"{_name(best)} reaches {_target(summary)} in {seconds(summary.front_seconds)}; {summary.no_gain}."
+        return f"{_name(best)} reaches {_target(summary)} in {there}; {summary.no_gain}."
     if best["policy"] == CONTROL_POLICY:
-        horizon = f"{best['horizon']:.3g}"
-        return f"{lead}: {_name(best)} at horizon {horizon} is first, in {seconds(summary.front_seconds)} (gain 1.00)."
+        return f"{lead}: {_name(best)} at horizon {best['horizon']:.3g} is first, in {there} (gain 1.00)."
     return (
-        f"{lead}: {_name(best)} takes {seconds(summary.front_seconds)}, the next control run "
+        f"{lead}: {_name(best)} takes {there}, the next control run "
         f"{seconds(summary.control_seconds)} (gain {gain(summary.gain)}), but the line between control runs "
         f"passes at {gain(summary.line_gain)}."
     )
@@ -66,10 +66,8 @@ def _not_won(summary: FrontSummary, best: pd.Series) -> str:
 
 def _nothing_reached(summary: FrontSummary) -> str:
     lowest = summary.front.iloc[-1]
-    return (
-        f"No finished trial reached {_target(summary)}: the lowest loss is {loss(float(lowest['val_loss']))}, "
-        f"of {_name(lowest)}."
-    )
+    least = loss(float(lowest["val_loss"]))
+    return f"No finished trial reached {_target(summary)}: the lowest loss is {least}, of {_name(lowest)}."
 
 
 def _without_target(summary: FrontSummary) -> str:

@@ -21,8 +21,13 @@ ENOUGH = 4
 """Finished points of the space below which no model is fitted; the space-filling sequence goes on instead."""
 CAPS = {"tpe": 1000, "nsga2": 1000, "gp": 150}
 """Finished trials a model is fitted to at most, so that an ask stays affordable however many there are."""
-GP_ASK_SECONDS = 5.0
-"""What an ask of the Gaussian process takes at 100 trials on one core."""
+GP_ASK_SECONDS_PER_KNOB = 0.5
+"""What an ask of the Gaussian process takes with 100 trials known, one core: 1 to 2 s for 2 knobs, 10 s for 20.
+
+TPE then takes 0.01 to 0.07 s, NSGA-II as long; both 0.3 s at their cap.
+"""
+AFFORDABLE = 20
+"""A trial must take so many times as long as an ask for the ask not to matter."""
 
 
 def resolve(name: str, space: SearchSpace, trial_seconds: float | None) -> str:
@@ -34,8 +39,9 @@ def resolve(name: str, space: SearchSpace, trial_seconds: float | None) -> str:
     """
     if name != "auto":
         return name
-    slow = trial_seconds is not None and trial_seconds >= 10 * GP_ASK_SECONDS
-    return "gp" if slow and not space.conditional else "tpe"
+    ask_seconds = GP_ASK_SECONDS_PER_KNOB * len(space.searched)
+    affordable = trial_seconds is not None and trial_seconds >= AFFORDABLE * ask_seconds
+    return "gp" if affordable and not space.conditional else "tpe"
 
 
 class OptunaSampler:

@@ -1,4 +1,4 @@
-"""Which known trials a model is fitted to: points of the space, and no more of them than an ask can afford."""
+"""Which trials a model is fitted to: points of the space, and no more of them than an ask can afford."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _best(trials: Sequence[Outcome], objective: str, count: int) -> NDArray[np.i
         return front[np.unique(np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int))]
     seconds = np.where(over, _column([outcome.seconds_to_quality for outcome in trials]), np.inf)
     best = np.argsort(seconds, kind="stable")[:count]
-    return best[np.isfinite(seconds[best])]
+    return np.asarray(best[np.isfinite(seconds[best])])
 
 
 def _front(seconds: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.intp]:

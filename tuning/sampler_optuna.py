@@ -7,9 +7,9 @@ A knob that does not apply at some points is left out of those for TPE, which de
 groups of knobs that come together. The other two sample jointly only what every trial has, so for them such
 a knob is entered at the middle of its range.
 
-NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of generation 0 and
-the proposal of generation 1, so its parents are the elite of all that is known: the steady-state form of NSGA-II
-(Durillo et al. 2009), which waits for no generation to fill and depends on nothing but the history.
+NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of generation 0
+and the proposal of generation 1, so its parents are the elite of all that is known: the steady-state form of
+NSGA-II (Durillo et al. 2009), which waits for no generation to fill and depends on nothing but the history.
 """
 
 from __future__ import annotations

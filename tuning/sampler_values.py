@@ -1,4 +1,4 @@
-"""What a sampler is told a trial was worth: finite numbers, lower is better, in an order that misleads no model.
+"""What a sampler is told a trial was worth: finite numbers, lower is better, in an order that misleads none.
 
 A trial that finished has what it measured. Every other is worse than all of those: stopped ones by how far
 they fell short of their horizon, failed ones after them. Nothing here is stored; the next proposal computes

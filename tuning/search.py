@@ -7,32 +7,82 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tuning.arguments import parse
+from tuning.arguments import NewSearch, Request, Resume, parse
 from tuning.errors import BadInput, Interrupted, SearchFailed
+
+if TYPE_CHECKING:
+    from tuning.conduct import SearchResult
 
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
+    run = None
     try:
         request = parse(sys.argv[1:] if argv is None else list(argv))
-        if request is None:  # --help-space has printed what was asked for
+        if request is None:  # the knobs of a space were asked for, and have been printed
             return 0
-        from tuning.conduct import carry_out
-
+        run = Path(request.run if isinstance(request, Resume) else request.config.run)
         carry_out(request)
     except BadInput as fault:
         print(f"python -m tuning.search: cannot do what was asked:\n{fault}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"\nInterrupted; everything is kept. To go on:\n  {stop}", file=sys.stderr)
+        print(f"Interrupted; everything is kept. To go on:\n  {stop}", file=sys.stderr)
         return INTERRUPTED
     except SearchFailed as failure:
-        print(f"The search stopped: {failure}", file=sys.stderr)
+        print(f"python -m tuning.search: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"Interrupted; finished trials are kept. {_how_to_go_on(run)}", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def carry_out(request: Request) -> None:
+    """Do what was asked for, and print what came of it."""
+    from tuning.conduct import resume_search, run_search
+
+    if isinstance(request, NewSearch):
+        result = run_search(request.config)
+    else:
+        result = resume_search(request.run, {**request.changes, **request.given})
+    print_result(result)
+
+
+def print_result(result: SearchResult) -> None:
+    """The front, why the search ended early if it did, and where everything is."""
+    from rich.console import Console
+
+    from tuning.conduct import resume_command
+    from tuning.pareto_front import summary
+    from tuning.report import PAGE, PICTURE
+    from tuning.report_table import print_report
+
+    console = Console()
+    reading = summary(result.trials)
+    if reading.finished:
+        print_report(reading, console)
+    else:
+        console.print("No trial finished, so there is no front.")
+    if result.stop_reason:
+        console.print(f"Stopped early: {result.stop_reason}. To go on:", soft_wrap=True)
+        console.print(f"  {resume_command(result.run)}", soft_wrap=True, highlight=False)
+    for name, what in ((PAGE, "report"), (PICTURE, "picture"), ("trials", "trials (Parquet)")):
+        if (result.run / name).exists():
+            console.print(f"{what + ':':<18}{result.run / name}", soft_wrap=True, highlight=False)
+
+
+def _how_to_go_on(run: Path | None) -> str:
+    if run is None or not (run / "run.json").exists():
+        return "Nothing was created."
+    from tuning.conduct import resume_command
+
+    return f"To go on:\n  {resume_command(run)}"
 
 
 if __name__ == "__main__":

@@ -298,8 +298,11 @@ class Store:
                 raise AlreadyRecorded(f"trial {shard.low} is recorded in {self._catalog.path(found)}")
 
     def _fence(self) -> None:
-        if self.epoch is not None:
-            lease.require_current(self.path, self.epoch)
+        if self.epoch is None or lease.is_current(self.path, self.epoch):
+            return
+        if not (self.path / "run.json").exists():
+            raise SearchFailed(f"the run directory {self.path} must stay where it is, but it is gone")
+        raise lease.Fenced(f"the search of epoch {self.epoch} does not hold {self.path} any more")
 
     def _table(self, columns: tuple[str, ...] | None) -> Any:
         def read(listing: Listing) -> Any:

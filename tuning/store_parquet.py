@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tuning.run_info import SCHEMA_VERSION, KnobKind
+from tuning.store_shards import NUMBERS
 from tuning.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord
 
 if TYPE_CHECKING:
@@ -177,11 +178,12 @@ class RecordFormat:
             for name, moment in (("started_at", record.started_at), ("finished_at", record.finished_at))
             if moment.tzinfo is None
         ]
-        if record.number < 0 or record.state not in STATES or record.origin not in ORIGINS:
-            faults.append(
-                f"number >= 0, a state of {list(STATES)} and an origin of {list(ORIGINS)} must hold, but got "
-                f"({record.number}, {record.state!r}, {record.origin!r})"
-            )
+        rules = {
+            f"0 <= number < {NUMBERS} must hold, but got {record.number}": 0 <= record.number < NUMBERS,
+            f"state must be one of {list(STATES)}, but got {record.state!r}": record.state in STATES,
+            f"origin must be one of {list(ORIGINS)}, but got {record.origin!r}": record.origin in ORIGINS,
+        }
+        faults += [f"trial {record.number}: {rule}" for rule, holds in rules.items() if not holds]
         return faults + [f for name, value in record.knobs.items() for f in self._knob_faults(name, value)]
 
     def _knob_faults(self, name: str, value: object) -> list[str]:

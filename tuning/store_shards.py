@@ -16,6 +16,8 @@ FAN_IN = 64
 SPANS = (1, FAN_IN, FAN_IN**2)
 """Trials in a file of each level. Not higher: merging is to take bounded time, and 4096 rows are a good file."""
 DIGITS = 8
+NUMBERS = 10**DIGITS
+"""How many trials there can be: as many as have a name."""
 _NAME = re.compile(rf"(\d{{{DIGITS}}})(?:-(\d{{{DIGITS}}}))?\.parquet")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -98,7 +99,7 @@ class Study:
         self._in_flight: dict[int, TrialSpec] = {}
         self._numbers: set[int] = set()
         self._replicates: set[int] = set()
-        self._tried: set[object] = set()
+        self._tried: set[bytes] = set()
         self._next = 0
         for outcome in sorted(history, key=_number):
             self._finish(outcome)
@@ -173,6 +174,12 @@ def _number(outcome: Outcome) -> int:
     return outcome.number
 
 
-def _key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> object:
-    """What makes two trials the same: everything that decides how they train."""
-    return policy, horizon, frozenset(knobs.items())
+def _key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> bytes:
+    """What makes two trials the same: a digest of everything that decides how they train.
+
+    Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's memory.
+    """
+    values = [
+        (name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items()
+    ]
+    return hashlib.blake2b(repr((policy, float(horizon), sorted(values))).encode(), digest_size=16).digest()

@@ -42,7 +42,15 @@ class TestStandardLibrary:
         """No tests, no installed packages, none of what distributions ship apart, nothing but Python."""
         assert all(name.endswith(".py") for name in names(load_corpus()))
         parts = {part for name in names(load_corpus()) for part in name.split("/")}
-        assert not parts & {"test", "tests", "site-packages", "dist-packages", "idlelib", "tkinter", "ensurepip"}
+        assert not parts & {
+            "test",
+            "tests",
+            "site-packages",
+            "dist-packages",
+            "idlelib",
+            "tkinter",
+            "ensurepip",
+        }
         assert not any(part.startswith("_sysconfigdata") for part in parts)
 
     def test_bytes_are_those_of_the_files(self) -> None:
@@ -79,7 +87,13 @@ class TestDirectory:
 
     def test_leaves_out_hidden_binary_empty_and_repeated_files(self, tmp_path: Path) -> None:
         """Only text counts, each text once, under the first of its names."""
-        extra = {".git/config": b"text", ".env": b"secret", "a.bin": b"\x7fELF\0\0", "empty": b"", "z": b"text number 0\n"}
+        extra = {
+            ".git/config": b"text",
+            ".env": b"secret",
+            "a.bin": b"\x7fELF\0\0",
+            "empty": b"",
+            "z": b"text number 0\n",
+        }
         corpus = load_corpus(write(tmp_path, {**texts(4), **extra}))
         assert names(corpus) == set(texts(4))
 
@@ -118,7 +132,9 @@ class TestFaults:
     @pytest.mark.parametrize("files", [{}, {"one.txt": b"alone"}, {"a.txt": b"same", "b.txt": b"same"}])
     def test_fewer_than_two_texts(self, tmp_path: Path, files: dict[str, bytes]) -> None:
         """None, one, and one under two names."""
-        with pytest.raises(ValueError, match=f"at least two different text files .* got {min(len(files), 1)} in"):
+        with pytest.raises(
+            ValueError, match=f"at least two different text files .* got {min(len(files), 1)} in"
+        ):
             load_corpus(write(tmp_path, files))
 
     def test_unreadable_file(self, tmp_path: Path) -> None:

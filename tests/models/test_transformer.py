@@ -51,7 +51,7 @@ class TestInitialisation:
 
 class TestForward:
     def test_later_bytes_change_no_earlier_logits(self) -> None:
-        """Change the byte at each position in turn: logits before it stay the same to the bit, those from it move."""
+        """Change each byte in turn: logits before it stay the same to the bit, its own move."""
         model = _with_open_branches(make_transformer(SHAPE, 0))
         x = tokens(1)
         reference = model(x)
@@ -63,7 +63,7 @@ class TestForward:
             assert not torch.equal(logits[0, place], reference[0, place])
 
     def test_every_earlier_byte_is_seen(self) -> None:
-        """The last position's logits depend on every byte of the window: attention reaches back to the first."""
+        """The last logits depend on every byte of the window: attention reaches back to the first."""
         model = _with_open_branches(make_transformer(SHAPE, 0))
         x = tokens(1)
         for place in range(SHAPE.window):

@@ -75,13 +75,15 @@ class CrashingFiles(CountingFiles):
     With ``power_failure`` what was not flushed is lost as well, names from the latest back to ``undo`` of them.
     """
 
-    def __init__(self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0) -> None:
+    def __init__(
+        self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0
+    ) -> None:
         self._alive_for = alive_for
         self._torn = torn
         self._power_failure = power_failure
         self._undo = undo
         self._unflushed: dict[int, Path] = {}
-        self._unnamed: list[tuple[Path, Callable[[], None]]] = []
+        self._unnamed: list[tuple[Path, Callable[[], object]]] = []
         self.dead = False
 
     def create(self, path: Path) -> int:
@@ -106,7 +108,8 @@ class CrashingFiles(CountingFiles):
         before = target.read_bytes() if target.is_file() else None
         super().replace(source, target)
         if target.is_file():
-            self._unnamed.append((target.parent, lambda: _restore(target, before)))
+            moved = target.read_bytes()
+            self._unnamed.append((target.parent, lambda: (_restore(source, moved), _restore(target, before))))
 
     def unlink(self, path: Path) -> None:
         before = path.read_bytes() if path.is_file() else None

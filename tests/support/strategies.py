@@ -17,7 +17,12 @@ COUNTS = st.integers(0, 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
-KNOB_COLUMNS: Mapping[str, KnobKind] = {"threshold": "float", "levels": "int", "gate": "bool", "metric": "str"}
+KNOB_COLUMNS: Mapping[str, KnobKind] = {
+    "threshold": "float",
+    "levels": "int",
+    "gate": "bool",
+    "metric": "str",
+}
 _KNOB_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "float": FLOATS,
     "int": INT64,

@@ -1,0 +1,1 @@
+"""One suite an interface, each implementation a parameter that the registry finds."""

@@ -1,0 +1,47 @@
+"""Whole searches on the tiny workload and a fake device's clock, so that two of them can be compared bit by bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models.registry import find_workload
+from tests.support.costs import made_up_costs
+from tuning.conduct import SearchResult, conduct, describe
+from tuning.config import SearchConfig
+from tuning.resources import Machine
+from tuning.session import Watcher
+from tuning.store import Store
+
+TINY = "tests.support.tiny:tiny"
+MACHINE = Machine(cpus=2, gpus=0)
+HAPPENSTANCE = ["wall_seconds", "co_residents", "executions", "started_at", "finished_at"]
+"""Columns that say what happened around a trial; all others are the trial's own."""
+
+
+def config_of(run: Path, **options: Any) -> SearchConfig:
+    """A search on the tiny workload with the serial driver, where ``options`` say nothing else."""
+    return SearchConfig(**{"run": str(run), "workload": TINY, "driver": "serial", "trials": 12, **options})
+
+
+def prepared(config: SearchConfig) -> Store:
+    """A new run that is calibrated already, to made-up costs."""
+    workload = find_workload(config.workload, None)
+    store = Store.create(Path(config.run), describe(config, workload, config.resources(MACHINE)))
+    store.update_info(calibration=made_up_costs(), device="fake device")
+    return store
+
+
+def search(config: SearchConfig, watcher: Watcher | None = None) -> SearchResult:
+    """Start the search, or go on with it where the run exists."""
+    run = Path(config.run)
+    store = Store.open(run) if run.exists() else prepared(config)
+    workload = find_workload(config.workload, None)
+    return conduct(store, config, workload, config.resources(MACHINE), watcher)
+
+
+def own_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without what depends on when and beside whom a trial ran."""
+    return frame.drop(columns=HAPPENSTANCE)

@@ -1,0 +1,34 @@
+"""A watcher that remembers what a session told it."""
+
+from __future__ import annotations
+
+from tuning.trial import TrialRecord, TrialSpec
+
+
+class Remembering:
+    """Everything a session said, in order."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.starts: list[TrialSpec] = []
+        self.records: list[TrialRecord] = []
+        self.losses: list[tuple[int, str, bool]] = []
+        self.reasons: list[str] = []
+
+    def phase(self, text: str) -> None:
+        self.phases.append(text)
+
+    def began(self, spec: TrialSpec) -> None:
+        self.starts.append(spec)
+
+    def ended(self, record: TrialRecord) -> None:
+        self.records.append(record)
+
+    def lost(self, spec: TrialSpec, reason: str, *, again: bool) -> None:
+        self.losses.append((spec.number, reason, again))
+
+    def stopping(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def tick(self) -> None:
+        pass

@@ -1,0 +1,101 @@
+"""``python -m tuning.export``: what it writes loads as the policy that ran."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from policies.registry import make_policy
+from policies.settings import load_policy
+from tests.support.frames import record, search_records
+from tests.support.runs import write_run
+from tuning.export import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 48 trials: 37 is first at the target, 11 failed, 13 was stopped."""
+    return write_run(tmp_path_factory.mktemp("runs") / "mine", search_records())
+
+
+def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path: Path) -> None:
+    """The loaded policy equals the one that the trial's knobs make."""
+    for trial in search_records()[:20]:
+        if trial.state == "finished":
+            file = tmp_path / f"{trial.number}.toml"
+            assert main([str(run), "--trial", str(trial.number), "-o", str(file)]) == 0
+            assert load_policy(file) == make_policy(trial.policy, trial.knobs)
+
+
+def test_best_is_the_first_at_the_target(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output: the policy, its knobs, and where they come from."""
+    assert main([str(run), "--trial", "best"]) == 0
+    printed = capsys.readouterr()
+    data = tomllib.loads(printed.out)
+    assert data["policy"] == "dynamic_suffix"
+    assert data["trial"]["number"] == 37
+    assert data["trial"]["workload"] == "byte_lm"
+    assert data["trial"]["target_loss"] == 1.95
+    assert printed.err == ""
+
+
+def test_best_without_the_target_is_the_lowest_loss_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two trials above the target, one of them lower."""
+    mine = write_run(tmp_path / "run", [record(0, 5.0, 2.0), record(1, 6.0, 1.99)])
+    assert main([str(mine), "--trial", "best"]) == 0
+    printed = capsys.readouterr()
+    assert tomllib.loads(printed.out)["trial"]["number"] == 1
+    assert "no finished trial reached the target 1.95: taking the lowest loss, 1.99 of trial 1" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        ("first", "--trial must be a trial's number, a whole number >= 0, or best, but got 'first'"),
+        ("-1", "--trial must be a trial's number, a whole number >= 0, or best, but got '-1'"),
+        ("99", "--trial must be a recorded trial's number or best, but got 99; recorded are 48 trials"),
+        ("11", "--trial must be a finished trial, but trial 11 failed"),
+        ("13", "--trial must be a finished trial, but trial 13 was stopped"),
+    ],
+)
+def test_a_trial_that_cannot_be_exported_is_named(
+    run: Path, tmp_path: Path, trial: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2 and no file."""
+    assert main([str(run), f"--trial={trial}", "-o", str(tmp_path / "x.toml")]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_none_and_one_without_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is one clear message."""
+    assert main([str(tmp_path / "no"), "--trial", "best"]) == 2
+    assert "must be a run directory" in capsys.readouterr().err
+    empty = write_run(tmp_path / "empty", [])
+    for trial in ("best", "0"):
+        assert main([str(empty), "--trial", trial]) == 2
+        assert "the run has no recorded trials yet" in capsys.readouterr().err
+
+
+def test_settings_that_this_version_does_not_know_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A knob and a policy of some other version."""
+    records = [record(0, 5.0, 2.0, knobs={"of_old": 3}), record(1, 5.0, 2.0, policy="of_old")]
+    mine = write_run(tmp_path / "run", records)
+    for trial in ("0", "1"):
+        assert main([str(mine), "--trial", trial]) == 2
+        assert "of_old" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory that does not exist, and one in place of the file."""
+    for output in (tmp_path / "no" / "x.toml", tmp_path):
+        assert main([str(run), "--trial", "best", "-o", str(output)]) == 2
+        assert "-o must be a writable file" in capsys.readouterr().err

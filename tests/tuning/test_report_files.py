@@ -1,0 +1,62 @@
+"""The report for machines: names, nulls and order."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pandas as pd
+
+from tests.support.frames import frame_of, record, search_frame
+from tuning.pareto_front import summary
+from tuning.report_files import csv_text, json_text
+
+
+def test_json_has_the_names_that_programs_read() -> None:
+    """The top level, a member, and agreement with the reading they come from."""
+    reading = summary(search_frame())
+    data = json.loads(json_text(reading))
+    assert {"target_loss", "front", "control", "gain_at_target"} <= set(data)
+    assert data["target_loss"] == reading.target
+    assert data["gain_at_target"] == reading.gain
+    assert [member["number"] for member in data["front"]] == list(reading.front["number"])
+    assert [member["number"] for member in data["control"]] == list(reading.control["number"])
+    winner = next(member for member in data["front"] if member["number"] == reading.winner)
+    assert {"train_seconds", "val_loss", "knobs", "policy", "horizon", "reached"} <= set(winner)
+    assert winner["reached"] is True
+    assert winner["knobs"]["adaptive"] is True
+
+
+def test_what_does_not_apply_is_null() -> None:
+    """A trial with nothing known but its place, and no target: nulls, never NaN, and no invented knob."""
+    data = json.loads(json_text(summary(frame_of([record(0, 3.0, 2.0, target_loss=None)]))))
+    assert data["target_loss"] is None
+    assert data["gain_at_target"] is None
+    assert data["no_gain_because"] == "no target was given"
+    member = data["front"][0]
+    assert member["required_flops"] is None
+    assert member["gain"] is None
+    assert member["reached"] is None
+    assert member["knobs"] == {}
+
+
+def test_json_does_not_depend_on_the_order_of_rows() -> None:
+    """The same text from a table turned round."""
+    table = search_frame()
+    assert json_text(summary(table)) == json_text(summary(table.iloc[::-1]))
+
+
+def test_csv_has_one_row_a_trial_of_front_and_control() -> None:
+    """Read back by pandas: the same trials, each once, with its knobs in columns."""
+    reading = summary(search_frame())
+    table = pd.read_csv(io.StringIO(csv_text(reading)))
+    assert set(table["number"]) == set(reading.front["number"]) | set(reading.control["number"])
+    assert table["number"].is_unique
+    assert set(table[table["on_front"]]["number"]) == set(reading.front["number"])
+    assert set(table[table["is_control"]]["number"]) == set(reading.control["number"])
+    assert table["knob_probe_every"].notna().sum() == (~table["is_control"]).sum()
+
+
+def test_csv_of_nothing_has_its_columns() -> None:
+    """A table without rows is still a table."""
+    assert csv_text(summary(frame_of([]))).startswith("number,policy,origin,seed,horizon,train_seconds,val_loss")

@@ -1,0 +1,147 @@
+"""The page as text: whole, safe whatever a run's strings hold, and bounded in size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.support.frames import frame_of, record, search_frame
+from tests.support.runs import COSTS
+from tuning import report_points
+from tuning.pareto_front import summary
+from tuning.report_page import page_text
+
+HOSTILE = '</script><script>alert("1")</script><!--VERDICT--> & "quoted" <b>'
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.tags[-1:] == ["script"] else self.text).append(data)
+
+
+def page(table: pd.DataFrame, info: dict[str, Any] | None = None) -> str:
+    return page_text(summary(table), table, info)
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """The values that the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_the_page_needs_nothing_else() -> None:
+    """No address of anything to load in it: no source, no link, no import, no style from elsewhere."""
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    outline = Outline(text)
+    addresses = [value for name, value in outline.attributes if name in ("src", "href", "srcset")]
+    assert addresses == ["data:,"]
+    assert "@import" not in text
+    assert "url(http" not in text
+
+
+def test_every_string_of_a_run_is_escaped() -> None:
+    """A script's end in an error, a policy, a knob, the workload and the run's facts opens and closes nothing."""
+    knobs = {"name": HOSTILE}
+    table = frame_of(
+        [
+            record(0, 3.0, 2.0, policy=HOSTILE, workload=HOSTILE, knobs=knobs),
+            record(1, 2.0, 2.5, state="failed", error=HOSTILE),
+        ]
+    )
+    safe = Outline(page(frame_of([record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")])))
+    hostile = Outline(page(table, {"config": {HOSTILE: HOSTILE}, "device": HOSTILE}))
+    assert hostile.tags.count("script") == safe.tags.count("script") == 2
+    assert HOSTILE in "".join(hostile.text)
+    assert data_of(page(table))["trials"][0]["knobs"] == knobs
+
+
+def test_the_data_is_the_reading() -> None:
+    """Front, control, target and gain in it, and each drawn trial's curve and decisions."""
+    table = search_frame()
+    reading, data = summary(table), data_of(page(table))
+    assert data["front"] == list(reading.front["number"])
+    assert data["control"] == list(reading.control["number"])
+    assert (data["target"], data["gain"]) == (reading.target, reading.gain)
+    first = next(t for t in data["trials"] if t["number"] == reading.winner)
+    row = table.set_index("number").loc[reading.winner]
+    assert first["curve"][-1] == [row["train_seconds"], row["val_loss"]]
+    assert [d[1:] for d in first["decisions"]] == [
+        [d["step"], d["active_blocks"], d["phase"]] for d in row["decisions"]
+    ]
+    seconds = [d[0] for d in first["decisions"]]
+    assert seconds == sorted(seconds)
+    assert seconds[0] == 0
+
+
+def test_failed_and_stopped_trials_are_listed_with_their_reasons() -> None:
+    """Failed ones have no place in the picture; every one is in the table."""
+    table = frame_of(
+        [
+            record(0, 3.0, 2.0),
+            record(1, 2.0, None, state="failed", error="loss became nan at step 7"),
+            record(2, 1.0, 2.4, state="stopped"),
+        ]
+    )
+    text = page(table)
+    assert "loss became nan at step 7" in text
+    assert [t["number"] for t in data_of(text)["trials"]] == [0, 2]
+    assert "Stopped and failed trials" in text
+
+
+def test_calibration_and_run_facts_stand_below() -> None:
+    """The cost of each depth beside a full step's, its spread, and what else is known of the run."""
+    info = {"calibration": dataclasses.asdict(COSTS), "versions": {"torch": "2.13.0"}, "knob_columns": {"a": "int"}}
+    text = page(search_frame(), info)
+    assert "Calibration" in text
+    assert "0.507" in text  # a step at 2 of 8 blocks: 0.0102 / 0.0201
+    assert "2.1 %" in text
+    assert "2.13.0" in text
+    assert "knob columns" not in text
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        frame_of([]),
+        frame_of([record(0, None, None, state="failed", error="out of memory")]),
+        frame_of([record(0, 3.0, 2.0, target_loss=None)]),
+        search_frame(strong=False),
+    ],
+)
+def test_any_table_makes_a_page(table: pd.DataFrame) -> None:
+    """Nothing recorded, nothing finished, no target, nothing won."""
+    assert "</html>" in page(table)
+
+
+def test_a_large_search_makes_a_small_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more trials than are drawn the front stays whole, and how many are left out is said."""
+    monkeypatch.setattr(report_points, "MOST_OTHERS", 10)
+    monkeypatch.setattr(report_points, "MOST_CURVES", 12)
+    table = search_frame()
+    reading, data = summary(table), data_of(page(table))
+    assert data["hidden"] == len(reading.others) - 10
+    drawn = {t["number"] for t in data["trials"]}
+    assert set(data["front"]) <= drawn
+    assert sum(bool(t["curve"]) for t in data["trials"]) == 12

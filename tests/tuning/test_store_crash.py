@@ -1,0 +1,218 @@
+"""The store when its process dies: at most the record in flight is lost, nothing else, and nothing is there twice.
+
+Every test lets the process die at a system call of Hypothesis's choice, by a kill or by loss of power, and then
+reads with a store opened anew, before and after it is tidied.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.faulty_files import CountingFiles, Crash, CrashingFiles
+from tests.support.folders import fresh_folder
+from tests.support.stores import INFO, fresh_store, merging_by_three, parquet_files, record, spec
+from tuning.errors import BadInput
+from tuning.run_info import Target
+from tuning.store import Store
+from tuning.store_shards import Shard
+
+CRASHES = st.fixed_dictionaries(
+    {"torn": st.floats(0, 1), "power_failure": st.booleans(), "undo": st.integers(0, 12)}
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_files() -> Iterator[None]:
+    with merging_by_three():
+        yield
+
+
+def _calls(prepare: Callable[[Store], None], act: Callable[[Store], None]) -> int:
+    with fresh_store() as store:
+        prepare(store)
+        files = CountingFiles()
+        act(Store.open(store.path, files=files))
+        return files.calls
+
+
+def _crash(path: Path, act: Callable[[Store], None], files: CrashingFiles) -> Store:
+    """The run as a new process finds it after ``act`` died."""
+    with pytest.raises(Crash):
+        act(Store.open(path, files=files))
+    return Store.open(path, files=CountingFiles())
+
+
+def _append_two(store: Store) -> None:
+    store.append(record(0))
+    store.append(record(1))
+
+
+@settings(deadline=None)
+@given(data=st.data(), crash=CRASHES)
+def test_append(data: st.DataObject, crash: dict[str, float]) -> None:
+    """Dies while the second of two records is written: the first is there, the second whole or not at all."""
+    with fresh_store() as store:
+        once = _calls(lambda store: None, lambda store: store.append(record(0)))
+        files = CrashingFiles(once + data.draw(st.integers(0, once - 1)), **crash)  # type: ignore[arg-type]
+        after = _crash(store.path, _append_two, files)
+        assert after.records() in ([record(0)], [record(0), record(1)])
+        assert after.scan() == after.tidy() == []
+        assert [path for path in (store.path / "running").iterdir() if path.is_file()] == []
+        if after.numbers() == [0]:
+            after.append(record(1))
+        assert after.records() == [record(0), record(1)]
+
+
+def _nine(store: Store) -> None:
+    for number in range(9):
+        store.append(record(number))
+
+
+def _compact_all(store: Store) -> None:
+    while store.compact():
+        pass
+
+
+@pytest.fixture(scope="module")
+def nine_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of nine trials, to be copied."""
+    path = tmp_path_factory.mktemp("nine") / "run"
+    _nine(Store.create(path, INFO, files=CountingFiles()))
+    return path
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), crash=CRASHES)
+def test_compaction(
+    nine_trials: Path, compaction_calls: int, data: st.DataObject, crash: dict[str, float]
+) -> None:
+    """Dies anywhere in merging nine files to three and one: all rows are there once, then merging goes on."""
+    expected = [record(number) for number in range(9)]
+    with fresh_folder() as folder:
+        path = shutil.copytree(nine_trials, folder / "run")
+        files = CrashingFiles(data.draw(st.integers(0, compaction_calls - 1)), **crash)  # type: ignore[arg-type]
+        after = _crash(path, _compact_all, files)
+        assert after.records() == expected
+        assert after.numbers() == list(range(9))
+        assert after.frame(["number"]).number.tolist() == list(range(9))
+        after.tidy()
+        assert sorted(pd.read_parquet(path / "trials").number) == list(range(9))
+        _compact_all(after)
+        assert parquet_files(path) == [Shard(0, 9).name]
+        assert after.records() == expected
+
+
+@pytest.fixture(scope="module")
+def compaction_calls(nine_trials: Path) -> int:
+    """How many system calls merging all of it takes."""
+    with fresh_folder() as folder:
+        files = CountingFiles()
+        _compact_all(Store.open(shutil.copytree(nine_trials, folder / "run"), files=files))
+    return files.calls
+
+
+@settings(deadline=None)
+@given(data=st.data(), crash=CRASHES)
+def test_create(data: st.DataObject, crash: dict[str, float]) -> None:
+    """Dies while a run is created: it is there whole, or not there and can be created anew."""
+    with fresh_folder() as folder:
+        counting = CountingFiles()
+        Store.create(folder / "whole" / "run", INFO, files=counting)
+        files = CrashingFiles(data.draw(st.integers(0, counting.calls - 1)), **crash)  # type: ignore[arg-type]
+        path = folder / "deep" / "run"
+        with pytest.raises(Crash):
+            Store.create(path, INFO, files=files)
+        if path.exists():
+            with pytest.raises(BadInput, match="--resume"):
+                Store.create(path, INFO)
+        else:
+            Store.create(path, INFO, files=CountingFiles())
+        assert Store.open(path).info == INFO
+
+
+@settings(deadline=None)
+@given(data=st.data(), crash=CRASHES)
+def test_the_description(data: st.DataObject, crash: dict[str, float]) -> None:
+    """Dies while run.json is changed: it is the old one or the new one."""
+    calls = _calls(lambda store: None, lambda store: store.update_info(target=Target(1.0)) and None)
+    with fresh_store() as store:
+        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
+        after = _crash(store.path, lambda store: store.update_info(target=Target(1.0)) and None, files)
+        assert after.info.target in (None, Target(1.0))
+
+
+def _begin_and_start(store: Store) -> None:
+    store.begin(spec(0))
+    store.begin(spec(1))
+    store.started(0)
+    store.started(0)
+
+
+@settings(deadline=None)
+@given(data=st.data(), crash=CRASHES)
+def test_tasks_in_flight(data: st.DataObject, crash: dict[str, float]) -> None:
+    """Dies while two tasks are begun and one is started twice: whatever was acknowledged is still known."""
+    calls = _calls(lambda store: None, _begin_and_start)
+    with fresh_store() as store:
+        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
+        after = _crash(store.path, _begin_and_start, files)
+        after.tidy()
+        found = after.in_flight()
+        assert [f.spec for f in found] == [spec(0), spec(1)][: len(found)]
+        assert [f.executions for f in found] in ([], [0], [0, 0], [1, 0], [2, 0])
+        assert after.scan() == []
+
+
+@settings(deadline=None)
+@given(data=st.data(), crash=CRASHES)
+def test_ending_a_task(data: st.DataObject, crash: dict[str, float]) -> None:
+    """Dies between a record and the end of its task: the record wins, the task and its checkpoint are tidied away."""
+
+    def finish(store: Store) -> None:
+        store.append(record(0))
+        store.end(0)
+
+    calls = _calls(lambda store: store.begin(spec(0)), finish)
+    with fresh_store() as store:
+        store.begin(spec(0))
+        store.checkpoint_path(0).write_bytes(b"weights")
+        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
+        after = _crash(store.path, finish, files)
+        after.tidy()
+        if after.numbers() == [0]:
+            assert after.in_flight() == []
+            assert not after.checkpoint_path(0).exists()
+        else:
+            (found,) = after.in_flight()
+            assert found.spec == spec(0)
+            assert found.checkpoint.read_bytes() == b"weights"
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), crash=CRASHES)
+def test_tidying(
+    nine_trials: Path, compaction_calls: int, data: st.DataObject, crash: dict[str, float]
+) -> None:
+    """Dies in compaction, dies again while that is tidied, and with a torn file besides: the next one finishes."""
+    with fresh_folder() as folder:
+        path = shutil.copytree(nine_trials, folder / "run")
+        (path / "trials" / "00000009.parquet").write_bytes(b"PAR1 torn")
+        files = CrashingFiles(data.draw(st.integers(0, compaction_calls - 1)), **crash)  # type: ignore[arg-type]
+        _crash(path, _compact_all, files)
+        try:
+            again = CrashingFiles(data.draw(st.integers(0, 12)), **crash)  # type: ignore[arg-type]
+            Store.open(path, files=again).tidy()
+        except Crash:
+            pass
+        after = Store.open(path, files=CountingFiles())
+        after.tidy()
+        assert sorted(pd.read_parquet(path / "trials").number) == list(range(9))
+        assert after.numbers() == list(range(9))
+        assert [p.read_bytes() for p in (path / "set_aside").iterdir()] == [b"PAR1 torn"]
