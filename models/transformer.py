@@ -132,20 +132,20 @@ def make_transformer(shape: Shape, seed: int) -> Transformer:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            _initialise(name, parameter, generator)
+            _initialise(name, parameter, shape.depth, generator)
     angles = _angles(shape)
     model.cos, model.sin = angles.cos(), angles.sin()
     return model
 
 
-def _initialise(name: str, parameter: Tensor, generator: torch.Generator) -> None:
+def _initialise(name: str, parameter: Tensor, depth: int, generator: torch.Generator) -> None:
     if parameter.dim() == 1:
         parameter.fill_(1.0)
-    elif name.endswith(("out.weight", "down.weight")):
-        # Every branch starts shut: the first steps see the stem through the head, whatever the depth.
-        parameter.zero_()
     else:
         std = {"stem": EMBEDDING_STD, "head": HEAD_STD}.get(name.split(".")[0], parameter.shape[1] ** -0.5)
+        if name.endswith(("out.weight", "down.weight")):
+            # Each block adds two branches to the stream; so scaled, their sum does not grow with the depth.
+            std /= math.sqrt(2 * depth)
         parameter.normal_(0.0, std, generator=generator)
 
 

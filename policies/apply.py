@@ -199,7 +199,7 @@ class BlockUpdater:
         self._applied, self._plan, self._losses, self._seen = None, None, [], None
 
     def close(self) -> None:
-        """Give the model back: hooks removed, ``requires_grad`` as it was found."""
+        """Give the model back, to another updater say: hooks removed, ``requires_grad`` as it was found."""
         for hook in self._hooks:
             hook.remove()
         self._require_grad(tuple(range(self._num_blocks)))

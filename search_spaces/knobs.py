@@ -101,7 +101,7 @@ class Float(_Range):
     """A real number in [low, high]."""
 
     def at(self, u: float) -> float:
-        """The value at ``u``; the ends are exact, whatever the rounding between them."""
+        """The value at ``u``; what rounding adds beyond an end is cut off."""
         return min(max(_between(self.low, self.high, u, self.log), self.low), self.high)
 
     def contains(self, value: object) -> bool:

@@ -57,7 +57,8 @@ def test_packages_import_downwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["policies.registry", "tuning.pareto_front", "tuning.outcome", "tuning.study", "tuning.arguments"]
+    "module",
+    ["policies.registry", "tuning.pareto_front", "tuning.outcome", "tuning.study", "tuning.arguments"],
 )
 def test_decisions_load_no_heavy_library(module: str) -> None:
     """Imports the module in a new interpreter and looks at what was loaded with it."""

@@ -1,8 +1,8 @@
-"""The search: which training schedule reaches a quality in the least time, and is it really better?
+"""The search: which training schedule reaches a quality in the least time, beside simply training for less.
 
-    >>> import tuning  # doctest: +SKIP
-    >>> result = tuning.run_search(tuning.SearchConfig(run="runs/mine", trials=24))  # doctest: +SKIP
-    >>> trials = tuning.load("runs/mine"); tuning.front(trials)  # doctest: +SKIP
+>>> import tuning  # doctest: +SKIP
+>>> result = tuning.run_search(tuning.SearchConfig(run="runs/mine", trials=24))  # doctest: +SKIP
+>>> trials = tuning.load("runs/mine"); tuning.front(trials)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def load(run: str | os.PathLike[str]) -> pd.DataFrame:
 
     Raises:
         tuning.errors.BadInput: ``run`` is not a run directory.
+
     """
     from pathlib import Path
 

@@ -127,6 +127,7 @@ def calibrate(
 
     Raises:
         ValueError: the workload has no blocks.
+
     """
     bench = _Bench(workload, seed, device)
     if bench.num_blocks < 1:
@@ -163,9 +164,7 @@ def _measure_rounds(bench: _Bench, depths: Sequence[int], effort: Effort) -> dic
     times: dict[str, list[float]] = {name: [] for name in work}
     order, start, rounds = list(work), time.perf_counter(), 0
     shuffle = random.Random(0).shuffle  # noqa: S311 - an order of measurement, not a secret
-    while rounds < effort.min_rounds or (
-        rounds < effort.max_rounds and time.perf_counter() - start < effort.seconds
-    ):
+    while rounds < effort.min_rounds or (rounds < effort.max_rounds and time.perf_counter() - start < effort.seconds):
         shuffle(order)
         for name in order:
             times[name].append(bench.seconds(work[name]))

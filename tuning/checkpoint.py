@@ -26,6 +26,6 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except Exception:  # noqa: BLE001 - a damaged file raises many types (zip, pickle, EOF); all mean the same here
+    except Exception:
         return None
     return state if isinstance(state, dict) else None

@@ -34,6 +34,7 @@ class CostTable:
         spread: relative interquartile range of each median, by the same names (``step_4``, ``data``, ...).
         device: the device's name as reported in records.
         threads: threads a trial computes with on a CPU.
+
     """
 
     num_blocks: int

@@ -48,6 +48,7 @@ class SearchResult:
         run: the run directory.
         trials: one row a trial, as ``tuning.load`` gives it.
         stop_reason: why it ended before all trials were done, or None.
+
     """
 
     run: Path
@@ -62,6 +63,7 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
         BadInput: the configuration has faults; all are named and nothing was created.
         Interrupted: it was stopped on request (Ctrl-C); everything is kept.
         SearchFailed: it cannot go on.
+
     """
     if faults := config.faults():
         raise BadInput(faults)
@@ -79,6 +81,7 @@ def resume_search(run: Path, changes: dict[str, Any] | None = None, *, watcher: 
     Raises:
         BadInput: not a run, a run of another version, or changes it cannot have.
         Interrupted, SearchFailed: as ``run_search``.
+
     """
     from tuning.arguments import CHANGEABLE, Resume
 
@@ -112,17 +115,25 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
     return RunInfo(
         version=VERSION,
         created_at=datetime.now(UTC),
-        config={**config.to_json(), "threads": resources.threads},
+        config=stored_form(config, resources),
         knob_columns=knob_columns(config.search_space()),
         space_fingerprint=config.search_space().fingerprint(),
         workload_fingerprint=workload.fingerprint,
-        versions={"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        versions={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in LIBRARIES},
+        },
     )
+
+
+def stored_form(config: SearchConfig, resources: Resources) -> dict[str, Any]:
+    """The configuration as run.json holds it: what was asked for, and under ``resources`` what that came to here."""
+    return {**config.to_json(), "resources": dataclasses.asdict(resources)}
 
 
 def stored_config(store: Store) -> SearchConfig:
     """The configuration that a run was last conducted with."""
-    return SearchConfig.from_json({k: v for k, v in store.info.config.items() if k != "threads"})
+    return SearchConfig.from_json({k: v for k, v in store.info.config.items() if k != "resources"})
 
 
 def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) -> None:
@@ -130,6 +141,7 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
 
     Raises:
         BadInput: they have changed since.
+
     """
     now = {"workload": workload.fingerprint, "space": config.search_space().fingerprint()}
     before = {"workload": store.info.workload_fingerprint, "space": store.info.space_fingerprint}
@@ -151,9 +163,14 @@ def conduct(
     with Lease.acquire(store.path) as lease:
         store = Store.open(store.path, epoch=lease.epoch)
         store.tidy()
-        store.update_info(config={**store.info.config, **config.to_json()})
+        store.update_info(config=stored_form(config, resources))
         (store.path / STOP_FILE).unlink(missing_ok=True)
-        with watching(watcher, store, config, resources) as watch:
+        with watching(
+            watcher,
+            trials=config.trials,
+            recorded=len(store.numbers()),
+            concurrency=resources.concurrency,
+        ) as watch:
             stop_reason = run_tasks(store, config, workload, resources, lease.epoch, watch)
         while store.compact():
             pass
@@ -164,9 +181,15 @@ def conduct(
 
 
 def run_tasks(
-    store: Store, config: SearchConfig, workload: Workload, resources: Resources, epoch: int, watch: Any
+    store: Store,
+    config: SearchConfig,
+    workload: Workload,
+    resources: Resources,
+    epoch: int,
+    watch: Watcher,
 ) -> str | None:
     """Calibrate if need be, then run the session's tasks. Returns why the search stopped early, or None."""
+    watch.phase("starting workers")
     with make_driver(store.path, config, resources, epoch) as driver:
         if store.info.calibration is None:
             watch.phase("calibrating the clock, alone on the device")
@@ -183,6 +206,7 @@ def calibrate(driver: Driver, store: Store) -> None:
 
     Raises:
         SearchFailed: the workload cannot be trained even alone; the message is the worker's.
+
     """
     try:
         driver.alone(CALIBRATE, store.path)
@@ -220,8 +244,9 @@ def make_session(
 
     def expected(spec: TrialSpec) -> float:
         evaluations = 3 * workload.steps / workload.eval_every + 1  # a light policy takes up to three times the steps
-        return resources.concurrency * (spec.horizon * baseline + evaluations * costs.evaluation_seconds)
+        return spec.horizon * baseline + evaluations * costs.evaluation_seconds
 
+    watcher.expects(expected)
     return SearchSession(
         store,
         lambda target: make_study(store, config, target, baseline),
@@ -229,6 +254,7 @@ def make_session(
         first_seed=config.seed,
         workload=config.workload,
         expected_seconds=expected,
+        slowdown=resources.concurrency,
         watcher=watcher,
         time_budget=config.time_budget,
     )

@@ -1,8 +1,8 @@
 """What a driver is: it runs tasks in worker processes. It owns no search state and decides nothing.
 
 A task is one training run, named by an id: ``"17"`` is trial number 17, ``"target-2"`` one of the runs that set the
-automatic target. Everything a worker needs to know about a task is in the run directory before the driver is handed its id,
-and everything that came of it is there before the worker returns, so a driver passes only ids around.
+automatic target. Everything a worker needs to know about a task is in the run directory before the driver is handed
+its id, and everything that came of it is there before the worker returns, so a driver passes only ids around.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def function_at(name: str) -> Callable[..., Any]:
     Raises:
         ImportError: there is no such module.
         AttributeError: the module has no such function.
+
     """
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
@@ -71,6 +72,7 @@ class Driver(Protocol):
 
         Raises:
             WorkerError: the function raised or its process died; the message has the reason.
+
         """
 
     def drive(self, source: TaskSource) -> None:

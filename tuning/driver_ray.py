@@ -16,6 +16,7 @@ from tuning.driver_ray_cluster import (
     gpus_for,
     quiet,
     signals_kept,
+    token_settings,
 )
 from tuning.driver_serial import said
 
@@ -77,7 +78,8 @@ class RayDriver:
             SearchFailed: Ray does not start, or nothing answers at the address.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(environment(self._worker_environment()))
+            own = token_settings() if self.address is None else {}
+            stack.enter_context(environment({**self._worker_environment(), **own}))
             stack.enter_context(quiet())
             stack.callback(self._cluster.stop)
             with signals_kept():

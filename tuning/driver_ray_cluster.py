@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -52,6 +53,23 @@ GUARD = 'read -r _; kill -9 "$@"; rm -f "$0"'
 """Waits for the end of this process, however it comes. Ray's servers and workers end with it by themselves, but its
 agents would wait another minute for a server that is gone, and nobody would remove the link."""
 SYSTEM_CONFIG: Mapping[str, Any] = {"prestart_worker_first_driver": False}
+
+
+@functools.cache
+def _token() -> str:
+    return secrets.token_hex(32)
+
+
+def token_settings() -> dict[str, str]:
+    """A secret for Ray's servers, unless the user has one: Ray would write its own to the home directory.
+
+    It is the same for the life of this process, because Ray reads it once.
+    """
+    theirs = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
+    if theirs or disabled or (Path.home() / ".ray" / "auth_token").exists():
+        return {}
+    return {"RAY_AUTH_TOKEN": _token()}
 
 
 @contextlib.contextmanager

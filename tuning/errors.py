@@ -1,9 +1,9 @@
 """What this package raises for its users to see.
 
-    Exception
-    ├── BadInput (ValueError)   what was asked for cannot be; names every fault; exit status 2
-    ├── Interrupted             stopped on request, everything kept; exit status 130
-    └── SearchFailed            the search cannot go on, with the reason; exit status 1
+Exception
+├── BadInput (ValueError)   what was asked for cannot be; names every fault; exit status 2
+├── Interrupted             stopped on request, everything kept; exit status 130
+└── SearchFailed            the search cannot go on, with the reason; exit status 1
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def chosen(frame: pd.DataFrame, number: int | None) -> Row:
         )
     row = rows_of(found)[0]
     if row["state"] != "finished":
-        raise BadInput(f"--trial must be a finished trial, but trial {number} {row['state']}; choose another")
+        ending = "was stopped" if row["state"] == "stopped" else "failed"
+        raise BadInput(f"--trial must be a finished trial, but trial {number} {ending}; choose another")
     return row
 
 

@@ -26,7 +26,7 @@ def print_report(summary: FrontSummary, console: Console) -> None:
     """Write the table, the knobs of its schedules, the counts and the verdict to ``console``."""
     rows = rows_of(summary.front)
     console.print(front_table(summary))
-    console.print(Text(LEGEND, style="dim"))
+    console.print(Text(legend(summary), style="dim"))
     schedules = [row for row in rows if row["policy"] != CONTROL_POLICY]
     if schedules:
         console.print("\nKnobs that differ from their defaults:", highlight=False)
@@ -53,8 +53,6 @@ def front_table(summary: FrontSummary) -> Table:
         table.add_section()
     for row in rows_of(beside):
         table.add_row(*_cells(row, summary, mark=""), style="dim")
-    table.caption = _caption(summary, off_front=len(beside) > 0)
-    table.caption_justify = "left"
     return table
 
 
@@ -62,13 +60,14 @@ def _off_front(summary: FrontSummary) -> pd.DataFrame:
     return summary.control[~summary.control["number"].isin(summary.front["number"])]
 
 
-def _caption(summary: FrontSummary, *, off_front: bool) -> str:
-    parts = []
+def legend(summary: FrontSummary) -> str:
+    """What the marks and the columns of ``front_table`` mean."""
+    parts = [LEGEND]
     if summary.front_seconds is not None:
-        parts.append(f"* first at or below the target {form.loss(summary.target)}")
-    if off_front:
-        parts.append("below the rule: control runs off the front")
-    return "; ".join(parts)
+        parts.insert(0, f"*: first at or below the target {form.loss(summary.target)}.")
+    if len(_off_front(summary)):
+        parts.append("Below the rule: control runs off the front.")
+    return " ".join(parts)
 
 
 def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:

@@ -22,7 +22,7 @@ ENOUGH = 4
 CAPS = {"tpe": 1000, "nsga2": 1000, "gp": 150}
 """Finished trials a model is fitted to at most, so that an ask stays affordable however many there are."""
 GP_ASK_SECONDS_PER_KNOB = 0.5
-"""What an ask of the Gaussian process takes with 100 trials known, one core: 1 to 2 s for 2 knobs, 10 s for 20.
+"""What an ask of the Gaussian process takes on one core at 100 trials: 1 to 2 s for 2 knobs, 10 s for 20.
 
 TPE then takes 0.01 to 0.07 s, NSGA-II as long; both 0.3 s at their cap.
 """
@@ -34,8 +34,8 @@ def resolve(name: str, space: SearchSpace, trial_seconds: float | None) -> str:
     """The sampler that ``auto`` stands for; any other name is itself.
 
     The Gaussian process needs the fewest trials but is slow to ask, and knows conditions only by filling
-    them in. It is chosen where every knob always applies and a trial takes at least ten times as long as an
-    ask; otherwise TPE.
+    them in. It is chosen where every knob always applies and a trial takes much longer than an ask;
+    otherwise TPE.
     """
     if name != "auto":
         return name

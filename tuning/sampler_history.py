@@ -67,7 +67,8 @@ def _best(trials: Sequence[Outcome], objective: str, count: int) -> NDArray[np.i
             np.where(over, _column([outcome.train_seconds for outcome in trials]), np.inf),
             np.where(over, _column([outcome.val_loss for outcome in trials]), np.inf),
         )
-        return front[np.unique(np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int))]
+        places = np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int)
+        return np.asarray(front[np.unique(places)])
     seconds = np.where(over, _column([outcome.seconds_to_quality for outcome in trials]), np.inf)
     best = np.argsort(seconds, kind="stable")[:count]
     return np.asarray(best[np.isfinite(seconds[best])])

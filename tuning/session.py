@@ -32,6 +32,12 @@ HOPELESS = 8
 class Watcher(Protocol):
     """What is told of a search's progress: the terminal, a log, a test."""
 
+    def phase(self, text: str) -> None:
+        """What the search does now, beside training trials."""
+
+    def expects(self, seconds: Callable[[TrialSpec], float]) -> None:
+        """How long each task should take with the device to itself, from now on."""
+
     def began(self, spec: TrialSpec) -> None:
         """A task was handed to a worker."""
 
@@ -57,9 +63,11 @@ class SearchSession:
         target: the loss to reach, or None for the median of full_update over seeds.
         first_seed: of the search; the automatic target uses this and the following ones.
         workload: name, for the specs of the target's runs.
-        expected_seconds: spec -> wall seconds it should take beside its neighbours, for deadlines.
+        expected_seconds: spec -> seconds it should take with the device to itself, for deadlines.
+        slowdown: how many times as long it may take beside its neighbours.
         watcher: told of everything that happens.
         time_budget: wall seconds after which the search stops as if asked to.
+
     """
 
     def __init__(
@@ -71,13 +79,14 @@ class SearchSession:
         first_seed: int,
         workload: str,
         expected_seconds: Callable[[TrialSpec], float],
+        slowdown: float,
         watcher: Watcher,
         time_budget: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._make_study, self._watcher = store, make_study, watcher
         self._target, self._workload, self._first_seed = target, workload, first_seed
-        self._expected_seconds = expected_seconds
+        self._expected_seconds, self._slowdown = expected_seconds, slowdown
         self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
         self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight()}
         self._left_over: deque[str] = deque(self._specs)
@@ -203,13 +212,15 @@ class SearchSession:
                 self._store.append_reference(lost.task, record)
         except AlreadyRecorded:
             # It died after its record was written and before it could say so.
-            record = self._store.record(lost.spec.number) if lost.task.isdigit() else self._store.references()[lost.task]
+            record = (
+                self._store.record(lost.spec.number) if lost.task.isdigit() else self._store.references()[lost.task]
+            )
         self._store.end(lost.task)
         return record
 
     def deadline(self, task: str) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""
-        return 60 + 10 * self._expected_seconds(self._specs[task])
+        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[task])
 
     def tick(self) -> None:
         """Watch the time budget and let the watcher draw."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -74,22 +75,23 @@ class Catalog:
         Raises:
             SearchFailed: the directory cannot be read.
         """
-        found = {entry.name: self._check(entry) for entry in self._entries()}
+        return self.reading(lambda listing: listing)
+
+    def reading(self, read: Callable[[Listing], T]) -> T:
+        """What ``read`` makes of a listing, looked up anew where a file went away or proved torn meanwhile."""
+        for _ in range(_MOST_LOOKS):
+            with contextlib.suppress(FileNotFoundError):
+                return read(self._look())
+        raise SearchFailed(f"{self._folder} must hold still while it is read, but its files keep changing")
+
+    def _look(self) -> Listing:
+        found = {name: self._check(self._folder / name) for name in self._names()}
         self._checked = {name: check for name, check in self._checked.items() if name in found}
         problems = tuple(problem for problem in found.values() if problem is not None)
         bad = {problem.path.name for problem in problems if problem.kind != "older"}
         shards = [shard for name in found if name not in bad and (shard := parse(name)) is not None]
         kept, left_over = outermost(shards)
         return Listing(tuple(kept), tuple(left_over), tuple(sorted(problems, key=str)))
-
-    def reading(self, read: Callable[[Listing], T]) -> T:
-        """What ``read`` makes of a listing, looked up anew where a file went away or proved torn meanwhile."""
-        for _ in range(_MOST_LOOKS):
-            try:
-                return read(self.look())
-            except FileNotFoundError:
-                continue
-        raise SearchFailed(f"{self._folder} must hold still while it is read, but its files keep changing")
 
     def table(self, shard: Shard, columns: tuple[str, ...] | None = None) -> Any:
         """The shard's rows as an Arrow table.
@@ -99,30 +101,35 @@ class Catalog:
         """
         path = self.path(shard)
         try:
-            return self._format.read(path, columns)
+            with _readable(path):
+                return self._format.read(path, columns)
         except NotARecord as error:
             self._checked[shard.name] = (_identity(path), _problem(path, error))
             raise FileNotFoundError(path) from None
 
-    def _entries(self) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(self._folder) as entries:
-                return [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError as error:
-            raise SearchFailed(
-                f"the run's records must be readable in {self._folder}, but got: {error.strerror}"
-            ) from None
+    def _names(self) -> list[str]:
+        """Every file's name; FileNotFoundError where the list may lack trials that were merged while it was read.
 
-    def _check(self, entry: os.DirEntry[str]) -> Problem | None:
-        path = self._folder / entry.name
+        A long directory is not listed at one instant: a list can miss the small files, gone already, and the merged
+        one, not there yet. A second list has the merged one in that case.
+        """
         try:
-            identity = _identity(path)
-        except FileNotFoundError:
-            return Problem(path, "foreign", "foreign: a link to nothing") if path.is_symlink() else None
-        known = self._checked.get(entry.name)
+            names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is needed, and there are many
+            new = set(os.listdir(self._folder)).difference(names)  # noqa: PTH208
+        except OSError as error:
+            raise _unreadable(self._folder, error) from None
+        if any(shard.span > 1 for name in new if (shard := parse(name)) is not None):
+            raise FileNotFoundError(self._folder)
+        return [name for name in names if not name.startswith(".")]
+
+    def _check(self, path: Path) -> Problem | None:
+        if path.is_symlink() and not path.exists():
+            return Problem(path, "foreign", "foreign: a link to nothing")
+        identity = _identity(path)
+        known = self._checked.get(path.name)
         if known is None or known[0] != identity:
             known = (identity, self._fault(path))
-            self._checked[entry.name] = known
+            self._checked[path.name] = known
         return known[1]
 
     def _fault(self, path: Path) -> Problem | None:
@@ -130,8 +137,9 @@ class Catalog:
         if shard is None or not path.is_file():
             return Problem(path, "foreign", "foreign: not the name of a file of records")
         try:
-            extent = self._format.extent(path)
-            older = self._format.is_older(path)
+            with _readable(path):
+                extent = self._format.extent(path)
+                older = self._format.is_older(path)
         except NotARecord as error:
             return _problem(path, error)
         if extent != (shard.low, shard.high, shard.span):
@@ -152,7 +160,8 @@ def read_references(folder: Path, form: RecordFormat) -> References:
     found = References({}, [])
     for path in sorted(folder.glob("*.parquet")):
         try:
-            (found.records[path.stem],) = form.to_records(form.read(path))
+            with _readable(path):
+                (found.records[path.stem],) = form.to_records(form.read(path))
         except NotARecord as error:
             found.problems.append(_problem(path, error))
         except ValueError:
@@ -172,6 +181,21 @@ def set_aside(run: Path, problems: Iterable[Problem], files: Files) -> None:
         if target.exists():
             target = folder / f"{uuid.uuid4().hex[:8]}-{problem.path.name}"
         files.replace(problem.path, target)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A file that cannot be read now may be a good one: that stops the reader, and nothing is set aside."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> SearchFailed:
+    return SearchFailed(f"the run's records must be readable, but reading {path} failed: {error.strerror}")
 
 
 def _identity(path: Path) -> tuple[int, int]:

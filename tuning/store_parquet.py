@@ -6,10 +6,12 @@ number from a broken one; times are UTC with microseconds.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -120,26 +122,23 @@ class RecordFormat:
             writer.write_table(table)
         return buffer.getvalue()
 
-    def read(self, source: Any, columns: Iterable[str] | None = None) -> Any:
+    def read(self, path: Path, columns: Iterable[str] | None = None) -> Any:
         """The Arrow table of a file, its columns as in ``schema``; one an older file lacks is null.
 
         Raises:
             NotARecord: it is no Parquet file, a torn one, or one whose columns are not this run's.
-            FileNotFoundError: there is no such file.
+            OSError: it cannot be opened or read, which says nothing about what is in it.
         """
         wanted = self.columns if columns is None else tuple(columns)
-        with self._open(source) as file:
+        with _parsing(path) as file:
             schema = self._checked_schema(file)
-            try:
-                present = [name for name in wanted if name in schema.names]
-                table = file.read(present, use_threads=file.metadata.num_rows > 1)
-            except (OSError, pa.ArrowException) as error:
-                raise NotARecord(f"torn: {error}") from None
-        return self._conform(table, wanted)
+            present = [name for name in wanted if name in schema.names]
+            table = file.read(present, use_threads=file.metadata.num_rows > 1)
+            return self._conform(table, wanted)
 
-    def extent(self, source: Any) -> tuple[int, int, int]:
+    def extent(self, path: Path) -> tuple[int, int, int]:
         """``(lowest number, highest number, rows)`` of a file, from its footer alone; raises as ``read``."""
-        with self._open(source) as file:
+        with _parsing(path) as file:
             self._checked_schema(file)
             metadata = file.metadata
             index = file.schema_arrow.names.index("number")
@@ -148,9 +147,9 @@ class RecordFormat:
                 raise NotARecord("foreign: it has no statistics of the column number")
             return min(p.min for p in parts), max(p.max for p in parts), metadata.num_rows
 
-    def is_older(self, source: Any) -> bool:
+    def is_older(self, path: Path) -> bool:
         """Whether a file that ``read`` accepts lacks columns of ``schema``."""
-        with self._open(source) as file:
+        with _parsing(path) as file:
             return not set(self.columns) <= set(self._checked_schema(file).names)
 
     def to_records(self, table: Any) -> list[TrialRecord]:
@@ -209,14 +208,6 @@ class RecordFormat:
         held = {name: value for name, value in knobs.items() if value is not None}
         return TrialRecord(**row, knobs=held, curve=curve, decisions=decisions)
 
-    def _open(self, source: Any) -> Any:
-        try:
-            return pq.ParquetFile(source, page_checksum_verification=True)
-        except FileNotFoundError:
-            raise
-        except (OSError, pa.ArrowException) as error:
-            raise NotARecord(f"torn: {error}") from None
-
     def _checked_schema(self, file: Any) -> Any:
         schema = file.schema_arrow
         version = int((schema.metadata or {}).get(_VERSION_KEY, b"0"))
@@ -235,6 +226,21 @@ class RecordFormat:
     def _conform(self, table: Any, wanted: Sequence[str]) -> Any:
         fields = [self.schema.field(name) for name in wanted]
         return pa.table([_column(table, field) for field in fields], schema=pa.schema(fields))
+
+
+@contextlib.contextmanager
+def _parsing(path: Path) -> Iterator[Any]:
+    """The Parquet file at ``path``; whatever goes wrong because of its content is NotARecord."""
+    with pa.OSFile(str(path)) as source:
+        try:
+            with pq.ParquetFile(source, page_checksum_verification=True) as file:
+                yield file
+        except NotARecord:
+            raise
+        except Exception as error:  # a damaged footer makes its reader raise almost anything
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the file system's own
+            raise NotARecord(f"torn: {error}") from None
 
 
 def _column(table: Any, field: Any) -> Any:

@@ -30,6 +30,7 @@ def automatic_target(records: Sequence[TrialRecord]) -> Target:
 
     Raises:
         ValueError: a run did not finish, so there is no loss to take; the message has its reason.
+
     """
     losses = {r.seed: r.val_loss for r in records if r.state == "finished" and r.val_loss is not None}
     if broken := [f"seed {r.seed}: {r.error}" for r in records if r.seed not in losses]:

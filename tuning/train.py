@@ -65,6 +65,7 @@ class TrainingRun:
 
     Raises:
         NonFiniteLossError: from ``advance``, when a loss is not finite.
+
     """
 
     def __init__(
@@ -83,9 +84,7 @@ class TrainingRun:
         self._model = workload.make_model(seed).to(device)
         self._optimizer = workload.make_optimizer(self._model)
         self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
-        self._updater = BlockUpdater(
-            self._model, list(workload.blocks(self._model)), policy, self._optimizer
-        )
+        self._updater = BlockUpdater(self._model, list(workload.blocks(self._model)), policy, self._optimizer)
         self._ledger = Ledger()
         self._curve: list[CurvePoint] = []
         self._decisions: list[Decision] = []

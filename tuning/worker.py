@@ -8,7 +8,6 @@ death of the process is the driver's to notice.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -62,10 +61,16 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
+def cap_memory(share: float) -> None:
+    """Take no more of the GPU's memory than its share, so that one trial's excess does not kill its neighbours."""
+    if 0 < share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
 def calibrate_run(run: Path) -> None:
     """Calibrate the clock of the run in directory ``run`` and store it in its run.json."""
     store = Store.open(run)
-    threads = int(store.info.config["threads"])
+    threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
     store.update_info(calibration=costs, device=costs.device)
@@ -126,6 +131,7 @@ def _execute(store: Store, task: str) -> Ending:
     if costs is None:
         raise RuntimeError(f"task {task} was started before the clock of {store.path} was calibrated")
     set_threads(costs.threads)
+    cap_memory(float(store.info.config["resources"]["gpus_per_trial"]))
     device = device_name(run_device())
     training: TrainingRun | None = None
     try:
@@ -136,7 +142,7 @@ def _execute(store: Store, task: str) -> Ending:
         record = record_of(spec, costs, training.measurements(), execution.around(device))
     except (Fenced, SearchFailed):
         raise  # the run directory's faults, not the trial's
-    except Exception as fault:  # noqa: BLE001 - whatever a trial raises is its record
+    except Exception as fault:
         measured = training.measurements() if training else None
         record = record_of(
             spec, costs, measured, execution.around(device), state="failed", error=describe(fault, training)
@@ -205,5 +211,5 @@ def describe(fault: BaseException, training: TrainingRun | None) -> str:
     """One line for the record: what went wrong, at which step, and where in the code."""
     at = "before training" if training is None else f"at step {training.steps}"
     frames = traceback.extract_tb(fault.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{where}"

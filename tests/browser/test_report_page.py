@@ -1,4 +1,4 @@
-"""The report's page in headless Chromium: drawn without errors, and answering to pointer, keys, width and theme."""
+"""The report's page in headless Chromium: drawn without errors, answering to pointer, keys, width, theme."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.support.frames import search_frame
+from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.runs import COSTS
 from tests.support.webdriver import Browser, browser, missing, until
 from tuning.pareto_front import summary
@@ -57,7 +58,10 @@ def test_hovering_shows_the_trial(page: Browser) -> None:
     """The tip names number, policy, seconds, loss and knobs, and goes when the pointer leaves."""
     number = int(READING.winner or 0)
     page.hover(point_of(page, number))
-    tip = until(lambda: page.run("const t = document.getElementById('tip'); return t.hidden ? '' : t.innerText"), "a tip")
+    tip = until(
+        lambda: page.run("const t = document.getElementById('tip'); return t.hidden ? '' : t.innerText"),
+        "a tip",
+    )
     row = READING.front.set_index("number").loc[number]
     assert f"#{number} dynamic_suffix" in tip
     assert f"{row['train_seconds']:.2f} s, loss {row['val_loss']:.4f}" in tip
@@ -67,7 +71,7 @@ def test_hovering_shows_the_trial(page: Browser) -> None:
 
 
 def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
-    """A click on another trial's point replaces the panel: its name, its loss curve, its active blocks, its knobs."""
+    """A click on another trial's point replaces the panel: name, loss curve, active blocks, knobs."""
     number = int(READING.others["number"].iloc[2])
     page.click(point_of(page, number))
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel")
@@ -103,10 +107,9 @@ def test_a_number_in_the_table_chooses_its_trial(page: Browser) -> None:
 
 @pytest.mark.parametrize("width", [390, 768, 1680])
 def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int) -> None:
-    """At a phone's, a tablet's and a wide screen's width the plot fits and its labels do not overlap each other."""
+    """At a phone's, a tablet's and a wide screen's width the plots fit and no label covers another."""
     page.resize(width, 1000)
-    fits = "return document.documentElement.scrollWidth <= innerWidth && document.querySelector('.plot svg').getBoundingClientRect().width <= innerWidth"
-    until(lambda: page.run(fits), "fitting the width")
+    until(lambda: page.run(FITS), "fitting the width")
     assert page.run(OVERLAPS) == []
 
 
@@ -121,11 +124,41 @@ def test_dark_and_light(page: Browser) -> None:
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        frame_of([]),
+        frame_of([record(0, None, None, state="failed", error="</script>")]),
+        points([(3.0, 2.0)]),
+        points([(3.0, 2.0), (3.0, 2.0)]).assign(target_loss=0.1),
+        search_frame(260, strong=False),
+    ],
+    ids=["nothing", "all failed", "one", "a tie, far from its target", "many"],
+)
+def test_any_table_is_drawn_without_an_error(window: Browser, tmp_path: Path, table: pd.DataFrame) -> None:
+    """The page's script comes to its end whatever the run holds, and labels still keep apart."""
+    path = tmp_path / "report.html"
+    path.write_bytes(render("html", summary(table), table))
+    window.resize(1280, 1400)
+    window.open(path)
+    until(lambda: window.find(".plot svg"), "drawing")
+    assert window.errors() == []
+    assert len(window.find(".point")) == table["val_loss"].notna().sum()
+    assert window.run(OVERLAPS) == []
+
+
+FITS = """
+const widths = [...document.querySelectorAll('svg')].map((svg) => svg.getBoundingClientRect().right);
+return document.documentElement.scrollWidth <= innerWidth && Math.max(...widths) <= innerWidth;
+"""
 OVERLAPS = """
-const texts = [...document.querySelectorAll('.plot svg text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
 const hits = [];
-texts.forEach(([a, p], i) => texts.slice(i + 1).forEach(([b, q]) => {
-  if (p.right > q.left && p.left < q.right && p.bottom - 3 > q.top && p.top < q.bottom - 3) hits.push([a, b]);
-}));
+for (const svg of document.querySelectorAll('.plot svg, .curve-plot svg, .decision-plot svg')) {
+  const texts = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
+  texts.forEach(([a, p], i) => texts.slice(i + 1).forEach(([b, q]) => {
+    const across = p.right > q.left && p.left < q.right, along = p.bottom - 3 > q.top && p.top < q.bottom - 3;
+    if (across && along) hits.push([a, b]);
+  }));
+}
 return hits;
 """

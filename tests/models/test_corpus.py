@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.corpus import Corpus, load_corpus, require_bytes
@@ -97,6 +97,7 @@ class TestDirectory:
         corpus = load_corpus(write(tmp_path, {**texts(4), **extra}))
         assert names(corpus) == set(texts(4))
 
+    @settings(deadline=None, max_examples=25)  # a busy machine is no fault
     @given(st.data())
     def test_fingerprint_changes_with_any_byte_or_name(
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

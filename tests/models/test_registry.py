@@ -15,7 +15,7 @@ from models.workload import Workload
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory for a user's own modules, forgotten afterwards."""
+    """Give a current directory for a user's own modules, forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     known = set(sys.modules)

@@ -100,6 +100,35 @@ def momentum(model: nn.Module) -> Optimizer:
 OPTIMIZERS: dict[str, Callable[[nn.Module], Optimizer]] = {"adamw": adamw, "momentum": momentum}
 
 
+def block(model: Tower, index: int) -> Residual:
+    found = model.blocks[index]
+    assert isinstance(found, Residual)
+    return found
+
+
+def backward(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def train(
+    updater: BlockUpdater, optimizer: Optimizer | None, loss_of: Callable[..., Tensor], *inputs: object
+) -> Step:
+    """One step on ``loss_of(*inputs)``; without an optimizer the gradients stay to be looked at."""
+    with updater.step() as step:
+        loss = loss_of(*inputs)
+        backward(loss)
+        step.observe(loss)
+    if optimizer is not None:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return step
+
+
+def loss_of(model: nn.Module, number: int = 0) -> Tensor:
+    x, y = batch_at(number)
+    return functional.mse_loss(model(x), y)
+
+
 @dataclass
 class Loop:
     """A model, its optimizer and updater, trained over ``batch_at``."""
@@ -110,11 +139,7 @@ class Loop:
     set_to_none: bool = True
 
     def step(self, number: int) -> Step:
-        x, y = batch_at(number)
-        with self.updater.step() as step:
-            loss = functional.mse_loss(self.model(x), y)
-            loss.backward()
-            step.observe(loss)
+        step = train(self.updater, None, loss_of, self.model, number)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=self.set_to_none)
         return step

@@ -29,7 +29,7 @@ LIVELY = DynamicSuffix(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_what_is_frozen_does_not_change_by_a_bit(optimizer: str, set_to_none: bool) -> None:
-    """Train all blocks, then fewer: weights, statistics and moments below the suffix are equal after each step."""
+    """Train all blocks, then fewer: weights, statistics and moments below the suffix are the same after."""
     run = loop(Scripted("p p 4 2 2 1 p 3 1 1"), optimizer)
     run.set_to_none = set_to_none
     parts = [run.model.stem, *run.model.blocks, run.model.head]
@@ -66,7 +66,7 @@ def test_full_update_is_a_plain_loop(optimizer: str) -> None:
     stepper = OPTIMIZERS[optimizer](plain)
     for number in range(10):
         x, y = batch_at(number)
-        functional.mse_loss(plain(x), y).backward()  # type: ignore[no-untyped-call]
+        backward(functional.mse_loss(plain(x), y))
         stepper.step()
         stepper.zero_grad(set_to_none=True)
     assert same(tensors_of(run.model, run.optimizer), tensors_of(plain, stepper))
@@ -81,7 +81,7 @@ def test_param_groups_are_not_edited() -> None:
     assert before == [(id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 20),
     st.sampled_from(sorted(OPTIMIZERS)),
@@ -91,7 +91,7 @@ def test_param_groups_are_not_edited() -> None:
 def test_stopped_and_resumed_anywhere_equals_the_straight_run(
     stop: int, optimizer: str, moments: str, policy: DynamicSuffix
 ) -> None:
-    """Save to bytes, the updater as JSON, build everything anew, load and go on: equal plans, losses and tensors."""
+    """Save to bytes, the updater as JSON, build all anew, load and go on: equal plans, losses, tensors."""
     straight = loop(policy, optimizer, moments_on_thaw=moments)
     plans = [straight.step(number).plan for number in range(20)]
     first = loop(policy, optimizer, moments_on_thaw=moments)
@@ -119,14 +119,14 @@ def test_the_lively_policy_is_lively() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
-    """Without dropout, and with running statistics as used in evaluation, cutting the graph changes no gradient above."""
+    """Compare bit by bit, in evaluation mode: cutting the graph changes no gradient above the cut."""
     model, full = tower(dropout=0.0).eval(), tower(dropout=0.0).eval()
     updater = BlockUpdater(model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1)
     x, y = batch_at(0)
-    functional.mse_loss(full(x), y).backward()  # type: ignore[no-untyped-call]
+    backward(functional.mse_loss(full(x), y))
     with updater.step() as step:
         loss = functional.mse_loss(model(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         step.observe(loss)
     for mine, theirs in zip(model.blocks[-depth:], full.blocks[-depth:], strict=True):
         for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
@@ -137,7 +137,7 @@ def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
 
 
 def test_operations_fall_as_the_equation_says() -> None:
-    """Blocks of one square matrix: forward L·F, and for d active ones (2d - 1)·F backward, counted by PyTorch."""
+    """Blocks of one square matrix: forward L·F, backward of d active ones (2d - 1)·F, as PyTorch counts."""
     model = nn.Sequential(*[nn.Linear(16, 16, bias=False) for _ in range(6)])
     updater = BlockUpdater(
         model,
@@ -150,7 +150,7 @@ def test_operations_fall_as_the_equation_says() -> None:
     for depth in (6, 5, 4, 3, 2, 1):
         with FlopCounterMode(display=False) as counter, updater.step() as step:
             loss = model(torch.ones(4, 16)).sum()
-            loss.backward()
+            backward(loss)
             step.observe(loss)
         assert counter.get_total_flops() == (6 + 2 * depth - 1) * unit
 
@@ -158,7 +158,7 @@ def test_operations_fall_as_the_equation_says() -> None:
 def test_modes_are_restored_one_by_one() -> None:
     """Frozen blocks evaluate during the step; a module the user had put to rest stays so after it."""
     run = loop(Scripted("2"))
-    run.model.blocks[0].dropout.eval()  # type: ignore[union-attr, operator]
+    block(run.model, 0).dropout.eval()
     before = [module.training for module in run.model.modules()]
     x, y = batch_at(0)
     with run.updater.step() as step:
@@ -167,7 +167,7 @@ def test_modes_are_restored_one_by_one() -> None:
         assert all(module.training for block in run.model.blocks[2:] for module in block.modules())
         assert run.model.training
         loss = functional.mse_loss(run.model(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         step.observe(loss)
     assert [module.training for module in run.model.modules()] == before
 
@@ -185,15 +185,15 @@ def test_outside_a_step_the_model_is_whole() -> None:
 def test_close_gives_the_model_back() -> None:
     """All blocks train again, except what was frozen before the updater came; hooks are gone."""
     model = tower()
-    model.blocks[3].linear.weight.requires_grad_(False)  # type: ignore[union-attr]
+    block(model, 3).linear.weight.requires_grad_(False)
     updater = BlockUpdater(model, list(model.blocks), Scripted("1"), adamw(model), total_steps=3)
     x, y = batch_at(0)
     for _ in range(2):
         with updater.step() as step:
             loss = functional.mse_loss(model(x), y)
-            loss.backward()  # type: ignore[no-untyped-call]
+            backward(loss)
             step.observe(loss)
-        assert not model.blocks[3].linear.weight.requires_grad  # type: ignore[union-attr]
+        assert not block(model, 3).linear.weight.requires_grad
     updater.close()
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["blocks.3.linear.weight"]
     assert not any(block._forward_pre_hooks for block in model.blocks)
@@ -225,7 +225,7 @@ class TestThaw:
         run.step(3)
         torch.set_rng_state(state)
         x, y = batch_at(3)
-        functional.mse_loss(twin(x), y).backward()  # type: ignore[no-untyped-call]
+        backward(functional.mse_loss(twin(x), y))
         fresh.step()
         thawed, stayed = run.model.blocks[0], run.model.blocks[3]
         assert same(tensors_of(thawed, run.optimizer), tensors_of(twin.blocks[0], fresh))
@@ -251,4 +251,4 @@ class TestThaw:
             run = loop(policy, **options)
             for number in range(4):
                 run.step(number)
-            assert int(run.optimizer.state[run.model.blocks[0].linear.weight]["step"]) == steps  # type: ignore[union-attr, index]
+            assert int(run.optimizer.state[block(run.model, 0).linear.weight]["step"]) == steps

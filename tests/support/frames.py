@@ -45,10 +45,10 @@ def frame_of(records: Iterable[TrialRecord]) -> pd.DataFrame:
     """The records as a table with the store's columns: ``knobs`` spread over columns, structs as dicts."""
     rows = []
     for entry in records:
-        row = dataclasses.asdict(entry)
-        knobs: dict[str, Scalar] = row.pop("knobs")
-        row["curve"], row["decisions"] = list(row["curve"]), list(row["decisions"])
-        rows.append(row | {f"knob_{name}": value for name, value in knobs.items()})
+        row = {name: value for name, value in vars(entry).items() if name != "knobs"}
+        row |= {f"knob_{name}": value for name, value in entry.knobs.items()}
+        row |= {name: [vars(part) for part in row[name]] for name in ("curve", "decisions")}
+        rows.append(row)
     names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "knobs"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
 
@@ -165,7 +165,7 @@ def _trained(
 
 def _curve(steps: int, seconds: float, loss: float, random: np.random.Generator) -> tuple[CurvePoint, ...]:
     at = np.linspace(0.05, 1.0, 20)
-    shape = loss + 0.16 * (1 - at) / (0.2 + at) + 0.9 * np.exp(-at * 14)
+    shape = loss + 0.16 * (1 - at) / (0.2 + at) + 0.9 * np.exp(-at * 14) * (at < 1)
     noise = random.normal(0, 0.006, len(at)) * (at < 1)
     return tuple(
         CurvePoint(int(steps * f), float(seconds * f), float(y + e))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,19 @@ def act(run: str, task: str, epoch: int) -> Ending:
         os.kill(os.getpid(), signal.SIGKILL)
     if verb == "hang" and first:
         time.sleep(600)
-    if verb == "slow":
-        time.sleep(0.5)
+    if verb == "exit":
+        raise SystemExit(5)
+    if verb == "meet":
+        _until(
+            lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1
+        )
     if verb == "stop":
-        _until(Path(run) / "stop")
+        _until((Path(run) / "stop").exists)
     return "interrupted" if verb == "stop" else "done"
 
 
-def _until(path: Path) -> None:
-    while not path.exists():
+def _until(holds: Callable[[], bool]) -> None:
+    while not holds():
         time.sleep(0.05)
 
 
@@ -115,15 +120,16 @@ def _note(run: str, task: str, epoch: int) -> None:
     seen = len(_calls_in_this_process)
     threads = os.environ.get("OMP_NUM_THREADS", "")
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    name = f"note-{time.monotonic_ns():020d}@{task}@{os.getpid()}@{epoch}@{seen}@{threads}@{gpu}@{uuid.uuid4().hex[:6]}"
-    Path(run, name).touch()
+    row = (f"{time.monotonic_ns():020d}", task, os.getpid(), epoch, seen, threads, gpu, uuid.uuid4().hex[:6])
+    Path(run, "note-" + "@".join(map(str, row))).touch()
 
 
 def notes(run: Path) -> list[dict[str, Any]]:
     """Every call of ``act``, in order: task, pid, epoch, calls so far in its process, its threads and GPUs."""
     rows = [path.name.split("@") for path in sorted(run.glob("note-*"))]
     return [
-        {"task": r[1], "pid": int(r[2]), "epoch": int(r[3]), "seen": int(r[4]), "threads": r[5], "gpu": r[6]} for r in rows
+        {"task": r[1], "pid": int(r[2]), "epoch": int(r[3]), "seen": int(r[4]), "threads": r[5], "gpu": r[6]}
+        for r in rows
     ]
 
 
@@ -140,3 +146,19 @@ def fail(run: Path) -> None:
 def die(run: Path) -> None:
     """A function for ``Driver.alone`` that takes its process with it."""
     os._exit(3)
+
+
+def main() -> None:
+    """Drive the tasks named after a run directory with Ray, two at once on one logical GPU, and say nothing."""
+    from tuning.driver_ray import RayDriver
+
+    run, *tasks = sys.argv[1:]
+    shares = {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5}
+    with RayDriver(Path(run), concurrency=2, threads=3, entry=ENTRY, **shares) as driver:
+        source = ListSource(tasks)
+        driver.drive(source)
+    assert not source.told("lost"), source.log
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tuning.trial import TrialRecord, TrialSpec
 
 
@@ -17,6 +19,9 @@ class Remembering:
 
     def phase(self, text: str) -> None:
         self.phases.append(text)
+
+    def expects(self, seconds: Callable[[TrialSpec], float]) -> None:
+        pass
 
     def began(self, spec: TrialSpec) -> None:
         self.starts.append(spec)

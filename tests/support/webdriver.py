@@ -1,6 +1,7 @@
-"""A headless Chromium driven over the WebDriver protocol (W3C Recommendation), with nothing but the standard library.
+"""A headless Chromium driven over the WebDriver protocol (W3C), with nothing but the standard library.
 
-Only the few commands that the page's tests need. The driver listens on the loopback interface; the page is a local file.
+Only the few commands that the page's tests need. The driver listens on the loopback interface; the page is a
+local file.
 """
 
 from __future__ import annotations
@@ -105,12 +106,17 @@ class Browser:
         return base64.b64decode(self.command("GET", "/screenshot"))
 
     def _pointer(self, actions: list[dict[str, Any]]) -> None:
-        source = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
+        source = {
+            "type": "pointer",
+            "id": "mouse",
+            "parameters": {"pointerType": "mouse"},
+            "actions": actions,
+        }
         self.command("POST", "/actions", actions=[source])
 
 
 def until(condition: Callable[[], T], what: str) -> T:
-    """The condition's first true value; AssertionError if there is none in time. Asking takes a round trip itself."""
+    """The condition's first true value; AssertionError if there is none in time. Asking is a round trip itself."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := condition():

@@ -1,4 +1,4 @@
-"""Calibration: every depth, probe and evaluation is measured; operations are counted; nothing depends on how long it took."""
+"""Calibration: every depth, probe and evaluation is measured, operations are counted; no test depends on how long."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_table_is_complete() -> None:
 
 
 def test_counted_operations_are_those_of_the_model() -> None:
-    """By hand: a linear layer of m inputs and n outputs costs 2·batch·m·n forward and as much again for each gradient."""
+    """By hand: a linear layer of m inputs and n outputs costs 2·batch·m·n forward, and again for each gradient."""
     table = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK)
     block = 2 * tiny.BATCH * 2 * (tiny.WIDTH * 2 * tiny.WIDTH)
     # One more active block adds its weights' gradients and the gradient at its input.

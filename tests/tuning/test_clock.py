@@ -34,9 +34,7 @@ def test_order_of_steps_does_not_matter(costs: CostTable, steps: list[tuple[int,
     """Property: seconds are computed from the whole ledger, so any order gives the same bits."""
     shuffled = list(steps)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert charge(costs, ledger_of(steps, costs.num_blocks)) == charge(
-        costs, ledger_of(shuffled, costs.num_blocks)
-    )
+    assert charge(costs, ledger_of(steps, costs.num_blocks)) == charge(costs, ledger_of(shuffled, costs.num_blocks))
 
 
 @given(cost_tables(), st.integers(1, 500))

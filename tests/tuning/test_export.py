@@ -11,7 +11,8 @@ from policies.registry import make_policy
 from policies.settings import load_policy
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
-from tuning.export import main
+from tuning.export import chosen, main, settings_text
+from tuning.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path: Path) -> None:
-    """The loaded policy equals the one that the trial's knobs make."""
-    for trial in search_records()[:20]:
+    """The loaded policy equals the one that the trial's knobs make; by the command for one of each policy."""
+    frame = Store.open(run).frame()
+    for trial in search_records():
         if trial.state == "finished":
-            file = tmp_path / f"{trial.number}.toml"
-            assert main([str(run), "--trial", str(trial.number), "-o", str(file)]) == 0
-            assert load_policy(file) == make_policy(trial.policy, trial.knobs)
+            text = settings_text(chosen(frame, trial.number))
+            assert load_policy(text) == make_policy(trial.policy, trial.knobs)
+    for number in (0, 6, 37):
+        file = tmp_path / f"{number}.toml"
+        assert main([str(run), "--trial", str(number), "-o", str(file)]) == 0
+        assert load_policy(file) == load_policy(settings_text(chosen(frame, number)))
 
 
 def test_best_is_the_first_at_the_target(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +76,9 @@ def test_a_trial_that_cannot_be_exported_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_none_and_one_without_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_none_and_one_without_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each is one clear message."""
     assert main([str(tmp_path / "no"), "--trial", "best"]) == 2
     assert "must be a run directory" in capsys.readouterr().err

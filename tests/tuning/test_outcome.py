@@ -31,7 +31,12 @@ def test_record_of_a_finished_trial() -> None:
     costs = made_up_costs()
     record = record_of(spec(2.0), costs, MEASURED, AROUND)
     terms = charge(costs, MEASURED.ledger)
-    assert (record.state, record.val_loss, record.reached, record.seconds_to_quality) == ("finished", 2.5, True, 0.04)
+    assert (record.state, record.val_loss, record.reached, record.seconds_to_quality) == (
+        "finished",
+        2.5,
+        True,
+        0.04,
+    )
     assert (record.steps, record.probes, record.mean_active_fraction) == (6, 2, 22 / 24)
     assert (record.train_seconds, record.required_flops) == (terms.train_seconds, terms.required_flops)
     assert (record.wall_seconds, record.co_residents, record.executions) == (9.0, 1.0, 2)
@@ -55,7 +60,12 @@ def test_without_target_nothing_is_reached_or_missed() -> None:
 def test_failed_trial_shows_nothing_about_its_schedule() -> None:
     """A failed trial keeps its reason and what it had measured, but is not judged against the target."""
     record = record_of(spec(2.0), made_up_costs(), MEASURED, AROUND, state="failed", error="boom")
-    assert (record.state, record.error, record.reached, record.seconds_to_quality) == ("failed", "boom", None, None)
+    assert (record.state, record.error, record.reached, record.seconds_to_quality) == (
+        "failed",
+        "boom",
+        None,
+        None,
+    )
     before_training = record_of(spec(2.0), None, None, AROUND, state="failed", error="boom")
     assert before_training.train_seconds is None
     assert before_training.curve == ()

@@ -59,7 +59,10 @@ def test_a_target_of_the_run_that_nothing_reached_is_said(
     [
         (["--target", "low"], "--target must be a finite number, a loss, but got 'low'"),
         (["--target", "nan"], "--target must be a finite number, a loss, but got 'nan'"),
-        (["--target", "0.5"], "--target must be a loss that a finished trial reached, but got 0.5 and the lowest is"),
+        (
+            ["--target", "0.5"],
+            "--target must be a loss that a finished trial reached, but got 0.5 and the lowest is",
+        ),
         (["--png", "{tmp}"], "--png must be a file, but {tmp} is a directory"),
         (["--csv", "{tmp}/no/x.csv"], "--csv must lie in a directory that exists, but {tmp}/no does not"),
         (["--csv", "{tmp}/x", "--json", "{tmp}/x"], "each output must have its own file"),

@@ -1,4 +1,4 @@
-"""The front and what is read off it: the laws as properties, the readings on small tables computed by hand."""
+"""The front and what is read off it: the laws as properties, the readings on small tables done by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from tuning.pareto_front import (
 from tuning.trial import ORIGINS, STATES, TrialRecord
 
 # Few distinct values, so that ties on one axis and on both are common.
-AXIS = st.one_of(st.integers(1, 5).map(float), st.floats(1, 5), st.none(), st.sampled_from([math.nan, math.inf]))
+AXIS = st.one_of(
+    st.integers(1, 5).map(float), st.floats(1, 5), st.none(), st.sampled_from([math.nan, math.inf])
+)
 
 
 @st.composite
@@ -239,7 +241,7 @@ def test_the_recorded_target_is_the_default() -> None:
 
 
 def test_every_trial_but_replicates_is_counted_once() -> None:
-    """Finished, stopped and failed add up to the trials; those on neither front nor control are the others."""
+    """Finished, stopped and failed add up to the trials; those on neither front nor control are others."""
     table = search_frame()
     reading = summary(table)
     assert reading.finished + reading.stopped + reading.failed == len(table)

@@ -9,13 +9,22 @@ from tuning import report_format as form
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (0.0123, "0.0123 s"), (9.6, "9.60 s"), (120.0, "120 s"), (3725.4, "3725 s"), (0.0, "0.00 s")],
+    [
+        (None, "–"),
+        (0.0123, "0.0123 s"),
+        (9.6, "9.60 s"),
+        (120.0, "120 s"),
+        (3725.4, "3725 s"),
+        (0.0, "0.00 s"),
+    ],
 )
 def test_seconds(value: float | None, text: str) -> None:
     assert form.seconds(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (1.95, "1.9500"), (0.0, "0.0000"), (0.000123, "1.230e-04")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (1.95, "1.9500"), (0.0, "0.0000"), (0.000123, "1.230e-04")]
+)
 def test_loss(value: float | None, text: str) -> None:
     assert form.loss(value) == text
 

@@ -70,7 +70,9 @@ def test_every_string_of_a_run_is_escaped() -> None:
             record(1, 2.0, 2.5, state="failed", error=HOSTILE),
         ]
     )
-    safe = Outline(page(frame_of([record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")])))
+    safe = Outline(
+        page(frame_of([record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")]))
+    )
     hostile = Outline(page(table, {"config": {HOSTILE: HOSTILE}, "device": HOSTILE}))
     assert hostile.tags.count("script") == safe.tags.count("script") == 2
     assert HOSTILE in "".join(hostile.text)
@@ -112,7 +114,11 @@ def test_failed_and_stopped_trials_are_listed_with_their_reasons() -> None:
 
 def test_calibration_and_run_facts_stand_below() -> None:
     """The cost of each depth beside a full step's, its spread, and what else is known of the run."""
-    info = {"calibration": dataclasses.asdict(COSTS), "versions": {"torch": "2.13.0"}, "knob_columns": {"a": "int"}}
+    info = {
+        "calibration": dataclasses.asdict(COSTS),
+        "versions": {"torch": "2.13.0"},
+        "knob_columns": {"a": "int"},
+    }
     text = page(search_frame(), info)
     assert "Calibration" in text
     assert "0.507" in text  # a step at 2 of 8 blocks: 0.0102 / 0.0201

@@ -1,4 +1,4 @@
-"""A search over a real store with real training: its order, its target, its faults, and that interruptions change nothing."""
+"""A search over a real store with real training: its order, target and faults, and that interruptions change nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_automatic_target_is_the_median_of_five_seeds(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=8)
 @given(kills=st.lists(st.integers(1, 150), min_size=1, max_size=3))
 def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[int]) -> None:
-    """Property: a search that dies at any training step, several times, ends with the very table of the straight one."""
+    """Property: a search that dies at any training steps ends with the very table of the straight one."""
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(Path(folder) / "run", workload=fuse.NAME)
         for steps in kills:
@@ -104,7 +104,7 @@ def test_failed_trial_is_a_record_with_its_reason(tmp_path: Path) -> None:
 def test_search_in_which_everything_fails_stops_early(tmp_path: Path) -> None:
     """After eight failures and no success the search says why and stops, keeping the records."""
     config = config_of(tmp_path / "run", workload="tests.tuning.test_session:no_memory", trials=30)
-    with pytest.raises(SearchFailed, match="all of the first 8 trials failed.*MemoryError"):
+    with pytest.raises(SearchFailed, match=r"all of the first 8 trials failed.*MemoryError"):
         search(config, Remembering())
     assert len(Store.open(tmp_path / "run").numbers()) == 8
 

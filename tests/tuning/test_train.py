@@ -19,16 +19,14 @@ from tuning.outcome import Measurements
 from tuning.train import NonFiniteLossError, TrainingRun
 
 CPU = torch.device("cpu")
-DYNAMIC = {"freeze_start": 0.2, "probe_every": 3, "recovery": 0.2, "threshold": 0.5, "gate": False}
+DYNAMIC: dict[str, Any] = {"freeze_start": 0.2, "probe_every": 3, "recovery": 0.2, "threshold": 0.5, "gate": False}
 
 
 def new_run(
     policy: str = "full_update", *, horizon: float = 1.0, workload: Workload | None = None, **knobs: Any
 ) -> TrainingRun:
     workload = workload or tiny.tiny()
-    return TrainingRun(
-        workload, make_policy(policy, knobs), seed=3, horizon=horizon, costs=made_up_costs(), device=CPU
-    )
+    return TrainingRun(workload, make_policy(policy, knobs), seed=3, horizon=horizon, costs=made_up_costs(), device=CPU)
 
 
 def finish(run: TrainingRun) -> Measurements:
@@ -42,9 +40,7 @@ def test_full_update_takes_exactly_the_baseline_steps() -> None:
     workload = tiny.tiny()
     measured = finish(new_run(workload=workload))
     assert measured.ledger.steps == workload.steps
-    assert charge(made_up_costs(), measured.ledger).train_seconds == baseline_seconds(
-        made_up_costs(), workload.steps
-    )
+    assert charge(made_up_costs(), measured.ledger).train_seconds == baseline_seconds(made_up_costs(), workload.steps)
     assert measured.curve[-1].step == workload.steps
 
 
@@ -70,7 +66,7 @@ def test_a_lighter_policy_takes_more_steps_in_the_same_time() -> None:
 @given(stop=st.integers(0, 22), policy=st.sampled_from(["full_update", "static_suffix", "dynamic_suffix"]))
 def test_stopped_and_resumed_equals_straight(stop: int, policy: str) -> None:
     """Property: saved through a real ``weights_only`` file at any step and loaded into a new run, every bit agrees."""
-    knobs = DYNAMIC if policy == "dynamic_suffix" else {}
+    knobs: dict[str, Any] = DYNAMIC if policy == "dynamic_suffix" else {}
     straight = new_run(policy, **knobs)
     expected = finish(straight)
     first = new_run(policy, **knobs)

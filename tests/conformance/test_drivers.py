@@ -1,0 +1,176 @@
+"""What every driver does alike: the tasks of a source, each once, and what became of each told to the source."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.source import ENTRY, ListSource, notes
+from tuning.driver import Driver, Ending, WorkerError
+from tuning.driver_ray import RayDriver
+from tuning.driver_serial import SerialDriver
+
+EPOCH = 7
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A driver under test: how it is made for a run directory, and how many tasks it runs at once."""
+
+    make: Callable[[Path], Driver]
+    at_once: int
+
+
+def _serial(run: Path) -> Driver:
+    return SerialDriver(run, threads=1, epoch=EPOCH, entry=ENTRY)
+
+
+def _ray(run: Path) -> Driver:
+    return RayDriver(run, concurrency=2, cpus_per_trial=1, threads=1, epoch=EPOCH, entry=ENTRY)
+
+
+KINDS = [
+    pytest.param(Kind(_serial, 1), id="serial"),
+    pytest.param(Kind(_ray, 2), id="ray", marks=pytest.mark.ray),
+]
+
+
+@dataclass(frozen=True)
+class Open:
+    """A driver that has been started, for the tests of this module in turn."""
+
+    driver: Driver
+    run: Path
+    at_once: int
+
+    def calls(self, tasks: list[str]) -> list[dict[str, Any]]:
+        return [note for note in notes(self.run) if note["task"] in tasks]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    run = tmp_path_factory.mktemp("run")
+    with request.param.make(run) as driver:
+        yield Open(driver, run, request.param.at_once)
+
+
+class TestDriver:
+    def test_every_task_runs_once(self, started: Open) -> None:
+        """Workers leave a note a call; the notes, and the endings told, are the tasks asked for."""
+        tasks = [f"ok-once{i}" for i in range(7)]
+        source = ListSource(tasks)
+        started.driver.drive(source)
+        calls = started.calls(tasks)
+        assert sorted(call["task"] for call in calls) == sorted(tasks)
+        assert Counter(source.log) == Counter(("ended", task, "done") for task in tasks)
+        assert {call["epoch"] for call in calls} == {EPOCH}
+        assert source.most_in_flight <= started.at_once
+
+    def test_workers_are_reused(self, started: Open) -> None:
+        """Seven tasks take fewer processes than there are tasks, and each counts on through its calls."""
+        tasks = [f"ok-reuse{i}" for i in range(7)]
+        started.driver.drive(ListSource(tasks))
+        calls = started.calls(tasks)
+        assert len({call["pid"] for call in calls}) <= started.at_once + 1
+        for pid in {call["pid"] for call in calls}:
+            seen = [call["seen"] for call in calls if call["pid"] == pid]
+            assert seen == list(range(seen[0], seen[0] + len(seen)))
+
+    def test_waiting_is_not_the_end(self, started: Open) -> None:
+        """The source says to wait after three tasks until all three have ended; the rest run after them."""
+        tasks = [f"ok-wait{i}" for i in range(6)]
+        source = ListSource(tasks, barrier=3)
+        started.driver.drive(source)
+        assert set(source.told("ended")[:3]) == set(tasks[:3])
+        assert set(source.told("ended")[3:]) == set(tasks[3:])
+
+    def test_nothing_to_do(self, started: Open) -> None:
+        """A source that is done from the start is left at once, with nothing told."""
+        source = ListSource([])
+        started.driver.drive(source)
+        assert source.log == []
+
+    @pytest.mark.parametrize(
+        ("verb", "reason"), [("raise", "ValueError: raise-loss cannot be"), ("exit", "5")]
+    )
+    def test_a_lost_task_is_offered_again(self, started: Open, verb: str, reason: str) -> None:
+        """A task that always raises is lost twice, each time with its message; its neighbours end."""
+        source = ListSource([f"ok-a{verb}", f"{verb}-loss", f"ok-b{verb}"], patience=2)
+        started.driver.drive(source)
+        assert source.told("lost") == [f"{verb}-loss"] * 2
+        assert sorted(source.told("ended")) == [f"ok-a{verb}", f"ok-b{verb}"]
+        assert all(source.reasons(f"{verb}-loss"))
+        if verb == "raise":
+            assert source.reasons("raise-loss") == [reason] * 2
+
+    def test_ticks_reach_the_source_while_a_task_runs(self, started: Open) -> None:
+        """The task ends only when a tick asks it to; then no further task is started and drive returns."""
+        stop = started.run / "stop"
+
+        class Stopping(ListSource):
+            def tick(self) -> None:
+                self.stopped = self.stopped or bool(self.in_flight)
+                if self.stopped:
+                    stop.touch()
+
+        source = Stopping([f"stop-{i}" for i in range(5)])
+        started.driver.drive(source)
+        stop.unlink()
+        assert {entry[2] for entry in source.log} == {"interrupted"}
+        assert 1 <= len(source.log) <= started.at_once
+        assert source.in_flight == []
+
+    @pytest.mark.parametrize("where", ["ask", "ended", "tick"])
+    def test_an_error_of_the_source_ends_the_drive(self, started: Open, where: str) -> None:
+        """The source raises in one of its methods: the caller gets that very error, and the driver goes on working."""
+        source = _broken(where)
+        with pytest.raises(_OwnError, match=where):
+            started.driver.drive(source)
+        after = ListSource([f"ok-after-{where}"])
+        started.driver.drive(after)
+        assert after.told("ended") == [f"ok-after-{where}"]
+
+    def test_alone(self, started: Open) -> None:
+        """The function gets the run directory, in a process of the driver's."""
+        started.driver.alone("tests.support.source:measure", started.run)
+        same = int((started.run / "measured").read_text()) == os.getpid()
+        assert same == isinstance(started.driver, SerialDriver)
+
+    def test_alone_passes_errors_on(self, started: Open) -> None:
+        """The message of the worker's error arrives whole."""
+        with pytest.raises(WorkerError, match=f"ValueError: nothing to measure in {started.run.name}"):
+            started.driver.alone("tests.support.source:fail", started.run)
+
+    def test_alone_refuses_what_is_not_there(self, started: Open) -> None:
+        """A function that does not exist is the worker's error too."""
+        with pytest.raises(WorkerError, match="no_such_function"):
+            started.driver.alone("tests.support.source:no_such_function", started.run)
+
+
+class _OwnError(Exception):
+    pass
+
+
+def _broken(where: str) -> ListSource:
+    class Broken(ListSource):
+        def ask(self) -> Any:
+            if where == "ask" and self.asked:
+                raise _OwnError(where)
+            return super().ask()
+
+        def ended(self, task: str, ending: Ending) -> None:
+            if where == "ended":
+                raise _OwnError(where)
+            super().ended(task, ending)
+
+        def tick(self) -> None:
+            if where == "tick":
+                raise _OwnError(where)
+
+    return Broken([f"ok-{where}{i}" for i in range(4)])

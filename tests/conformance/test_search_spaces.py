@@ -1,0 +1,107 @@
+"""What every search space must keep. A new file in search_spaces/ is picked up here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.registry import make_policy
+from search_spaces.base import HORIZON, SearchSpace
+from search_spaces.knobs import Fixed
+from search_spaces.narrow import narrow
+from search_spaces.registry import all_spaces, find_space
+from tuning.baselines import baseline_specs, knob_columns
+
+NAMES = tuple(all_spaces())
+
+
+@pytest.fixture(params=NAMES, scope="module")
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return find_space(request.param)
+
+
+def points(space: SearchSpace) -> st.SearchStrategy[list[float]]:
+    """Points of the unit cube, its faces and corners among them."""
+    size = len(space.searched)
+    return st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), min_size=size, max_size=size)
+
+
+class TestSearchSpace:
+    def test_it_has_no_fault(self, space: SearchSpace) -> None:
+        """By its own rules, which try its corners."""
+        assert space.faults() == []
+
+    @settings(max_examples=60)
+    @given(data=st.data())
+    def test_every_point_is_a_valid_policy(self, space: SearchSpace, data: st.DataObject) -> None:
+        """Property: the policy itself accepts what a point stands for, with nothing adjusted."""
+        params = space.at(data.draw(points(space)))
+        policy, horizon, knobs = space.split(params)
+        made = make_policy(policy, knobs)
+        assert {name: getattr(made, name) for name in knobs} == knobs
+        assert horizon > 0
+
+    @settings(max_examples=60)
+    @given(data=st.data())
+    def test_splitting_loses_nothing(self, space: SearchSpace, data: st.DataObject) -> None:
+        """Property: params come back from policy, horizon and knobs, and only what applies is among them."""
+        params = space.at(data.draw(points(space)))
+        assert space.params_of(*space.split(params)) == params == space.active(params)
+
+    @settings(max_examples=30)
+    @given(data=st.data())
+    def test_knobs_survive_json(self, space: SearchSpace, data: st.DataObject) -> None:
+        """Property: what is written of a trial in flight is what comes back."""
+        _, _, knobs = space.split(space.at(data.draw(points(space))))
+        assert json.loads(json.dumps(knobs)) == knobs
+
+    def test_every_knob_says_what_it_is(self, space: SearchSpace) -> None:
+        """A meaning for each; a unit for each number."""
+        assert all(knob.meaning for knob in space.knobs)
+        assert all(knob.unit for knob in space.knobs if hasattr(knob, "low"))
+
+    def test_it_searches_the_horizon(self, space: SearchSpace) -> None:
+        """Training for less is what every schedule must beat, so it is a knob of each."""
+        assert space.knobs[0].name == HORIZON
+
+    def test_the_fingerprint_is_the_same_in_another_process(self, space: SearchSpace) -> None:
+        """Computes it in a new interpreter with another hash seed."""
+        code = f"from search_spaces.registry import find_space as f; print(f({space.name!r}).fingerprint())"
+        command = [sys.executable, "-c", code]
+        there = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+        )
+        assert there.stdout.strip() == space.fingerprint()
+
+    def test_each_knob_can_be_fixed_where_it_stands(self, space: SearchSpace) -> None:
+        """Fixes every knob in turn at the first end of its range: no fault, another fingerprint."""
+        for knob in space.searched:
+            fixed, faults = narrow(space, {knob.name: knob.values()[0]})
+            assert faults == []
+            assert isinstance(fixed.knob(knob.name), Fixed)
+            assert fixed.fingerprint() != space.fingerprint()
+
+    def test_its_own_ranges_narrow_nothing(self, space: SearchSpace) -> None:
+        """Gives every range as it stands."""
+        ranges = {k.name: {"low": k.low, "high": k.high} for k in space.knobs if hasattr(k, "low")}
+        same, faults = narrow(space, ranges)
+        assert (same.fingerprint(), faults) == (space.fingerprint(), [])
+
+    def test_every_knob_has_a_column(self, space: SearchSpace) -> None:
+        """The knobs of the space's points and of the baselines are columns of the store."""
+        names = {knob.name for knob in space.knobs} - {"horizon", "policy"}
+        known = {name for spec in baseline_specs("w", 0) for name in spec.knobs}
+        assert names | known <= knob_columns(space).keys()
+
+    def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
+        """A model learns from the schedules that are trained before it samples."""
+        presets = [
+            s for s in baseline_specs("w", 0) if s.origin == "enqueued" and s.policy in space.policies()
+        ]
+        assert presets
+        assert all(space.params_of(s.policy, s.horizon, s.knobs) for s in presets)

@@ -1,0 +1,281 @@
+"""How an updater is used: progress, accumulation, mistakes in the loop, models that cannot be divided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from policies.apply import BlockUpdater
+from policies.base import UpdatePolicy
+from policies.dynamic_suffix import DynamicSuffix
+from policies.full_update import FullUpdate
+from policies.presets import TUNED
+from policies.static_suffix import StaticSuffix
+from tests.policies.nets import Loop, Scripted, ScriptedState, Tower, adamw, batch_at, loop, tower
+
+
+def updater_of(model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any) -> BlockUpdater:
+    return BlockUpdater(model, list(model.blocks), policy or Scripted("2"), adamw(model), **options)
+
+
+def loss_of(model: nn.Module, number: int = 0) -> Tensor:
+    x, y = batch_at(number)
+    return functional.mse_loss(model(x), y)
+
+
+class TestProgress:
+    def test_a_fraction_given_to_each_step_is_the_policys_progress(self) -> None:
+        """Freezing starts where the fraction says, whatever the number of steps."""
+        model = tower()
+        policy = DynamicSuffix(freeze_start=0.5, recovery=0.25, probe_every=100, threshold=0.0)
+        updater = updater_of(model, policy)
+        phases = []
+        for fraction in (0.0, 0.1, 0.5, 0.7499, 0.75, 1.0):
+            with updater.step(fraction=fraction) as step:
+                loss = loss_of(model)
+                backward(loss)
+                step.observe(loss)
+            phases.append(step.plan.phase)
+        assert phases == ["full", "full", "reduced", "reduced", "recovery", "recovery"]
+
+    def test_steps_beyond_the_total_count_as_the_end(self) -> None:
+        """A loop that runs longer than it said stays in its last phase."""
+        run = loop(DynamicSuffix(recovery=0.25), steps=4)
+        assert [run.step(number).plan.phase for number in range(6)][3:] == ["recovery"] * 3
+
+    @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+    def test_a_fraction_out_of_range_is_refused(self, fraction: float) -> None:
+        """Nothing is clamped."""
+        with (
+            pytest.raises(ValueError, match="0 <= fraction <= 1 must hold"),
+            updater_of(tower()).step(fraction),
+        ):
+            pass
+
+    @pytest.mark.parametrize(("total", "fraction"), [(None, None), (3, 0.5)])
+    def test_progress_comes_from_exactly_one_place(self, total: int | None, fraction: float | None) -> None:
+        """Neither and both are refused with what to give."""
+        updater = updater_of(tower(), total_steps=total)
+        with (
+            pytest.raises(ValueError, match=r"exactly one of .*total_steps.* and .*fraction"),
+            updater.step(fraction),
+        ):
+            pass
+
+
+class TestAccumulation:
+    def micro_steps(self, run: Loop, first: int, count: int) -> list[Any]:
+        steps = []
+        for number in range(first, first + count):
+            with run.updater.step() as step:
+                loss = loss_of(run.model, number)
+                backward((loss / count))
+                step.observe(loss)
+            steps.append((step, loss.item()))
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+        return steps
+
+    def test_one_plan_a_mean_loss_and_the_summed_gradients(self) -> None:
+        """Three micro-steps: one plan; the policy sees their mean loss; scores are those of the sum of gradients."""
+        run = loop(Scripted("p 2 p"), accumulate=3)
+        for window in range(3):
+            steps = self.micro_steps(run, 3 * window, 3)
+            plans = {step.plan.active_blocks for step, _ in steps}
+            assert len(plans) == 1
+            assert [step.relevance is None for step, _ in steps] == [True, True, window == 1]
+            seen = run.updater.state_dict()["state"]
+            assert seen["losses"][-1] == sum(loss for _, loss in steps) / 3
+            assert len(seen["losses"]) == window + 1
+
+    def test_scores_of_a_window_equal_those_of_one_large_batch(self) -> None:
+        """In evaluation mode, where a mean over three batches is the mean over their union."""
+        apart, whole = loop(Scripted("p"), accumulate=3), loop(Scripted("p"))
+        apart.model.eval()
+        whole.model.eval()
+        steps = self.micro_steps(apart, 0, 3)
+        x, y = (torch.cat(parts) for parts in zip(*(batch_at(i) for i in range(3)), strict=True))
+        with whole.updater.step() as step:
+            loss = functional.mse_loss(whole.model(x), y)
+            backward(loss)
+            step.observe(loss)
+        assert steps[-1][0].relevance == pytest.approx(step.relevance, rel=1e-4)
+
+    def test_no_state_between_micro_steps(self) -> None:
+        """The gradients so far would be lost."""
+        run = loop(Scripted("p"), accumulate=2)
+        with run.updater.step() as step:
+            loss = loss_of(run.model)
+            backward(loss)
+            step.observe(loss)
+        with pytest.raises(RuntimeError, match="whole optimizer step, but got 1 of 2"):
+            run.updater.state_dict()
+
+
+class TestMistakes:
+    def test_observe_forgotten(self) -> None:
+        """Named when the step ends."""
+        model = tower()
+        updater = updater_of(model, total_steps=2)
+        with pytest.raises(RuntimeError, match=r"step.observe\(loss\) must be called"), updater.step():
+            backward(loss_of(model))
+
+    @pytest.mark.parametrize("script", ["p", "2"])
+    def test_backward_forgotten(self, script: str) -> None:
+        """Named on a probe and on any other step."""
+        model = tower()
+        updater = updater_of(model, Scripted(script), total_steps=2)
+        with pytest.raises(RuntimeError, match=r"loss.backward\(\) must come before"), updater.step() as step:
+            step.observe(loss_of(model))
+
+    def test_steps_do_not_nest(self) -> None:
+        """The outer step is not disturbed."""
+        model = tower()
+        updater = updater_of(model, total_steps=2)
+        with updater.step() as step:
+            with pytest.raises(RuntimeError, match="inside another"), updater.step():
+                pass
+            loss = loss_of(model)
+            backward(loss)
+            step.observe(loss)
+
+    def test_a_step_that_raises_is_planned_again(self) -> None:
+        """Modes are restored, the policy has seen nothing, and the run equals one without the failure."""
+        failed, clean = loop(Scripted("p 2 p 1")), loop(Scripted("p 2 p 1"))
+        failed.step(0)
+        clean.step(0)
+        before = failed.updater.state_dict()
+        with pytest.raises(ZeroDivisionError), failed.updater.step():
+            raise ZeroDivisionError
+        assert failed.updater.state_dict() == before
+        assert all(module.training for module in failed.model.modules())
+        for number in range(1, 4):
+            rng = torch.get_rng_state()
+            plan = failed.step(number).plan
+            torch.set_rng_state(rng)
+            assert clean.step(number).plan == plan
+        assert failed.updater.state_dict() == clean.updater.state_dict()
+
+    def test_the_state_of_another_run_is_refused(self) -> None:
+        """Every difference is named."""
+        state = loop(StaticSuffix(active_fraction=0.5)).updater.state_dict()
+        with pytest.raises(ValueError, match=r"knobs must be .*0\.25.* as here, but the state has .*0\.5"):
+            loop(StaticSuffix(active_fraction=0.25)).updater.load_state_dict(state)
+        with pytest.raises(ValueError, match=r"policy must be 'full_update'.*; accumulate must be 2"):
+            loop(FullUpdate(), accumulate=2).updater.load_state_dict(state)
+
+    def test_numbers_out_of_range(self) -> None:
+        """All at once."""
+        with pytest.raises(
+            ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"
+        ):
+            updater_of(tower(), total_steps=0, moments_on_thaw="drop", accumulate=0)
+
+    def test_a_plan_that_names_no_such_block(self) -> None:
+        """A policy's mistake is not silently trained."""
+
+        class Beyond(Scripted):
+            def init(self, num_blocks: int) -> ScriptedState:
+                return ScriptedState(num_blocks + 1)
+
+        with pytest.raises(ValueError, match=r"blocks of 0\.\.3, but got"):
+            updater_of(tower(), Beyond("2"), total_steps=1)._next_plan(None)
+
+
+class Odd(nn.Module):
+    """A parameter of its own, a transition between blocks, a norm registered before the stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.norm = nn.LayerNorm(4)
+        self.embed = nn.Linear(4, 4)
+        self.low = nn.Linear(4, 4)
+        self.transition = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
+        self.high = nn.Linear(4, 4)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.high(self.transition(self.low(self.embed(x))))
+        return self.head(self.norm(x)) * self.scale  # type: ignore[no-any-return]
+
+
+class TestDivision:
+    def trained(self, model: nn.Module, blocks: list[nn.Module], depth: int, **options: Any) -> set[str]:
+        updater = BlockUpdater(model, blocks, Scripted(str(depth)), adamw(model), total_steps=1, **options)
+        with updater.step() as step:
+            loss = model(torch.randn(2, 4)).sum()
+            backward(loss)
+            step.observe(loss)
+        trained = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+        updater.close()
+        model.zero_grad()
+        return trained
+
+    def test_by_registration_what_comes_first_is_stem(self) -> None:
+        """A transition goes with the block before it, a norm before the first block with the stem."""
+        model = Odd()
+        assert self.trained(model, [model.low, model.high], 1) == {"high", "head"}
+        assert self.trained(model, [model.low, model.high], 2) == {
+            "scale", "norm", "embed", "low", "transition", "high", "head",
+        }  # fmt: skip
+
+    def test_named_stems_leave_the_rest_to_the_head(self) -> None:
+        """By module, and by parameter."""
+        model = Odd()
+        assert self.trained(model, [model.low, model.high], 1, stem=[model.embed]) == {
+            "scale", "norm", "high", "head",
+        }  # fmt: skip
+        stem = [model.embed, model.scale]
+        assert self.trained(model, [model.low, model.high], 1, stem=stem) == {"norm", "high", "head"}
+
+    def test_the_model_itself_may_be_its_only_block(self) -> None:
+        """Then all of it trains in every step."""
+        model = nn.Linear(4, 1)
+        assert self.trained(model, [model], 1) == {"weight", "bias"}
+
+    @pytest.mark.parametrize(
+        ("blocks", "fault"),
+        [
+            (lambda m: [], "at least one module"),
+            (lambda m: [m.blocks[0], nn.Linear(1, 1)], r"block 1 \(Linear\) is not"),
+            (lambda m: [m.blocks[0], m.blocks[0]], "block 0 is in block 1"),
+            (lambda m: [m.blocks[0], m.blocks[0].linear], "block 1 is in block 0"),
+        ],
+    )
+    def test_blocks_that_are_none(self, blocks: Any, fault: str) -> None:
+        """None, foreign, repeated and nested ones."""
+        model = tower()
+        with pytest.raises(ValueError, match=fault):
+            BlockUpdater(model, blocks(model), Scripted("1"), adamw(model), total_steps=1)
+
+    def test_parameters_shared_between_blocks(self) -> None:
+        """Between two blocks, and between a block and the head; both are named."""
+        model = tower()
+        model.blocks[1].linear.weight = model.blocks[0].linear.weight  # type: ignore[union-attr]
+        model.blocks[2].linear.bias = nn.Parameter(torch.zeros(1))  # type: ignore[union-attr]
+        model.head.bias = model.blocks[2].linear.bias  # type: ignore[union-attr, assignment]
+        with pytest.raises(ValueError, match="must belong to one block") as caught:
+            updater_of(model, total_steps=1)
+        assert "blocks.0.linear.weight and blocks.1.linear.weight are one" in str(caught.value)
+        assert "blocks.2.linear.bias and head.bias are one" in str(caught.value)
+
+    def test_stems_that_are_none(self) -> None:
+        """One that is no part of the model, and one that holds the blocks."""
+        model = tower()
+        with pytest.raises(ValueError, match="Linear is not one; .*ModuleList contains one"):
+            updater_of(model, total_steps=1, stem=[nn.Linear(1, 1), model.blocks])
+
+
+def test_a_preset_trains() -> None:
+    """The readme's loop with a preset, to the end: the loss falls."""
+    run = loop(TUNED, steps=60)
+    for number in range(60):
+        run.step(number)
+    losses = [loss_of(run.model.eval(), number).item() for number in range(1000, 1010)]
+    untrained = [loss_of(tower().eval(), number).item() for number in range(1000, 1010)]
+    assert sum(losses) < 0.5 * sum(untrained)

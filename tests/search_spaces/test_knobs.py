@@ -1,0 +1,87 @@
+"""The kinds of knob: their ends, their shares of [0, 1], and ranges that cannot be."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.knobs import Choice, Fixed, Float, Int, Knob, same
+
+UNIT = st.floats(0, 1)
+KNOBS = (
+    Float("x", -2.0, 3.0),
+    Float("x", 1e-3, 10.0, log=True),
+    Int("n", 1, 8),
+    Int("n", 5, 200, log=True),
+    Choice("c", (False, True)),
+    Choice("c", ("a", "b", "c")),
+    Fixed("f", 0.5),
+)
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=repr)
+@given(u=UNIT)
+def test_every_value_lies_in_the_range(knob: Knob, u: float) -> None:
+    """Property: whatever the coordinate, the knob contains the value at it."""
+    assert knob.contains(knob.at(u))
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=repr)
+def test_the_ends_are_reached(knob: Knob) -> None:
+    """Compares the values at 0 and 1 with the first and last of ``values``."""
+    for u, end in ((0.0, knob.values()[0]), (1.0, knob.values()[-1])):
+        assert knob.at(u) == (pytest.approx(end) if isinstance(end, float) else end)
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(0, 1e6), a=UNIT, b=UNIT)
+def test_a_range_ascends(low: float, width: float, a: float, b: float) -> None:
+    """Property: of two coordinates the greater never has the lesser value."""
+    knob = Float("x", low, low + width)
+    assert knob.at(min(a, b)) <= knob.at(max(a, b))
+
+
+def test_a_log_scale_halves_by_ratio() -> None:
+    """The middle of 0.01 … 1 is their geometric mean."""
+    assert math.isclose(Float("x", 0.01, 1.0, log=True).at(0.5), 0.1)
+
+
+def test_whole_numbers_have_equal_shares() -> None:
+    """Counts the values of 8,000 evenly spaced coordinates: each of eight numbers has a thousand."""
+    values = [Int("n", 1, 8).at((i + 0.5) / 8000) for i in range(8000)]
+    assert [values.count(n) for n in range(1, 9)] == [1000] * 8
+
+
+def test_types_are_told_apart() -> None:
+    """True is no number, 1.0 no whole number and 1 not True."""
+    assert not Float("x", 0, 1).contains(True)
+    assert not Int("n", 0, 3).contains(1.0)
+    assert not Choice("c", (False, True)).contains(1)
+    assert Float("x", 0, 1).contains(1)
+    assert not same(True, 1)
+    assert same(1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("knob", "fault"),
+    [
+        (Float("x", 3, 1), "x: low <= high must hold, but got (low=3, high=1)"),
+        (Float("x", 0, 1, log=True), "x: low > 0 must hold on a log scale, but got low=0"),
+        (Float("x", 0, math.inf), "x: low and high must be finite, but got (low=0, high=inf)"),
+        (Int("n", 4, 2), "n: low <= high must hold, but got (low=4, high=2)"),
+        (Choice("c", ()), "c: at least one choice must be left, but got []"),
+        (Choice("c", ("a", "a")), "c: choices must differ, but got ['a', 'a']"),
+        (Fixed("f", math.nan), "f: a fixed value must be finite, but got nan"),
+    ],
+)
+def test_a_range_that_cannot_be_is_a_fault(knob: Knob, fault: str) -> None:
+    """Compares the message: the rule, then the values."""
+    assert knob.faults() == [fault]
+
+
+def test_identity_leaves_out_what_is_only_read() -> None:
+    """Two knobs that differ in unit and meaning are one to a search; one with another end is not."""
+    plain, told = Float("x", 0, 1), Float("x", 0, 1, unit="s", meaning="seconds")
+    assert plain.identity() == told.identity() != Float("x", 0, 2).identity()
