@@ -8,7 +8,8 @@ Four parts, each a table:
 - ``gap``: full_update against training only the top blocks at equal time, over several seeds.
 
 Equal time means equal sums of step costs. Costs are medians of ratios between steps that were timed one after
-the other in one round, so a machine that drifts or is shared does not favour one; runs are never timed whole.
+the other in one round, in seconds of one core's own work, so a machine that drifts or is shared favours none;
+runs are never timed whole.
 
     python -m benchmarks.byte_lm_fit --part gap --seeds 4 --json fit.json
 """
@@ -82,14 +83,14 @@ def wsd(step: int, steps: int, workload: Workload) -> float:
 
 
 def interleaved(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each action in each of ``rounds`` rounds, after one more to warm up."""
+    """Processor seconds of each action in each of ``rounds`` rounds, after one more to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(rounds + 1):
         for name, action in actions.items():
-            start = time.perf_counter()
+            start = time.process_time()
             action()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return seconds
 
 

@@ -34,7 +34,7 @@ PROBE_GOAL = 0.03
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a measurement with its unit, how far its rounds spread, and its goal if it has one."""
+    """One line of the table: median and quartiles over rounds, their unit, and the goal if there is one."""
 
     name: str
     median: float
@@ -97,10 +97,12 @@ class _Trainer:
         layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True, norm_first=True)
         self._model = nn.TransformerEncoder(layer, 8, enable_nested_tensor=False)
         self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=1e-4)
-        self._updater = policy and BlockUpdater(
-            self._model, list(self._model.layers), policy, self._optimizer, total_steps=1_000_000
-        )
-        self._x = torch.randn(16, 128, 128)
+        self._updater = None if policy is None else self._updated_by(policy)
+        self._x = torch.randn(8, 128, 128)
+
+    def _updated_by(self, policy: UpdatePolicy[Any]) -> BlockUpdater:
+        blocks = list(self._model.layers)
+        return BlockUpdater(self._model, blocks, policy, self._optimizer, total_steps=1_000_000)
 
     def step(self) -> None:
         if self._updater is None:
@@ -123,7 +125,7 @@ def _row(name: str, values: list[float], unit: str, goal: float | None = None) -
 
 
 def _extra(name: str, seconds: list[float], base: list[float], goal: float | None) -> Row:
-    """The extra cost over ``base``: ratio of the medians less one, and the quartiles of the ratios turn by turn."""
+    """The extra cost over ``base``: ratio of medians less one, and quartiles of the ratios by turn."""
     turns = _row(name, [a / b - 1 for a, b in zip(seconds, base, strict=True)], "of a full step", goal)
     return replace(turns, median=statistics.median(seconds) / statistics.median(base) - 1)
 
@@ -132,19 +134,13 @@ def show(rows: list[Row]) -> None:
     """Print the table."""
     print(f"{'':34}{'median':>10}{'quartiles':>22}  unit")
     for row in rows:
-        goal = (
-            ""
-            if row.goal is None
-            else f"  goal < {row.goal:g}: {'met' if row.median < row.goal else 'MISSED'}"
-        )
+        goal = "" if row.goal is None else f"  goal < {row.goal:g}: {'met' if row.median < row.goal else 'MISSED'}"
         print(f"{row.name:34}{row.median:10.4g}{row.low:11.4g}{row.high:11.4g}  {row.unit}{goal}")
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="rounds of each measurement (default 40)")
     parser.add_argument("--json", type=Path, help="file to write the table to")
     options = parser.parse_args()

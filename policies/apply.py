@@ -276,13 +276,9 @@ class BlockUpdater:
     def _finish(self, plan: StepPlan, step: Step) -> None:
         """Take in what a step showed; after the last micro-step hand it to the policy."""
         if step.loss is None:
-            raise RuntimeError(
-                "step.observe(loss) must be called inside 'with updater.step() as step', but was not"
-            )
+            raise RuntimeError("step.observe(loss) must be called inside 'with updater.step() as step', but was not")
         if not self._has_gradients():
-            raise RuntimeError(
-                "loss.backward() must come before the step ends, but no parameter has a gradient"
-            )
+            raise RuntimeError("loss.backward() must come before the step ends, but no parameter has a gradient")
         self._plan, self._losses = plan, [*self._losses, step.loss]
         if len(self._losses) < self._accumulate:
             return
@@ -303,9 +299,7 @@ class BlockUpdater:
     def _relevance(self, metric: str, grad_scale: float) -> tuple[float, ...]:
         blocks = [self._parts[index].parameters for index in range(self._num_blocks)]
         if not self._has_gradients():
-            raise RuntimeError(
-                "loss.backward() must come before step.observe(loss), but nothing has a gradient"
-            )
+            raise RuntimeError("loss.backward() must come before step.observe(loss), but nothing has a gradient")
         return tuple(score / grad_scale for score in relevance(blocks, metric))
 
 

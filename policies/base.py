@@ -131,9 +131,7 @@ class UpdatePolicy(ABC, Generic[StateT]):
             fault
             for field in dataclasses.fields(self)
             if field.metadata
-            for fault in setting_faults(
-                field.name, getattr(self, field.name), str(field.type), field.metadata
-            )
+            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
         ]
 
 

@@ -90,21 +90,13 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     max_active: float = setting(
         1.0, low=0.01, high=1.0, unit="fraction of the blocks", meaning="most active blocks while reduced"
     )
-    levels: int = setting(
-        4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks"
-    )
-    probe_every: int = setting(
-        20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next"
-    )
+    levels: int = setting(4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks")
+    probe_every: int = setting(20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next")
     freeze_start: float = setting(
         0.2, low=0.0, high=1.0, unit="fraction of the run", meaning="progress before which nothing freezes"
     )
-    gate: bool = setting(
-        False, choices=(False, True), meaning="whether freezing also waits for the loss to be stable"
-    )
-    stability_window: int = setting(
-        20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate"
-    )
+    gate: bool = setting(False, choices=(False, True), meaning="whether freezing also waits for the loss to be stable")
+    stability_window: int = setting(20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate")
     stability_change: float = setting(
         0.02,
         low=0.0,
@@ -138,9 +130,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     budget_step: float = setting(
         0.25, low=0.01, high=1.0, unit="fraction of the blocks", meaning="by how much the budget moves"
     )
-    recovery: float = setting(
-        0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end"
-    )
+    recovery: float = setting(0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end")
     relevance: str = setting(
         "ratio", choices=RELEVANCE_METRICS, meaning="block score: gradient over weight norm, or sum of |g·w|"
     )
@@ -208,11 +198,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         if self.recovery > 0 and progress.fraction >= 1 - self.recovery:
             return "recovery"
         # Losses are judged only while full, so a run that was stable when freezing began remains so.
-        return (
-            "reduced"
-            if progress.fraction >= self.freeze_start and (state.stable or not self.gate)
-            else "full"
-        )
+        return "reduced" if progress.fraction >= self.freeze_start and (state.stable or not self.gate) else "full"
 
     def _allowed(self, num_blocks: int) -> tuple[int, ...]:
         low, high = count(self.min_active, num_blocks), count(self.max_active, num_blocks)
@@ -224,9 +210,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
 
     def _with_relevance(self, state: DynamicSuffixState, scores: tuple[float, ...]) -> DynamicSuffixState:
         if len(scores) != state.num_blocks:
-            raise ValueError(
-                f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks"
-            )
+            raise ValueError(f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks")
         if not all(map(math.isfinite, scores)):
             return state
         if state.ema is None:
@@ -238,11 +222,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         loss, mean = observation.loss, state.probe_loss
         if mean is None:
             return replace(state, probe_loss=loss)
-        budget = (
-            self._budget(state, loss / mean if mean else 1.0)
-            if observation.phase == "reduced"
-            else state.budget
-        )
+        budget = self._budget(state, loss / mean if mean else 1.0) if observation.phase == "reduced" else state.budget
         return replace(state, budget=budget, probe_loss=_smooth(self.budget_beta, mean, loss))
 
     def _budget(self, state: DynamicSuffixState, ratio: float) -> int:
@@ -263,9 +243,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         if size < self.stability_window:
             return replace(state, window_count=size, window_mean=mean, window_squares=squares)
         stable = self._is_stable(state.previous_mean, mean, math.sqrt(squares / size))
-        return replace(
-            state, stable=stable, previous_mean=mean, window_count=0, window_mean=0.0, window_squares=0.0
-        )
+        return replace(state, stable=stable, previous_mean=mean, window_count=0, window_mean=0.0, window_squares=0.0)
 
     def _is_stable(self, before: float | None, mean: float, deviation: float) -> bool:
         if before is None:

@@ -13,9 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 STEM = -1
 
 
-def module_parts(
-    names: Sequence[str], blocks: Mapping[str, int], stem: Collection[str] | None = None
-) -> list[int]:
+def module_parts(names: Sequence[str], blocks: Mapping[str, int], stem: Collection[str] | None = None) -> list[int]:
     """The part of each module.
 
     Args:

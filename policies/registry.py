@@ -53,9 +53,7 @@ def make_policy(name: str, knobs: Mapping[str, Scalar]) -> UpdatePolicy[Any]:
     kind = _found()[name]
     known = {field.name for field in dataclasses.fields(kind)}
     faults = [
-        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}"
-        for knob in knobs
-        if knob not in known
+        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}" for knob in knobs if knob not in known
     ]
     try:
         policy = kind(**{knob: value for knob, value in knobs.items() if knob in known})

@@ -129,9 +129,7 @@ class RayDriver:
         fixed: dict[str, Any] = {"run": str(self.run), "epoch": self.epoch, "entry": self.entry}
         hand_over = HandOver(source, self.concurrency, fixed, self._cluster.dead)
         with signals_kept():
-            drive(
-                hand_over, self._cluster.home / "results", cpus=self.cpus_per_trial, gpus=self.gpus_per_trial
-            )
+            drive(hand_over, self._cluster.home / "results", cpus=self.cpus_per_trial, gpus=self.gpus_per_trial)
 
 
 def _call(function: str, run: Path) -> str | None:

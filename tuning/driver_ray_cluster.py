@@ -292,11 +292,13 @@ def _disconnect() -> None:
 def _abandon(processes: list[psutil.Process]) -> None:
     # Leaving properly would wait a minute for an answer of the server that is gone, and then end this process.
     import ray
+    from ray.air.execution import PlacementGroupResourceManager
     from ray.tune import registry
 
     for process in [*processes, *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+    PlacementGroupResourceManager.clear = lambda self: None
     atexit.unregister(ray.shutdown)
     atexit.unregister(registry._unregister_all)
 

@@ -176,9 +176,7 @@ class SourceSearcher(Searcher):  # type: ignore[misc]
         """The next task, as a configuration."""
         return self._hand_over.next_config(trial_id)
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Pass on the ending; a loss is passed on by the callback, which knows the reason."""
         if result and not error:
             self._hand_over.ended(trial_id, result)

@@ -61,8 +61,11 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 class TestDriver:
-    def test_every_task_runs_once(self, started: Open) -> None:
-        """Workers leave a note a call; the notes, and the endings told, are the tasks asked for."""
+    def test_every_task_runs_once_in_workers_that_are_reused(self, started: Open) -> None:
+        """Workers leave a note a call; the notes, and the endings told, are the tasks asked for.
+
+        There are fewer processes than tasks, and each counts on through its calls.
+        """
         tasks = [f"ok-once{i}" for i in range(7)]
         source = ListSource(tasks)
         started.driver.drive(source)
@@ -71,16 +74,9 @@ class TestDriver:
         assert Counter(source.log) == Counter(("ended", task, "done") for task in tasks)
         assert {call["epoch"] for call in calls} == {EPOCH}
         assert source.most_in_flight <= started.at_once
-
-    def test_workers_are_reused(self, started: Open) -> None:
-        """Seven tasks take fewer processes than there are tasks, and each counts on through its calls."""
-        tasks = [f"ok-reuse{i}" for i in range(7)]
-        started.driver.drive(ListSource(tasks))
-        calls = started.calls(tasks)
         assert len({call["pid"] for call in calls}) <= started.at_once + 1
         for pid in {call["pid"] for call in calls}:
-            seen = [call["seen"] for call in calls if call["pid"] == pid]
-            assert seen == list(range(seen[0], seen[0] + len(seen)))
+            assert [call["seen"] for call in calls if call["pid"] == pid] == _counting_from_first(calls, pid)
 
     def test_waiting_is_not_the_end(self, started: Open) -> None:
         """The source says to wait after three tasks until all three have ended; the rest run after them."""
@@ -96,18 +92,14 @@ class TestDriver:
         started.driver.drive(source)
         assert source.log == []
 
-    @pytest.mark.parametrize(
-        ("verb", "reason"), [("raise", "ValueError: raise-loss cannot be"), ("exit", "5")]
-    )
-    def test_a_lost_task_is_offered_again(self, started: Open, verb: str, reason: str) -> None:
-        """A task that always raises is lost twice, each time with its message; its neighbours end."""
-        source = ListSource([f"ok-a{verb}", f"{verb}-loss", f"ok-b{verb}"], patience=2)
+    def test_a_lost_task_is_offered_again(self, started: Open) -> None:
+        """Tasks that always raise or exit are lost twice, with what they said; their neighbours end."""
+        source = ListSource(["ok-a", "raise-loss", "exit-loss", "ok-b"], patience=2)
         started.driver.drive(source)
-        assert source.told("lost") == [f"{verb}-loss"] * 2
-        assert sorted(source.told("ended")) == [f"ok-a{verb}", f"ok-b{verb}"]
-        assert all(source.reasons(f"{verb}-loss"))
-        if verb == "raise":
-            assert source.reasons("raise-loss") == [reason] * 2
+        assert Counter(source.told("lost")) == {"raise-loss": 2, "exit-loss": 2}
+        assert sorted(source.told("ended")) == ["ok-a", "ok-b"]
+        assert source.reasons("raise-loss") == ["ValueError: raise-loss cannot be"] * 2
+        assert all(source.reasons("exit-loss"))
 
     def test_ticks_reach_the_source_while_a_task_runs(self, started: Open) -> None:
         """The task ends only when a tick asks it to; then no further task is started and drive returns."""
@@ -128,13 +120,9 @@ class TestDriver:
 
     @pytest.mark.parametrize("where", ["ask", "ended", "tick"])
     def test_an_error_of_the_source_ends_the_drive(self, started: Open, where: str) -> None:
-        """The source raises in one of its methods: the caller gets that very error, and the driver goes on working."""
-        source = _broken(where)
+        """The source raises in one of its methods: the caller gets that very error."""
         with pytest.raises(_OwnError, match=where):
-            started.driver.drive(source)
-        after = ListSource([f"ok-after-{where}"])
-        started.driver.drive(after)
-        assert after.told("ended") == [f"ok-after-{where}"]
+            started.driver.drive(_broken(where))
 
     def test_alone(self, started: Open) -> None:
         """The function gets the run directory, in a process of the driver's."""
@@ -151,6 +139,11 @@ class TestDriver:
         """A function that does not exist is the worker's error too."""
         with pytest.raises(WorkerError, match="no_such_function"):
             started.driver.alone("tests.support.source:no_such_function", started.run)
+
+
+def _counting_from_first(calls: list[dict[str, Any]], pid: int) -> list[int]:
+    seen = [call["seen"] for call in calls if call["pid"] == pid]
+    return list(range(seen[0], seen[0] + len(seen)))
 
 
 class _OwnError(Exception):

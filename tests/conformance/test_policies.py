@@ -1,4 +1,4 @@
-"""What every update policy must keep, whoever wrote it: the registry finds it, nothing here knows its class."""
+"""What every update policy must keep, whoever wrote it: the registry finds it, nothing here knows it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,8 @@ class TestEveryPolicy:
 
     @LAW
     @given(data=st.data())
-    def test_a_run_goes_on_from_its_state_in_json(
-        self, kind: type[UpdatePolicy[Any]], data: st.DataObject
-    ) -> None:
-        """Cut a run anywhere, pass the state through strict JSON text, and compare the rest with the whole."""
+    def test_a_run_goes_on_from_its_state_in_json(self, kind: type[UpdatePolicy[Any]], data: st.DataObject) -> None:
+        """Cut a run anywhere, pass the state through strict JSON, and compare the rest with the whole."""
         policy, num_blocks, steps = data.draw(situations(kind))
         plans, states = run(policy, num_blocks, steps)
         cut = data.draw(st.integers(0, len(steps)))
@@ -82,7 +80,7 @@ class TestEveryPolicy:
     def test_probes_and_unreduced_phases_train_every_block(
         self, kind: type[UpdatePolicy[Any]], data: st.DataObject
     ) -> None:
-        """Of every plan: a probe, the full and the recovery phase name all blocks; recovery does not probe."""
+        """A probe, the full and the recovery phase name all blocks; recovery does not probe."""
         policy, num_blocks, steps = data.draw(situations(kind))
         for plan in run(policy, num_blocks, steps)[0]:
             if plan.probe or plan.phase != "reduced":
@@ -127,9 +125,7 @@ class TestEverySetting:
         """A meaning in words, and either choices or two finite bounds and a unit."""
         rule = field.metadata
         assert rule["meaning"]
-        assert rule["choices"] or (
-            rule["unit"] and math.isfinite(rule["low"]) and math.isfinite(rule["high"])
-        )
+        assert rule["choices"] or (rule["unit"] and math.isfinite(rule["low"]) and math.isfinite(rule["high"]))
 
     def test_what_it_does_not_allow_is_refused(
         self, kind: type[UpdatePolicy[Any]], field: dataclasses.Field[Any]

@@ -73,9 +73,7 @@ class TestSearchSpace:
         """Computes it in a new interpreter with another hash seed."""
         code = f"from search_spaces.registry import find_space as f; print(f({space.name!r}).fingerprint())"
         command = [sys.executable, "-c", code]
-        there = subprocess.run(
-            command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
-        )
+        there = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
         assert there.stdout.strip() == space.fingerprint()
 
     def test_each_knob_can_be_fixed_where_it_stands(self, space: SearchSpace) -> None:
@@ -100,8 +98,6 @@ class TestSearchSpace:
 
     def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
         """A model learns from the schedules that are trained before it samples."""
-        presets = [
-            s for s in baseline_specs("w", 0) if s.origin == "enqueued" and s.policy in space.policies()
-        ]
+        presets = [s for s in baseline_specs("w", 0) if s.origin == "enqueued" and s.policy in space.policies()]
         assert presets
         assert all(space.params_of(s.policy, s.horizon, s.knobs) for s in presets)

@@ -9,15 +9,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from policies.apply import BlockUpdater
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.static_suffix import StaticSuffix
-from tests.policies.nets import OPTIMIZERS, Scripted, adamw, batch_at, loop, same, tensors_of, tower
+from tests.policies.nets import (
+    OPTIMIZERS,
+    Scripted,
+    adamw,
+    backward,
+    batch_at,
+    block,
+    loop,
+    loss_of,
+    same,
+    tensors_of,
+    tower,
+    train,
+)
 
 LIVELY = DynamicSuffix(
     freeze_start=0.2, recovery=0.2, probe_every=3, threshold=0.6, levels=4, adaptive=True, budget_upper=1.0,
@@ -46,7 +58,7 @@ def test_frozen_parameters_have_no_gradient_and_require_none() -> None:
     run = loop(Scripted("p 2"))
     run.set_to_none = False
     run.step(0)
-    seen = []
+    seen: list[tuple[bool, Tensor | None]] = []
 
     def look(*_: object) -> None:
         seen.extend((p.requires_grad, p.grad) for b in run.model.blocks[:2] for p in b.parameters())
@@ -65,8 +77,7 @@ def test_full_update_is_a_plain_loop(optimizer: str) -> None:
     plain = tower()
     stepper = OPTIMIZERS[optimizer](plain)
     for number in range(10):
-        x, y = batch_at(number)
-        backward(functional.mse_loss(plain(x), y))
+        backward(loss_of(plain, number))
         stepper.step()
         stepper.zero_grad(set_to_none=True)
     assert same(tensors_of(run.model, run.optimizer), tensors_of(plain, stepper))
@@ -122,12 +133,8 @@ def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
     """Compare bit by bit, in evaluation mode: cutting the graph changes no gradient above the cut."""
     model, full = tower(dropout=0.0).eval(), tower(dropout=0.0).eval()
     updater = BlockUpdater(model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1)
-    x, y = batch_at(0)
-    backward(functional.mse_loss(full(x), y))
-    with updater.step() as step:
-        loss = functional.mse_loss(model(x), y)
-        backward(loss)
-        step.observe(loss)
+    backward(loss_of(full))
+    train(updater, None, loss_of, model)
     for mine, theirs in zip(model.blocks[-depth:], full.blocks[-depth:], strict=True):
         for p, q in zip(mine.parameters(), theirs.parameters(), strict=True):
             assert p.grad is not None
@@ -148,10 +155,8 @@ def test_operations_fall_as_the_equation_says() -> None:
     )
     unit = 2 * 4 * 16 * 16
     for depth in (6, 5, 4, 3, 2, 1):
-        with FlopCounterMode(display=False) as counter, updater.step() as step:
-            loss = model(torch.ones(4, 16)).sum()
-            backward(loss)
-            step.observe(loss)
+        with FlopCounterMode(display=False) as counter:
+            train(updater, None, lambda x: model(x).sum(), torch.ones(4, 16))
         assert counter.get_total_flops() == (6 + 2 * depth - 1) * unit
 
 
@@ -160,13 +165,12 @@ def test_modes_are_restored_one_by_one() -> None:
     run = loop(Scripted("2"))
     block(run.model, 0).dropout.eval()
     before = [module.training for module in run.model.modules()]
-    x, y = batch_at(0)
     with run.updater.step() as step:
         assert not any(module.training for block in run.model.blocks[:2] for module in block.modules())
         assert not run.model.stem[1].training
         assert all(module.training for block in run.model.blocks[2:] for module in block.modules())
         assert run.model.training
-        loss = functional.mse_loss(run.model(x), y)
+        loss = loss_of(run.model)
         backward(loss)
         step.observe(loss)
     assert [module.training for module in run.model.modules()] == before
@@ -176,9 +180,8 @@ def test_outside_a_step_the_model_is_whole() -> None:
     """Between steps the hooks cut nothing: the inputs' gradient flows through frozen blocks."""
     run = loop(Scripted("1"))
     run.step(0)
-    x, _ = batch_at(0)
-    x.requires_grad_()
-    run.model(x).sum().backward()
+    x = batch_at(0)[0].requires_grad_()
+    backward(run.model(x).sum())
     assert x.grad is not None
 
 
@@ -187,12 +190,8 @@ def test_close_gives_the_model_back() -> None:
     model = tower()
     block(model, 3).linear.weight.requires_grad_(False)
     updater = BlockUpdater(model, list(model.blocks), Scripted("1"), adamw(model), total_steps=3)
-    x, y = batch_at(0)
     for _ in range(2):
-        with updater.step() as step:
-            loss = functional.mse_loss(model(x), y)
-            backward(loss)
-            step.observe(loss)
+        train(updater, None, loss_of, model)
         assert not block(model, 3).linear.weight.requires_grad
     updater.close()
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["blocks.3.linear.weight"]
@@ -224,8 +223,7 @@ class TestThaw:
         state = torch.get_rng_state()
         run.step(3)
         torch.set_rng_state(state)
-        x, y = batch_at(3)
-        backward(functional.mse_loss(twin(x), y))
+        backward(loss_of(twin, 3))
         fresh.step()
         thawed, stayed = run.model.blocks[0], run.model.blocks[3]
         assert same(tensors_of(thawed, run.optimizer), tensors_of(twin.blocks[0], fresh))
@@ -244,11 +242,9 @@ class TestThaw:
 
     def test_the_policys_setting_counts_where_none_is_given(self) -> None:
         """DynamicSuffix(moments_on_thaw='reset') resets; keep given to the updater overrules it."""
-        policy = DynamicSuffix(
-            moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0
-        )
-        for options, steps in (({}, 1), ({"moments_on_thaw": "keep"}, 2)):
-            run = loop(policy, **options)
+        policy = DynamicSuffix(moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0)
+        for moments, steps in ((None, 1), ("keep", 2)):
+            run = loop(policy, moments_on_thaw=moments)
             for number in range(4):
                 run.step(number)
             assert int(run.optimizer.state[block(run.model, 0).linear.weight]["step"]) == steps

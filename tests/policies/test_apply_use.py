@@ -15,16 +15,24 @@ from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.presets import TUNED
 from policies.static_suffix import StaticSuffix
-from tests.policies.nets import Loop, Scripted, ScriptedState, Tower, adamw, batch_at, loop, tower
+from tests.policies.nets import (
+    Loop,
+    Scripted,
+    ScriptedState,
+    Tower,
+    adamw,
+    backward,
+    batch_at,
+    block,
+    loop,
+    loss_of,
+    tower,
+    train,
+)
 
 
 def updater_of(model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any) -> BlockUpdater:
     return BlockUpdater(model, list(model.blocks), policy or Scripted("2"), adamw(model), **options)
-
-
-def loss_of(model: nn.Module, number: int = 0) -> Tensor:
-    x, y = batch_at(number)
-    return functional.mse_loss(model(x), y)
 
 
 class TestProgress:
@@ -73,7 +81,7 @@ class TestAccumulation:
         for number in range(first, first + count):
             with run.updater.step() as step:
                 loss = loss_of(run.model, number)
-                backward((loss / count))
+                backward(loss / count)
                 step.observe(loss)
             steps.append((step, loss.item()))
         run.optimizer.step()
@@ -81,7 +89,7 @@ class TestAccumulation:
         return steps
 
     def test_one_plan_a_mean_loss_and_the_summed_gradients(self) -> None:
-        """Three micro-steps: one plan; the policy sees their mean loss; scores are those of the sum of gradients."""
+        """Three micro-steps follow one plan, the policy sees their mean loss, the last reads the scores."""
         run = loop(Scripted("p 2 p"), accumulate=3)
         for window in range(3):
             steps = self.micro_steps(run, 3 * window, 3)
@@ -99,10 +107,7 @@ class TestAccumulation:
         whole.model.eval()
         steps = self.micro_steps(apart, 0, 3)
         x, y = (torch.cat(parts) for parts in zip(*(batch_at(i) for i in range(3)), strict=True))
-        with whole.updater.step() as step:
-            loss = functional.mse_loss(whole.model(x), y)
-            backward(loss)
-            step.observe(loss)
+        step = train(whole.updater, None, lambda: functional.mse_loss(whole.model(x), y))
         assert steps[-1][0].relevance == pytest.approx(step.relevance, rel=1e-4)
 
     def test_no_state_between_micro_steps(self) -> None:
@@ -170,9 +175,7 @@ class TestMistakes:
 
     def test_numbers_out_of_range(self) -> None:
         """All at once."""
-        with pytest.raises(
-            ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"
-        ):
+        with pytest.raises(ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"):
             updater_of(tower(), total_steps=0, moments_on_thaw="drop", accumulate=0)
 
     def test_a_plan_that_names_no_such_block(self) -> None:
@@ -207,10 +210,7 @@ class Odd(nn.Module):
 class TestDivision:
     def trained(self, model: nn.Module, blocks: list[nn.Module], depth: int, **options: Any) -> set[str]:
         updater = BlockUpdater(model, blocks, Scripted(str(depth)), adamw(model), total_steps=1, **options)
-        with updater.step() as step:
-            loss = model(torch.randn(2, 4)).sum()
-            backward(loss)
-            step.observe(loss)
+        train(updater, None, lambda x: model(x).sum(), torch.randn(2, 4))
         trained = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
         updater.close()
         model.zero_grad()
@@ -256,9 +256,8 @@ class TestDivision:
     def test_parameters_shared_between_blocks(self) -> None:
         """Between two blocks, and between a block and the head; both are named."""
         model = tower()
-        model.blocks[1].linear.weight = model.blocks[0].linear.weight  # type: ignore[union-attr]
-        model.blocks[2].linear.bias = nn.Parameter(torch.zeros(1))  # type: ignore[union-attr]
-        model.head.bias = model.blocks[2].linear.bias  # type: ignore[union-attr, assignment]
+        block(model, 1).linear.weight = block(model, 0).linear.weight
+        model.head.bias = block(model, 2).linear.bias
         with pytest.raises(ValueError, match="must belong to one block") as caught:
             updater_of(model, total_steps=1)
         assert "blocks.0.linear.weight and blocks.1.linear.weight are one" in str(caught.value)
@@ -267,7 +266,7 @@ class TestDivision:
     def test_stems_that_are_none(self) -> None:
         """One that is no part of the model, and one that holds the blocks."""
         model = tower()
-        with pytest.raises(ValueError, match="Linear is not one; .*ModuleList contains one"):
+        with pytest.raises(ValueError, match=r"Linear is not one; .*ModuleList contains one"):
             updater_of(model, total_steps=1, stem=[nn.Linear(1, 1), model.blocks])
 
 

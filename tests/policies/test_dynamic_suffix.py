@@ -131,9 +131,7 @@ def test_every_plan_is_the_naive_one(data: st.DataObject, policy: DynamicSuffix,
     assert run(policy, num_blocks, steps)[0] == expected
 
 
-REDUCED = DynamicSuffix(
-    freeze_start=0.0, recovery=0.0, probe_every=1, levels=4, threshold=0.5, min_active=0.25
-)
+REDUCED = DynamicSuffix(freeze_start=0.0, recovery=0.0, probe_every=1, levels=4, threshold=0.5, min_active=0.25)
 
 
 def observed(policy: DynamicSuffix, *losses: float, phase: Phase = "reduced") -> DynamicSuffixState:
@@ -144,11 +142,9 @@ def observed(policy: DynamicSuffix, *losses: float, phase: Phase = "reduced") ->
     return state
 
 
-@pytest.mark.parametrize(
-    ("losses", "budget"), [((1, 2), 8), ((1, 0.5), 6), ((2, 1, 1.9), 8), ((4, 3, 2, 1), 2)]
-)
+@pytest.mark.parametrize(("losses", "budget"), [((1, 2), 8), ((1, 0.5), 6), ((2, 1, 1.9), 8), ((4, 3, 2, 1), 2)])
 def test_the_budget_follows_the_probes(losses: tuple[float, ...], budget: int) -> None:
-    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks at a time."""
+    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks each."""
     policy = replace(REDUCED, adaptive=True, budget_beta=0.5, budget_step=0.25)
     assert observed(policy, *losses).budget == budget
 
@@ -175,7 +171,7 @@ def test_a_wrong_number_of_scores_is_refused() -> None:
 
 
 def test_the_gate_holds_freezing_back_until_the_loss_is_stable() -> None:
-    """A loss that falls by half each window, then stays: reduced from the step after the second level window on."""
+    """A loss that halves each window, then stays: reduced after the second level window, for good."""
     policy = replace(REDUCED, gate=True, stability_window=2, stability_change=0.1, stability_variation=0.1)
     losses = [8.0, 8, 4, 4, 2, 2, 2, 2, 9, 1, 9, 1]
     plans, _ = run(policy, 8, [(loss, (1.0,) * 8) for loss in losses])

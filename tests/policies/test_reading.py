@@ -8,11 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional
 
 from policies.apply import BlockUpdater
 from policies.reading import EPS, later, relevance
-from tests.policies.nets import Scripted, adamw, batch_at, tower
+from tests.policies.nets import Scripted, adamw, backward, loss_of, tower
 
 
 def reference(blocks: list[list[nn.Parameter]], metric: str) -> list[float]:
@@ -64,15 +63,14 @@ def test_blocks_of_zeros_and_without_parameters_have_no_relevance() -> None:
 
 @pytest.mark.parametrize("metric", ["ratio", "saliency"])
 def test_a_probe_reads_what_the_backward_left(metric: str) -> None:
-    """On a real model, with the loss scaled up as a gradient scaler does, and the scale given to ``observe``."""
+    """On a real model, with the loss scaled up as a gradient scaler does and ``observe`` told so."""
     model = tower()
     policy = Scripted("p 2", metric=metric)
     updater = BlockUpdater(model, list(model.blocks), policy, adamw(model), total_steps=2)
     for probe in (True, False):
-        x, y = batch_at(0)
         with updater.step() as step:
-            loss = functional.mse_loss(model(x), y)
-            backward((loss * 1024))
+            loss = loss_of(model)
+            backward(loss * 1024)
             step.observe(loss, grad_scale=1024.0)
         if probe:
             scaled = reference([list(block.parameters()) for block in model.blocks], metric)

@@ -31,10 +31,8 @@ def test_count_is_the_exact_ceiling_of_a_decimal_fraction(num_blocks: int, thous
 
 
 @given(st.data(), BLOCKS, st.integers(1, 8))
-def test_allowed_depths_cut_every_level_to_the_bounds(
-    data: st.DataObject, num_blocks: int, levels: int
-) -> None:
-    """Against the definition, level by level; the top bound is always allowed and there are at most ``levels``."""
+def test_allowed_depths_cut_every_level_to_the_bounds(data: st.DataObject, num_blocks: int, levels: int) -> None:
+    """Against the definition, level by level; the upper bound is always allowed."""
     low = data.draw(st.integers(1, num_blocks))
     high = data.draw(st.integers(low, num_blocks))
     depths = allowed_depths(num_blocks, levels, low, high)

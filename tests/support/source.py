@@ -103,9 +103,7 @@ def act(run: str, task: str, epoch: int) -> Ending:
     if verb == "exit":
         raise SystemExit(5)
     if verb == "meet":
-        _until(
-            lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1
-        )
+        _until(lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1)
     if verb == "stop":
         _until((Path(run) / "stop").exists)
     return "interrupted" if verb == "stop" else "done"

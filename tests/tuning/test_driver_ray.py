@@ -19,7 +19,6 @@ from tuning.driver import WorkerError
 from tuning.driver_ray import RayDriver
 from tuning.driver_ray_cluster import LINK_PREFIX, gpus_for, make_link, remove_stale_links
 from tuning.driver_ray_tune import cause_in
-from tuning.errors import SearchFailed
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
@@ -44,12 +43,13 @@ def _links_of(pid: int) -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"{LINK_PREFIX}{pid}-*"))
 
 
-class TestDeaths:
-    @pytest.fixture(scope="class")
-    def driver(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDriver]:
-        with _driver(tmp_path_factory.mktemp("run")) as driver:
-            yield driver
+@pytest.fixture(scope="class")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDriver]:
+    with _driver(tmp_path_factory.mktemp("run")) as driver:
+        yield driver
 
+
+class TestDeaths:
     def test_a_dead_worker_costs_its_task_and_no_more(self, driver: RayDriver) -> None:
         """One worker leaves by os._exit and one is killed: both tasks are lost once and then end, as do the others."""
         tasks = ["ok-1", "quit-1", "ok-2", "kill-1", "ok-3"]
@@ -98,18 +98,21 @@ class TestDeaths:
                 signal.signal(number, handler)
 
 
-def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path) -> None:
-    """The raylet is killed while a task runs: SearchFailed says so, and leaving the driver still cleans up."""
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path, server: str) -> None:
+    """A server of Ray's is killed while tasks run: SearchFailed says so, and the process ends soon and cleanly.
 
-    class Killing(ListSource):
-        def tick(self) -> None:
-            if self.in_flight and notes(tmp_path):
-                for process in psutil.Process().children(recursive=True):
-                    if process.name() == "raylet":
-                        process.kill()
-
-    with _driver(tmp_path) as driver, pytest.raises(SearchFailed, match="has died"):
-        driver.drive(Killing(["stop-1", "stop-2"]))
+    In a process of its own, since Ray cannot be used again in one that has lost it.
+    """
+    command = [sys.executable, "-m", "tests.support.source", os.fspath(tmp_path), "stop-1", "stop-2"]
+    driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert _eventually(lambda: len(notes(tmp_path)) == 2)
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        if process.name() == server:
+            process.kill()
+    _, said = driver.communicate(timeout=PATIENCE_SECONDS / 2)
+    assert driver.returncode == 1
+    assert "SearchFailed: a server of Ray on this machine" in said.splitlines()[-1]
     assert not (tmp_path / "ray").exists()
 
 

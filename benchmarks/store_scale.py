@@ -1,0 +1,344 @@
+"""How the store grows: 1,000 to 100,000 trials with curves, beside an Optuna journal and SQLite with the same.
+
+For each size and each store
+
+- ``append``: recording one trial durably, p50 and p99, over all of them (ours: the larger files that are made of
+  small ones meanwhile are timed apart, as ``compact``, for the session does that and not the worker);
+- ``open``: opening the store and knowing which trials it has;
+- ``front``: reading what the front needs and computing it;
+- ``resume``: the study rebuilt from what is stored, and its first ask;
+- ``memory``: the reading process at its highest, and what its imports alone take;
+- ``disk``: bytes, and files.
+
+Reading is measured in a fresh process each, imports aside. ``flush`` is what the disk itself takes for a file of
+that size, its content and its name flushed: no store that survives a power failure can append in less.
+
+    python -m benchmarks.store_scale --sizes 1000 10000 --json scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tuning import VERSION
+from tuning.baselines import baseline_specs, knob_columns
+from tuning.config import SearchConfig
+from tuning.files import FILES
+from tuning.run_info import RunInfo, Target
+from tuning.sampler import OptunaSampler
+from tuning.store import Store
+from tuning.trial import CurvePoint, Decision, TrialRecord, TrialSpec
+
+Row = dict[str, Any]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CURVE_POINTS = 10
+DECISIONS = 6
+TARGET = 1.95
+FRONT_COLUMNS = ("number", "state", "origin", "policy", "horizon", "train_seconds", "val_loss", "target_loss")
+CAPS = {"ours": 10**8, "journal": 10_000, "sqlite": 1_000}
+"""Most trials each is filled with; more would take the others hours."""
+
+
+def configuration(trials: int) -> SearchConfig:
+    """A search over all knobs of ``dynamic_suffix``."""
+    return SearchConfig(run="scale", trials=trials, sampler="tpe")
+
+
+def trials(count: int) -> Iterator[TrialRecord]:
+    """A search's records: the baselines, then random points with a plausible outcome, each with its curve."""
+    config = configuration(count)
+    space = config.search_space()
+    sampler = OptunaSampler(space, "random", config.seed, config.objective)
+    baselines = baseline_specs(config.workload, config.seed)
+    for number in range(count):
+        if number < len(baselines):
+            yield finished(baselines[number])
+        else:
+            policy, horizon, knobs = space.split(sampler.draw(number, 0))
+            yield finished(TrialSpec(number, "sampled", config.workload, policy, config.seed, horizon, knobs))
+
+
+def finished(spec: TrialSpec) -> TrialRecord:
+    """The record of a trial that ran to its end: less loss for more time, with some scatter."""
+    scatter = random.Random(spec.number)
+    seconds = 14 * spec.horizon * scatter.uniform(0.97, 1.0)
+    loss = 1.7 + 0.2 / spec.horizon * scatter.uniform(1.0, 1.2)
+    started = START + timedelta(seconds=5 * spec.number)
+    points = [(k + 1) / CURVE_POINTS for k in range(CURVE_POINTS)]
+    return TrialRecord(
+        number=spec.number,
+        state="finished",
+        origin=spec.origin,
+        workload=spec.workload,
+        policy=spec.policy,
+        seed=spec.seed,
+        horizon=spec.horizon,
+        knobs=spec.knobs,
+        started_at=started,
+        finished_at=started + timedelta(seconds=seconds),
+        executions=1,
+        device="cpu",
+        train_seconds=seconds,
+        wall_seconds=1.1 * seconds,
+        co_residents=1.0,
+        val_loss=loss,
+        target_loss=TARGET,
+        reached=loss <= TARGET,
+        seconds_to_quality=seconds if loss <= TARGET else None,
+        steps=int(500 * spec.horizon),
+        probes=40,
+        mean_active_fraction=scatter.uniform(0.3, 1.0),
+        required_flops=seconds * 1e10,
+        effective_flops_per_second=1.1e10,
+        pipeline_overhead_seconds=0.05 * seconds,
+        curve=tuple(CurvePoint(int(500 * p), seconds * p, loss + scatter.random() * (1 - p)) for p in points),
+        decisions=tuple(Decision(80 * k, 8 - k, "reduced") for k in range(DECISIONS)),
+    )
+
+
+def fill_ours(path: Path, count: int) -> Row:
+    """Append to our store, compacting as a session does."""
+    config = configuration(count)
+    columns = knob_columns(config.search_space())
+    info = RunInfo(version=VERSION, created_at=START, config=config.to_json(), knob_columns=columns)
+    store = Store.create(path, info)
+    store.update_info(target=Target(TARGET))
+    compactions: list[float] = []
+
+    def compact() -> None:
+        seconds, merged = timed(store.compact)
+        if merged:
+            compactions.append(seconds)
+
+    row = append_all(trials(count), store.append, compact)
+    return row | {"compact_p99_ms": 1e3 * quantile(compactions, 0.99), "compact_total_s": sum(compactions)}
+
+
+def fill_optuna(url: str, count: int) -> Row:
+    """Append to an Optuna study with that storage: parameters, both values, the rest as attributes."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=storage(url), study_name="scale", directions=["minimize", "minimize"])
+    return append_all(trials(count), lambda record: study.add_trial(optuna_trial(record)), lambda: None)
+
+
+def append_all(
+    records: Iterable[TrialRecord], append: Callable[[TrialRecord], object], between: Callable[[], None]
+) -> Row:
+    """Time each append; ``between`` runs after each, untimed."""
+    seconds = []
+    for record in records:
+        seconds.append(timed(lambda record=record: append(record))[0])  # type: ignore[misc]
+        between()
+    return {"append_p50_ms": 1e3 * quantile(seconds, 0.5), "append_p99_ms": 1e3 * quantile(seconds, 0.99)}
+
+
+def storage(url: str) -> Any:
+    """The Optuna storage of ``journal:PATH`` or ``sqlite:PATH``."""
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    kind, _, path = url.partition(":")
+    return JournalStorage(JournalFileBackend(path)) if kind == "journal" else RDBStorage(f"sqlite:///{path}")
+
+
+def optuna_trial(record: TrialRecord) -> Any:
+    """The record as a complete Optuna trial."""
+    import optuna
+
+    params = {"horizon": record.horizon, **record.knobs}
+    facts = {k: v for k, v in vars(record).items() if isinstance(v, (int, float, str))}
+    facts["curve"] = [list(vars(point).values()) for point in record.curve]
+    facts["decisions"] = [list(vars(decision).values()) for decision in record.decisions]
+    return optuna.trial.create_trial(
+        params=params,
+        distributions={name: distribution(value) for name, value in params.items()},
+        values=[record.train_seconds, record.val_loss],
+        user_attrs=facts,
+    )
+
+
+def distribution(value: object) -> Any:
+    """A range that any value of the knob lies in."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(value, bool):
+        return CategoricalDistribution([False, True])
+    if isinstance(value, str):
+        return CategoricalDistribution(["ratio", "saliency", "keep", "reset"])
+    return IntDistribution(0, 1000) if isinstance(value, int) else FloatDistribution(0.0, 10.0)
+
+
+def read_ours(path: str) -> Row:
+    """Open, front and resume of our store, in this process."""
+    from tuning.conduct import make_study
+    from tuning.pareto_front import front
+
+    imports = peak_megabytes()
+    opened, count = timed(lambda: len(Store.open(Path(path)).numbers()))
+    front_seconds, members = timed(lambda: front(Store.open(Path(path)).frame(FRONT_COLUMNS)))
+
+    def resume() -> object:
+        store = Store.open(Path(path))
+        store.tidy()
+        assert store.info.target is not None
+        return make_study(store, configuration(count + 1), store.info.target, 14.0).ask()
+
+    resumed, spec = timed(resume)
+    assert spec is not None
+    return reading(opened, front_seconds, resumed, imports) | {"trials": count, "front_size": len(members)}
+
+
+def read_optuna(url: str) -> Row:
+    """The same of an Optuna study."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    imports = peak_megabytes()
+
+    def load() -> optuna.Study:
+        return optuna.load_study(study_name="scale", storage=storage(url), sampler=optuna.samplers.TPESampler(seed=0))
+
+    opened, count = timed(lambda: len(load().get_trials(deepcopy=False)))
+    front_seconds, members = timed(lambda: load().best_trials)
+    asked = {name: distribution(0.5) for name in ("horizon", "threshold", "ema_beta", "recovery")}
+    resumed, _ = timed(lambda: load().ask(asked))
+    return reading(opened, front_seconds, resumed, imports) | {"trials": count, "front_size": len(members)}
+
+
+def reading(opened: float, front_seconds: float, resumed: float, imports: float) -> Row:
+    """The measurements of one reading process."""
+    return {
+        "open_s": opened,
+        "front_s": front_seconds,
+        "resume_s": resumed,
+        "memory_mb": peak_megabytes(),
+        "imports_mb": imports,
+    }
+
+
+def flush_row(folder: Path, size: int, repeats: int = 200) -> Row:
+    """What the disk takes to make a file of ``size`` bytes durable, by nothing but the system's calls."""
+    seconds = [timed(lambda k=k: FILES.commit_once(folder / f"flush{k}", bytes(size)))[0] for k in range(repeats)]  # type: ignore[misc]
+    return {
+        "store": "flush",
+        "append_p50_ms": 1e3 * quantile(seconds, 0.5),
+        "append_p99_ms": 1e3 * quantile(seconds, 0.99),
+    }
+
+
+def measure(kind: str, size: int, folder: Path) -> Row:
+    """One line of the table: fill the store here, read it in a process of its own."""
+    path = folder / f"{kind}{size}"
+    filled = fill_ours(path, size) if kind == "ours" else fill_optuna(f"{kind}:{path}", size)
+    address = str(path) if kind == "ours" else f"{kind}:{path}"
+    command = [sys.executable, "-m", "benchmarks.store_scale", "--read", kind, address]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    on_disk = disk_use(path)
+    return {"store": kind, "trials": size, **filled, **json.loads(done.stdout.splitlines()[-1]), **on_disk}
+
+
+def disk_use(path: Path) -> Row:
+    """Bytes and files under ``path``."""
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return {"disk_mb": sum(p.stat().st_size for p in files) / 1e6, "files": len(files)}
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """``(seconds, result)`` of a call."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def quantile(values: list[float], fraction: float) -> float:
+    """The value that ``fraction`` of them do not exceed; 0.0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else 0.0
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+COLUMNS = {
+    "store": "store",
+    "trials": "trials",
+    "append_p50_ms": "append p50, ms",
+    "append_p99_ms": "append p99, ms",
+    "compact_p99_ms": "compact p99, ms",
+    "open_s": "open, s",
+    "front_s": "front, s",
+    "resume_s": "resume, s",
+    "memory_mb": "memory, MB",
+    "imports_mb": "imports, MB",
+    "disk_mb": "disk, MB",
+    "files": "files",
+}
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(*COLUMNS.values(), title="The store as it grows")
+    for row in rows:
+        table.add_row(*(cell(row.get(name)) for name in COLUMNS))
+    Console(width=160).print(table)
+
+
+def cell(value: object) -> str:
+    """A number as the table shows it."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000], help="trials (default: 1000 10000)")
+    parser.add_argument("--stores", nargs="+", choices=list(CAPS), default=list(CAPS), help="default: all")
+    parser.add_argument("--dir", type=Path, default=None, help="where the stores are made (default: temporary)")
+    parser.add_argument("--json", type=Path, default=None, help="write the rows to this file")
+    parser.add_argument("--read", nargs=2, default=None, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    given = arguments()
+    if given.read is not None:
+        kind, address = given.read
+        print(json.dumps(read_ours(address) if kind == "ours" else read_optuna(address)))
+        return
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=given.dir) as name:
+        rows.append(flush_row(Path(name), size=8_000))
+        for size in given.sizes:
+            rows += [measure(kind, size, Path(name)) for kind in given.stores if size <= CAPS[kind]]
+    show(rows)
+    if given.json is not None:
+        median = statistics.median(row["append_p50_ms"] for row in rows if row["store"] == "ours")
+        given.json.write_text(json.dumps({"rows": rows, "ours_append_p50_ms": median, "cpus": os.cpu_count()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
