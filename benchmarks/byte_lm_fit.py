@@ -23,7 +23,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,28 @@ from models.workload import Workload
 
 Row = dict[str, Any]
 CHOSEN = Recipe()
-SHAPES: Mapping[str, Recipe] = {}
-RATES: Mapping[str, Recipe] = {}
+SHAPES: Mapping[str, Recipe] = {
+    "batch 8": replace(CHOSEN, batch=8),
+    "batch 32": replace(CHOSEN, batch=32),
+    "window 64, batch 8": replace(CHOSEN, window=64, batch=8),
+    "2 heads": replace(CHOSEN, heads=2),
+    "6 blocks": replace(CHOSEN, depth=6),
+    "12 blocks": replace(CHOSEN, depth=12),
+    "width 24, rate 6e-3": replace(CHOSEN, width=24, heads=2, learning_rate=6e-3),
+    "width 48, batch 8, rate 3e-3": replace(CHOSEN, width=48, heads=3, batch=8, learning_rate=3e-3),
+}
+"""Neighbours of the chosen recipe, wider ones with the rate that their width bears."""
+
+RATES: Mapping[str, Recipe] = {
+    "rate 3e-3": replace(CHOSEN, learning_rate=3e-3),
+    "rate 6e-3": replace(CHOSEN, learning_rate=6e-3),
+    "rate 1.5e-2": replace(CHOSEN, learning_rate=1.5e-2),
+    "rate 2.2e-2": replace(CHOSEN, learning_rate=2.2e-2),
+    "decay 0.1": replace(CHOSEN, decay_fraction=0.1),
+    "decay 0.6": replace(CHOSEN, decay_fraction=0.6),
+    "warm-up 20": replace(CHOSEN, warmup_steps=20),
+    "warm-up 150": replace(CHOSEN, warmup_steps=150),
+}
 
 
 @dataclass

@@ -26,6 +26,7 @@ from policies.base import Observation, Progress, UpdatePolicy
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.presets import PRESETS
+from policies.static_suffix import StaticSuffix
 
 NUM_BLOCKS = 24
 DECISION_GOAL_US = 50.0
@@ -85,6 +86,18 @@ def step_rows(rounds: int) -> list[Row]:
     ]
 
 
+def apply_row(rounds: int) -> Row:
+    """Microseconds to enter and leave a step that freezes three quarters of the blocks."""
+    trainer = _Trainer(StaticSuffix(active_fraction=0.25))
+    trainer.loss()  # the gradients that a step must have
+    microseconds = []
+    for _ in range(10 * rounds):
+        start = time.perf_counter()
+        trainer.enter_and_leave()
+        microseconds.append((time.perf_counter() - start) * 1e6)
+    return _row("freeze and restore 6 of 8 blocks", microseconds, "us/step")
+
+
 def _always_probing(metric: str) -> DynamicSuffix:
     return DynamicSuffix(probe_every=1, freeze_start=1.0, recovery=0.0, relevance=metric)
 
@@ -98,7 +111,7 @@ class _Trainer:
         self._model = nn.TransformerEncoder(layer, 8, enable_nested_tensor=False)
         self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=1e-4)
         self._updater = None if policy is None else self._updated_by(policy)
-        self._x = torch.randn(8, 128, 128)
+        self._x = torch.randn(4, 128, 128)
 
     def _updated_by(self, policy: UpdatePolicy[Any]) -> BlockUpdater:
         blocks = list(self._model.layers)
@@ -106,14 +119,19 @@ class _Trainer:
 
     def step(self) -> None:
         if self._updater is None:
-            self._loss()
+            self.loss()
         else:
             with self._updater.step() as step:
-                step.observe(self._loss())
+                step.observe(self.loss())
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
-    def _loss(self) -> Tensor:
+    def enter_and_leave(self) -> None:
+        assert self._updater is not None
+        with self._updater.step() as step:
+            step.observe(0.0)
+
+    def loss(self) -> Tensor:
         loss: Tensor = self._model(self._x).square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
@@ -148,7 +166,7 @@ def main() -> None:
     everything = DynamicSuffix(gate=True, adaptive=True, probe_every=1, freeze_start=0.0, stability_window=2)
     decided = {"full_update": FullUpdate(), **PRESETS, "dynamic, always probing": everything}
     rows = [decision_row(name, policy, options.rounds) for name, policy in decided.items()]
-    rows += step_rows(options.rounds)
+    rows += [apply_row(options.rounds), *step_rows(options.rounds)]
     show(rows)
     if options.json is not None:
         options.json.write_text(json.dumps({"rows": [vars(row) for row in rows]}, indent=2) + "\n")

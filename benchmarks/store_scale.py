@@ -2,16 +2,18 @@
 
 For each size and each store
 
-- ``append``: recording one trial durably, p50 and p99, over all of them (ours: the larger files that are made of
-  small ones meanwhile are timed apart, as ``compact``, for the session does that and not the worker);
+- ``append``: recording one trial durably when the store has grown to that size, p50 and p99 over the last
+  ``--measured`` trials; those before are laid down as the larger files that merging would have made of them;
+- ``flush``: what the disk itself takes for as many bytes, content and name flushed, between those appends. No
+  store that survives a power failure appends in less, and a disk that others use may take long;
+- ``merge``: making a larger file of small ones, p50 and longest; the session does that, not the worker;
 - ``open``: opening the store and knowing which trials it has;
 - ``front``: reading what the front needs and computing it;
 - ``resume``: the study rebuilt from what is stored, and its first ask;
 - ``memory``: the reading process at its highest, and what its imports alone take;
-- ``disk``: bytes, and files.
+- ``disk``: megabytes, and files.
 
-Reading is measured in a fresh process each, imports aside. ``flush`` is what the disk itself takes for a file of
-that size, its content and its name flushed: no store that survives a power failure can append in less.
+Reading is measured in a fresh process each, imports aside.
 
     python -m benchmarks.store_scale --sizes 1000 10000 --json scale.json
 """
@@ -19,17 +21,18 @@ that size, its content and its name flushed: no store that survives a power fail
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +46,16 @@ from tuning.files import FILES
 from tuning.run_info import RunInfo, Target
 from tuning.sampler import OptunaSampler
 from tuning.store import Store
+from tuning.store_parquet import RecordFormat
+from tuning.store_shards import FAN_IN, SPANS, Shard
 from tuning.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 Row = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CURVE_POINTS = 10
 DECISIONS = 6
+RECORD_BYTES = 8_000
+FLUSH_EVERY = 10
 TARGET = 1.95
 FRONT_COLUMNS = ("number", "state", "origin", "policy", "horizon", "train_seconds", "val_loss", "target_loss")
 CAPS = {"ours": 10**8, "journal": 10_000, "sqlite": 1_000}
@@ -112,42 +119,64 @@ def finished(spec: TrialSpec) -> TrialRecord:
     )
 
 
-def fill_ours(path: Path, count: int) -> Row:
-    """Append to our store, compacting as a session does."""
+def fill_ours(path: Path, count: int, measured: int) -> Row:
+    """Append to our store, compacting as a session does; measure the last appends and raw flushes between them."""
     config = configuration(count)
     columns = knob_columns(config.search_space())
     info = RunInfo(version=VERSION, created_at=START, config=config.to_json(), knob_columns=columns)
     store = Store.create(path, info)
     store.update_info(target=Target(TARGET))
-    compactions: list[float] = []
-
-    def compact() -> None:
+    records = trials(count)
+    lay_down(store, records, (count - measured) // FAN_IN * FAN_IN)
+    appends: list[float] = []
+    flushes: list[float] = []
+    merges: list[float] = []
+    for record in records:
+        appends.append(timed(partial(store.append, record))[0])
+        if record.number % FLUSH_EVERY == 0:
+            flushes.append(flush(path / "running" / "flush"))
         seconds, merged = timed(store.compact)
-        if merged:
-            compactions.append(seconds)
-
-    row = append_all(trials(count), store.append, compact)
-    return row | {"compact_p99_ms": 1e3 * quantile(compactions, 0.99), "compact_total_s": sum(compactions)}
+        merges += [seconds] if merged else []
+    longest = {"merge_p50_ms": 1e3 * quantile(merges, 0.5), "merge_max_ms": 1e3 * max(merges, default=0.0)}
+    return in_milliseconds(append=appends, flush=flushes) | longest
 
 
-def fill_optuna(url: str, count: int) -> Row:
+def lay_down(store: Store, records: Iterator[TrialRecord], count: int) -> None:
+    """Put the first ``count`` records, a multiple of ``FAN_IN``, where merging would have put them."""
+    form = RecordFormat(store.info.knob_columns)
+    done = 0
+    while done < count:
+        span = max(span for span in SPANS if span <= count - done)
+        table = form.to_table(list(itertools.islice(records, span)))
+        (store.path / "trials" / Shard(done, span).name).write_bytes(form.to_bytes(table))
+        done += span
+
+
+def flush(path: Path) -> float:
+    """Seconds to make a file of a record's size durable, by nothing but the system's calls."""
+    seconds, _ = timed(lambda: FILES.commit_once(path, bytes(RECORD_BYTES)))
+    path.unlink()
+    return seconds
+
+
+def fill_optuna(url: str, count: int, measured: int) -> Row:
     """Append to an Optuna study with that storage: parameters, both values, the rest as attributes."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage(url), study_name="scale", directions=["minimize", "minimize"])
-    return append_all(trials(count), lambda record: study.add_trial(optuna_trial(record)), lambda: None)
+    seconds = [timed(partial(study.add_trial, optuna_trial(record)))[0] for record in trials(count)]
+    return in_milliseconds(append=seconds[-measured:])
 
 
-def append_all(
-    records: Iterable[TrialRecord], append: Callable[[TrialRecord], object], between: Callable[[], None]
-) -> Row:
-    """Time each append; ``between`` runs after each, untimed."""
-    seconds = []
-    for record in records:
-        seconds.append(timed(lambda record=record: append(record))[0])  # type: ignore[misc]
-        between()
-    return {"append_p50_ms": 1e3 * quantile(seconds, 0.5), "append_p99_ms": 1e3 * quantile(seconds, 0.99)}
+def in_milliseconds(**seconds: list[float]) -> Row:
+    """``NAME_p50_ms`` and ``NAME_p99_ms`` of each list."""
+    fractions = {"p50": 0.5, "p99": 0.99}
+    return {
+        f"{name}_{label}_ms": 1e3 * quantile(values, fraction)
+        for name, values in seconds.items()
+        for label, fraction in fractions.items()
+    }
 
 
 def storage(url: str) -> Any:
@@ -164,13 +193,13 @@ def optuna_trial(record: TrialRecord) -> Any:
     import optuna
 
     params = {"horizon": record.horizon, **record.knobs}
-    facts = {k: v for k, v in vars(record).items() if isinstance(v, (int, float, str))}
+    facts: dict[str, Any] = {k: v for k, v in vars(record).items() if isinstance(v, (int, float, str))}
     facts["curve"] = [list(vars(point).values()) for point in record.curve]
     facts["decisions"] = [list(vars(decision).values()) for decision in record.decisions]
     return optuna.trial.create_trial(
         params=params,
         distributions={name: distribution(value) for name, value in params.items()},
-        values=[record.train_seconds, record.val_loss],
+        values=[record.train_seconds or 0.0, record.val_loss or 0.0],
         user_attrs=facts,
     )
 
@@ -234,21 +263,12 @@ def reading(opened: float, front_seconds: float, resumed: float, imports: float)
     }
 
 
-def flush_row(folder: Path, size: int, repeats: int = 200) -> Row:
-    """What the disk takes to make a file of ``size`` bytes durable, by nothing but the system's calls."""
-    seconds = [timed(lambda k=k: FILES.commit_once(folder / f"flush{k}", bytes(size)))[0] for k in range(repeats)]  # type: ignore[misc]
-    return {
-        "store": "flush",
-        "append_p50_ms": 1e3 * quantile(seconds, 0.5),
-        "append_p99_ms": 1e3 * quantile(seconds, 0.99),
-    }
-
-
-def measure(kind: str, size: int, folder: Path) -> Row:
+def measure(kind: str, size: int, measured: int, folder: Path) -> Row:
     """One line of the table: fill the store here, read it in a process of its own."""
     path = folder / f"{kind}{size}"
-    filled = fill_ours(path, size) if kind == "ours" else fill_optuna(f"{kind}:{path}", size)
     address = str(path) if kind == "ours" else f"{kind}:{path}"
+    measured = min(measured, size)
+    filled = fill_ours(path, size, measured) if kind == "ours" else fill_optuna(address, size, measured)
     command = [sys.executable, "-m", "benchmarks.store_scale", "--read", kind, address]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     on_disk = disk_use(path)
@@ -285,7 +305,10 @@ COLUMNS = {
     "trials": "trials",
     "append_p50_ms": "append p50, ms",
     "append_p99_ms": "append p99, ms",
-    "compact_p99_ms": "compact p99, ms",
+    "flush_p50_ms": "flush p50, ms",
+    "flush_p99_ms": "flush p99, ms",
+    "merge_p50_ms": "merge p50, ms",
+    "merge_max_ms": "merge max, ms",
     "open_s": "open, s",
     "front_s": "front, s",
     "resume_s": "resume, s",
@@ -316,6 +339,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000], help="trials (default: 1000 10000)")
     parser.add_argument("--stores", nargs="+", choices=list(CAPS), default=list(CAPS), help="default: all")
+    parser.add_argument("--measured", type=int, default=2_000, help="last appends to time (default: 2000)")
     parser.add_argument("--dir", type=Path, default=None, help="where the stores are made (default: temporary)")
     parser.add_argument("--json", type=Path, default=None, help="write the rows to this file")
     parser.add_argument("--read", nargs=2, default=None, help=argparse.SUPPRESS)
@@ -331,13 +355,12 @@ def main() -> None:
         return
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=given.dir) as name:
-        rows.append(flush_row(Path(name), size=8_000))
         for size in given.sizes:
-            rows += [measure(kind, size, Path(name)) for kind in given.stores if size <= CAPS[kind]]
+            kinds = [kind for kind in given.stores if size <= CAPS[kind]]
+            rows += [measure(kind, size, given.measured, Path(name)) for kind in kinds]
     show(rows)
     if given.json is not None:
-        median = statistics.median(row["append_p50_ms"] for row in rows if row["store"] == "ours")
-        given.json.write_text(json.dumps({"rows": rows, "ours_append_p50_ms": median, "cpus": os.cpu_count()}, indent=2))
+        given.json.write_text(json.dumps({"rows": rows, "cpus": os.cpu_count()}, indent=2))
 
 
 if __name__ == "__main__":

@@ -132,8 +132,7 @@ def compare(count: int, rounds: int) -> dict[str, object]:
     """Medians of both sides over ``rounds`` turns, and their ratios."""
     turns = [{side: measure(side, count) for side in SIDES} for _ in range(rounds)]
     medians = {
-        side: {name: statistics.median(turn[side][name] for turn in turns) for name in turns[0][side]}
-        for side in SIDES
+        side: {name: statistics.median(turn[side][name] for turn in turns) for name in turns[0][side]} for side in SIDES
     }
     ratios = {name: medians["plain"][name] / medians["ours"][name] for name in medians["ours"]}
     return {"tasks": count, "rounds": turns, "seconds": medians, "plain_over_ours": ratios, "goal": GOAL}
@@ -151,18 +150,14 @@ def table(result: dict[str, object]) -> str:
         "first_result": "first result",
     }
     for name, label in labels.items():
-        lines.append(
-            f"{label:<22}{seconds['ours'][name]:>10.3f}{seconds['plain'][name]:>10.3f}{ratios[name]:>12.1f}"
-        )
+        lines.append(f"{label:<22}{seconds['ours'][name]:>10.3f}{seconds['plain'][name]:>10.3f}{ratios[name]:>12.1f}")
     verdict = "met" if ratios["steady"] >= GOAL else "missed"
     return "\n".join([*lines, f"goal: at least {GOAL:.0f} times less a trial once workers are up: {verdict}"])
 
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=40, help="tasks a search (default 40)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default 3)")
     parser.add_argument("--json", type=Path, help="file for the figures")

@@ -22,7 +22,7 @@ from models.transformer import Shape, Transformer, make_transformer
 from models.workload import Workload
 
 VOCABULARY = 256
-VALIDATION_BYTES = 32_768
+VALIDATION_BYTES = 16_384
 """Predicted in one evaluation."""
 
 
@@ -37,14 +37,14 @@ class Recipe:
     """
 
     depth: int = 8
-    width: int = 64
-    heads: int = 2
-    window: int = 64
-    batch: int = 4
-    steps: int = 450
-    learning_rate: float = 3e-3
+    width: int = 16
+    heads: int = 1
+    window: int = 32
+    batch: int = 16
+    steps: int = 1000
+    learning_rate: float = 1e-2
     weight_decay: float = 0.1
-    warmup_steps: int = 30
+    warmup_steps: int = 60
     decay_fraction: float = 0.3
 
     @property

@@ -55,9 +55,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Mix each token with those before it; ``cos`` and ``sin`` are (T, W / H)."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        qk, v = qkv.permute(2, 0, 3, 1, 4).split((2, 1))
+        q, k = rotate(qk, cos, sin)  # both at once: half as many calls
+        mixed = functional.scaled_dot_product_attention(q, k, v[0], is_causal=True)
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -119,7 +119,7 @@ class Transformer(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + W/2H) of ``x``, (B, H, T, W/H), by its position's angle (equation 34)."""
+    """Turn each pair (i, i + W/2H) of ``x``, (..., T, W/H), by its position's angle (equation 34)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 

@@ -24,16 +24,13 @@ from the output side alone. Parameters that are frozen when the updater is made 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.checkpoint import CheckpointFunction
 
 from policies.base import (
     MOMENTS_ON_THAW,
@@ -46,6 +43,7 @@ from policies.base import (
 )
 from policies.parts import STEM
 from policies.reading import later, relevance
+from policies.resting import asleep, detached, drop_gradients, in_reentrant_checkpoint
 from policies.settings import knobs_of
 from policies.wiring import Part, divide
 
@@ -157,13 +155,13 @@ class BlockUpdater:
         step = Step(plan, partial(self._relevance, plan.metric) if plan.probe and last else None)
         frozen = self._freeze(plan)
         try:
-            with _asleep(frozen):
+            with asleep(frozen):
                 self._cut = min(plan.active_blocks) or -1
                 yield step
             self._finish(plan, step)
         finally:
             self._cut = None
-            _drop_gradients(frozen)
+            drop_gradients(frozen)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs, as JSON values, beside the model's and the optimizer's own state.
@@ -197,6 +195,10 @@ class BlockUpdater:
         self._step = state["step"]
         self._previous = None if state["previous"] is None else tuple(state["previous"])
         self._applied, self._plan, self._losses, self._seen = None, None, [], None
+
+    def read_relevance(self, metric: str) -> tuple[float, ...]:
+        """One score a block, the bottom block first, from the gradients there are now; see ``policies.reading``."""
+        return self._relevance(metric, 1.0)
 
     def close(self) -> None:
         """Give the model back, to another updater say: hooks removed, ``requires_grad`` as it was found."""
@@ -240,7 +242,7 @@ class BlockUpdater:
                 self._forget_moments(thawed=self._resting(self._previous), resting=self._resting(active))
             self._require_grad(active)
         frozen = [self._parts[index] for index in self._resting(active)]
-        _drop_gradients(frozen)
+        drop_gradients(frozen)
         return frozen
 
     def _resting(self, active: tuple[int, ...]) -> list[int]:
@@ -266,12 +268,12 @@ class BlockUpdater:
         """Forward pre-hook of block ``index``: cut the graph below the lowest active block."""
         if self._cut is None:
             return None
-        if not torch.is_grad_enabled() and _in_reentrant_checkpoint():
+        if not torch.is_grad_enabled() and in_reentrant_checkpoint():
             raise RuntimeError(
                 "reentrant checkpointing gives a block no gradient when nothing below it is trained; "
                 "pass use_reentrant=False to torch.utils.checkpoint.checkpoint"
             )
-        return (_detached(args), _detached(kwargs)) if index <= self._cut else None
+        return (detached(args), detached(kwargs)) if index <= self._cut else None
 
     def _finish(self, plan: StepPlan, step: Step) -> None:
         """Take in what a step showed; after the last micro-step hand it to the policy."""
@@ -305,53 +307,6 @@ class BlockUpdater:
 
 def _mean(losses: Sequence[Callable[[], float]]) -> float:
     return sum(loss() for loss in losses) / len(losses)
-
-
-def _drop_gradients(parts: Iterable[Part]) -> None:
-    for part in parts:
-        for parameter in part.parameters:
-            parameter.grad = None
-
-
-@contextlib.contextmanager
-def _asleep(parts: Sequence[Part]) -> Iterator[None]:
-    """Evaluation mode for the modules of ``parts``, restored afterwards one by one.
-
-    The flag is set, not ``train()`` called: adapters merge their weights there. PyTorch's fused inference
-    path is off meanwhile: it would hand nested tensors from a frozen ``TransformerEncoderLayer`` to a
-    training one.
-    """
-    modules = [module for part in parts for module in part.modules if module.training]
-    fused = torch.backends.mha.get_fastpath_enabled()
-    if parts:
-        torch.backends.mha.set_fastpath_enabled(False)
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.training = True
-        torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _detached(value: Any) -> Any:
-    """``value`` with its tensors cut from their graph, within tuples, lists and dicts too."""
-    if isinstance(value, Tensor):
-        return value.detach() if value.requires_grad else value
-    if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(map(_detached, value))
-    if type(value) in (tuple, list):
-        return type(value)(map(_detached, value))
-    return {key: _detached(item) for key, item in value.items()} if type(value) is dict else value
-
-
-def _in_reentrant_checkpoint() -> bool:
-    """Whether the caller runs inside the forward of a reentrant checkpoint, which records no graph."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code is not CheckpointFunction.forward.__code__:
-        frame = frame.f_back
-    return frame is not None
 
 
 def _refuse_bad_numbers(total_steps: int | None, moments: str, accumulate: int) -> None:

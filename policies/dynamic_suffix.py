@@ -215,7 +215,8 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
             return state
         if state.ema is None:
             return replace(state, ema=scores)
-        smoothed = (_smooth(self.ema_beta, *pair) for pair in zip(state.ema, scores, strict=True))
+        beta, rest = self.ema_beta, 1 - self.ema_beta
+        smoothed = [beta * past + rest * score for past, score in zip(state.ema, scores, strict=True)]
         return replace(state, ema=tuple(smoothed))
 
     def _with_probe_loss(self, state: DynamicSuffixState, observation: Observation) -> DynamicSuffixState:

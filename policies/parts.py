@@ -54,6 +54,16 @@ def is_within(name: str, prefix: str) -> bool:
     return name == prefix or not prefix or name.startswith(prefix + ".")
 
 
+def outer_names(name: str) -> list[str]:
+    """The module ``name`` and all that it is inside of, the model itself (``""``) last.
+
+    >>> outer_names("layers.1.fc"), outer_names("")
+    (['layers.1.fc', 'layers.1', 'layers', ''], [''])
+    """
+    words = name.split(".") if name else []
+    return [".".join(words[:end]) for end in range(len(words), -1, -1)]
+
+
 def owner(parts: Collection[int], num_blocks: int) -> int | None:
     """The one part that trains a parameter found in ``parts``; None where it cannot belong to one.
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.parts import STEM, is_within, module_parts, owner
+from policies.parts import STEM, module_parts, outer_names, owner
 
 Module = Any
 """A ``torch.nn.Module``."""
@@ -66,11 +66,13 @@ def _stem_names(named: Sequence[tuple[str, Module]], stem: Sequence[Any] | None)
 
 def _modules(named: Sequence[tuple[str, Module]], numbers: Sequence[int]) -> list[tuple[Module, int]]:
     """The modules that belong to one part with all they contain, once each."""
+    parts_within: dict[str, set[int]] = defaultdict(set)
+    for (name, _), part in zip(named, numbers, strict=True):
+        for outer in outer_names(name):
+            parts_within[outer].add(part)
     parts_of: dict[int, set[int]] = defaultdict(set)
     for name, module in named:
-        parts_of[id(module)] |= {
-            part for (inner, _), part in zip(named, numbers, strict=True) if is_within(inner, name)
-        }
+        parts_of[id(module)] |= parts_within[name]
     once = {id(module): module for _, module in named}
     return [(module, min(parts_of[key])) for key, module in once.items() if len(parts_of[key]) == 1]
 

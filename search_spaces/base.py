@@ -160,10 +160,7 @@ class SearchSpace:
 
 def applies(k: Knob, params: Params) -> bool:
     """Whether a knob's condition holds given the params decided before it."""
-    return all(
-        name in params and any(same(params[name], value) for value in values)
-        for name, values in k.when.items()
-    )
+    return all(name in params and any(same(params[name], value) for value in values) for name, values in k.when.items())
 
 
 def as_policy(space: SearchSpace, params: Params) -> UpdatePolicy[Any]:

@@ -82,9 +82,7 @@ class _Range(Knob):
             return [f"{self.name}: low and high must be finite, but got (low={self.low}, high={self.high})"]
         faults = []
         if self.low > self.high:
-            faults.append(
-                f"{self.name}: low <= high must hold, but got (low={self.low:g}, high={self.high:g})"
-            )
+            faults.append(f"{self.name}: low <= high must hold, but got (low={self.low:g}, high={self.high:g})")
         if self.log and self.low <= 0:
             faults.append(f"{self.name}: low > 0 must hold on a log scale, but got low={self.low:g}")
         return faults
@@ -106,9 +104,7 @@ class Float(_Range):
 
     def contains(self, value: object) -> bool:
         """Whether it is a number between the ends."""
-        return (
-            isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
-        )
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

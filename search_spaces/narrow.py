@@ -62,9 +62,7 @@ def _key_faults(k: Knob, given: Mapping[str, object], keys: tuple[str, ...]) -> 
     if not given:
         return [f"{k.name}: a table must give at least one of {', '.join(keys)}, but gives none"]
     return [
-        f"{k.name}: a table must hold only {', '.join(keys)}, but got {str(key)!r}"
-        for key in given
-        if key not in keys
+        f"{k.name}: a table must hold only {', '.join(keys)}, but got {str(key)!r}" for key in given if key not in keys
     ]
 
 

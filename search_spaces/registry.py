@@ -30,7 +30,5 @@ def find_space(name: str) -> SearchSpace:
     """
     spaces = all_spaces()
     if name not in spaces:
-        raise ValueError(
-            f"space must be one of {list(spaces)}, but got {name!r}: {nearest(name, list(spaces))}"
-        )
+        raise ValueError(f"space must be one of {list(spaces)}, but got {name!r}: {nearest(name, list(spaces))}")
     return spaces[name]

@@ -82,10 +82,7 @@ def _corner_faults(space: SearchSpace) -> list[str]:
         except ValueError as error:
             for fault in str(error).split("; "):
                 found.setdefault(fault.partition(", but got")[0], fault)
-    return [
-        f"every point of the space must be a valid policy, but one is not: {fault}"
-        for fault in found.values()
-    ]
+    return [f"every point of the space must be a valid policy, but one is not: {fault}" for fault in found.values()]
 
 
 def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
@@ -93,9 +90,7 @@ def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
     searched = space.searched
     for a, b in itertools.combinations_with_replacement(searched, 2):
         for ends in itertools.product(a.values(), b.values()):
-            chosen = (
-                _enabling(space, a) | _enabling(space, b) | dict(zip((a.name, b.name), ends, strict=True))
-            )
+            chosen = _enabling(space, a) | _enabling(space, b) | dict(zip((a.name, b.name), ends, strict=True))
             yield _corner(space, rng, chosen)
     for _ in range(CORNERS_AT_LARGE):
         yield _corner(space, rng, {})

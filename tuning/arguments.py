@@ -95,9 +95,7 @@ FLAGS = (
         "widens the space; flags given here win (default: none)",
     ),
 )
-HELP_SPACE = Flag(
-    "help_space", None, "print the knobs of --space with range, scale, unit and meaning, and exit"
-)
+HELP_SPACE = Flag("help_space", None, "print the knobs of --space with range, scale, unit and meaning, and exit")
 
 
 @dataclass(frozen=True)

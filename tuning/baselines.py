@@ -38,9 +38,7 @@ def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
     kinds: dict[str, KnobKind] = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
     names = {*space.policies(), *(spec.policy for spec in baseline_specs("", 0))}
     return {
-        field.name: kinds[str(field.type)]
-        for name in sorted(names)
-        for field in dataclasses.fields(policies()[name])
+        field.name: kinds[str(field.type)] for name in sorted(names) for field in dataclasses.fields(policies()[name])
     }
 
 

@@ -155,17 +155,13 @@ def default_run(now: datetime, workload: str, space: str) -> str:
 
 def _run_faults(run: Path) -> list[str]:
     if run.is_symlink() or run.exists():
-        advice = (
-            f"to go on with that search: --resume {run}" if (run / RUN_FILE).is_file() else "choose another"
-        )
+        advice = f"to go on with that search: --resume {run}" if (run / RUN_FILE).is_file() else "choose another"
         return [f"the run directory must not exist yet, but {run} does: {advice}"]
     parent = next(p for p in [*run.absolute().parents] if p.exists())
     if not parent.is_dir():
         return [f"a run directory must lie in a directory, but {parent} is a file"]
     if not os.access(parent, os.W_OK | os.X_OK):
-        return [
-            f"the run directory's parent must be writable, but {parent} is not: choose another with --run"
-        ]
+        return [f"the run directory's parent must be writable, but {parent} is not: choose another with --run"]
     return []
 
 
@@ -230,7 +226,5 @@ NUMBERS = {
         optional=True,
     ),
     "cpus_per_trial": _Rule("a finite number {} > 0", lambda v: _is_finite(v) and v > 0, optional=True),
-    "time_budget": _Rule(
-        "a finite number of seconds {} > 0", lambda v: _is_finite(v) and v > 0, optional=True
-    ),
+    "time_budget": _Rule("a finite number of seconds {} > 0", lambda v: _is_finite(v) and v > 0, optional=True),
 }

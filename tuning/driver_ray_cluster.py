@@ -17,6 +17,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -52,7 +53,10 @@ LOCAL_SETTINGS: Mapping[str, str] = {
 GUARD = 'read -r _; kill -9 "$@"; rm -f "$0"'
 """Waits for the end of this process, however it comes. Ray's servers and workers end with it by themselves, but its
 agents would wait another minute for a server that is gone, and nobody would remove the link."""
-SYSTEM_CONFIG: Mapping[str, Any] = {"prestart_worker_first_driver": False}
+SYSTEM_CONFIG: Mapping[str, Any] = {
+    "prestart_worker_first_driver": False,  # workers are started when a task needs one
+    "worker_niceness": 0,  # Ray would train at the lowest priority but four
+}
 
 
 @functools.cache
@@ -290,17 +294,25 @@ def _disconnect() -> None:
 
 
 def _abandon(processes: list[psutil.Process]) -> None:
-    # Leaving properly would wait a minute for an answer of the server that is gone, and then end this process.
-    import ray
+    """Leave a cluster whose head is gone, for which any farewell would wait a minute.
+
+    After that minute Ray ends this process with status 1; at the process's own end its clean-up would wait, or crash,
+    so that end comes at once and with the same status.
+    """
     from ray.air.execution import PlacementGroupResourceManager
-    from ray.tune import registry
 
     for process in [*processes, *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    PlacementGroupResourceManager.clear = lambda self: None
-    atexit.unregister(ray.shutdown)
-    atexit.unregister(registry._unregister_all)
+    PlacementGroupResourceManager.clear = lambda manager: None  # called when one is collected
+    atexit.register(_end_at_once)
+
+
+def _end_at_once() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(1)
 
 
 def _remove(directory: Path) -> None:

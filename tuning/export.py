@@ -64,9 +64,7 @@ def chosen(frame: pd.DataFrame, number: int | None) -> Row:
         return rows_of(best(frame).to_frame().T)[0]
     found = frame[frame["number"] == number]
     if found.empty:
-        raise BadInput(
-            f"--trial must be a recorded trial's number or best, but got {number}; {_recorded(frame)}"
-        )
+        raise BadInput(f"--trial must be a recorded trial's number or best, but got {number}; {_recorded(frame)}")
     row = rows_of(found)[0]
     if row["state"] != "finished":
         ending = "was stopped" if row["state"] == "stopped" else "failed"
@@ -135,9 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         help="number of a finished trial; or best: the front's member with the least seconds at or below the "
         "run's target, or with the lowest loss where none reached it",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)"
-    )
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)")
     return parser
 
 

@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -45,7 +45,7 @@ class Files:
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename, over whatever had the name."""
-        os.replace(source, target)
+        os.replace(source, target)  # noqa: PTH105 - this class is the list of system calls
 
     def unlink(self, path: Path) -> None:
         """Remove a name."""
@@ -129,7 +129,7 @@ class Files:
             self.replace(temporary, path)
 
     @contextlib.contextmanager
-    def _discarding(self, temporary: Path):  # type: ignore[no-untyped-def]
+    def _discarding(self, temporary: Path) -> Iterator[None]:
         """Remove the temporary file where the block raises."""
         try:
             yield

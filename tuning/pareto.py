@@ -179,17 +179,13 @@ def _print(reading: FrontSummary) -> None:
     print_report(reading, Console())
 
 
-def _write(
-    kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]
-) -> None:
+def _write(kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]) -> None:
     from tuning.report import render, write
 
     try:
         write(path, render(kind, reading, frame, info))
     except OSError as error:
-        raise BadInput(
-            f"{path} must be writable, but is not: {error.strerror}; choose another file"
-        ) from None
+        raise BadInput(f"{path} must be writable, but is not: {error.strerror}; choose another file") from None
     print(f"wrote {path}")
 
 

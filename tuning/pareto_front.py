@@ -81,22 +81,34 @@ def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
     return float(reached.min()) if len(reached) else None
 
 
-def seconds_at_loss(points: pd.DataFrame, loss: float) -> float | None:
-    """Seconds at which the line through the points' front passes ``loss``, linear between neighbours.
+@dataclass(frozen=True)
+class Line:
+    """The line through the front of some points, linear between neighbours and never extended.
 
-    None outside the losses that the points cover: a line is read, never extended.
+    Attributes:
+        losses: ascending, shape (points on it,).
+        seconds: at those losses, descending.
     """
-    line = _by_seconds(_front_of(points))
-    losses, seconds = numbers(line, "val_loss")[::-1], numbers(line, "train_seconds")[::-1]
-    if not len(losses) or not losses[0] <= loss <= losses[-1]:
-        return None
-    return float(np.interp(loss, losses, seconds))
+
+    losses: Floats
+    seconds: Floats
+
+    def seconds_at(self, loss: float) -> float | None:
+        """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
+        if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
+            return None
+        return float(np.interp(loss, self.losses, self.seconds))
+
+    def gain(self, seconds: float, loss: float) -> float | None:
+        """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
+        there = self.seconds_at(loss)
+        return None if there is None or seconds <= 0 else there / seconds
 
 
-def gain_over_line(points: pd.DataFrame, seconds: float, loss: float) -> float | None:
-    """Seconds of the line through ``points`` at ``loss`` over ``seconds``; None where no line goes."""
-    there = seconds_at_loss(points, loss)
-    return None if there is None or seconds <= 0 else there / seconds
+def line_through(points: pd.DataFrame) -> Line:
+    """The line through the points' front."""
+    ordered = _by_seconds(_front_of(points))
+    return Line(numbers(ordered, "val_loss")[::-1], numbers(ordered, "train_seconds")[::-1])
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,7 @@ class FrontSummary:
         front: see ``front``.
         control: see ``control``.
         others: finished trials on neither, by number.
+        line: the line through the control.
         target: the loss at which the front is read, or None.
         front_seconds: time to quality of the front at the target; None when no finished trial reached it.
         control_seconds: the same of the control.
@@ -121,6 +134,7 @@ class FrontSummary:
     front: pd.DataFrame
     control: pd.DataFrame
     others: pd.DataFrame
+    line: Line
     target: float | None
     front_seconds: float | None
     control_seconds: float | None
@@ -145,16 +159,18 @@ def summary(frame: pd.DataFrame, target: float | None = None) -> FrontSummary:
     """Read the front at ``target``, by default the target recorded with the trials."""
     target = recorded_target(frame) if target is None else target
     members, controls, competing = front(frame), control(frame), finished(frame)
+    line = line_through(controls)
     shown = set(members["number"]) | set(controls["number"])
     at_front = None if target is None else time_to_quality(members, target)
     at_control = None if target is None else time_to_quality(controls, target)
     gain = at_control / at_front if at_control is not None and at_front else None
-    line_gain = _line_gain(controls, target, at_front, gain)
+    line_gain = _line_gain(line, target, at_front, gain)
     own = frame[frame["origin"] != "replicate"]
     return FrontSummary(
         front=members,
         control=controls,
         others=competing[~competing["number"].isin(shown)].sort_values("number").reset_index(drop=True),
+        line=line,
         target=target,
         front_seconds=at_front,
         control_seconds=at_control,
@@ -175,19 +191,15 @@ def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
     return reached.iloc[0] if len(reached) else None
 
 
-def _line_gain(
-    controls: pd.DataFrame, target: float | None, at_front: float | None, gain: float | None
-) -> float | None:
+def _line_gain(line: Line, target: float | None, at_front: float | None, gain: float | None) -> float | None:
     """Gain with the control read off its line; above its highest loss the shortest run is all there is."""
     if target is None or not at_front or gain is None:
         return None
-    there = seconds_at_loss(controls, target)
+    there = line.seconds_at(target)
     return gain if there is None else there / at_front
 
 
-def _winner(
-    members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None
-) -> int | None:
+def _winner(members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None) -> int | None:
     """The fastest schedule at the target, if it lies left of the control's line as well as of its runs."""
     best = None if target is None else fastest_at(members, target)
     if best is None or best["policy"] == CONTROL_POLICY:
@@ -197,9 +209,7 @@ def _winner(
     return int(best["number"]) if all(round(value, 2) > 1 for value in gains) else None
 
 
-def _why_no_gain(
-    target: float | None, at_front: float | None, at_control: float | None, controls: pd.DataFrame
-) -> str:
+def _why_no_gain(target: float | None, at_front: float | None, at_control: float | None, controls: pd.DataFrame) -> str:
     if target is None:
         return "no target was given"
     if at_front is None:

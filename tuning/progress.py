@@ -63,7 +63,7 @@ class Progress(Protocol):
 def progress_on(stream: TextIO | None = None) -> Progress:
     """The display that fits ``stream`` (standard error unless given): live on a terminal, plain lines elsewhere."""
     stream = stream or sys.stderr
-    console = Console(file=stream)
+    console = HarmlessConsole(file=stream)
     return LiveProgress(console) if console.is_terminal else PlainProgress(stream)
 
 
@@ -129,6 +129,14 @@ def facts(snapshot: Snapshot) -> str:
     if snapshot.seconds_left is not None:
         parts.append(f"{duration(snapshot.seconds_left)} left")
     return "  ".join(parts)
+
+
+class HarmlessConsole(Console):
+    """A console that falls silent when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing from now on."""
+        self.quiet = True
 
 
 class _Harmless:

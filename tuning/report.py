@@ -15,9 +15,7 @@ FORMATS = ("html", "png", "csv", "json")
 PAGE, PICTURE = "report.html", "front.png"
 
 
-def render(
-    kind: str, reading: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None
-) -> bytes:
+def render(kind: str, reading: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None) -> bytes:
     """The report in one of ``FORMATS``. What draws it is imported only when it is asked for."""
     return _RENDERERS[kind](reading, frame, run_info)
 

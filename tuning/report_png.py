@@ -158,9 +158,7 @@ def _gain(axes: Axes, summary: FrontSummary, target: float) -> None:
     _label(axes, f"gain {form.gain(summary.gain)}", (a + b) / 2, min(low, high), (0, -18), FRONT, "center")
 
 
-def _label(
-    axes: Axes, text: str, x: float, y: float, offset: tuple[int, int], color: str, align: str
-) -> None:
+def _label(axes: Axes, text: str, x: float, y: float, offset: tuple[int, int], color: str, align: str) -> None:
     from matplotlib.patheffects import withStroke
 
     axes.annotate(

@@ -83,8 +83,7 @@ def _decisions(row: Row, curve: Sequence[tuple[int, float, float]]) -> list[list
     steps, seconds = [0, *(p[0] for p in curve)], [0.0, *(p[1] for p in curve)]
     at = np.interp([c["step"] for c in changes], steps, seconds)
     return [
-        [float(s), int(c["step"]), int(c["active_blocks"]), str(c["phase"])]
-        for s, c in zip(at, changes, strict=True)
+        [float(s), int(c["step"]), int(c["active_blocks"]), str(c["phase"])] for s, c in zip(at, changes, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from policies.registry import policies
-from tuning.pareto_front import FrontSummary, gain_over_line
+from tuning.pareto_front import FrontSummary
 from tuning.trial import Scalar
 
 KNOB = "knob_"
@@ -63,7 +63,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     """A trial on the front or of the control, as it appears in machine-readable output."""
     facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
-    facts["gain"] = gain_over_line(summary.control, row["train_seconds"], row["val_loss"])
+    facts["gain"] = summary.line.gain(row["train_seconds"], row["val_loss"])
     return facts | {"knobs": knobs_of(row)}
 
 

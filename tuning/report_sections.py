@@ -39,9 +39,7 @@ def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
     """The control, the other finished trials, and those that did not finish with the reasons."""
     parts = [
         _folded("Control runs", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in rows_of(summary.control)]),
-        _folded(
-            "Other finished trials", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in _some(summary.others)]
-        ),
+        _folded("Other finished trials", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in _some(summary.others)]),
         _unfinished(frame),
     ]
     return "".join(parts)
@@ -121,9 +119,7 @@ def _calibration(table: Mapping[str, Any]) -> str:
         for depth, cost in sorted(steps.items())
     ]
     headings = ("Active blocks", "Step", "Share of a full step", "FLOP", "Spread")
-    rest = {
-        name: value for name, value in table.items() if name not in ("step_seconds", "step_flops", "spread")
-    }
+    rest = {name: value for name, value in table.items() if name not in ("step_seconds", "step_flops", "spread")}
     note = '<p class="note">Medians of interleaved rounds with the device to itself; spread is the relative '
     note += "interquartile range.</p>"
     after = note + _facts(rest)
@@ -204,6 +200,4 @@ def _grid(
 def _cells(tag: str, texts: Iterable[str], kinds: list[str], *, escape_them: bool = False) -> str:
     cells = (escape(text) if escape_them else text for text in texts)
     scope = ' scope="col"' if tag == "th" else ""
-    return "".join(
-        f'<{tag} class="{kind}"{scope}>{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True)
-    )
+    return "".join(f'<{tag} class="{kind}"{scope}>{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))

@@ -45,9 +45,7 @@ def _won(summary: FrontSummary, best: pd.Series) -> str:
     there = f"{_name(best)} reaches {_target(summary)} in {seconds(summary.front_seconds)}"
     if summary.gain is None:
         return f"{there}; {summary.no_gain}, so there is no gain to state."
-    return (
-        f"{there}, training for less in {seconds(summary.control_seconds)}: a gain of {gain(summary.gain)}."
-    )
+    return f"{there}, training for less in {seconds(summary.control_seconds)}: a gain of {gain(summary.gain)}."
 
 
 def _not_won(summary: FrontSummary, best: pd.Series) -> str:

@@ -78,7 +78,7 @@ class RunInfo:
             raise ValueError(f"created_at must have a time zone, but got {self.created_at!r}")
 
     def to_json(self) -> str:
-        """This description as JSON text, the inverse of ``from_json``."""
+        """The description as JSON text, the inverse of ``from_json``."""
         data = dataclasses.asdict(self) | {"created_at": self.created_at.isoformat()}
         return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -134,8 +134,7 @@ def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cost_table(data: Mapping[str, Any]) -> CostTable:
     by_depth = {
-        name: {int(depth): value for depth, value in data[name].items()}
-        for name in ("step_seconds", "step_flops")
+        name: {int(depth): value for depth, value in data[name].items()} for name in ("step_seconds", "step_flops")
     }
     return CostTable(**{**data, **by_depth})
 

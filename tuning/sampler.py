@@ -76,7 +76,7 @@ class OptunaSampler:
         self, number: int, finished: Sequence[Outcome], in_flight: Sequence[TrialSpec], attempt: int = 0
     ) -> dict[str, Scalar]:
         """Params for trial ``number``; see ``tuning.study.Sampler``."""
-        if self.name == "random":
+        if self.name == "random" or (attempt and self.name == "gp"):  # a process's optimum is the same again
             return self.draw(number, attempt)
         index = number - self._first
         if index < START:

@@ -37,14 +37,10 @@ def points(
 
     Beyond ``cap`` the best (the front, or the least seconds to quality) and the newest are kept.
     """
-    kept = [
-        (o, params) for o in within(finished, objective, cap) if (params := _params(space, o)) is not None
-    ]
+    kept = [(o, params) for o in within(finished, objective, cap) if (params := _params(space, o)) is not None]
     values = values_of([outcome for outcome, _ in kept], objective)
     over = [Point(o.number, params, v) for (o, params), v in zip(kept, values, strict=True)]
-    running = [
-        Point(spec.number, params, None) for spec in in_flight if (params := _params(space, spec)) is not None
-    ]
+    running = [Point(spec.number, params, None) for spec in in_flight if (params := _params(space, spec)) is not None]
     return sorted([*over, *running], key=lambda point: point.number)
 
 

@@ -7,9 +7,11 @@ A knob that does not apply at some points is left out of those for TPE, which de
 groups of knobs that come together. The other two sample jointly only what every trial has, so for them such
 a knob is entered at the middle of its range.
 
-NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of generation 0
-and the proposal of generation 1, so its parents are the elite of all that is known: the steady-state form of
-NSGA-II (Durillo et al. 2009), which waits for no generation to fill and depends on nothing but the history.
+NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of generation 0 and the
+proposal of generation 1, so its parents are the elite of all that is known: the steady-state form of NSGA-II (Durillo
+et al. 2009), which waits for no generation to fill and depends on nothing but the history. Its operators are those of
+Deb et al. (2002). Optuna's defaults exchange whole values and draw new ones uniformly: over 60 trials of 2 knobs that
+came no nearer to an optimum than chance by more than a third, these by a factor of five and more.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers.nsgaii import PolynomialMutation, SBXCrossover
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.base import SearchSpace
@@ -81,7 +84,12 @@ def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
         return TPESampler(seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True)
     if kind == "gp":
         return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
-    return NSGAIISampler(seed=seed, population_size=max(2, min(POPULATION, known)))
+    return NSGAIISampler(
+        seed=seed,
+        population_size=max(2, min(POPULATION, known)),
+        crossover=SBXCrossover(),
+        mutation=PolynomialMutation(),
+    )
 
 
 class _Known(FrozenTrial):
@@ -124,7 +132,7 @@ def _trial(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna without its news of each study and its notice that ``group`` is experimental."""
+    """Optuna without its news of each study and its notices that TPE's groups and NSGA-II's operators are new."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -15,7 +15,7 @@ from tuning.study import Outcome
 
 Values = tuple[float, ...]
 LARGEST = 1e100
-"""Losses above it count as it, so that no arithmetic on them overflows."""
+"""Numbers beyond it count as it, so that no arithmetic on them overflows."""
 FENCE = 3.0
 """Losses so many interquartile ranges above the upper quartile (Tukey's far outliers) are drawn in."""
 
@@ -39,7 +39,7 @@ def counts(outcome: Outcome) -> bool:
 def shortfalls(outcomes: Sequence[Outcome]) -> list[float]:
     """How little a trial that did not finish has shown: in [0, 1] if it was stopped, in [2, 3] if it failed.
 
-    Within each, by the share of its horizon that it was short of. A horizon in seconds is not in an outcome,
+    Within each by the share of its horizon that it was short of. A horizon in seconds is not in an outcome,
     so the longest seconds over horizon of any trial stand for the baseline's.
     """
     paces = [_pace(outcome) for outcome in outcomes]
@@ -55,55 +55,61 @@ def drawn_in(losses: Sequence[float]) -> list[float]:
 
     A diverged trial's loss of 1e30 would leave a model no resolution among the others.
     """
-    losses = [min(max(loss, -LARGEST), LARGEST) for loss in losses]
     if len(losses) < 2:
-        return losses
+        return list(losses)
     lower, _, upper = statistics.quantiles(losses, n=4, method="inclusive")
     spread = (upper - lower) or abs(upper) or 1.0
     fence = upper + FENCE * spread
-    return [
-        loss if loss <= fence else fence + spread * math.log1p((loss - fence) / spread) for loss in losses
-    ]
+    return [loss if loss <= fence else fence + spread * math.log1p((loss - fence) / spread) for loss in losses]
 
 
 def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:
     measured = [outcome for outcome in outcomes if counts(outcome)]
-    losses = iter(drawn_in([outcome.val_loss or 0.0 for outcome in measured]))
-    points: dict[int, Values] = {
-        outcome.number: (outcome.train_seconds or 0.0, next(losses)) for outcome in measured
-    }
-    beyond = [_beyond([point[i] for point in points.values()]) for i in range(2)]
+    seconds = [_bounded(outcome.train_seconds) for outcome in measured]
+    losses = drawn_in([_bounded(outcome.val_loss) for outcome in measured])
+    numbers = [outcome.number for outcome in measured]
+    points: dict[int, Values] = dict(zip(numbers, zip(seconds, losses, strict=True), strict=True))
+    ends = (_beyond(seconds), _beyond(losses))
     return [
-        points[outcome.number]
-        if outcome.number in points
-        else tuple(end + step * short for end, step in beyond)
+        points.get(outcome.number) or tuple(end + step * short for end, step in ends)
         for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True)
     ]
 
 
 def _time_to_quality(outcomes: Sequence[Outcome]) -> list[Values]:
     """Reached: its seconds. Censored: beyond the worst of those, by how far its loss missed the target."""
-    reached = {
-        o.number: o.seconds_to_quality for o in outcomes if _reached(o) and o.seconds_to_quality is not None
-    }
-    end, step = _beyond([*reached.values()])
-    best = min((o.val_loss or 0.0 for o in outcomes if counts(o)), default=0.0)
-    gaps = {
-        o.number: (o.val_loss or 0.0) - (best if o.target_loss is None else o.target_loss)
-        for o in outcomes
-        if counts(o) and o.number not in reached
-    }
-    scale = statistics.median([gap for gap in gaps.values() if gap > 0] or [1.0])
+    reached = {outcome.number: _bounded(outcome.seconds_to_quality) for outcome in outcomes if _reached(outcome)}
+    missed = _missed([outcome for outcome in outcomes if counts(outcome) and outcome.number not in reached])
+    end, step = _beyond(list(reached.values()))
     values: list[Values] = []
     for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True):
         if outcome.number in reached:
             values.append((reached[outcome.number],))
-        elif outcome.number in gaps:
-            gap = max(gaps[outcome.number], 0.0)
-            values.append((end + step * gap / (gap + scale),))
         else:
-            values.append((end + step * (1 + short),))
+            values.append((end + step * missed.get(outcome.number, 1.5 + short),))
     return values
+
+
+def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
+    """By how much each loss is above its target, on a scale of [0, 1]: half is the median.
+
+    While the target is not known the least of the losses stands for it.
+    """
+    losses = {outcome.number: _bounded(outcome.val_loss) for outcome in censored}
+    best = min(losses.values(), default=0.0)
+    gaps = {
+        outcome.number: max(
+            losses[outcome.number] - (best if outcome.target_loss is None else outcome.target_loss), 0.0
+        )
+        for outcome in censored
+    }
+    scale = statistics.median([gap for gap in gaps.values() if gap > 0] or [1.0])
+    return {number: gap / (gap + scale) for number, gap in gaps.items()}
+
+
+def _bounded(value: float | None) -> float:
+    """The value, so that no arithmetic on it overflows."""
+    return min(max(value or 0.0, -LARGEST), LARGEST)
 
 
 def _reached(outcome: Outcome) -> bool:
@@ -116,7 +122,7 @@ def _beyond(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         return 1.0, 1.0
     low, high = min(values), max(values)
-    step = (high - low) or abs(high) or 1.0
+    step = max(high - low, 1e-6 * abs(high)) or 1.0
     return high + 0.1 * step, step
 
 
@@ -124,4 +130,4 @@ def _pace(outcome: Outcome) -> float:
     seconds = outcome.train_seconds
     if seconds is None or not math.isfinite(seconds) or outcome.horizon <= 0:
         return 0.0
-    return max(seconds, 0.0) / outcome.horizon
+    return min(max(seconds, 0.0) / outcome.horizon, LARGEST)

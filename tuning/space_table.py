@@ -26,9 +26,7 @@ def space_table(space: SearchSpace) -> Table:
     from rich.table import Table
 
     about = f"policy {space.policy}" if space.policy else "the knob policy chooses the policy"
-    table = Table(
-        title=f"{space.name}: {space.title}", caption=f"{about}; {len(space.searched)} knobs are searched"
-    )
+    table = Table(title=f"{space.name}: {space.title}", caption=f"{about}; {len(space.searched)} knobs are searched")
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for knob in space.knobs:

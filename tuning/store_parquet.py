@@ -65,8 +65,9 @@ _AFTER_KNOBS = {
     "finished_at": _MICROSECONDS,
     "device": pa.string(),
     "error": pa.string(),
-    "curve": pa.list_(_POINT),
-    "decisions": pa.list_(_DECISION),
+    # "element" is what Parquet calls a list's items: with it a file is read with the very schema it is written with.
+    "curve": pa.list_(pa.field("element", _POINT)),
+    "decisions": pa.list_(pa.field("element", _DECISION)),
 }
 _REQUIRED = (*_BEFORE_KNOBS, "executions", "started_at", "finished_at", "device", "curve", "decisions")
 _COUNTS = ("number", "seed", "executions")
@@ -213,19 +214,21 @@ class RecordFormat:
         version = int((schema.metadata or {}).get(_VERSION_KEY, b"0"))
         if not 1 <= version <= SCHEMA_VERSION:
             raise NotARecord(f"foreign: its schema_version is {version or 'missing'}, not {SCHEMA_VERSION}")
-        differing = [f.name for f in schema if f.name not in self.columns or self._differs(f)]
+        if schema == self.schema:
+            return schema
+        differing = [f.name for f in schema if f.name not in self.columns or f.type != self.schema.field(f.name).type]
         missing = [name for name in _REQUIRED if name not in schema.names]
         if differing or missing:
             raise NotARecord(f"foreign: unknown or differing columns {differing}, missing columns {missing}")
         return schema
 
-    def _differs(self, field: Any) -> bool:
-        # Parquet calls a list's items "element"; what they are called is no difference.
-        return not _plain(field.type).equals(_plain(self.schema.field(field.name).type))
-
     def _conform(self, table: Any, wanted: Sequence[str]) -> Any:
-        fields = [self.schema.field(name) for name in wanted]
-        return pa.table([_column(table, field) for field in fields], schema=pa.schema(fields))
+        schema = self.schema if wanted == self.columns else pa.schema([self.schema.field(name) for name in wanted])
+        if table.schema == schema:
+            return table
+        nulls = {name: pa.nulls(table.num_rows, schema.field(name).type) for name in wanted}
+        present = dict(zip(table.column_names, table.columns, strict=True))
+        return pa.table([(nulls | present)[name] for name in wanted], schema=schema)
 
 
 @contextlib.contextmanager
@@ -241,17 +244,6 @@ def _parsing(path: Path) -> Iterator[Any]:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the file system's own
             raise NotARecord(f"torn: {error}") from None
-
-
-def _column(table: Any, field: Any) -> Any:
-    if field.name not in table.column_names:
-        return pa.nulls(table.num_rows, field.type)
-    column = table.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
-
-
-def _plain(kind: Any) -> Any:
-    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
 
 
 def _floats(record: TrialRecord) -> list[tuple[str, float]]:

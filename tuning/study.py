@@ -179,7 +179,5 @@ def _key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> bytes:
 
     Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's memory.
     """
-    values = [
-        (name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items()
-    ]
+    values = [(name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items()]
     return hashlib.blake2b(repr((policy, float(horizon), sorted(values))).encode(), digest_size=16).digest()

@@ -8,22 +8,19 @@ that is stopped anywhere, saved with ``state_dict`` and loaded into a new ``Trai
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from models.workload import Batch, Workload
 from policies.apply import BlockUpdater
-from policies.base import UpdatePolicy
-from tuning.clock import CostTable, Ledger, baseline_seconds, charge
-from tuning.learning_rate import wsd_factor
+from policies.base import UpdatePolicy, state_to_json
+from tuning.clock import CostTable
+from tuning.course import Course, Timetable
 from tuning.outcome import Measurements
-from tuning.trial import CurvePoint, Decision
-
-FINISHED = 1 - 1e-9
-"""A horizon counts as spent a rounding error short of it: 0.75 · (N · c) and (0.75 · N) · c can differ by an ulp."""
+from tuning.replay import Standing
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -52,6 +49,27 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
         model.train(was_training)
 
 
+class Recorder(Protocol):
+    """What a trunk's run is watched by."""
+
+    def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        """A step is about to be taken."""
+
+    def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
+        """Its gradients are there; ``relevance(metric)`` reads one score a block from them."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on recording where ``state`` was taken."""
+
+
+def timetable(workload: Workload) -> Timetable:
+    """The numbers of a workload that a run's course depends on."""
+    return Timetable(workload.steps, workload.eval_every, workload.warmup_steps, workload.decay_fraction)
+
+
 class TrainingRun:
     """One run, advanced a step at a time.
 
@@ -62,6 +80,7 @@ class TrainingRun:
         horizon: how long to train, as a fraction of the full-update baseline's solo seconds.
         costs: the calibrated clock.
         device: where to train.
+        recorder: of a trunk, told of every step.
 
     Raises:
         NonFiniteLossError: from ``advance``, when a loss is not finite.
@@ -77,17 +96,16 @@ class TrainingRun:
         horizon: float,
         costs: CostTable,
         device: torch.device,
+        recorder: Recorder | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self._workload, self._seed, self._costs, self._device = workload, seed, costs, device
-        self._horizon_seconds = horizon * baseline_seconds(costs, workload.steps)
+        self._workload, self._seed, self._device = workload, seed, device
+        self._course = Course(timetable(workload), costs, horizon)
         self._model = workload.make_model(seed).to(device)
         self._optimizer = workload.make_optimizer(self._model)
         self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._updater = BlockUpdater(self._model, list(workload.blocks(self._model)), policy, self._optimizer)
-        self._ledger = Ledger()
-        self._curve: list[CurvePoint] = []
-        self._decisions: list[Decision] = []
+        self._recorder = recorder
 
     @property
     def model(self) -> nn.Module:
@@ -97,93 +115,90 @@ class TrainingRun:
     @property
     def steps(self) -> int:
         """Steps taken so far."""
-        return self._ledger.steps
-
-    @property
-    def fraction(self) -> float:
-        """Share of the horizon spent, in solo seconds."""
-        return charge(self._costs, self._ledger).train_seconds / self._horizon_seconds
+        return self._course.steps
 
     @property
     def finished(self) -> bool:
         """Whether the horizon is spent."""
-        return self.fraction >= FINISHED
+        return self._course.finished
 
     def measurements(self) -> Measurements:
         """What has been measured so far."""
-        ledger = Ledger(dict(self._ledger.steps_at_depth), self._ledger.probes)
-        return Measurements(ledger, tuple(self._curve), tuple(self._decisions))
+        return self._course.measurements()
 
     def advance(self) -> None:
         """Train one step; evaluate if one is due (every ``eval_every`` steps and after the last)."""
-        step, fraction = self.steps, min(self.fraction, 1.0)
-        self._set_learning_rate(step, fraction)
+        step = self.steps
+        if self._recorder is not None:
+            self._recorder.before(step, self.snapshot)
+        self._set_learning_rate(self._course.rate_factor)
         batch = to_device(self._workload.batch_at(self._seed, step), self._device)
-        with self._updater.step(fraction=fraction) as update:
+        with self._updater.step(fraction=self._course.fraction) as update:
             loss = self._workload.loss(self._model, batch)
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
             update.observe(loss)
+            if self._recorder is not None:
+                self._recorder.after_backward(loss.item(), self._updater.read_relevance)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self._note(step, update.plan.active_blocks, update.plan.probe, update.plan.phase)
-        if self.finished or self.steps % self._workload.eval_every == 0:
+        self._course.step(update.plan)
+        if self._course.evaluation_due:
             self._evaluate()
 
-    def _set_learning_rate(self, step: int, fraction: float) -> None:
-        factor = wsd_factor(
-            step,
-            fraction,
-            warmup_steps=self._workload.warmup_steps,
-            decay_fraction=self._workload.decay_fraction,
-        )
+    def _set_learning_rate(self, factor: float) -> None:
         for group, peak in zip(self._optimizer.param_groups, self._peak_rates, strict=True):
             group["lr"] = peak * factor
-
-    def _note(self, step: int, active: tuple[int, ...], probe: bool, phase: str) -> None:
-        # The clock is calibrated for suffixes; for any other set a charge would be a guess.
-        if active != tuple(range(self._costs.num_blocks - len(active), self._costs.num_blocks)):
-            raise ValueError(f"the clock charges suffixes (the top blocks) only, but got blocks {active}")
-        self._ledger.record(len(active), probe=probe)
-        if not self._decisions or (self._decisions[-1].active_blocks, self._decisions[-1].phase) != (
-            len(active),
-            phase,
-        ):
-            self._decisions.append(Decision(step, len(active), phase))
 
     def _evaluate(self) -> None:
         loss = evaluate(self._workload, self._model)
         self._check_finite(loss, "validation loss", self.steps)
-        seconds = charge(self._costs, self._ledger).train_seconds
-        self._curve.append(CurvePoint(self.steps, seconds, loss))
+        self._course.evaluated(loss)
 
     @staticmethod
     def _check_finite(loss: float, what: str, step: int) -> None:
         if not math.isfinite(loss):
             raise NonFiniteLossError(f"{what} became {loss} at step {step}")
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything the run needs to go on elsewhere: tensors and JSON values only."""
+    def snapshot(self) -> dict[str, Any]:
+        """What a run at this step has whatever its policy is: weights, moments, random state."""
         cuda = self._device.type == "cuda"
         return {
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "updater": self._updater.state_dict(),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self._device) if cuda else None,
-            "ledger": asdict(self._ledger),
-            "curve": [asdict(point) for point in self._curve],
-            "decisions": [asdict(decision) for decision in self._decisions],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the run needs to go on elsewhere: tensors and JSON values only."""
+        recorded = {} if self._recorder is None else {"recorder": self._recorder.state_dict()}
+        return {
+            **self.snapshot(),
+            "updater": self._updater.state_dict(),
+            "course": self._course.state_dict(),
+            **recorded,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where ``state`` was taken."""
+        self._load_snapshot(state)
+        self._updater.load_state_dict(state["updater"])
+        self._course.load_state_dict(state["course"])
+        if self._recorder is not None:
+            self._recorder.load_state_dict(state["recorder"])
+
+    def fork(self, snapshot: dict[str, Any], standing: Standing[Any]) -> None:
+        """Go on from a full-update run's ``snapshot`` as if this run had trained up to there itself."""
+        self._load_snapshot(snapshot)
+        blocks = range(len(self._workload.blocks(self._model)))
+        trained = {"step": standing.step, "previous": tuple(blocks), "state": state_to_json(standing.state)}
+        self._updater.load_state_dict({**self._updater.state_dict(), **trained})
+        self._course.load_state_dict(standing.course)
+
+    def _load_snapshot(self, state: dict[str, Any]) -> None:
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._updater.load_state_dict(state["updater"])
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"], self._device)
-        self._ledger = Ledger(**state["ledger"])
-        self._curve = [CurvePoint(**point) for point in state["curve"]]
-        self._decisions = [Decision(**decision) for decision in state["decisions"]]

@@ -157,8 +157,10 @@ class Loop:
         torch.set_rng_state(state["rng"])
 
 
-def loop(policy: UpdatePolicy[Any], optimizer: str = "adamw", steps: int = 20, **options: Any) -> Loop:
-    model = tower()
+def loop(
+    policy: UpdatePolicy[Any], optimizer: str = "adamw", steps: int = 20, dropout: float = 0.2, **options: Any
+) -> Loop:
+    model = tower(dropout=dropout)
     made = OPTIMIZERS[optimizer](model)
     return Loop(model, made, BlockUpdater(model, list(model.blocks), policy, made, total_steps=steps, **options))
 

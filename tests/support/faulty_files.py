@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tuning.files import Files
@@ -75,15 +76,13 @@ class CrashingFiles(CountingFiles):
     With ``power_failure`` what was not flushed is lost as well, names from the latest back to ``undo`` of them.
     """
 
-    def __init__(
-        self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0
-    ) -> None:
+    def __init__(self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0) -> None:
         self._alive_for = alive_for
         self._torn = torn
         self._power_failure = power_failure
         self._undo = undo
         self._unflushed: dict[int, Path] = {}
-        self._unnamed: list[tuple[Path, Callable[[], object]]] = []
+        self._unnamed: list[tuple[Path, Callable[[], None]]] = []
         self.dead = False
 
     def create(self, path: Path) -> int:
@@ -109,7 +108,7 @@ class CrashingFiles(CountingFiles):
         super().replace(source, target)
         if target.is_file():
             moved = target.read_bytes()
-            self._unnamed.append((target.parent, lambda: (_restore(source, moved), _restore(target, before))))
+            self._unnamed.append((target.parent, partial(_undo_rename, source, moved, target, before)))
 
     def unlink(self, path: Path) -> None:
         before = path.read_bytes() if path.is_file() else None
@@ -156,6 +155,11 @@ class NoHardLinks(Files):
 
     def link(self, source: Path, target: Path) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def _undo_rename(source: Path, moved: bytes, target: Path, before: bytes | None) -> None:
+    _restore(source, moved)
+    _restore(target, before)
 
 
 def _restore(path: Path, content: bytes | None) -> None:

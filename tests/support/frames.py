@@ -168,8 +168,7 @@ def _curve(steps: int, seconds: float, loss: float, random: np.random.Generator)
     shape = loss + 0.16 * (1 - at) / (0.2 + at) + 0.9 * np.exp(-at * 14) * (at < 1)
     noise = random.normal(0, 0.006, len(at)) * (at < 1)
     return tuple(
-        CurvePoint(int(steps * f), float(seconds * f), float(y + e))
-        for f, y, e in zip(at, shape, noise, strict=True)
+        CurvePoint(int(steps * f), float(seconds * f), float(y + e)) for f, y, e in zip(at, shape, noise, strict=True)
     )
 
 

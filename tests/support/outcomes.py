@@ -1,4 +1,4 @@
-"""Trials that are over, made up: a smooth trade of seconds for loss, with failures, for studies and samplers."""
+"""Trials that are over, made up: a smooth trade of seconds for loss, for studies and samplers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGET = 1.9
 
 def outcome_for(spec: TrialSpec, state: str = "finished") -> Outcome:
     """What training ``spec`` might have given: a function of nothing but the spec."""
-    noise = random.Random(repr(sorted(spec.knobs.items())))  # noqa: S311 - made-up data
+    noise = random.Random(repr(sorted(spec.knobs.items())))
     seconds = 10 * spec.horizon * noise.uniform(0.7, 1.0)
     loss = 2.5 - 0.8 * spec.horizon + noise.uniform(0.0, 0.2)
     facts: Mapping[str, Any] = {"state": state, "train_seconds": seconds}

@@ -151,8 +151,8 @@ def main() -> None:
     from tuning.driver_ray import RayDriver
 
     run, *tasks = sys.argv[1:]
-    shares = {"cpus_per_trial": 0.5, "gpus_per_trial": 0.5}
-    with RayDriver(Path(run), concurrency=2, threads=3, entry=ENTRY, **shares) as driver:
+    options: dict[str, Any] = {"concurrency": 2, "cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "threads": 3}
+    with RayDriver(Path(run), **options, entry=ENTRY) as driver:
         source = ListSource(tasks)
         driver.drive(source)
     assert not source.told("lost"), source.log

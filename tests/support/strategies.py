@@ -13,6 +13,7 @@ from tuning.run_info import KNOB_KINDS, KnobKind, RunInfo, Target
 from tuning.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
+NUMBERS = st.integers(0, 99_999_999)
 COUNTS = st.integers(0, 2**63 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -34,8 +35,7 @@ _KNOB_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
 def moments() -> st.SearchStrategy[datetime]:
     """Aware times, in zones other than UTC too."""
     zones = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-    latest = datetime(9000, 1, 1)  # noqa: DTZ001 - the zone is drawn beside it
-    return st.datetimes(datetime(1700, 1, 1), latest, timezones=st.just(UTC) | zones)  # noqa: DTZ001
+    return st.datetimes(datetime(1700, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC) | zones)
 
 
 def knobs(columns: Mapping[str, KnobKind] = KNOB_COLUMNS) -> st.SearchStrategy[dict[str, Any]]:
@@ -64,7 +64,7 @@ def specs(numbers: st.SearchStrategy[int] = COUNTS) -> st.SearchStrategy[TrialSp
 
 
 def records(
-    numbers: st.SearchStrategy[int] = st.integers(0, 99_999_999),
+    numbers: st.SearchStrategy[int] = NUMBERS,
     columns: Mapping[str, KnobKind] = KNOB_COLUMNS,
 ) -> st.SearchStrategy[TrialRecord]:
     """Any record that the store accepts: every None, sign and letter that may occur, consistent or not."""

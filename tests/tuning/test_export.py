@@ -76,9 +76,7 @@ def test_a_trial_that_cannot_be_exported_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_none_and_one_without_trials(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_is_none_and_one_without_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each is one clear message."""
     assert main([str(tmp_path / "no"), "--trial", "best"]) == 2
     assert "must be a run directory" in capsys.readouterr().err

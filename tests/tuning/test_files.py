@@ -16,11 +16,16 @@ from tests.support.folders import fresh_folder
 from tuning.files import FILES, Files
 
 WRITERS = ["write_atomic", "commit_once"]
-CRASHES = {
-    "torn": st.floats(0, 1),
-    "power_failure": st.booleans(),
-    "undo": st.integers(0, 4),
-}
+
+
+def _crashing(data: st.DataObject, first: int, calls: int) -> CrashingFiles:
+    """Dies at one of ``calls`` calls from ``first`` on, in any way."""
+    return CrashingFiles(
+        data.draw(st.integers(first, first + calls - 1)),
+        torn=data.draw(st.floats(0, 1)),
+        power_failure=data.draw(st.booleans()),
+        undo=data.draw(st.integers(0, 4)),
+    )
 
 
 def _writer(files: Files, name: str) -> Callable[[Path, bytes], None]:
@@ -40,8 +45,7 @@ def _calls(name: str) -> int:
 @given(st.data())
 def test_a_crash_leaves_nothing_or_the_whole(name: str, data: st.DataObject) -> None:
     """Crashes at any call of a write to a new name, by kill or power failure, then reads what the name holds."""
-    alive_for = data.draw(st.integers(0, _calls(name) - 1))
-    files = CrashingFiles(alive_for, **{key: data.draw(value) for key, value in CRASHES.items()})
+    files = _crashing(data, 0, _calls(name))
     with fresh_folder() as folder:
         path = folder / "file"
         with pytest.raises(Crash):
@@ -53,9 +57,7 @@ def test_a_crash_leaves_nothing_or_the_whole(name: str, data: st.DataObject) -> 
 @given(st.data())
 def test_what_was_written_survives_a_power_failure(name: str, data: st.DataObject) -> None:
     """Writes one file, then loses power at any call of writing another; the first must be there, whole."""
-    calls = _calls(name)
-    alive_for = data.draw(st.integers(calls, 2 * calls - 1))
-    files = CrashingFiles(alive_for, torn=0.0, power_failure=True, undo=data.draw(st.integers(0, 4)))
+    files = _crashing(data, _calls(name), _calls(name))
     with fresh_folder() as folder:
         _writer(files, name)(folder / "first", b"first")
         with pytest.raises(Crash):
@@ -66,8 +68,7 @@ def test_what_was_written_survives_a_power_failure(name: str, data: st.DataObjec
 @given(st.data())
 def test_replacing_leaves_the_old_or_the_new(data: st.DataObject) -> None:
     """Crashes at any call of replacing a file, then reads it: never a mixture, never nothing."""
-    alive_for = data.draw(st.integers(0, _calls("write_atomic") - 1))
-    files = CrashingFiles(alive_for, **{key: data.draw(value) for key, value in CRASHES.items()})
+    files = _crashing(data, 0, _calls("write_atomic"))
     with fresh_folder() as folder:
         path = folder / "file"
         path.write_bytes(b"old")

@@ -128,9 +128,7 @@ def test_a_search_on_another_machine_that_beats_is_alive(held_elsewhere: Path) -
     def beat_at_last(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 3:
-            os.utime(
-                _lease_file(held_elsewhere, 1), (1.0, 1.0)
-            )  # any change counts, even to an earlier clock
+            os.utime(_lease_file(held_elsewhere, 1), (1.0, 1.0))  # any change counts, even to an earlier clock
 
     with pytest.raises(BadInput, match="on host other"):
         Lease.acquire(held_elsewhere, ttl=30, beat_seconds=5, sleep=beat_at_last, on_wait=said.append)
@@ -225,9 +223,7 @@ def test_a_starter_that_was_overtaken_is_refused(run: Path) -> None:
     st.booleans(),
     st.integers(0, 4),
 )
-def test_a_crash_while_acquiring_stops_nobody(
-    alive: list[int], torn: float, power_failure: bool, undo: int
-) -> None:
+def test_a_crash_while_acquiring_stops_nobody(alive: list[int], torn: float, power_failure: bool, undo: int) -> None:
     """Searches die one after another at any call of acquiring: the next is admitted, its epoch is the highest yet."""
     with fresh_folder() as run:
         (run / "running").mkdir()
@@ -245,9 +241,7 @@ def test_a_crash_while_acquiring_stops_nobody(
         with Lease.acquire(run, sleep=_no_waiting, files=CountingFiles()) as lease:
             assert lease.epoch > highest
             assert is_current(run, lease.epoch)
-            assert [path.name for path in _lease_file(run, 1).parent.glob("*.json")] == [
-                f"{lease.epoch:06d}.json"
-            ]
+            assert [path.name for path in _lease_file(run, 1).parent.glob("*.json")] == [f"{lease.epoch:06d}.json"]
 
 
 class _CountedBeats(Files):

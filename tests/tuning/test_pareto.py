@@ -43,9 +43,7 @@ def test_outputs_that_are_asked_for_are_the_only_ones(tmp_path: Path) -> None:
     assert not (mine / "report.html").exists()
 
 
-def test_a_target_of_the_run_that_nothing_reached_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_target_of_the_run_that_nothing_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is a finding, not a fault: status 0, and null in the JSON."""
     mine = write_run(tmp_path / "run", [record(0, 5.0, 2.0, target_loss=1.5)])
     out = tmp_path / "out.json"
@@ -85,9 +83,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.count("\n- ") == 3
 
 
-def test_a_run_without_finished_trials_says_how_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_without_finished_trials_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that has only failed, and one that has nothing."""
     for name, records in (("failed", [record(0, None, None, state="failed")]), ("empty", [])):
         assert main([str(write_run(tmp_path / name, records))]) == 2

@@ -17,18 +17,15 @@ from tuning.pareto_front import (
     control,
     finished,
     front,
-    gain_over_line,
+    line_through,
     nondominated,
-    seconds_at_loss,
     summary,
     time_to_quality,
 )
 from tuning.trial import ORIGINS, STATES, TrialRecord
 
 # Few distinct values, so that ties on one axis and on both are common.
-AXIS = st.one_of(
-    st.integers(1, 5).map(float), st.floats(1, 5), st.none(), st.sampled_from([math.nan, math.inf])
-)
+AXIS = st.one_of(st.integers(1, 5).map(float), st.floats(1, 5), st.none(), st.sampled_from([math.nan, math.inf]))
 
 
 @st.composite
@@ -81,9 +78,7 @@ def test_no_member_dominates_another_and_every_other_is_dominated_or_tied(trials
 
 
 @given(tables(), st.randoms(use_true_random=False))
-def test_the_front_does_not_depend_on_the_order_of_rows(
-    trials: list[TrialRecord], rng: random.Random
-) -> None:
+def test_the_front_does_not_depend_on_the_order_of_rows(trials: list[TrialRecord], rng: random.Random) -> None:
     """A shuffled table gives the same rows in the same order."""
     shuffled = list(trials)
     rng.shuffle(shuffled)
@@ -91,9 +86,7 @@ def test_the_front_does_not_depend_on_the_order_of_rows(
 
 
 @given(tables(), st.floats(1, 5))
-def test_only_finished_trials_at_or_below_the_target_are_read(
-    trials: list[TrialRecord], target: float
-) -> None:
+def test_only_finished_trials_at_or_below_the_target_are_read(trials: list[TrialRecord], target: float) -> None:
     """Stopped, failed and replicate trials are never on the front; censored ones never supply a time."""
     reading = summary(frame_of(trials), target)
     on_front = [t for t in trials if t.number in set(reading.front["number"])]
@@ -172,12 +165,14 @@ def test_time_to_quality_is_the_least_seconds_at_or_below_the_target() -> None:
 def test_the_line_is_read_between_points_and_never_extended() -> None:
     """Linear in the loss between the points' own front; a point off that front does not bend it."""
     table = points([(6, 2.0), (10, 1.8), (8, 1.95)])
-    assert seconds_at_loss(table, 1.975) == pytest.approx(7)
-    assert seconds_at_loss(points([(6, 2.0), (10, 1.8), (9, 2.1)]), 1.9) == pytest.approx(8)
-    assert seconds_at_loss(table, 2.01) is None
-    assert seconds_at_loss(table, 1.79) is None
-    assert seconds_at_loss(points([]), 1.9) is None
-    assert gain_over_line(table, 3.5, 1.975) == pytest.approx(2)
+    line = line_through(table)
+    assert line.seconds_at(1.975) == pytest.approx(7)
+    assert line.seconds_at(2.01) is None
+    assert line.seconds_at(1.79) is None
+    assert line.gain(3.5, 1.975) == pytest.approx(2)
+    assert line.gain(3.5, 1.7) is None
+    assert line_through(points([(6, 2.0), (10, 1.8), (9, 2.1)])).seconds_at(1.9) == pytest.approx(8)
+    assert line_through(points([])).seconds_at(1.9) is None
 
 
 def line_of_control(*others: TrialRecord) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from tuning.progress import (
+    HarmlessConsole,
     LiveProgress,
     PlainProgress,
     Snapshot,
@@ -38,7 +38,7 @@ RECORD = TrialRecord(
     executions=1,
     device="cpu",
     train_seconds=12.345,
-    val_loss=1.98765,
+    val_loss=1.98764,
 )
 FULL = Snapshot(done=12, in_flight=2, trials=40, failed=1, best_gain=1.043, seconds_left=192.0)
 seconds = st.floats(min_value=0.0, max_value=1e4)
@@ -90,7 +90,7 @@ class TestText:
         """Number, policy, horizon, solo seconds, loss, and the gain it set."""
         line = trial_line(RECORD, gain=1.043)
         assert line.split() == (
-            "trial 7 dynamic_suffix horizon 0.75 12.35 s val loss 1.9877 gain 1.043".replace(
+            "trial 7 dynamic_suffix horizon 0.75 12.35 s val loss 1.9876 gain 1.043".replace(
                 "12.35", f"{12.345:.2f}"
             ).split()
         )
@@ -121,9 +121,9 @@ class TestLog:
         assert isinstance(progress_on(io.StringIO()), PlainProgress)
 
 
-def _terminal(width: int = 100) -> tuple[LiveProgress, io.StringIO]:
+def _terminal(width: int = 120) -> tuple[LiveProgress, io.StringIO]:
     stream = io.StringIO()
-    return LiveProgress(Console(file=stream, force_terminal=True, width=width, color_system=None)), stream
+    return LiveProgress(HarmlessConsole(file=stream, force_terminal=True, width=width, color_system=None)), stream
 
 
 class TestTerminal:
@@ -171,7 +171,7 @@ class _Closed(io.StringIO):
 def test_a_closed_terminal_harms_nobody(kind: str) -> None:
     """Every write raises; no call does."""
     stream = _Closed()
-    console = Console(file=stream, force_terminal=True)
+    console = HarmlessConsole(file=stream, force_terminal=True)
     with PlainProgress(stream) if kind == "plain" else LiveProgress(console) as progress:
         progress.show(dataclasses.replace(FULL, phase="target"))
         progress.line("trial 3")

@@ -59,6 +59,4 @@ def test_csv_has_one_row_a_trial_of_front_and_control() -> None:
 
 def test_csv_of_nothing_has_its_columns() -> None:
     """A table without rows is still a table."""
-    assert csv_text(summary(frame_of([]))).startswith(
-        "number,policy,origin,seed,horizon,train_seconds,val_loss"
-    )
+    assert csv_text(summary(frame_of([]))).startswith("number,policy,origin,seed,horizon,train_seconds,val_loss")

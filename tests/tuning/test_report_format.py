@@ -22,9 +22,7 @@ def test_seconds(value: float | None, text: str) -> None:
     assert form.seconds(value) == text
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (1.95, "1.9500"), (0.0, "0.0000"), (0.000123, "1.230e-04")]
-)
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (1.95, "1.9500"), (0.0, "0.0000"), (0.000123, "1.230e-04")])
 def test_loss(value: float | None, text: str) -> None:
     assert form.loss(value) == text
 

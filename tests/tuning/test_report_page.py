@@ -70,9 +70,8 @@ def test_every_string_of_a_run_is_escaped() -> None:
             record(1, 2.0, 2.5, state="failed", error=HOSTILE),
         ]
     )
-    safe = Outline(
-        page(frame_of([record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")]))
-    )
+    harmless = [record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")]
+    safe = Outline(page(frame_of(harmless)))
     hostile = Outline(page(table, {"config": {HOSTILE: HOSTILE}, "device": HOSTILE}))
     assert hostile.tags.count("script") == safe.tags.count("script") == 2
     assert HOSTILE in "".join(hostile.text)

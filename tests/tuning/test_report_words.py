@@ -32,8 +32,7 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
         (
             beside_control(record(3, 9, 1.95)),
             1.9,
-            "Nothing beat training for less at 1.9000: full_update #1 at horizon 0.8 is first, in 8.00 s "
-            "(gain 1.00).",
+            "Nothing beat training for less at 1.9000: full_update #1 at horizon 0.8 is first, in 8.00 s (gain 1.00).",
         ),
         (
             beside_control(record(3, 8, 1.85)),

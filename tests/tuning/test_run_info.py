@@ -28,9 +28,7 @@ def test_another_schema_is_refused_with_what_to_do(schema: int, age: str) -> Non
         RunInfo.from_json(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema_version": 1}', "not json", '{"schema_version": "x"}']
-)
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1}', "not json", '{"schema_version": "x"}'])
 def test_what_is_no_description_is_refused(text: str) -> None:
     """Anything else ends in one BadInput, never in another error."""
     with pytest.raises(BadInput, match=r"run\.json must describe a run"):
@@ -47,6 +45,6 @@ def test_a_run_of_another_version_is_not_resumed() -> None:
 def test_a_knob_of_no_kind_and_a_time_without_zone_are_refused() -> None:
     """Both are mistakes of the program, so ValueError."""
     with pytest.raises(ValueError, match="knob column must be one of"):
-        dataclasses.replace(INFO, knob_columns={"a": "complex"})
+        dataclasses.replace(INFO, knob_columns={"a": "complex"})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="time zone"):
         dataclasses.replace(INFO, created_at=INFO.created_at.replace(tzinfo=None))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import statistics
-from collections.abc import Iterator
 from typing import Any
 
 import optuna
@@ -56,7 +55,7 @@ def test_the_start_goes_on_while_too_little_is_known() -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[optuna.trial.FrozenTrial]]]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[list[optuna.trial.FrozenTrial]]:
     """Every list of trials from which an Optuna study was built."""
     seen: list[list[optuna.trial.FrozenTrial]] = []
     build = sampler_optuna._study
@@ -66,12 +65,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[optuna.trial.Fro
         return build(sampler, objectives, trials)
 
     monkeypatch.setattr(sampler_optuna, "_study", spy)
-    yield seen
+    return seen
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_what_optuna_is_told(name: str, told: list[list[optuna.trial.FrozenTrial]]) -> None:
-    """Looks at its trials: those in flight running, those that failed worse than all others, nothing not a number."""
+    """Looks at its trials: those in flight running, those that failed worst, nothing that is not a number."""
     found = history(DYNAMIC, 20, unfinished=[3])
     broken = dataclasses.replace(found[4], val_loss=float("nan"))
     OptunaSampler(DYNAMIC, name, 0, "pareto", first=0).propose(
@@ -106,22 +105,18 @@ def test_asking_is_silent_and_leaves_optuna_as_it_was(capfd: pytest.CaptureFixtu
     assert logging.getLogger("optuna").level == level
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2", "gp"])
-def test_a_model_beats_chance(name: str) -> None:
-    """Minimises the distance of one knob from 0.37 over 30 trials and compares the last ten with uniform draws."""
+@pytest.mark.parametrize(("name", "trials"), [("tpe", 60), ("nsga2", 60), ("gp", 14)])
+def test_a_model_beats_chance(name: str, trials: int) -> None:
+    """Minimises the distance of one knob from 0.37; the last five are half as far as uniform draws would be."""
 
     def distance(outcome: Outcome) -> float:
         return abs(float(outcome.knobs["active_fraction"]) - 0.37)
 
-    def run(sampler_name: str) -> float:
-        sampler = OptunaSampler(STATIC, sampler_name, 1, "time-to-quality", first=0)
-        study = Study(STATIC, [], sampler, 30, workload="w", seed=0, target_loss=1.0)
-        while (spec := study.ask()) is not None:
-            over = outcome_for(spec)
-            seconds = 1 + distance(over)
-            study.tell(
-                dataclasses.replace(over, reached=True, seconds_to_quality=seconds, train_seconds=seconds)
-            )
-        return statistics.mean(distance(outcome) for outcome in study.finished[-10:])
-
-    assert run(name) < 0.6 * run("random")
+    sampler = OptunaSampler(STATIC, name, 1, "time-to-quality", first=0)
+    study = Study(STATIC, [], sampler, trials, workload="w", seed=0, target_loss=1.0)
+    while (spec := study.ask()) is not None:
+        over = outcome_for(spec)
+        seconds = 1 + distance(over)
+        study.tell(dataclasses.replace(over, reached=True, seconds_to_quality=seconds, train_seconds=seconds))
+    by_chance = (0.27**2 + 0.63**2) / (2 * 0.9)  # the mean distance over [0.1, 1]
+    assert statistics.mean(distance(outcome) for outcome in study.finished[-5:]) < 0.5 * by_chance

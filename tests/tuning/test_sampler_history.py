@@ -51,7 +51,7 @@ def test_the_soonest_to_the_target_are_kept() -> None:
 
 @pytest.mark.parametrize("objective", ["pareto", "time-to-quality"])
 def test_only_points_of_the_space_are_seen(objective: str) -> None:
-    """The control, a fraction out of range and a replicate are left out; values are only of trials that are over."""
+    """The control, a fraction out of range and a replicate are left out; a trial in flight has no values."""
     good = [outcome_for(sampled(SPACE, number)) for number in range(4)]
     control = outcome_for(TrialSpec(4, "control", "w", "full_update", 0, 0.5))
     outside = outcome_for(TrialSpec(5, "sampled", "w", "static_suffix", 0, 0.5, {"active_fraction": 0.01}))

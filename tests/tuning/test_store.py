@@ -24,10 +24,40 @@ from tuning.run_info import RunInfo, Target
 from tuning.store import AlreadyRecorded, Store
 from tuning.trial import TrialRecord, TrialSpec
 
-COLUMNS = """number state origin workload policy seed horizon knob_threshold knob_levels knob_gate knob_metric
-train_seconds wall_seconds co_residents val_loss target_loss reached seconds_to_quality steps probes
-mean_active_fraction required_flops effective_flops_per_second pipeline_overhead_seconds forked_from_step executions
-started_at finished_at device error curve decisions""".split()
+COLUMNS = [
+    "number",
+    "state",
+    "origin",
+    "workload",
+    "policy",
+    "seed",
+    "horizon",
+    "knob_threshold",
+    "knob_levels",
+    "knob_gate",
+    "knob_metric",
+    "train_seconds",
+    "wall_seconds",
+    "co_residents",
+    "val_loss",
+    "target_loss",
+    "reached",
+    "seconds_to_quality",
+    "steps",
+    "probes",
+    "mean_active_fraction",
+    "required_flops",
+    "effective_flops_per_second",
+    "pipeline_overhead_seconds",
+    "forked_from_step",
+    "executions",
+    "started_at",
+    "finished_at",
+    "device",
+    "error",
+    "curve",
+    "decisions",
+]
 
 
 @settings(deadline=None)
@@ -145,9 +175,7 @@ def test_the_directory_is_readable_as_is() -> None:
             store.append(record(number))
         folder = store.path / "trials"
         frame = pd.read_parquet(folder)
-        rows = duckdb.sql(
-            f"SELECT number, len(curve), decisions[2].phase FROM '{folder}/*.parquet' ORDER BY 1"
-        )
+        rows = duckdb.sql(f"SELECT number, len(curve), decisions[2].phase FROM '{folder}/*.parquet' ORDER BY 1")
         assert sorted(frame.number) == list(range(5))
         assert list(frame.columns) == COLUMNS
         assert rows.fetchall() == [(number, 2, "reduced") for number in range(5)]
@@ -167,9 +195,7 @@ def test_the_description_can_be_changed() -> None:
     with fresh_store() as store:
         other = Store.open(store.path)
         store.update_info(target=Target(1.9), device="gpu")
-        assert (
-            store.info == other.reload_info() == dataclasses.replace(INFO, target=Target(1.9), device="gpu")
-        )
+        assert store.info == other.reload_info() == dataclasses.replace(INFO, target=Target(1.9), device="gpu")
 
 
 def test_an_existing_directory_is_refused_with_what_to_do(tmp_path: Path) -> None:

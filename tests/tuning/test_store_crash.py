@@ -23,9 +23,15 @@ from tuning.run_info import Target
 from tuning.store import Store
 from tuning.store_shards import Shard
 
-CRASHES = st.fixed_dictionaries(
-    {"torn": st.floats(0, 1), "power_failure": st.booleans(), "undo": st.integers(0, 12)}
-)
+
+def _crashing(data: st.DataObject, calls: int, first: int = 0) -> CrashingFiles:
+    """Dies at one of ``calls`` calls from ``first`` on, in any way."""
+    return CrashingFiles(
+        first + data.draw(st.integers(0, calls - 1)),
+        torn=data.draw(st.floats(0, 1)),
+        power_failure=data.draw(st.booleans()),
+        undo=data.draw(st.integers(0, 12)),
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,12 +61,12 @@ def _append_two(store: Store) -> None:
 
 
 @settings(deadline=None)
-@given(data=st.data(), crash=CRASHES)
-def test_append(data: st.DataObject, crash: dict[str, float]) -> None:
+@given(data=st.data())
+def test_append(data: st.DataObject) -> None:
     """Dies while the second of two records is written: the first is there, the second whole or not at all."""
     with fresh_store() as store:
         once = _calls(lambda store: None, lambda store: store.append(record(0)))
-        files = CrashingFiles(once + data.draw(st.integers(0, once - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, once, first=once)
         after = _crash(store.path, _append_two, files)
         assert after.records() in ([record(0)], [record(0), record(1)])
         assert after.scan() == after.tidy() == []
@@ -89,15 +95,13 @@ def nine_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(deadline=None, max_examples=50)
-@given(data=st.data(), crash=CRASHES)
-def test_compaction(
-    nine_trials: Path, compaction_calls: int, data: st.DataObject, crash: dict[str, float]
-) -> None:
+@given(data=st.data())
+def test_compaction(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
     """Dies anywhere in merging nine files to three and one: all rows are there once, then merging goes on."""
     expected = [record(number) for number in range(9)]
     with fresh_folder() as folder:
         path = shutil.copytree(nine_trials, folder / "run")
-        files = CrashingFiles(data.draw(st.integers(0, compaction_calls - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, compaction_calls)
         after = _crash(path, _compact_all, files)
         assert after.records() == expected
         assert after.numbers() == list(range(9))
@@ -119,13 +123,13 @@ def compaction_calls(nine_trials: Path) -> int:
 
 
 @settings(deadline=None)
-@given(data=st.data(), crash=CRASHES)
-def test_create(data: st.DataObject, crash: dict[str, float]) -> None:
+@given(data=st.data())
+def test_create(data: st.DataObject) -> None:
     """Dies while a run is created: it is there whole, or not there and can be created anew."""
     with fresh_folder() as folder:
         counting = CountingFiles()
         Store.create(folder / "whole" / "run", INFO, files=counting)
-        files = CrashingFiles(data.draw(st.integers(0, counting.calls - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, counting.calls)
         path = folder / "deep" / "run"
         with pytest.raises(Crash):
             Store.create(path, INFO, files=files)
@@ -137,14 +141,18 @@ def test_create(data: st.DataObject, crash: dict[str, float]) -> None:
         assert Store.open(path).info == INFO
 
 
+def _set_target(store: Store) -> None:
+    store.update_info(target=Target(1.0))
+
+
 @settings(deadline=None)
-@given(data=st.data(), crash=CRASHES)
-def test_the_description(data: st.DataObject, crash: dict[str, float]) -> None:
+@given(data=st.data())
+def test_the_description(data: st.DataObject) -> None:
     """Dies while run.json is changed: it is the old one or the new one."""
-    calls = _calls(lambda store: None, lambda store: store.update_info(target=Target(1.0)) and None)
+    calls = _calls(lambda store: None, _set_target)
     with fresh_store() as store:
-        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
-        after = _crash(store.path, lambda store: store.update_info(target=Target(1.0)) and None, files)
+        files = _crashing(data, calls)
+        after = _crash(store.path, _set_target, files)
         assert after.info.target in (None, Target(1.0))
 
 
@@ -156,12 +164,12 @@ def _begin_and_start(store: Store) -> None:
 
 
 @settings(deadline=None)
-@given(data=st.data(), crash=CRASHES)
-def test_tasks_in_flight(data: st.DataObject, crash: dict[str, float]) -> None:
+@given(data=st.data())
+def test_tasks_in_flight(data: st.DataObject) -> None:
     """Dies while two tasks are begun and one is started twice: whatever was acknowledged is still known."""
     calls = _calls(lambda store: None, _begin_and_start)
     with fresh_store() as store:
-        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, calls)
         after = _crash(store.path, _begin_and_start, files)
         after.tidy()
         found = after.in_flight()
@@ -171,8 +179,8 @@ def test_tasks_in_flight(data: st.DataObject, crash: dict[str, float]) -> None:
 
 
 @settings(deadline=None)
-@given(data=st.data(), crash=CRASHES)
-def test_ending_a_task(data: st.DataObject, crash: dict[str, float]) -> None:
+@given(data=st.data())
+def test_ending_a_task(data: st.DataObject) -> None:
     """Dies between a record and the end of its task: the record wins, the task and its checkpoint are tidied away."""
 
     def finish(store: Store) -> None:
@@ -183,7 +191,7 @@ def test_ending_a_task(data: st.DataObject, crash: dict[str, float]) -> None:
     with fresh_store() as store:
         store.begin(spec(0))
         store.checkpoint_path(0).write_bytes(b"weights")
-        files = CrashingFiles(data.draw(st.integers(0, calls - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, calls)
         after = _crash(store.path, finish, files)
         after.tidy()
         if after.numbers() == [0]:
@@ -196,18 +204,16 @@ def test_ending_a_task(data: st.DataObject, crash: dict[str, float]) -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(data=st.data(), crash=CRASHES)
-def test_tidying(
-    nine_trials: Path, compaction_calls: int, data: st.DataObject, crash: dict[str, float]
-) -> None:
+@given(data=st.data())
+def test_tidying(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
     """Dies in compaction, dies again while that is tidied, and with a torn file besides: the next one finishes."""
     with fresh_folder() as folder:
         path = shutil.copytree(nine_trials, folder / "run")
         (path / "trials" / "00000009.parquet").write_bytes(b"PAR1 torn")
-        files = CrashingFiles(data.draw(st.integers(0, compaction_calls - 1)), **crash)  # type: ignore[arg-type]
+        files = _crashing(data, compaction_calls)
         _crash(path, _compact_all, files)
         try:
-            again = CrashingFiles(data.draw(st.integers(0, 12)), **crash)  # type: ignore[arg-type]
+            again = _crashing(data, 13)
             Store.open(path, files=again).tidy()
         except Crash:
             pass

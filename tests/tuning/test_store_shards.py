@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,9 +12,7 @@ from tests.support.stores import merging_by_three
 from tuning.store_shards import FAN_IN, NUMBERS, SPANS, Shard, complete_group, outermost, parse
 
 SHARDS = st.sampled_from(SPANS).flatmap(
-    lambda span: st.integers(0, NUMBERS // SPANS[-1] * (SPANS[-1] // span) - 1).map(
-        lambda k: Shard(k * span, span)
-    )
+    lambda span: st.integers(0, NUMBERS // SPANS[-1] * (SPANS[-1] // span) - 1).map(lambda k: Shard(k * span, span))
 )
 
 
@@ -46,7 +46,7 @@ def test_kept_shards_cover_all_numbers_once(shards: set[Shard]) -> None:
     """Kept ranges are disjoint, and each left-over one lies in a kept one."""
     kept, left_over = outermost(shards)
     assert set(kept) | set(left_over) == shards
-    assert all(a.high < b.low for a, b in zip(kept, kept[1:], strict=False))
+    assert all(a.high < b.low for a, b in pairwise(kept))
     assert all(any(k.low <= s.low and s.high <= k.high for k in kept) for s in left_over)
 
 

@@ -1,0 +1,116 @@
+"""The course of a run on the solo clock: how far it is, what rate it learns at, when it is evaluated, when it ends.
+
+Everything here is numbers. The training loop keeps one while it trains, and a policy that is replayed over a recorded
+run keeps one without a model; because it is the same object, a replay cannot disagree with the run it replays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from policies.base import StepPlan
+from tuning.clock import CostTable, Ledger, baseline_seconds, charge
+from tuning.learning_rate import wsd_factor
+from tuning.outcome import Measurements
+from tuning.trial import CurvePoint, Decision
+
+FINISHED = 1 - 1e-9
+"""A horizon counts as spent a rounding error short of it: 0.75 · (N · c) and (0.75 · N) · c can differ by an ulp."""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A workload's numbers: steps of the baseline, steps between evaluations, warm-up steps, share of decay."""
+
+    steps: int
+    eval_every: int
+    warmup_steps: int
+    decay_fraction: float
+
+
+class Course:
+    """Where a run stands.
+
+    Args:
+        timetable: the workload's numbers.
+        costs: the calibrated clock.
+        horizon: how long the run is, as a fraction of the full-update baseline's solo seconds.
+    """
+
+    def __init__(self, timetable: Timetable, costs: CostTable, horizon: float) -> None:
+        self._timetable, self._costs = timetable, costs
+        self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
+        self.num_blocks = costs.num_blocks
+        self.ledger = Ledger()
+        self._curve: list[CurvePoint] = []
+        self._decisions: list[Decision] = []
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self.ledger.steps
+
+    @property
+    def seconds(self) -> float:
+        """Solo seconds spent."""
+        return charge(self._costs, self.ledger).train_seconds
+
+    @property
+    def fraction(self) -> float:
+        """Share of the horizon spent, in [0, 1]."""
+        return min(1.0, self.seconds / self._horizon_seconds)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon is spent."""
+        return self.fraction >= FINISHED
+
+    @property
+    def rate_factor(self) -> float:
+        """The factor on the peak learning rate for the next step."""
+        return wsd_factor(
+            self.steps,
+            self.fraction,
+            warmup_steps=self._timetable.warmup_steps,
+            decay_fraction=self._timetable.decay_fraction,
+        )
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the run is evaluated where it stands: every ``eval_every`` steps, and at its end."""
+        return self.finished or self.steps % self._timetable.eval_every == 0
+
+    def step(self, plan: StepPlan) -> None:
+        """Enter a step that was taken as planned.
+
+        Raises:
+            ValueError: the plan's blocks are no suffix, so that the clock does not know the step's cost.
+        """
+        blocks, active = self.num_blocks, plan.active_blocks
+        if active != tuple(range(blocks - len(active), blocks)):
+            raise ValueError(f"the clock charges suffixes (the top blocks) only, but got blocks {active}")
+        last = self._decisions[-1] if self._decisions else None
+        if last is None or (last.active_blocks, last.phase) != (len(active), plan.phase):
+            self._decisions.append(Decision(self.steps, len(active), plan.phase))
+        self.ledger.record(len(active), probe=plan.probe)
+
+    def evaluated(self, val_loss: float) -> None:
+        """Enter an evaluation."""
+        self._curve.append(CurvePoint(self.steps, self.seconds, val_loss))
+
+    def measurements(self) -> Measurements:
+        """What has been measured so far."""
+        return Measurements(copy.deepcopy(self.ledger), tuple(self._curve), tuple(self._decisions))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, as plain values."""
+        return asdict(self.measurements())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where ``state`` was taken."""
+        self.ledger = Ledger(dict(state["ledger"]["steps_at_depth"]), state["ledger"]["probes"])
+        self._curve = [CurvePoint(**point) for point in state["curve"]]
+        self._decisions = [Decision(**decision) for decision in state["decisions"]]

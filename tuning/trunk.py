@@ -1,0 +1,133 @@
+"""The trunk on disk: what a full-update run records while it trains, and how a trial starts from it.
+
+    RUN/trunk/seed-3.parquet        the run's record
+    RUN/trunk/seed-3/recorded.pt    losses, relevance scores and evaluations of every step, written when it is over
+    RUN/trunk/seed-3/000090.pt      a snapshot of the run before step 90
+
+Snapshots lie evenly over the steps at which trials depart. A trial that departs between two of them trains on average
+half a distance again, so n snapshots cost n·save and, for T trials of a run of s seconds, T·s/(2n) of training: the sum
+is least at n = sqrt(T·s / (2·save)). The disk they take is bounded as well.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from policies.base import RELEVANCE_METRICS
+from tuning.checkpoint import load_checkpoint, save_checkpoint
+from tuning.course import Timetable
+from tuning.replay import Trunk
+
+MOST_SNAPSHOTS = 64
+DISK_BYTES = 2 * 2**30
+"""Snapshots of all the seeds of a run take no more than this."""
+RECORDED = "recorded.pt"
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How much a trunk is going to be used: by how many trials, of a run that takes so many solo seconds."""
+
+    trials: int
+    seconds: float
+    seeds: int
+
+
+def snapshot_steps(timetable: Timetable, count: int) -> tuple[int, ...]:
+    """At most ``count`` evenly spaced steps from 0 to the start of the baseline's decay.
+
+    >>> snapshot_steps(Timetable(steps=100, eval_every=10, warmup_steps=0, decay_fraction=0.2), 5)
+    (0, 20, 40, 60, 80)
+    """
+    last = math.floor(timetable.steps * (1 - timetable.decay_fraction))
+    count = max(2, min(count, last + 1))
+    return tuple(sorted({round(i * last / (count - 1)) for i in range(count)}))
+
+
+def best_count(sharing: Sharing, save_seconds: float, save_bytes: int) -> int:
+    """How many snapshots cost least, within the bounds of number and disk; at least 2."""
+    by_cost = math.sqrt(sharing.trials * sharing.seconds / (2 * max(save_seconds, 1e-6)))
+    by_disk = DISK_BYTES / (sharing.seeds * max(save_bytes, 1))
+    return max(2, math.floor(min(by_cost, by_disk, MOST_SNAPSHOTS)))
+
+
+class TrunkRecorder:
+    """Records a full-update run into ``folder``, step by step; see ``tuning.train.Recorder``."""
+
+    def __init__(self, folder: Path, timetable: Timetable, sharing: Sharing) -> None:
+        self._folder, self._timetable, self._sharing = folder, timetable, sharing
+        self._losses: list[float] = []
+        self._relevance: dict[str, list[list[float]]] = {metric: [] for metric in RELEVANCE_METRICS}
+        self._steps: tuple[int, ...] = (0,)
+        folder.mkdir(exist_ok=True)
+
+    def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        """Save the run if a snapshot is due. The first one shows what saving costs, and so how many there will be."""
+        if step not in self._steps:
+            return
+        start = time.perf_counter()
+        size = save_checkpoint(self._file(step), snapshot())
+        if step == 0:
+            count = best_count(self._sharing, time.perf_counter() - start, size)
+            self._steps = snapshot_steps(self._timetable, count)
+
+    def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
+        """Note the step's loss, and each block's relevance by every metric a policy may ask for."""
+        self._losses.append(loss)
+        for metric, scores in self._relevance.items():
+            scores.append(list(relevance(metric)))
+
+    def finish(self, evaluations: Mapping[int, float]) -> None:
+        """The run is over: from now on trials may start from it."""
+        state = {**self.state_dict(), "evaluations": dict(evaluations)}
+        save_checkpoint(self._folder / RECORDED, state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far; the numbers as tensors, which are small on disk and exact."""
+        return {
+            "losses": torch.tensor(self._losses, dtype=torch.float64),
+            "relevance": {m: torch.tensor(s, dtype=torch.float64) for m, s in self._relevance.items()},
+            "steps": list(self._steps),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on recording where ``state`` was taken."""
+        self._losses = state["losses"].tolist()
+        self._relevance = {metric: scores.tolist() for metric, scores in state["relevance"].items()}
+        self._steps = tuple(state["steps"])
+
+    def _file(self, step: int) -> Path:
+        return snapshot_file(self._folder, step)
+
+
+def snapshot_file(folder: Path, step: int) -> Path:
+    """Where the snapshot before ``step`` is."""
+    return folder / f"{step:06d}.pt"
+
+
+def load_trunk(folder: Path) -> Trunk | None:
+    """The trunk recorded in ``folder``; None while there is none that is complete."""
+    state = load_checkpoint(folder / RECORDED)
+    if state is None:
+        return None
+    return Trunk(
+        losses=state["losses"].tolist(),
+        relevance={metric: scores.tolist() for metric, scores in state["relevance"].items()},
+        evaluations=state["evaluations"],
+        snapshots=tuple(step for step in state["steps"] if snapshot_file(folder, step).exists()),
+    )
+
+
+def drop_trunks(run: Path, keep: str | None) -> None:
+    """Remove the snapshots of every seed but that of task ``keep``: trials train on one seed."""
+    for folder in (run / "trunk").iterdir():
+        if folder.is_dir() and folder.name != keep:
+            shutil.rmtree(folder)
