@@ -6,6 +6,7 @@ For each size and each store
   ``--measured`` trials; those before are laid down as the larger files that merging would have made of them;
 - ``flush``: what the disk itself takes for as many bytes, content and name flushed, between those appends. No
   store that survives a power failure appends in less, and a disk that others use may take long;
+- ``cpu``: processor time of an append, which a busy machine or disk changes less;
 - ``merge``: making a larger file of small ones, p50 and longest; the session does that, not the worker;
 - ``open``: opening the store and knowing which trials it has;
 - ``front``: reading what the front needs and computing it;
@@ -131,14 +132,17 @@ def fill_ours(path: Path, count: int, measured: int) -> Row:
     appends: list[float] = []
     flushes: list[float] = []
     merges: list[float] = []
+    cpu = 0.0
     for record in records:
+        before = time.process_time()
         appends.append(timed(partial(store.append, record))[0])
+        cpu += time.process_time() - before
         if record.number % FLUSH_EVERY == 0:
             flushes.append(flush(path / "running" / "flush"))
         seconds, merged = timed(store.compact)
         merges += [seconds] if merged else []
     longest = {"merge_p50_ms": 1e3 * quantile(merges, 0.5), "merge_max_ms": 1e3 * max(merges, default=0.0)}
-    return in_milliseconds(append=appends, flush=flushes) | longest
+    return in_milliseconds(append=appends, flush=flushes) | {"append_cpu_ms": 1e3 * cpu / len(appends)} | longest
 
 
 def lay_down(store: Store, records: Iterator[TrialRecord], count: int) -> None:
@@ -217,6 +221,7 @@ def distribution(value: object) -> Any:
 
 def read_ours(path: str) -> Row:
     """Open, front and resume of our store, in this process."""
+    import tuning.sampler_optuna  # noqa: F401 - imports are not what is measured
     from tuning.conduct import make_study
     from tuning.pareto_front import front
 
@@ -305,6 +310,7 @@ COLUMNS = {
     "trials": "trials",
     "append_p50_ms": "append p50, ms",
     "append_p99_ms": "append p99, ms",
+    "append_cpu_ms": "append cpu, ms",
     "flush_p50_ms": "flush p50, ms",
     "flush_p99_ms": "flush p99, ms",
     "merge_p50_ms": "merge p50, ms",

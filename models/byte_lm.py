@@ -40,11 +40,11 @@ class Recipe:
     width: int = 16
     heads: int = 1
     window: int = 32
-    batch: int = 16
-    steps: int = 1000
-    learning_rate: float = 1e-2
+    batch: int = 32
+    steps: int = 600
+    learning_rate: float = 1.5e-2
     weight_decay: float = 0.1
-    warmup_steps: int = 60
+    warmup_steps: int = 40
     decay_fraction: float = 0.3
 
     @property

@@ -21,9 +21,7 @@ from torch import Tensor
 VALIDATION_ONE_IN = 10
 """One file in so many is for validation, and at least one."""
 
-NOT_EVERYWHERE = frozenset(
-    {"distutils", "ensurepip", "idlelib", "lib2to3", "tkinter", "turtledemo", "turtle"}
-)
+NOT_EVERYWHERE = frozenset({"distutils", "ensurepip", "idlelib", "lib2to3", "tkinter", "turtledemo", "turtle"})
 """Packages of the standard library that distributions of Python leave out or ship apart."""
 
 NOT_PROGRAMS = frozenset({"encodings", "pydoc_data"})

@@ -50,9 +50,7 @@ def _embedded() -> dict[str, Factory]:
 def _known(name: str) -> Factory:
     known = _embedded()
     if name not in known:
-        raise ValueError(
-            f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}"
-        )
+        raise ValueError(f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}")
     return known[name]
 
 
@@ -64,9 +62,7 @@ def _imported(name: str) -> Factory:
     module = _import(module_name, name)
     factory = getattr(module, attribute, None)
     if factory is None:
-        raise ValueError(
-            f"workload {name!r} must name a factory, but module {module_name!r} has no {attribute!r}"
-        )
+        raise ValueError(f"workload {name!r} must name a factory, but module {module_name!r} has no {attribute!r}")
     if not callable(factory):
         raise ValueError(
             f"workload {name!r} must name a function that returns a Workload, but it is a {_kind(factory)}"

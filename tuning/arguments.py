@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuning.errors import BadInput
+from tuning.flags import FLAGS, HELP_SPACE
 from tuning.space_table import print_space
 
 if TYPE_CHECKING:
@@ -36,66 +37,6 @@ WHOLE = ("trials", "seed", "concurrency")
 NUMERIC = ("target", "gpus_per_trial", "cpus_per_trial", "time_budget")
 DESCRIPTION = """Search the knobs of a training schedule for the least training time at each validation loss.
 Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One option: its name in Python and TOML, the word for its value, its help with unit and default."""
-
-    name: str
-    metavar: str | None
-    help: str
-
-    @property
-    def option(self) -> str:
-        """As written on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-
-FLAGS = (
-    Flag("run", "DIR", "run directory to create (default: runs/<UTC time>-<workload>-<space>)"),
-    Flag("resume", "DIR", "go on with the search in DIR; more --trials extend it (default: a new search)"),
-    Flag("workload", "W", "what is trained: a built-in's name or package.module:factory (default: byte_lm)"),
-    Flag("space", "S", "which knobs are searched: a search space's name (default: dynamic_suffix)"),
-    Flag("trials", "N", "trials in all, baselines included; a count (default: 32)"),
-    Flag("seed", "K", "seed of the sampler and of what is trained; a whole number (default: 0)"),
-    Flag(
-        "target",
-        "LOSS",
-        "validation loss that counts as reached, in the workload's unit, or auto: the median final loss of "
-        "full_update over seeds (default: auto)",
-    ),
-    Flag("sampler", "NAME", "auto, tpe, gp, nsga2 or random (default: auto)"),
-    Flag("concurrency", "N", "trials at once; a count (default: as many as the cores or GPUs hold)"),
-    Flag(
-        "gpus_per_trial",
-        "F",
-        "GPUs of a trial; a fraction or a count (default: 0.25 where there are GPUs, else 0)",
-    ),
-    Flag(
-        "cpus_per_trial",
-        "F",
-        "cores of a trial; a fraction or a count, rounded down to its threads (default: 1, less where more "
-        "trials run at once than there are cores)",
-    ),
-    Flag("time_budget", "SECONDS", "start no further trial after so many wall seconds (default: no limit)"),
-    Flag("driver", "NAME", "ray, or serial: one process, for debugging (default: ray)"),
-    Flag("address", "ADDR", "address of a Ray cluster to join (default: this machine alone)"),
-    Flag("no_forks", None, "train every trial from its first step, without the shared trunk (default: fork)"),
-    Flag("corpus", "DIR", "directory of text to train on (default: the workload's own)"),
-    Flag(
-        "objective",
-        "NAME",
-        "pareto: seconds against loss; or time-to-quality: seconds to the target (default: pareto)",
-    ),
-    Flag(
-        "config",
-        "FILE",
-        "TOML file with any of these flags (underscores for dashes) and [knobs], which narrows, fixes or "
-        "widens the space; flags given here win (default: none)",
-    ),
-)
-HELP_SPACE = Flag("help_space", None, "print the knobs of --space with range, scale, unit and meaning, and exit")
 
 
 @dataclass(frozen=True)
@@ -263,7 +204,7 @@ def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     needy = {flag.option for flag in FLAGS if flag.metavar is not None}
     options = needy | {flag.option for flag in (*FLAGS, HELP_SPACE)}
     kept, faults = [], []
-    for token, after in zip(argv, [*argv[1:], None], strict=True):
+    for token, after in zip(argv, [*argv, None][1:], strict=True):
         if token in needy and (after is None or after in options):
             faults.append(f"{token} must be followed by a value, but got none")
         else:

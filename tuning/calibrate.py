@@ -83,7 +83,7 @@ def measured_depths(num_blocks: int) -> tuple[int, ...]:
     return tuple(sorted({round(1 + i * (num_blocks - 1) / (count - 1)) for i in range(count)}))
 
 
-class _Bench:
+class StepBench:
     """A model with its optimizer, on which single steps are timed."""
 
     def __init__(self, workload: Workload, seed: int, device: torch.device) -> None:
@@ -129,7 +129,7 @@ def calibrate(
         ValueError: the workload has no blocks.
 
     """
-    bench = _Bench(workload, seed, device)
+    bench = StepBench(workload, seed, device)
     if bench.num_blocks < 1:
         raise ValueError(f"workload {workload.name!r} must have at least one block, but blocks(model) is empty")
     depths = measured_depths(bench.num_blocks)
@@ -154,7 +154,7 @@ def calibrate(
     )
 
 
-def _measure_rounds(bench: _Bench, depths: Sequence[int], effort: Effort) -> dict[str, list[float]]:
+def _measure_rounds(bench: StepBench, depths: Sequence[int], effort: Effort) -> dict[str, list[float]]:
     work: dict[str, Callable[[], object]] = {
         f"step_{depth}": lambda depth=depth: bench.step(depth)  # type: ignore[misc]
         for depth in depths

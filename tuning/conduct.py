@@ -256,6 +256,8 @@ def make_session(
         expected_seconds=expected,
         slowdown=resources.concurrency,
         watcher=watcher,
+        forks=config.forks,
+        drop_trunks=store.drop_trunks,
         time_budget=config.time_budget,
     )
 

@@ -104,6 +104,7 @@ class SearchConfig:
         Args:
             machine: what trials may use; this machine if None.
             find_workload: (name, corpus) -> workload, raising ValueError; ``models.registry``'s if None.
+            resuming: the run directory exists, as it should.
         """
         numbers = _number_faults(self)
         faults = [] if resuming else _run_faults(Path(self.run))

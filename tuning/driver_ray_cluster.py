@@ -1,8 +1,6 @@
 """A Ray cluster of one machine that lives in the run directory, or a place in one that exists already.
 
-Everything Ray writes is under RUN/ray and is removed at the end. Ray puts its sockets there too, and the name of a
-socket has at most 107 bytes, so Ray is told a short symbolic link to RUN/ray instead of its path. A link names the
-process that made it; what a killed search left is removed by the next.
+Everything Ray writes is under RUN/ray and is removed at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -27,13 +24,11 @@ from typing import Any
 
 import psutil
 
+from tuning.driver_ray_link import make_link
 from tuning.errors import SearchFailed
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """The least Ray takes: nothing is passed through it."""
-LINK_PREFIX = "ttq-"
-LONGEST_LINK = 42
-"""107 bytes of a socket's name less ``/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store``."""
 
 SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -131,34 +126,6 @@ def gpus_for(concurrency: int, gpus_per_trial: float) -> int:
     if gpus_per_trial >= 1:
         return math.ceil(concurrency * gpus_per_trial)
     return math.ceil(concurrency / math.floor(1 / gpus_per_trial + 1e-9))
-
-
-def remove_stale_links(directory: Path) -> None:
-    """Remove the links of searches that are no more."""
-    for link in directory.glob(f"{LINK_PREFIX}*"):
-        pid = link.name.removeprefix(LINK_PREFIX).partition("-")[0]
-        if link.is_symlink() and pid.isdigit() and not psutil.pid_exists(int(pid)):
-            with contextlib.suppress(OSError):  # another user's, or already gone
-                link.unlink()
-
-
-def make_link(target: Path) -> Path:
-    """A short link to ``target`` in the directory for temporary files.
-
-    Raises:
-        SearchFailed: no such directory has a short enough name.
-    """
-    name = f"{LINK_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
-    for directory in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - only a link, its name is random
-        link = directory / name
-        if len(os.fsencode(link)) <= LONGEST_LINK and os.access(directory, os.W_OK):
-            remove_stale_links(directory)
-            link.symlink_to(target, target_is_directory=True)
-            return link
-    raise SearchFailed(
-        f"Ray's sockets need a directory for temporary files with a short name, but got {tempfile.gettempdir()!r}: "
-        "set TMPDIR to one of at most 20 characters"
-    )
 
 
 class LocalCluster:
@@ -299,12 +266,15 @@ def _abandon(processes: list[psutil.Process]) -> None:
     After that minute Ray ends this process with status 1; at the process's own end its clean-up would wait, or crash,
     so that end comes at once and with the same status.
     """
+    from ray._private import worker
     from ray.air.execution import PlacementGroupResourceManager
 
     for process in [*processes, *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     PlacementGroupResourceManager.clear = lambda manager: None  # called when one is collected
+    if sys.excepthook is worker.custom_excepthook:  # would report an error to the head first
+        sys.excepthook = worker.normal_excepthook
     atexit.register(_end_at_once)
 
 

@@ -34,6 +34,7 @@ from tuning.files import FILES, Files
 
 BEAT_SECONDS = 5.0
 TTL_SECONDS = 30.0
+JOIN_SECONDS = 5.0
 _EPOCH = re.compile(r"(\d{6,})\.json")
 
 
@@ -102,20 +103,21 @@ class Lease:
         through ``on_wait``; ``sleep(seconds)`` is called between looks.
 
         Raises:
-            BadInput: another search holds the run; the message says which, where and since when.
+            BadInput: another search holds the run (the message says which, where and since when), or the run
+                cannot be written.
         """
         folder = _folder(run)
-        with contextlib.suppress(FileExistsError):
-            files.mkdir(folder)
-        last = _last_epoch(folder)
-        if last and _lives(_epoch_file(folder, last), ttl, beat_seconds, on_wait, sleep):
-            raise BadInput(_in_use(run, _read(_epoch_file(folder, last))))
-        holder = _this_process()
-        _create(run, folder, last + 1, holder, files)
-        for epoch in _epochs(folder):
-            if epoch <= last:
-                with contextlib.suppress(OSError):
-                    files.unlink(_epoch_file(folder, epoch))
+        try:
+            with contextlib.suppress(FileExistsError):
+                files.mkdir(folder)
+            last = _last_epoch(folder)
+            if last and _lives(_epoch_file(folder, last), ttl, beat_seconds, on_wait, sleep):
+                raise BadInput(_in_use(run, _read(_epoch_file(folder, last))))
+            holder = _this_process()
+            _create(run, folder, last + 1, holder, files)
+        except OSError as error:
+            raise BadInput(f"a search must be able to write {run}, but got: {error.strerror}") from None
+        _forget(folder, last, files)
         return cls(_epoch_file(folder, last + 1), last + 1, holder, beat_seconds, files)
 
     def release(self) -> None:
@@ -123,7 +125,7 @@ class Lease:
         if self._holder.pid != os.getpid() or self._stop.is_set():
             return
         self._stop.set()
-        self._thread.join()
+        self._thread.join(JOIN_SECONDS)  # it may be waiting for a storage that does not answer
         if self._path.exists():
             released = dataclasses.replace(self._holder, released=True)
             with contextlib.suppress(OSError):  # a full disk: the process's end releases it as well
@@ -185,6 +187,14 @@ def _create(run: Path, folder: Path, epoch: int, holder: Holder, files: Files) -
     if last != epoch:
         files.unlink(path)
         raise BadInput(_in_use(run, _read(_epoch_file(folder, last))))
+
+
+def _forget(folder: Path, last: int, files: Files) -> None:
+    """Remove the files of all epochs up to ``last``."""
+    for epoch in _epochs(folder):
+        if epoch <= last:
+            with contextlib.suppress(OSError):
+                files.unlink(_epoch_file(folder, epoch))
 
 
 def _lives(

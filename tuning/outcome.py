@@ -29,6 +29,7 @@ class Circumstances:
     co_residents: float
     executions: int
     device: str
+    measured_seconds: float | None = None
 
 
 def seconds_to_quality(curve: Sequence[CurvePoint], target: float) -> float | None:
@@ -65,6 +66,7 @@ def record_of(
         executions=around.executions,
         device=around.device,
         wall_seconds=around.wall_seconds,
+        measured_seconds=around.measured_seconds,
         co_residents=around.co_residents,
         target_loss=spec.target_loss,
         error=error,

@@ -67,7 +67,7 @@ class ControlCurve:
 
     @property
     def start(self) -> float:
-        """x of the shortest run, negative."""
+        """Where the shortest run lies on the x axis; negative."""
         return math.log(self.shortest / self.longest)
 
     @property
@@ -102,7 +102,8 @@ class SeedComparison:
 
     Attributes:
         seconds, loss: the candidate's.
-        lower_loss: ``d_s`` above; positive where the candidate is better. None more than 15 % outside the control's seconds.
+        lower_loss: ``d_s`` above; positive where the candidate is better. None more than 15 % outside the
+            control's seconds.
         gain: ``gain_s`` above, or the bound that is known; None where the control's loss does not fall with time.
         bound: what kind of number ``gain`` is.
     """
@@ -146,21 +147,24 @@ class Gain:
     bootstrap: tuple[float | None, float | None] = (None, None)
 
 
-def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
-    """The geometric mean of the seeds' gains; with a bound among them it is a bound itself."""
+def mean_gain(comparisons: Sequence[SeedComparison]) -> tuple[float | None, Bound]:
+    """The geometric mean of the seeds' gains; with a bound among them a bound itself, and None as ``Gain`` says."""
     gains = [comparison.gain for comparison in comparisons]
     known = [gain for gain in gains if gain is not None]
     bounds = {comparison.bound for comparison in comparisons} - {""}
     if not known or len(known) < len(gains) or len(bounds) > 1:
+        return None, ""
+    # fsum, and not a mean that depends on the order of the seeds in its last bit.
+    return math.exp(math.fsum(map(math.log, known)) / len(known)), bounds.pop() if bounds else ""
+
+
+def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
+    """The gain with its intervals."""
+    value, bound = mean_gain(comparisons)
+    if value is None:
         return Gain(None)
-    bound: Bound = bounds.pop() if bounds else ""
-    logs = np.log(np.sort(np.asarray(known)))
-    return Gain(
-        float(np.exp(logs.mean())),
-        bound,
-        _open(t_interval(logs), bound),
-        _open(bca_interval(logs), bound),
-    )
+    logs = np.log(np.sort(np.array([comparison.gain for comparison in comparisons], dtype=float)))
+    return Gain(value, bound, _open(t_interval(logs), bound), _open(bca_interval(logs), bound))
 
 
 def _open(interval: tuple[float, float] | None, bound: Bound) -> tuple[float | None, float | None]:
@@ -185,7 +189,7 @@ def p_value(lower_losses: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float], tested: int | None = None) -> list[float]:
-    """p corrected for ``tested`` candidates (default: these), in their order (Holm 1979, step-down).
+    """Each p corrected for ``tested`` candidates (default: these), in their order (Holm 1979, step-down).
 
     More ``tested`` than are given counts candidates that were tried before as well.
 

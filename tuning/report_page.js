@@ -126,7 +126,8 @@
   function drawGain(x, y) {
     const foot = (list, at) => Math.min(...list.map((n) => byNumber.get(n)).filter((t) => t.seconds === at).map((t) => t.loss));
     const [a, b, at] = [x(data.frontSeconds), x(data.controlSeconds), y(data.target)];
-    return svg("path", { class: "gain", d: path([[a, y(foot(data.front, data.frontSeconds))], [a, at], [b, at], [b, y(foot(data.control, data.controlSeconds))]]) });
+    const ends = [[a, y(foot(data.front, data.frontSeconds))], [a, at], [b, at], [b, y(foot(data.control, data.controlSeconds))]];
+    return svg("path", { class: "gain", d: path(ends.filter((point) => point.every(Number.isFinite))) });
   }
   function drawPoints(root, x, y, xs, ys) {
     const rank = (t) => (isControl.has(t.number) ? 2 : onFront.has(t.number) ? 1 : 0);

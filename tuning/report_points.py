@@ -24,19 +24,21 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
     """The JSON values that the page's script reads."""
     others = _thinned(summary.others, MOST_OTHERS)
     stopped = _thinned(_stopped(frame), MOST_OTHERS)
-    drawn = pd.concat([summary.front, _beside(summary), others, stopped])
+    beside = _thinned(_beside(summary), MOST_OTHERS)
+    drawn = pd.concat([summary.front, beside, others, stopped])
     points = [_point(row, summary) for row in rows_of(drawn)]
     for point in points[MOST_CURVES:]:
         point["curve"], point["decisions"] = [], []
+    shown = {point["number"] for point in points}
     return {
         "target": summary.target,
         "gain": summary.gain,
         "frontSeconds": summary.front_seconds,
         "controlSeconds": summary.control_seconds,
         "front": [int(n) for n in summary.front["number"]],
-        "control": [int(n) for n in summary.control["number"]],
+        "control": [int(n) for n in summary.control["number"] if n in shown],
         "reference": _reference(summary),
-        "hidden": len(summary.others) - len(others),
+        "hidden": len(summary.others) + len(_beside(summary)) - len(others) - len(beside),
         "trials": points,
     }
 
@@ -110,5 +112,5 @@ def _thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _reference(summary: FrontSummary) -> int | None:
-    """The longest control run, whose curve stands behind a chosen trial's."""
+    """The longest control run, whose curve stands behind a chosen trial's, if it is drawn."""
     return None if summary.control.empty else int(summary.control["number"].iloc[-1])

@@ -37,11 +37,9 @@ def front_section(summary: FrontSummary) -> str:
 
 def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
     """The control, the other finished trials, and those that did not finish with the reasons."""
-    parts = [
-        _folded("Control runs", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in rows_of(summary.control)]),
-        _folded("Other finished trials", TRIAL_HEADINGS, [_trial_cells(r, summary) for r in _some(summary.others)]),
-        _unfinished(frame),
-    ]
+    groups = (("Control runs", summary.control), ("Other finished trials", summary.others))
+    parts = [_folded(title, [_trial_cells(r, summary) for r in _some(trials)]) for title, trials in groups]
+    parts.append(_unfinished(frame))
     return "".join(parts)
 
 
@@ -161,14 +159,12 @@ def _some(frame: pd.DataFrame) -> list[Row]:
     return rows_of(frame.head(MOST_ROWS))
 
 
-def _folded(title: str, headings: Sequence[str], rows: list[list[str]]) -> str:
+def _folded(title: str, rows: list[list[str]]) -> str:
     if not rows:
         return ""
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return (
-        f"<details><summary>{escape(title)} <span>{shown}</span></summary>"
-        f"{_grid(title, headings, rows, FIGURES)}</details>"
-    )
+    grid = _grid(title, TRIAL_HEADINGS, rows, FIGURES)
+    return f"<details><summary>{escape(title)} <span>{shown}</span></summary>{grid}</details>"
 
 
 def _table(

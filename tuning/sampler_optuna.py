@@ -50,9 +50,12 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # Optuna wants times and reads non
 def propose(
     kind: str, space: SearchSpace, points: Sequence[Point], objectives: int, seed: np.random.SeedSequence
 ) -> dict[str, Scalar]:
-    """Params proposed by the sampler ``kind`` (tpe, gp or nsga2) given ``points``, by number.
+    """Params proposed by one of Optuna's samplers.
 
     Args:
+        kind: tpe, gp or nsga2.
+        space: what is searched.
+        points: trials known, by number.
         objectives: how many values a point that is over has.
         seed: of all that the proposal draws.
     """

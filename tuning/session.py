@@ -20,7 +20,7 @@ from tuning.outcome import Circumstances, record_of
 from tuning.run_info import STOP_FILE, Target
 from tuning.store import AlreadyRecorded, InFlight, Store
 from tuning.study import Study, outcome_of
-from tuning.target import automatic_target, target_specs
+from tuning.target import SEEDS, automatic_target, reference_specs, reference_task
 from tuning.trial import TrialRecord, TrialSpec
 
 MAX_LOSSES = 3
@@ -66,6 +66,8 @@ class SearchSession:
         expected_seconds: spec -> seconds it should take with the device to itself, for deadlines.
         slowdown: how many times as long it may take beside its neighbours.
         watcher: told of everything that happens.
+        forks: whether a full-update run is trained as trunk where the target was given.
+        drop_trunks: called with the one reference run whose snapshots are still of use, once it is known.
         time_budget: wall seconds after which the search stops as if asked to.
 
     """
@@ -81,11 +83,16 @@ class SearchSession:
         expected_seconds: Callable[[TrialSpec], float],
         slowdown: float,
         watcher: Watcher,
+        forks: bool = False,
+        drop_trunks: Callable[[str], None] = lambda keep: None,
         time_budget: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._make_study, self._watcher = store, make_study, watcher
-        self._target, self._workload, self._first_seed = target, workload, first_seed
+        self._target, self._drop_trunks = target, drop_trunks
+        # An automatic target needs all of them before the first trial; a trunk alone is trained beside the trials.
+        count = SEEDS if target is None else int(forks)
+        self._references = reference_specs(workload, first_seed, count)
         self._expected_seconds, self._slowdown = expected_seconds, slowdown
         self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
         self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight()}
@@ -94,7 +101,7 @@ class SearchSession:
         self._losses: Counter[str] = Counter()
         self._stop_reason: str | None = None
         self._study: Study | None = None
-        self._target_records = store.references()
+        self._reference_records = store.references()
         self._lock = threading.Lock()
 
     @property
@@ -125,9 +132,11 @@ class SearchSession:
     def _next_task(self) -> str | None:
         if self._left_over:
             return self._left_over.popleft()
+        if (reference := self._next_reference()) is not None:
+            return reference
         target = self._store.info.target or self._find_target()
         if target is None:
-            return self._next_target_task()
+            return None
         if self._study is None:
             self._study = self._make_study(target)
         spec = self._study.ask()
@@ -138,25 +147,26 @@ class SearchSession:
         self._specs[task] = spec
         return task
 
-    def _next_target_task(self) -> str | None:
-        for task, spec in target_specs(self._workload, self._first_seed).items():
-            if task not in self._target_records and task not in self._specs:
+    def _next_reference(self) -> str | None:
+        for task, spec in self._references.items():
+            if task not in self._reference_records and task not in self._specs:
                 return self._begin(spec, task)
         return None
 
     def _find_target(self) -> Target | None:
         """The target, once it can be known; it is written to the run before any trial is asked for."""
-        wanted = target_specs(self._workload, self._first_seed)
         if self._target is not None:
             target = Target(self._target)
-        elif wanted.keys() <= self._target_records.keys():
+        elif self._references.keys() <= self._reference_records.keys():
             try:
-                target = automatic_target([self._target_records[task] for task in wanted])
+                target = automatic_target([self._reference_records[task] for task in self._references])
             except ValueError as fault:
                 raise SearchFailed(f"{fault}; give a --target, or mend the workload, and start again") from None
         else:
             return None
         self._store.update_info(target=target)
+        if target.seed is not None:
+            self._drop_trunks(reference_task(target.seed))
         return target
 
     def ended(self, task: str, ending: Ending) -> None:
@@ -174,7 +184,7 @@ class SearchSession:
         del self._specs[task]
         self._watcher.ended(record)
         if not task.isdigit():
-            self._target_records[task] = record
+            self._reference_records[task] = record
             return
         assert self._study is not None or self._store.info.target is not None, "a trial was run without a target"
         if self._study is not None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tuning import lease
-from tuning.errors import BadInput, SearchFailed
-from tuning.files import FILES, TEMPORARY_SUFFIX, Files
+from tuning.errors import SearchFailed
+from tuning.files import FILES, Files
 from tuning.run_info import RunInfo
 from tuning.store_catalog import Catalog, Listing, Problem, References, read_references, set_aside
+from tuning.store_directory import RUN_JSON, create_directory, read_info
 from tuning.store_parquet import RecordFormat
 from tuning.store_running import InFlight, Running
 from tuning.store_shards import Shard, complete_group
@@ -65,21 +65,7 @@ class Store:
         Raises:
             BadInput: ``path`` exists, or cannot be written.
         """
-        if path.exists() or path.is_symlink():
-            raise BadInput(_exists(path))
-        staging = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
-        try:
-            for folder in (*reversed(path.parents), staging):
-                if folder == staging or not folder.exists():
-                    files.mkdir(folder)
-            for name in ("trials", "running", "trunk"):
-                files.mkdir(staging / name)
-            files.write_atomic(staging / "run.json", info.to_json().encode())
-            files.replace(staging, path)
-            files.fsync_dir(path.parent)
-        except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise BadInput(f"a run directory must be writable, but {path} is not: {error.strerror}") from None
+        create_directory(path, info, files)
         return cls(path, info, files=files)
 
     @classmethod
@@ -89,17 +75,7 @@ class Store:
         Raises:
             BadInput: it is not a run, or one that this version does not read.
         """
-        try:
-            text = (path / "run.json").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path} must be a run directory, one with a run.json, but got: {error}") from None
-        try:
-            info = RunInfo.from_json(text)
-        except BadInput as error:
-            raise BadInput(f"{path}: {fault}" for fault in error.faults) from None
-        if missing := [name for name in ("trials", "running", "trunk") if not (path / name).is_dir()]:
-            raise BadInput(f"{path} must have the directories of a run, but these are missing: {missing}")
-        return cls(path, info, epoch=epoch, files=files)
+        return cls(path, read_info(path), epoch=epoch, files=files)
 
     @property
     def info(self) -> RunInfo:
@@ -108,14 +84,14 @@ class Store:
 
     def reload_info(self) -> RunInfo:
         """Read ``info`` again, after another process changed it."""
-        self._info = Store.open(self.path, files=self._files).info
+        self._info = read_info(self.path)
         return self._info
 
     def update_info(self, **changes: Any) -> RunInfo:
         """Change fields of ``info``, durably, such as ``calibration`` and ``target``."""
         info = dataclasses.replace(self._info, **changes)
-        with self._writing("run.json"):
-            self._files.write_atomic(self.path / "run.json", info.to_json().encode())
+        with self._writing(RUN_JSON):
+            self._files.write_atomic(self.path / RUN_JSON, info.to_json().encode())
         self._info = info
         return info
 
@@ -178,6 +154,16 @@ class Store:
     def references(self) -> dict[str, TrialRecord]:
         """Every such record by its task's id."""
         return self._references().records
+
+    def trunk_folder(self, task: str) -> Path:
+        """Where a reference run's snapshots are or will be."""
+        return self.path / "trunk" / task
+
+    def drop_trunks(self, keep: str) -> None:
+        """Remove the snapshots of every reference run but ``keep``, on whose seed the trials train."""
+        for folder in (self.path / "trunk").iterdir():
+            if folder.is_dir() and folder.name != keep:
+                shutil.rmtree(folder)
 
     # --- tasks in flight
 
@@ -254,6 +240,8 @@ class Store:
 
         A call takes bounded time, and a trial is rewritten twice at most however long the run becomes. Appending and
         reading go on meanwhile. A kill at any point leaves nothing that ``tidy`` or the next call does not finish.
+        Until its parts are unlinked, some milliseconds, programs other than this one see the group's trials twice;
+        the other order would lose them to a kill.
         """
         listing = self._catalog.look()
         taken = {problem.path.name for problem in listing.problems}
@@ -298,9 +286,12 @@ class Store:
                 raise AlreadyRecorded(f"trial {shard.low} is recorded in {self._catalog.path(found)}")
 
     def _fence(self) -> None:
-        if self.epoch is None or lease.is_current(self.path, self.epoch):
-            return
-        if not (self.path / "run.json").exists():
+        try:
+            if self.epoch is None or lease.is_current(self.path, self.epoch):
+                return
+        except OSError as error:
+            raise SearchFailed(f"the lease of {self.path} must be readable, but got: {error.strerror}") from None
+        if not (self.path / RUN_JSON).exists():
             raise SearchFailed(f"the run directory {self.path} must stay where it is, but it is gone")
         raise lease.Fenced(f"the search of epoch {self.epoch} does not hold {self.path} any more")
 
@@ -333,8 +324,3 @@ class Store:
                 f"{what} could not be written to {self.path}: {error.strerror}; everything recorded before is kept. "
                 f"Make room or restore access, then go on with --resume {self.path}"
             ) from error
-
-
-def _exists(path: Path) -> str:
-    advice = f"go on with it by --resume {path}, or choose" if (path / "run.json").exists() else "choose"
-    return f"a new run needs a directory that does not exist, but {path} does; {advice} another"

@@ -48,6 +48,7 @@ _BEFORE_KNOBS = {
 _AFTER_KNOBS = {
     "train_seconds": pa.float64(),
     "wall_seconds": pa.float64(),
+    "measured_seconds": pa.float64(),
     "co_residents": pa.float64(),
     "val_loss": pa.float64(),
     "target_loss": pa.float64(),

@@ -56,6 +56,8 @@ class Sampler(Protocol):
         """Params for trial ``number``; a later ``attempt`` is another draw, after one that repeats a trial.
 
         Args:
+            number: the trial's, which with the attempt seeds all that is drawn.
+            attempt: counts from 0.
             finished: trials that are over, by number; replicates are not among them.
             in_flight: trials that are being trained, by number.
         """

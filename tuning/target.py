@@ -12,14 +12,16 @@ SEEDS = 5
 """An odd number, so that the median is the loss of one seed, on which the trials then train."""
 
 
-def target_specs(workload: str, first_seed: int) -> dict[str, TrialSpec]:
-    """The runs that set an automatic target: full_update on consecutive seeds, by task id.
+def reference_task(seed: int) -> str:
+    """The id of the full-update run on ``seed``, which helps to set the target and from which trials fork."""
+    return f"seed-{seed}"
 
-    Their numbers count within the trunk, not among the trials.
-    """
+
+def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[str, TrialSpec]:
+    """Full-update runs on consecutive seeds, by task id. Their numbers count within the trunk, not among the trials."""
     return {
-        f"target-{index}": TrialSpec(index, "baseline", workload, "full_update", first_seed + index, 1.0)
-        for index in range(SEEDS)
+        reference_task(seed): TrialSpec(seed - first_seed, "baseline", workload, "full_update", seed, 1.0)
+        for seed in range(first_seed, first_seed + seeds)
     }
 
 

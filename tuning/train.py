@@ -8,7 +8,7 @@ that is stopped anywhere, saved with ``state_dict`` and loaded into a new ``Trai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -58,6 +58,9 @@ class Recorder(Protocol):
     def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
         """Its gradients are there; ``relevance(metric)`` reads one score a block from them."""
 
+    def finish(self, evaluations: Mapping[int, float]) -> None:
+        """The run is over; its validation losses by step."""
+
     def state_dict(self) -> dict[str, Any]:
         """What was recorded so far."""
 
@@ -105,7 +108,7 @@ class TrainingRun:
         self._optimizer = workload.make_optimizer(self._model)
         self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self._updater = BlockUpdater(self._model, list(workload.blocks(self._model)), policy, self._optimizer)
-        self._recorder = recorder
+        self.recorder = recorder
 
     @property
     def model(self) -> nn.Module:
@@ -129,8 +132,8 @@ class TrainingRun:
     def advance(self) -> None:
         """Train one step; evaluate if one is due (every ``eval_every`` steps and after the last)."""
         step = self.steps
-        if self._recorder is not None:
-            self._recorder.before(step, self.snapshot)
+        if self.recorder is not None:
+            self.recorder.before(step, self.snapshot)
         self._set_learning_rate(self._course.rate_factor)
         batch = to_device(self._workload.batch_at(self._seed, step), self._device)
         with self._updater.step(fraction=self._course.fraction) as update:
@@ -138,8 +141,8 @@ class TrainingRun:
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
             update.observe(loss)
-            if self._recorder is not None:
-                self._recorder.after_backward(loss.item(), self._updater.read_relevance)
+            if self.recorder is not None:
+                self.recorder.after_backward(loss.item(), self._updater.read_relevance)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._course.step(update.plan)
@@ -172,7 +175,7 @@ class TrainingRun:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
-        recorded = {} if self._recorder is None else {"recorder": self._recorder.state_dict()}
+        recorded = {} if self.recorder is None else {"recorder": self.recorder.state_dict()}
         return {
             **self.snapshot(),
             "updater": self._updater.state_dict(),
@@ -185,16 +188,21 @@ class TrainingRun:
         self._load_snapshot(state)
         self._updater.load_state_dict(state["updater"])
         self._course.load_state_dict(state["course"])
-        if self._recorder is not None:
-            self._recorder.load_state_dict(state["recorder"])
+        if self.recorder is not None:
+            self.recorder.load_state_dict(state["recorder"])
 
-    def fork(self, snapshot: dict[str, Any], standing: Standing[Any]) -> None:
-        """Go on from a full-update run's ``snapshot`` as if this run had trained up to there itself."""
+    def fork(self, standing: Standing[Any], snapshot: dict[str, Any] | None) -> None:
+        """Go on from a trunk's ``snapshot`` as if this run had trained up to there itself.
+
+        Without a snapshot the run is over: it never departed from the trunk, whose measurements are its own.
+        """
+        self._course.load_state_dict(standing.course)
+        if snapshot is None:
+            return
         self._load_snapshot(snapshot)
         blocks = range(len(self._workload.blocks(self._model)))
         trained = {"step": standing.step, "previous": tuple(blocks), "state": state_to_json(standing.state)}
         self._updater.load_state_dict({**self._updater.state_dict(), **trained})
-        self._course.load_state_dict(standing.course)
 
     def _load_snapshot(self, state: dict[str, Any]) -> None:
         self._model.load_state_dict(state["model"])

@@ -75,6 +75,7 @@ class TrialRecord:
     device: str
     train_seconds: float | None = None
     wall_seconds: float | None = None
+    measured_seconds: float | None = None
     co_residents: float | None = None
     val_loss: float | None = None
     target_loss: float | None = None

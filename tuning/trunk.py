@@ -12,7 +12,6 @@ is least at n = sqrt(T·s / (2·save)). The disk they take is bounded as well.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -124,10 +123,3 @@ def load_trunk(folder: Path) -> Trunk | None:
         evaluations=state["evaluations"],
         snapshots=tuple(step for step in state["steps"] if snapshot_file(folder, step).exists()),
     )
-
-
-def drop_trunks(run: Path, keep: str | None) -> None:
-    """Remove the snapshots of every seed but that of task ``keep``: trials train on one seed."""
-    for folder in (run / "trunk").iterdir():
-        if folder.is_dir() and folder.name != keep:
-            shutil.rmtree(folder)

@@ -20,23 +20,29 @@ import torch
 
 from models.registry import find_workload
 from models.workload import Workload
+from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from tuning.calibrate import calibrate, device_name
 from tuning.checkpoint import load_checkpoint, save_checkpoint
-from tuning.clock import CostTable
+from tuning.clock import CostTable, baseline_seconds
 from tuning.driver import Ending
 from tuning.errors import SearchFailed
 from tuning.lease import Fenced
 from tuning.outcome import Circumstances, record_of
+from tuning.replay import Trunk, replay
 from tuning.run_info import STOP_FILE
+from tuning.stopwatch import Stopwatch
 from tuning.store import AlreadyRecorded, Store
-from tuning.train import TrainingRun
+from tuning.target import SEEDS, reference_task
+from tuning.train import TrainingRun, timetable
 from tuning.trial import TrialRecord, TrialSpec
+from tuning.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_file
 
 POLL_SECONDS = 0.25
 CHECKPOINT_SECONDS = 5.0
 """A trial in flight loses at most this much wall time, or 50 times the cost of a checkpoint if that is longer."""
 CHECKPOINT_SHARE = 0.02
+WARM_UP_STEPS = 3
 
 
 @lru_cache(maxsize=2)
@@ -67,6 +73,26 @@ def cap_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(share)
 
 
+def synchronize() -> None:
+    """Wait until the device has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def warm_up(run: Path) -> None:
+    """Train a few steps of the run's workload and forget them, so that no measured time holds a process's first ones."""
+    store = Store.open(run)
+    costs = store.info.calibration
+    if costs is None:
+        raise RuntimeError(f"the clock of {run} must be calibrated before anything is trained")
+    set_threads(costs.threads)
+    full = make_policy("full_update", {})
+    training = TrainingRun(workload_of(store), full, seed=0, horizon=1.0, costs=costs, device=run_device())
+    for _ in range(WARM_UP_STEPS):
+        training.advance()
+    synchronize()
+
+
 def calibrate_run(run: Path) -> None:
     """Calibrate the clock of the run in directory ``run`` and store it in its run.json."""
     store = Store.open(run)
@@ -85,27 +111,39 @@ class _Execution:
     spec: TrialSpec
     executions: int
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    forked_from_step: int | None = None
     wall_before: float = 0.0
     begun: float = field(default_factory=time.perf_counter)
     others: list[int] = field(default_factory=list)
+    watch: Stopwatch = field(default_factory=lambda: Stopwatch(synchronize=synchronize))
 
     @property
     def wall_seconds(self) -> float:
         return self.wall_before + time.perf_counter() - self.begun
 
     def state_dict(self) -> dict[str, Any]:
-        return {"wall": self.wall_seconds, "started_at": self.started_at.isoformat(), "others": self.others}
+        return {
+            "wall": self.wall_seconds,
+            "started_at": self.started_at.isoformat(),
+            "others": self.others,
+            "measured": self.watch.seconds,
+            "forked_from_step": self.forked_from_step,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.wall_before = state["wall"]
         self.started_at = datetime.fromisoformat(state["started_at"])
         self.others = list(state["others"])
+        self.watch.seconds = state["measured"]
+        self.forked_from_step = state["forked_from_step"]
 
     def around(self, device: str) -> Circumstances:
         return Circumstances(
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
             wall_seconds=self.wall_seconds,
+            # A fork did not train what it is charged for, so there is nothing to hold its charge against.
+            measured_seconds=(self.watch.seconds or None) if self.forked_from_step is None else None,
             co_residents=sum(self.others) / len(self.others) if self.others else 0.0,
             executions=self.executions,
             device=device,
@@ -139,7 +177,15 @@ def _execute(store: Store, task: str) -> Ending:
         ending = _train(execution, training)
         if ending != "done":
             return ending
-        record = record_of(spec, costs, training.measurements(), execution.around(device))
+        if training.recorder is not None:
+            training.recorder.finish({point.step: point.val_loss for point in training.measurements().curve})
+        record = record_of(
+            spec,
+            costs,
+            training.measurements(),
+            execution.around(device),
+            forked_from_step=execution.forked_from_step,
+        )
     except (Fenced, SearchFailed):
         raise  # the run directory's faults, not the trial's
     except Exception as fault:
@@ -153,26 +199,68 @@ def _execute(store: Store, task: str) -> Ending:
 
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
-    spec = execution.spec
+    spec, workload = execution.spec, workload_of(execution.store)
+    policy = make_policy(spec.policy, dict(spec.knobs))
     training = TrainingRun(
-        workload_of(execution.store),
-        make_policy(spec.policy, dict(spec.knobs)),
+        execution.watch.around_evaluation(workload),
+        policy,
         seed=spec.seed,
         horizon=spec.horizon,
         costs=costs,
         device=run_device(),
+        recorder=_recorder(execution, workload, costs),
     )
     if checkpoint := load_checkpoint(execution.store.checkpoint_path(execution.task)):
         training.load_state_dict(checkpoint["training"])
         execution.load_state_dict(checkpoint["execution"])
+    elif execution.task.isdigit() and execution.store.info.config["forks"]:
+        execution.forked_from_step = _fork(training, policy, execution, workload, costs)
     return training
+
+
+def _recorder(execution: _Execution, workload: Workload, costs: CostTable) -> TrunkRecorder | None:
+    """What a reference run is recorded by, so that trials can fork from it."""
+    config = execution.store.info.config
+    if execution.task.isdigit() or not config["forks"]:
+        return None
+    sharing = Sharing(int(config["trials"]), baseline_seconds(costs, workload.steps), SEEDS)
+    return TrunkRecorder(execution.store.trunk_folder(execution.task), timetable(workload), sharing)
+
+
+@lru_cache(maxsize=1)
+def _trunk(folder: Path) -> Trunk:
+    # Kept between the trials of a reused worker, which all fork from the one trunk of their seed.
+    found = load_trunk(folder)
+    if found is None:
+        raise FileNotFoundError(folder)
+    return found
+
+
+def _fork(
+    training: TrainingRun, policy: UpdatePolicy[Any], execution: _Execution, workload: Workload, costs: CostTable
+) -> int | None:
+    """Start a trial at its last snapshot before it departs from the trunk; the step of that, or None."""
+    folder = execution.store.trunk_folder(reference_task(execution.spec.seed))
+    try:
+        trunk = _trunk(folder)
+    except FileNotFoundError:
+        return None  # still being trained, or dropped: the trial trains from its first step
+    standing = replay(policy, trunk, timetable(workload), costs, execution.spec.horizon)
+    if standing is None or standing.step == 0:
+        return None
+    snapshot = None if standing.finished else load_checkpoint(snapshot_file(folder, standing.step))
+    if snapshot is None and not standing.finished:
+        return None
+    training.fork(standing, snapshot)
+    return standing.step
 
 
 def _train(execution: _Execution, training: TrainingRun) -> Ending:
     poll = saved = time.perf_counter()
     period = CHECKPOINT_SECONDS
     while not training.finished:
-        training.advance()
+        with execution.watch.running():
+            training.advance()
         now = time.perf_counter()
         if now - poll < POLL_SECONDS:
             continue

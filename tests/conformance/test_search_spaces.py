@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policies.registry import make_policy
 from search_spaces.base import HORIZON, SearchSpace
-from search_spaces.knobs import Fixed
+from search_spaces.knobs import Fixed, Float, Int
 from search_spaces.narrow import narrow
 from search_spaces.registry import all_spaces, find_space
 from tuning.baselines import baseline_specs, knob_columns
@@ -63,7 +63,7 @@ class TestSearchSpace:
     def test_every_knob_says_what_it_is(self, space: SearchSpace) -> None:
         """A meaning for each; a unit for each number."""
         assert all(knob.meaning for knob in space.knobs)
-        assert all(knob.unit for knob in space.knobs if hasattr(knob, "low"))
+        assert all(knob.unit for knob in space.knobs if isinstance(knob, (Float, Int)))
 
     def test_it_searches_the_horizon(self, space: SearchSpace) -> None:
         """Training for less is what every schedule must beat, so it is a knob of each."""
@@ -86,7 +86,7 @@ class TestSearchSpace:
 
     def test_its_own_ranges_narrow_nothing(self, space: SearchSpace) -> None:
         """Gives every range as it stands."""
-        ranges = {k.name: {"low": k.low, "high": k.high} for k in space.knobs if hasattr(k, "low")}
+        ranges = {k.name: {"low": k.low, "high": k.high} for k in space.knobs if isinstance(k, (Float, Int))}
         same, faults = narrow(space, ranges)
         assert (same.fingerprint(), faults) == (space.fingerprint(), [])
 

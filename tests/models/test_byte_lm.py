@@ -113,7 +113,5 @@ class TestCorpus:
         """Both shortages in one message."""
         for name in ("one.txt", "two.txt"):
             (tmp_path / name).write_text(name)
-        with pytest.raises(
-            ValueError, match=r"training files must hold at least 33 .*; the validation files"
-        ):
+        with pytest.raises(ValueError, match=r"training files must hold at least 33 .*; the validation files"):
             byte_lm(tmp_path, SMALL)

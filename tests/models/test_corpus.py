@@ -133,9 +133,7 @@ class TestFaults:
     @pytest.mark.parametrize("files", [{}, {"one.txt": b"alone"}, {"a.txt": b"same", "b.txt": b"same"}])
     def test_fewer_than_two_texts(self, tmp_path: Path, files: dict[str, bytes]) -> None:
         """None, one, and one under two names."""
-        with pytest.raises(
-            ValueError, match=f"at least two different text files .* got {min(len(files), 1)} in"
-        ):
+        with pytest.raises(ValueError, match=f"at least two different text files .* got {min(len(files), 1)} in"):
             load_corpus(write(tmp_path, files))
 
     def test_unreadable_file(self, tmp_path: Path) -> None:

@@ -97,7 +97,5 @@ def test_fault_is_named(name: str, here: Path) -> None:
 
 
 def test_corpus_for_a_workload_that_takes_none(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=f"'tests.support.tiny:tiny' takes none .*{re.escape(str(tmp_path))}"
-    ):
+    with pytest.raises(ValueError, match=f"'tests.support.tiny:tiny' takes none .*{re.escape(str(tmp_path))}"):
         find_workload("tests.support.tiny:tiny", tmp_path)

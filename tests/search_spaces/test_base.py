@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from policies.base import Scalar
 from policies.dynamic_suffix import DynamicSuffix
 from policies.static_suffix import StaticSuffix
 from search_spaces.base import SearchSpace, horizon, knob
@@ -62,7 +63,7 @@ def test_what_a_fixed_knob_rules_out_is_not_searched() -> None:
 def test_split_gives_horizon_and_policy_their_own_places() -> None:
     """The horizon and a chosen policy are not among the policy's knobs."""
     schedule = find_space("schedule")
-    params = {"horizon": 0.5, "policy": "static_suffix", "active_fraction": 0.3}
+    params: dict[str, Scalar] = {"horizon": 0.5, "policy": "static_suffix", "active_fraction": 0.3}
     assert schedule.split(params) == ("static_suffix", 0.5, {"active_fraction": 0.3})
     assert space(GATE).split({"gate": True}) == ("dynamic_suffix", 1.0, {"gate": True})
 

@@ -17,7 +17,7 @@ from tuning.store import Store
 
 TINY = "tests.support.tiny:tiny"
 MACHINE = Machine(cpus=2, gpus=0)
-HAPPENSTANCE = ["wall_seconds", "co_residents", "executions", "started_at", "finished_at"]
+HAPPENSTANCE = ["wall_seconds", "measured_seconds", "co_residents", "executions", "started_at", "finished_at"]
 """Columns that say what happened around a trial; all others are the trial's own."""
 
 

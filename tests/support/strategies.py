@@ -85,6 +85,7 @@ def records(
         device=TEXTS,
         train_seconds=optional_float,
         wall_seconds=optional_float,
+        measured_seconds=optional_float,
         co_residents=optional_float,
         val_loss=optional_float,
         target_loss=optional_float,

@@ -149,16 +149,12 @@ def raises_at_step(at: int = FAULT_STEP) -> Workload:
 
 def nan_loss(at: int = FAULT_STEP) -> Workload:
     """Make the training loss of step ``at`` NaN."""
-    return _with_fault(
-        "nan_loss", lambda step, batch: (batch[0], batch[1] * math.nan) if step == at else batch
-    )
+    return _with_fault("nan_loss", lambda step, batch: (batch[0], batch[1] * math.nan) if step == at else batch)
 
 
 def infinite_loss(at: int = FAULT_STEP) -> Workload:
     """Make the training loss of step ``at`` infinite."""
-    return _with_fault(
-        "infinite_loss", lambda step, batch: (batch[0], batch[1] + math.inf) if step == at else batch
-    )
+    return _with_fault("infinite_loss", lambda step, batch: (batch[0], batch[1] + math.inf) if step == at else batch)
 
 
 def out_of_memory(at: int = FAULT_STEP) -> Workload:

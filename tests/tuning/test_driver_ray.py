@@ -17,7 +17,8 @@ import pytest
 from tests.support.source import ENTRY, ListSource, notes
 from tuning.driver import WorkerError
 from tuning.driver_ray import RayDriver
-from tuning.driver_ray_cluster import LINK_PREFIX, gpus_for, make_link, remove_stale_links
+from tuning.driver_ray_cluster import gpus_for
+from tuning.driver_ray_link import LINK_PREFIX, make_link, remove_stale_links
 from tuning.driver_ray_tune import cause_in
 
 pytestmark = pytest.mark.ray

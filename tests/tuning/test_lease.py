@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.faulty_files import CountingFiles, Crash, CrashingFiles
+from tests.support.faulty_files import CountingFiles, Crash, CrashingFiles, FullDisk
 from tests.support.folders import fresh_folder
 from tests.support.stores import fresh_store, record
 from tuning import lease as lease_module
@@ -118,6 +119,17 @@ def test_a_reused_process_id_is_not_taken_for_the_holder(run: Path) -> None:
     patch.undo()
     with Lease.acquire(run, sleep=_no_waiting) as lease:
         assert lease.epoch == 2
+
+
+def test_a_process_is_known_without_proc_too() -> None:
+    """Where the system has no /proc: the same answer twice for this process, none for one that is gone or a zombie."""
+    by_clock = lease_module._process_start_by_clock
+    assert by_clock(os.getpid()) == by_clock(os.getpid()) is not None
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert by_clock(process.pid) is None
+    process.wait()
+    assert by_clock(process.pid) is None
 
 
 def test_a_search_on_another_machine_that_beats_is_alive(held_elsewhere: Path) -> None:
@@ -277,6 +289,15 @@ def test_the_heart_of_a_fenced_search_stops(run: Path) -> None:
     with Lease.acquire(run) as new:
         lease.release()
         assert is_current(run, new.epoch)
+
+
+def test_a_run_that_cannot_be_written_is_refused(run: Path) -> None:
+    """A disk that refuses at any call of acquiring: BadInput with the reason, and the run can be held later."""
+    for room in range(5):
+        with pytest.raises(BadInput, match=r"able to write .* but got: Read-only file system"):
+            Lease.acquire(run, files=FullDisk(room, errno.EROFS))
+    with Lease.acquire(run) as lease:
+        assert lease.epoch == 1
 
 
 def test_an_exception_releases(run: Path) -> None:

@@ -38,6 +38,7 @@ COLUMNS = [
     "knob_metric",
     "train_seconds",
     "wall_seconds",
+    "measured_seconds",
     "co_residents",
     "val_loss",
     "target_loss",
@@ -60,7 +61,7 @@ COLUMNS = [
 ]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(records(), max_size=4, unique_by=lambda r: r.number))
 def test_load_after_append_is_the_identity(written: list[TrialRecord]) -> None:
     """Appends anything in any order and reads it with a store opened anew: all, by number, and one by one."""

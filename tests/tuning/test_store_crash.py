@@ -60,7 +60,7 @@ def _append_two(store: Store) -> None:
     store.append(record(1))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_append(data: st.DataObject) -> None:
     """Dies while the second of two records is written: the first is there, the second whole or not at all."""
@@ -76,11 +76,6 @@ def test_append(data: st.DataObject) -> None:
         assert after.records() == [record(0), record(1)]
 
 
-def _nine(store: Store) -> None:
-    for number in range(9):
-        store.append(record(number))
-
-
 def _compact_all(store: Store) -> None:
     while store.compact():
         pass
@@ -88,16 +83,19 @@ def _compact_all(store: Store) -> None:
 
 @pytest.fixture(scope="module")
 def nine_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of nine trials, to be copied."""
+    """A run of nine trials, the first six merged by three already, to be copied."""
     path = tmp_path_factory.mktemp("nine") / "run"
-    _nine(Store.create(path, INFO, files=CountingFiles()))
+    store = Store.create(path, INFO, files=CountingFiles())
+    for number in range(9):
+        _compact_all(store)
+        store.append(record(number))
     return path
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_compaction(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
-    """Dies anywhere in merging nine files to three and one: all rows are there once, then merging goes on."""
+    """Dies anywhere in merging three files to one, and that with two more: all rows are there once, merging goes on."""
     expected = [record(number) for number in range(9)]
     with fresh_folder() as folder:
         path = shutil.copytree(nine_trials, folder / "run")
@@ -122,7 +120,7 @@ def compaction_calls(nine_trials: Path) -> int:
     return files.calls
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_create(data: st.DataObject) -> None:
     """Dies while a run is created: it is there whole, or not there and can be created anew."""
@@ -145,7 +143,7 @@ def _set_target(store: Store) -> None:
     store.update_info(target=Target(1.0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_the_description(data: st.DataObject) -> None:
     """Dies while run.json is changed: it is the old one or the new one."""
@@ -163,7 +161,7 @@ def _begin_and_start(store: Store) -> None:
     store.started(0)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_tasks_in_flight(data: st.DataObject) -> None:
     """Dies while two tasks are begun and one is started twice: whatever was acknowledged is still known."""
@@ -178,7 +176,7 @@ def test_tasks_in_flight(data: st.DataObject) -> None:
         assert after.scan() == []
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_ending_a_task(data: st.DataObject) -> None:
     """Dies between a record and the end of its task: the record wins, the task and its checkpoint are tidied away."""
@@ -203,7 +201,7 @@ def test_ending_a_task(data: st.DataObject) -> None:
             assert found.checkpoint.read_bytes() == b"weights"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_tidying(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
     """Dies in compaction, dies again while that is tidied, and with a torn file besides: the next one finishes."""

@@ -110,7 +110,7 @@ def test_files_set_aside_never_overwrite_one_another() -> None:
         assert {path.read_bytes() for path in (store.path / "set_aside").iterdir()} == {b"one", b"two"}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_flipped_byte_never_passes_for_a_record(data: st.DataObject) -> None:
     """Any byte of a file is changed: what is read is the record as it was, or nothing and a named problem."""

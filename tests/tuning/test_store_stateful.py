@@ -140,4 +140,4 @@ class StoreLife(RuleBasedStateMachine):
 
 
 TestStoreLife = StoreLife.TestCase
-TestStoreLife.settings = settings(deadline=None, max_examples=25, stateful_step_count=25)
+TestStoreLife.settings = settings(deadline=None, max_examples=15, stateful_step_count=25)

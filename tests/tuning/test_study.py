@@ -144,7 +144,9 @@ def test_a_record_told_again_replaces_the_first() -> None:
 @given(order=st.randoms(use_true_random=False), workers=st.integers(1, 6))
 def test_whatever_the_order_numbers_are_dense_and_knobs_differ(order: random.Random, workers: int) -> None:
     """Property: asks and tells interleave as workers would; every trial comes once, none twice."""
-    search, flying, specs = study(24), [], []
+    search = study(24)
+    flying: list[TrialSpec] = []
+    specs: list[TrialSpec] = []
     while True:
         if len(flying) < workers and (spec := search.ask()) is not None:
             flying.append(spec)

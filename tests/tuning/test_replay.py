@@ -1,0 +1,143 @@
+"""Forking: a trial that starts from the trunk has, bit for bit, the record it would have had from its first step."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.workload import Workload
+from policies.base import UpdatePolicy
+from policies.registry import make_policy
+from search_spaces.registry import all_spaces
+from tests.support import tiny
+from tests.support.costs import made_up_costs
+from tuning.checkpoint import load_checkpoint
+from tuning.course import Timetable
+from tuning.outcome import Measurements
+from tuning.replay import Trunk, replay
+from tuning.train import TrainingRun, timetable
+from tuning.trunk import Sharing, TrunkRecorder, best_count, load_trunk, snapshot_file, snapshot_steps
+
+COSTS = made_up_costs()
+SEED = 3
+WORKLOAD: Workload = tiny.tiny(steps=40)
+
+
+def run_of(policy: UpdatePolicy[Any], horizon: float, recorder: TrunkRecorder | None = None) -> TrainingRun:
+    return TrainingRun(
+        WORKLOAD, policy, seed=SEED, horizon=horizon, costs=COSTS, device=torch.device("cpu"), recorder=recorder
+    )
+
+
+def finish(run: TrainingRun) -> tuple[Measurements, list[torch.Tensor]]:
+    while not run.finished:
+        run.advance()
+    return run.measurements(), [value.clone() for value in run.model.state_dict().values()]
+
+
+@pytest.fixture(scope="module")
+def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real trunk with a snapshot every few steps, stopped and resumed once while it was recorded."""
+    folder = tmp_path_factory.mktemp("trunk") / "seed-3"
+    folder.mkdir()
+    sharing = Sharing(trials=10**6, seconds=1.0, seeds=1)
+    first = run_of(make_policy("full_update", {}), 1.0, TrunkRecorder(folder, timetable(WORKLOAD), sharing))
+    for _ in range(17):
+        first.advance()
+    recorder = TrunkRecorder(folder, timetable(WORKLOAD), sharing)
+    second = run_of(make_policy("full_update", {}), 1.0, recorder)
+    second.load_state_dict(first.state_dict())
+    measured, _ = finish(second)
+    recorder.finish({point.step: point.val_loss for point in measured.curve})
+    return folder
+
+
+@st.composite
+def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float]:
+    """Any point of any embedded space."""
+    space = draw(st.sampled_from(sorted(all_spaces().values(), key=lambda s: s.name)))
+    point = [draw(st.floats(0, 1)) for _ in space.searched]
+    policy, horizon, knobs = space.split(space.at(point))
+    return make_policy(policy, knobs), horizon
+
+
+@settings(deadline=None, max_examples=25)
+@given(trials())
+def test_forked_equals_unforked(trunk_folder: Path, trial: tuple[UpdatePolicy[Any], float]) -> None:
+    """Property, over random policies, knobs and horizons: measurements and weights agree to the last bit."""
+    policy, horizon = trial
+    trunk = load_trunk(trunk_folder)
+    assert trunk is not None
+    standing = replay(policy, trunk, timetable(WORKLOAD), COSTS, horizon)
+    if standing is None:
+        return
+    forked = run_of(policy, horizon)
+    snapshot = None if standing.finished else load_checkpoint(snapshot_file(trunk_folder, standing.step))
+    forked.fork(standing, snapshot)
+    expected, weights = finish(run_of(policy, horizon))
+    measured, forked_weights = finish(forked)
+    assert measured == expected
+    if not standing.finished:  # a run that never departed has the trunk's measurements, and needs no weights
+        assert all(torch.equal(a, b) for a, b in zip(weights, forked_weights, strict=True))
+
+
+@pytest.mark.parametrize("horizon", [0.5, 0.625, 0.75, 0.875])
+def test_control_departs_where_its_decay_begins(trunk_folder: Path, horizon: float) -> None:
+    """By hand: the constant part is shared, so a control of horizon h departs once 0.8·h of the steps are taken."""
+    trunk = load_trunk(trunk_folder)
+    assert trunk is not None
+    every_step = Trunk(trunk.losses, trunk.relevance, trunk.evaluations, snapshots=range(WORKLOAD.steps))
+    standing = replay(make_policy("full_update", {}), every_step, timetable(WORKLOAD), COSTS, horizon)
+    assert standing is not None
+    decay_begins = (1 - WORKLOAD.decay_fraction) * horizon * WORKLOAD.steps
+    assert decay_begins <= standing.step <= decay_begins + 1
+
+
+def test_the_baseline_never_departs(trunk_folder: Path) -> None:
+    """Full update at horizon 1.0 is the trunk: its replay ends finished, with the trunk's own last evaluation."""
+    trunk = load_trunk(trunk_folder)
+    assert trunk is not None
+    standing = replay(make_policy("full_update", {}), trunk, timetable(WORKLOAD), COSTS, 1.0)
+    assert standing is not None
+    assert standing.finished
+    assert standing.step == WORKLOAD.steps
+
+
+def test_a_static_suffix_departs_at_once(trunk_folder: Path) -> None:
+    """It freezes from the first step: the only snapshot it can start from is the one before any step."""
+    trunk = load_trunk(trunk_folder)
+    assert trunk is not None
+    standing = replay(make_policy("static_suffix", {}), trunk, timetable(WORKLOAD), COSTS, 1.0)
+    assert standing is not None
+    assert standing.step == 0
+
+
+def test_an_unfinished_trunk_is_none() -> None:
+    """Until it is complete nothing can be replayed over it."""
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = TrunkRecorder(Path(folder), timetable(WORKLOAD), Sharing(8, 1.0, 1))
+        run_of(make_policy("full_update", {}), 1.0, recorder).advance()
+        assert load_trunk(Path(folder)) is None
+
+
+@given(st.integers(1, 500), st.integers(1, 100), st.floats(0, 1))
+def test_snapshots_lie_before_the_decay(steps: int, count: int, decay: float) -> None:
+    """Property: ascending steps from 0 to at most the start of the decay, no more than asked for (or two)."""
+    found = snapshot_steps(Timetable(steps, 10, 0, decay), count)
+    assert found[0] == 0
+    assert list(found) == sorted(set(found))
+    assert found[-1] <= steps * (1 - decay)
+    assert len(found) <= max(2, count)
+
+
+def test_number_of_snapshots_follows_from_their_cost() -> None:
+    """By hand: sqrt(32·12 / (2·0.03)) = 80, of which 64 are allowed; the disk bounds them as well."""
+    assert best_count(Sharing(32, 12.0, 5), 0.03, 1000) == 64
+    assert best_count(Sharing(32, 12.0, 5), 1.2, 1000) == 12
+    assert best_count(Sharing(32, 12.0, 5), 0.03, 2**30) == 2
