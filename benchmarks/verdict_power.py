@@ -151,11 +151,11 @@ def _holds(interval: tuple[float | None, float | None], value: float) -> bool:
 def print_tables(rows: Sequence[dict[str, Any]], covered: Sequence[dict[str, Any]]) -> None:
     """Both tables, for a terminal and for a document."""
     print(f"share of confirmations in which the candidate wins (p <= {ALPHA}, corrected for K)")
-    print("false: in which any candidate of gain 1.00 does")
+    print("false: in which any of K candidates does that all have a gain of 1.00")
     print(f"{'noise':<24}{'K':>3}{'seeds':>7}" + "".join(f"{f'gain {g:.2f}':>11}" for g in GAINS) + f"{'false':>9}")
     for noise, k, n in dict.fromkeys((r["noise"], r["candidates"], r["seeds"]) for r in rows):
         own = [r for r in rows if (r["noise"], r["candidates"], r["seeds"]) == (noise, k, n)]
-        false = sum(r["false_wins"] * r["simulations"] for r in own) / sum(r["simulations"] for r in own)
+        false = next(r["false_wins"] for r in own if r["gain"] == 1.0)
         print(f"{noise:<24}{k:>3}{n:>7}" + "".join(f"{r['wins']:>11.2%}" for r in own) + f"{false:>9.2%}")
     print("\ncoverage of the 95 % intervals at a gain of 1.05")
     for row in covered:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from tuning.errors import SearchFailed
 from tuning.outcome import Circumstances, record_of
 from tuning.run_info import STOP_FILE, Target
 from tuning.store import AlreadyRecorded, InFlight, Store
-from tuning.study import Study, outcome_of
+from tuning.study import Outcome, outcome_of
 from tuning.target import SEEDS, automatic_target, reference_specs, reference_task
 from tuning.trial import TrialRecord, TrialSpec
 
@@ -54,6 +54,20 @@ class Watcher(Protocol):
         """About once a second."""
 
 
+class Proposer(Protocol):
+    """What decides which trials there are: a search's study, or a confirmation's list."""
+
+    @property
+    def finished(self) -> Sequence[Outcome]:
+        """The trials that are over."""
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial, or None when there is none."""
+
+    def tell(self, record: TrialRecord | Outcome) -> None:
+        """A trial is over."""
+
+
 class SearchSession:
     """The task source of one search, from its start or resumption to its end or interruption.
 
@@ -68,6 +82,7 @@ class SearchSession:
         watcher: told of everything that happens.
         forks: whether a full-update run is trained as trunk where the target was given.
         drop_trunks: called with the one reference run whose snapshots are still of use, once it is known.
+        takes: which of the tasks an earlier session left in flight are this one's.
         time_budget: wall seconds after which the search stops as if asked to.
 
     """
@@ -75,7 +90,7 @@ class SearchSession:
     def __init__(
         self,
         store: Store,
-        make_study: Callable[[Target], Study],
+        make_study: Callable[[Target], Proposer],
         *,
         target: float | None,
         first_seed: int,
@@ -85,6 +100,7 @@ class SearchSession:
         watcher: Watcher,
         forks: bool = False,
         drop_trunks: Callable[[str], None] = lambda keep: None,
+        takes: Callable[[TrialSpec], bool] = lambda spec: True,
         time_budget: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,12 +111,12 @@ class SearchSession:
         self._references = reference_specs(workload, first_seed, count)
         self._expected_seconds, self._slowdown = expected_seconds, slowdown
         self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
-        self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight()}
+        self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight() if takes(f.spec)}
         self._left_over: deque[str] = deque(self._specs)
         self._running: set[str] = set()
         self._losses: Counter[str] = Counter()
         self._stop_reason: str | None = None
-        self._study: Study | None = None
+        self._study: Proposer | None = None
         self._reference_records = store.references()
         self._lock = threading.Lock()
 
@@ -110,7 +126,7 @@ class SearchSession:
         return self._stop_reason
 
     @property
-    def study(self) -> Study | None:
+    def study(self) -> Proposer | None:
         """The study, once there is a target."""
         return self._study
 
@@ -191,7 +207,7 @@ class SearchSession:
             self._study.tell(outcome_of(record))
             self._stop_if_hopeless(self._study)
 
-    def _stop_if_hopeless(self, study: Study) -> None:
+    def _stop_if_hopeless(self, study: Proposer) -> None:
         failed = [outcome for outcome in study.finished if outcome.state == "failed"]
         if len(failed) == len(study.finished) >= HOPELESS:
             error = self._store.record(failed[-1].number).error

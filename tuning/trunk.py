@@ -6,13 +6,13 @@
 
 Snapshots lie evenly over the steps at which trials depart. A trial that departs between two of them trains on average
 half a distance again, so n snapshots cost n·save and, for T trials of a run of s seconds, T·s/(2n) of training: the sum
-is least at n = sqrt(T·s / (2·save)). The disk they take is bounded as well.
+is least at n = sqrt(T·s / (2·save)). The disk they take is bounded as well. What saving costs is reckoned from the size
+of the first snapshot, not measured: where trials fork is then the same whenever the search is run.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,17 @@ from tuning.replay import Trunk
 MOST_SNAPSHOTS = 64
 DISK_BYTES = 2 * 2**30
 """Snapshots of all the seeds of a run take no more than this."""
+SAVE_SECONDS, SAVE_BYTES_PER_SECOND = 0.01, 200e6
+"""What saving costs on an ordinary disk: making the file last, and writing it."""
+TYPICAL_TRIALS = 64
+"""Trials that share a trunk. A round number, not the search's own, which may be extended later."""
 RECORDED = "recorded.pt"
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """How much a trunk is going to be used: by how many trials, of a run that takes so many solo seconds."""
+    """How much a trunk is going to be used: a run of so many solo seconds, and how many seeds have one at a time."""
 
-    trials: int
     seconds: float
     seeds: int
 
@@ -51,10 +54,11 @@ def snapshot_steps(timetable: Timetable, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(i * last / (count - 1)) for i in range(count)}))
 
 
-def best_count(sharing: Sharing, save_seconds: float, save_bytes: int) -> int:
-    """How many snapshots cost least, within the bounds of number and disk; at least 2."""
-    by_cost = math.sqrt(sharing.trials * sharing.seconds / (2 * max(save_seconds, 1e-6)))
-    by_disk = DISK_BYTES / (sharing.seeds * max(save_bytes, 1))
+def best_count(sharing: Sharing, size: int) -> int:
+    """How many snapshots of ``size`` bytes cost least, within the bounds of number and disk; at least 2."""
+    save_seconds = SAVE_SECONDS + size / SAVE_BYTES_PER_SECOND
+    by_cost = math.sqrt(TYPICAL_TRIALS * sharing.seconds / (2 * save_seconds))
+    by_disk = DISK_BYTES / (sharing.seeds * max(size, 1))
     return max(2, math.floor(min(by_cost, by_disk, MOST_SNAPSHOTS)))
 
 
@@ -69,14 +73,12 @@ class TrunkRecorder:
         folder.mkdir(exist_ok=True)
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Save the run if a snapshot is due. The first one shows what saving costs, and so how many there will be."""
+        """Save the run if a snapshot is due. The first one shows how large they are, and so how many there will be."""
         if step not in self._steps:
             return
-        start = time.perf_counter()
         size = save_checkpoint(self._file(step), snapshot())
         if step == 0:
-            count = best_count(self._sharing, time.perf_counter() - start, size)
-            self._steps = snapshot_steps(self._timetable, count)
+            self._steps = snapshot_steps(self._timetable, best_count(self._sharing, size))
 
     def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
         """Note the step's loss, and each block's relevance by every metric a policy may ask for."""

@@ -88,11 +88,15 @@ def _what_would_have_to_change(
     if short <= 0:
         return ", which is too little to call a win"
     faster = _faster(best, control, short, alpha / tested)
-    ways = [f"{faster:.1%} faster".replace("%", " %")] if faster is not None else []
+    ways = [] if faster is None else [_how_much_faster(faster)]
     ways.append(f"{form.loss(short)} lower in loss")
     more = seeds_needed(lower, alpha / tested)
     hold = f", or hold this over {more} seeds" if more else ""
     return f"; to win it would have to be {' or '.join(ways)}{hold}"
+
+
+def _how_much_faster(share: float) -> str:
+    return f"{100 * share:.1f} % faster" if share < 1 else f"{1 + share:.1f} times as fast"
 
 
 def missing(values: Sequence[float], alpha: float) -> float:

@@ -223,7 +223,7 @@ def _recorder(execution: _Execution, workload: Workload, costs: CostTable) -> Tr
     config = execution.store.info.config
     if execution.task.isdigit() or not config["forks"]:
         return None
-    sharing = Sharing(int(config["trials"]), baseline_seconds(costs, workload.steps), SEEDS)
+    sharing = Sharing(baseline_seconds(costs, workload.steps), SEEDS)
     return TrunkRecorder(execution.store.trunk_folder(execution.task), timetable(workload), sharing)
 
 

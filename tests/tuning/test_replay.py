@@ -46,7 +46,7 @@ def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real trunk with a snapshot every few steps, stopped and resumed once while it was recorded."""
     folder = tmp_path_factory.mktemp("trunk") / "seed-3"
     folder.mkdir()
-    sharing = Sharing(trials=10**6, seconds=1.0, seeds=1)
+    sharing = Sharing(seconds=1e6, seeds=1)
     first = run_of(make_policy("full_update", {}), 1.0, TrunkRecorder(folder, timetable(WORKLOAD), sharing))
     for _ in range(17):
         first.advance()
@@ -121,7 +121,7 @@ def test_a_static_suffix_departs_at_once(trunk_folder: Path) -> None:
 def test_an_unfinished_trunk_is_none() -> None:
     """Until it is complete nothing can be replayed over it."""
     with tempfile.TemporaryDirectory() as folder:
-        recorder = TrunkRecorder(Path(folder), timetable(WORKLOAD), Sharing(8, 1.0, 1))
+        recorder = TrunkRecorder(Path(folder), timetable(WORKLOAD), Sharing(1.0, 1))
         run_of(make_policy("full_update", {}), 1.0, recorder).advance()
         assert load_trunk(Path(folder)) is None
 
@@ -137,7 +137,7 @@ def test_snapshots_lie_before_the_decay(steps: int, count: int, decay: float) ->
 
 
 def test_number_of_snapshots_follows_from_their_cost() -> None:
-    """By hand: sqrt(32·12 / (2·0.03)) = 80, of which 64 are allowed; the disk bounds them as well."""
-    assert best_count(Sharing(32, 12.0, 5), 0.03, 1000) == 64
-    assert best_count(Sharing(32, 12.0, 5), 1.2, 1000) == 12
-    assert best_count(Sharing(32, 12.0, 5), 0.03, 2**30) == 2
+    """By hand: sqrt(64·12 / (2·0.03)) = 113, of which 64 are allowed; sqrt(64·0.4 / (2·0.2)) = 8; the disk bounds them."""
+    assert best_count(Sharing(12.0, 5), 4 * 10**6) == 64
+    assert best_count(Sharing(0.4, 5), 38 * 10**6) == 8
+    assert best_count(Sharing(12.0, 5), 2**30) == 2

@@ -1,0 +1,150 @@
+"""``python -m tuning.confirm DIR``: re-run the best schedules and the control alone, and say which wins.
+
+Every run is a ``replicate`` record of the run directory; what is there already is not trained again, so a confirmation
+that was killed goes on where it was, and more seeds or schedules add to those there are. The verdict is written to
+DIR/verdict.json (see ``tuning.verdict``) and onto the report's page.
+
+Exit status: 0 done, whatever the verdict; 2 bad input, named in one message; 130 interrupted, everything kept, with
+the command that goes on; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuning.errors import BadInput, Interrupted, SearchFailed
+
+if TYPE_CHECKING:
+    from tuning.confirm_run import Request
+
+INTERRUPTED = 130
+DEFAULT_SEEDS = 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        carry_out(options)
+    except BadInput as fault:
+        print(f"python -m tuning.confirm: cannot do what was asked:\n{fault}", file=sys.stderr)
+        return 2
+    except Interrupted:
+        print(f"Interrupted; everything is kept. To go on:\n  {command(options)}", file=sys.stderr)
+        return INTERRUPTED
+    except SearchFailed as failure:
+        print(f"python -m tuning.confirm: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"Interrupted; finished runs are kept. To go on:\n  {command(options)}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def carry_out(options: argparse.Namespace) -> None:
+    """Confirm, print the tables, write what was asked for."""
+    request = _request(options)
+    from rich.console import Console
+
+    from tuning.confirm_run import VERDICT, confirm
+    from tuning.confirm_table import print_verdict
+    from tuning.report import write
+
+    verdict, remark = confirm(request)
+    print_verdict(verdict, Console(), remark)
+    if options.json is not None:
+        try:
+            write(options.json, verdict.to_json().encode())
+        except OSError as error:
+            raise BadInput(f"--json must be a writable file, but {options.json} is not: {error.strerror}") from None
+    print(f"wrote {options.json or options.run / VERDICT}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tuning.confirm",
+        description="Trains the best schedules of a run and full_update at shorter horizons again, one at a time with "
+        "nothing beside them, on fresh seeds that are the same for all, and says which schedule beats training for "
+        "less, by how much and how sure. May be stopped and repeated: what is recorded is not trained again.",
+        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else.",
+    )
+    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    parser.add_argument(
+        "--top", metavar="K", help="schedules of the front to confirm (default: 3, or as many as there are)"
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        default=str(DEFAULT_SEEDS),
+        help=f"fresh seeds for each of them, 2 or more (default: {DEFAULT_SEEDS})",
+    )
+    parser.add_argument(
+        "--target", metavar="LOSS", help="validation loss whose time is told (default: the run's own target)"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines")
+    return parser
+
+
+def _request(options: argparse.Namespace) -> Request:
+    """The request that the options make.
+
+    Raises:
+        BadInput: naming every option that is wrong by itself.
+
+    """
+    from tuning.confirm_run import Request
+
+    faults = [
+        *_not_whole("--top", options.top, 1, "how many schedules to confirm"),
+        *_not_whole("--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"),
+        *_not_a_loss(options.target),
+    ]
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        faults.append(f"--json must lie in a directory that exists, but {options.json.parent} does not; create it")
+    if options.json is not None and options.json.is_dir():
+        faults.append(f"--json must be a file, but {options.json} is a directory; add a file name")
+    if faults:
+        raise BadInput(faults)
+    return Request(
+        options.run,
+        None if options.top is None else int(options.top),
+        int(options.seeds),
+        None if options.target is None else float(options.target),
+    )
+
+
+def _not_whole(flag: str, text: str | None, least: int, why: str) -> list[str]:
+    if text is None:
+        return []
+    try:
+        fits = int(text) >= least
+    except ValueError:
+        fits = False
+    return [] if fits else [f"{flag} must be a whole number of at least {least}, but got {text!r}: {why}"]
+
+
+def _not_a_loss(text: str | None) -> list[str]:
+    try:
+        finite = text is None or math.isfinite(float(text))
+    except ValueError:
+        finite = False
+    return [] if finite else [f"--target must be a finite number, a loss, but got {text!r}"]
+
+
+def command(options: argparse.Namespace) -> str:
+    """What to type to go on."""
+    words = ["python", "-m", "tuning.confirm", str(options.run)]
+    for flag in ("top", "seeds", "target", "json"):
+        if (value := getattr(options, flag)) is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

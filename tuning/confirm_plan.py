@@ -1,0 +1,164 @@
+"""What a confirmation trains: which schedules, beside which control, on which seeds, in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tuning.history import COLUMNS, KNOB, outcomes_of
+from tuning.paired import MIN_CONTROLS, ControlCurve
+from tuning.pareto_front import CONTROL_POLICY, LONGEST_CONTROL, finished, front, numbers
+from tuning.store import Store
+from tuning.study import Outcome
+from tuning.target import SEEDS
+from tuning.trial import Scalar, TrialSpec
+from tuning.verdict import Candidate
+
+FIRST_FRESH = 1000
+"""Fresh seeds are at least so far above the search's own, which are counted up from ``--seed``."""
+DEFAULT_TOP = 3
+
+Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained.
+
+    Attributes:
+        candidates: the schedules, best first.
+        horizons: of the control, ascending.
+        seeds: fresh ones.
+        target: the loss whose time is told.
+        remark: how the candidates differ from what one would expect; empty where they do not.
+    """
+
+    candidates: tuple[Candidate, ...]
+    horizons: tuple[float, ...]
+    seeds: tuple[int, ...]
+    target: float
+    remark: str = ""
+
+    def specs(self, workload: str) -> list[TrialSpec]:
+        """Every run, seed by seed, so that a confirmation that is cut short has whole seeds.
+
+        Within a seed the order is drawn anew, so that a machine that warms up or slows down favours no schedule. The
+        numbers stand for none yet.
+        """
+        found = []
+        for seed in self.seeds:
+            runs = [
+                *((CONTROL_POLICY, horizon, {}) for horizon in self.horizons),
+                *((c.policy, c.horizon, dict(c.knobs)) for c in self.candidates),
+            ]
+            random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
+            found += [
+                TrialSpec(0, "replicate", workload, policy, seed, horizon, knobs, self.target)
+                for policy, horizon, knobs in runs
+            ]
+        return found
+
+
+def key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> Key:
+    """What makes two runs the same schedule; a replicate is matched to its trial by it."""
+    values = ((name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items())
+    return policy, float(horizon), tuple(sorted(values))
+
+
+def light_frame(store: Store) -> pd.DataFrame:
+    """The run's trials without curves and decisions."""
+    return store.frame((*COLUMNS, "seed", *(f"{KNOB}{name}" for name in store.info.knob_columns)))
+
+
+def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
+    """``count`` seeds of which none is in ``used``; more of them begin with the same."""
+    taken = set(used) | set(range(first_seed, first_seed + SEEDS))
+    found: list[int] = []
+    seed = first_seed + FIRST_FRESH
+    while len(found) < count:
+        if seed not in taken:
+            found.append(seed)
+        seed += 1
+    return tuple(found)
+
+
+def used_seeds(store: Store, frame: pd.DataFrame) -> set[int]:
+    """Every seed that the search trained on, those that set its target included."""
+    own = frame.loc[frame["origin"] != "replicate", "seed"]
+    target = store.info.target.seeds if store.info.target else ()
+    return {*map(int, own), *target, *(record.seed for record in store.references().values())}
+
+
+def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
+    """Horizons at which the search finished its own control runs, ascending."""
+    own = (o for o in outcomes if o.state == "finished" and o.origin in ("baseline", "control"))
+    return tuple(sorted({o.horizon for o in own if o.policy == CONTROL_POLICY and o.horizon <= LONGEST_CONTROL}))
+
+
+def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
+    """Schedules by how far their loss lies below the control's at equal time, and whether they are on the front.
+
+    Where the front has no schedule on it, it is the one that comes closest to the control.
+    """
+    members = front(frame)
+    schedules = members[(members["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)]
+    on_front = bool(len(schedules))
+    if not on_front:
+        everything = finished(frame)
+        schedules = everything[(everything["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)]
+    curve = _control_curve(frame)
+    by_number = {outcome.number: outcome for outcome in outcomes_of(schedules)}
+    seconds, losses = numbers(schedules, "train_seconds"), numbers(schedules, "val_loss")
+    merits = [(_lower(curve, s, v), n) for s, v, n in zip(seconds, losses, map(int, schedules["number"]), strict=True)]
+    order = [n for lower, n in sorted(merits, key=lambda merit: (-merit[0], merit[1])) if lower > -float("inf")]
+    chosen = [by_number[n] for n in (order if on_front else order[:1])]
+    return [Candidate(o.number, o.policy, o.horizon, dict(o.knobs)) for o in chosen], on_front
+
+
+def _control_curve(frame: pd.DataFrame) -> ControlCurve:
+    runs = finished(frame)
+    own = runs["origin"].isin(["baseline", "control"]) & (runs["policy"] == CONTROL_POLICY)
+    runs = runs[own.to_numpy(dtype=bool) & (numbers(runs, "horizon") <= LONGEST_CONTROL)]
+    return ControlCurve.fit(numbers(runs, "train_seconds").tolist(), numbers(runs, "val_loss").tolist())
+
+
+def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
+    there = curve.loss_at(seconds)
+    return -float("inf") if there is None else there - loss
+
+
+def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...], str, list[str]]:
+    """The ``top`` best schedules (None: as many as there are, up to three), a remark, and what is wrong."""
+    found, on_front = ranked(frame)
+    if not found:
+        return (), "", ["a verdict needs a finished schedule beside the control, but the run has none; search further"]
+    if top is not None and top > len(found):
+        what = f"the front has {len(found)}" if on_front else "the front has none, and the closest one stands in"
+        return (
+            (),
+            "",
+            [f"--top must be at most the schedules there are ({what}), but got {top}; give --top {len(found)}"],
+        )
+    if not on_front:
+        return tuple(found), "no schedule is on the front; the one closest to the control is confirmed", []
+    wanted = top or DEFAULT_TOP
+    short = f"the front has {len(found)} schedules beside the control, fewer than {wanted}"
+    return tuple(found[:wanted]), short if len(found) < wanted else "", []
+
+
+def control_faults(run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int) -> list[str]:
+    """What is missing of what must stand before anything can be confirmed."""
+    go_on = f"go on with the search first: python -m tuning.search --resume {run}"
+    recorded = sum(outcome.origin != "replicate" for outcome in outcomes)
+    if recorded < baselines:
+        # A replicate would take the number, and with it the place, of a baseline that has not been asked for.
+        return [f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; {go_on}"]
+    if len(horizons) < MIN_CONTROLS or LONGEST_CONTROL not in horizons:
+        return [
+            f"a verdict needs the control, full_update finished at horizon 1.0 and a shorter one, but {run} has "
+            f"{list(horizons) or 'none'}; {go_on} with --trials {baselines} or more, or begin a new one"
+        ]
+    return []
