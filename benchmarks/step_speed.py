@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.common import Row, interleaved, machine, parser, publish, ratio_of_medians, spread
 from models.byte_lm import byte_lm
-from tuning.calibrate import StepBench
+from tuning.calibrate_bench import StepBench
 
 GOAL = 0.90
 

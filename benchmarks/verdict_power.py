@@ -13,17 +13,14 @@ beside that, and every measured time strays. What the project's own functions ma
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.common import Row, machine, parser, publish
 from tuning.paired import ControlCurve, SeedComparison, compare, gain_over_seeds, holm, mean_gain, p_value
 from tuning.verdict import ALPHA, wins
 
@@ -139,7 +136,9 @@ def coverage(noise: Noise, simulations: int) -> list[dict[str, Any]]:
             counts[1] += _holds(gain.interval, 1.05)
             counts[2] += _holds(gain.bootstrap, 1.05)
     for n, (count, student, bootstrap) in held.items():
-        rows.append({"noise": noise.name, "seeds": n, "t": student / count, "bca": bootstrap / count})
+        rows.append(
+            {"noise": noise.name, "seeds": n, "Student's t": student / count, "bootstrap (BCa)": bootstrap / count}
+        )
     return rows
 
 
@@ -148,33 +147,28 @@ def _holds(interval: tuple[float | None, float | None], value: float) -> bool:
     return low is not None and high is not None and low <= value <= high
 
 
-def print_tables(rows: Sequence[dict[str, Any]], covered: Sequence[dict[str, Any]]) -> None:
-    """Both tables, for a terminal and for a document."""
-    print(f"share of confirmations in which the candidate wins (p <= {ALPHA}, corrected for K)")
-    print("false: in which any of K candidates does that all have a gain of 1.00")
-    print(f"{'noise':<24}{'K':>3}{'seeds':>7}" + "".join(f"{f'gain {g:.2f}':>11}" for g in GAINS) + f"{'false':>9}")
+def power_table(rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """One row for each noise, K and number of seeds: wins by gain, and false wins where all K have a gain of 1.00."""
+    table = []
     for noise, k, n in dict.fromkeys((r["noise"], r["candidates"], r["seeds"]) for r in rows):
         own = [r for r in rows if (r["noise"], r["candidates"], r["seeds"]) == (noise, k, n)]
+        wins_at = {f"gain {r['gain']:.2f}": f"{r['wins']:.2%}" for r in own}
         false = next(r["false_wins"] for r in own if r["gain"] == 1.0)
-        print(f"{noise:<24}{k:>3}{n:>7}" + "".join(f"{r['wins']:>11.2%}" for r in own) + f"{false:>9.2%}")
-    print("\ncoverage of the 95 % intervals at a gain of 1.05")
-    for row in covered:
-        print(f"{row['noise']:<24}{row['seeds']:>10} seeds   t {row['t']:.1%}   BCa {row['bca']:.1%}")
+        table.append({"noise": noise, "K": k, "seeds": n, **wins_at, "false wins": f"{false:.2%}"})
+    return table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; 1 where false wins exceed the goal by more than two standard errors."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict_power", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--simulations", type=int, default=2000, help="confirmations a row (default: 2000)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
-    options = parser.parse_args(argv)
+    made = parser(__doc__)
+    made.add_argument("--simulations", type=int, default=2000, metavar="N", help="confirmations a row (default: 2000)")
+    options = made.parse_args(argv)
     rows = [row for noise in NOISES for row in measure(noise, options.simulations)]
     covered = [row for noise in NOISES for row in coverage(noise, COVERAGE_SIMULATIONS)]
-    print_tables(rows, covered)
-    if options.json:
-        noises = [dataclasses.asdict(noise) | {"tails": str(noise.tails)} for noise in NOISES]
-        options.json.write_text(json.dumps({"alpha": ALPHA, "noise": noises, "power": rows, "coverage": covered}))
+    power = f"confirmations in which the candidate wins (p <= {ALPHA}, corrected for K)"
+    tables = {power: power_table(rows), "coverage of the 95 % intervals at a gain of 1.05": covered}
+    sizes = {noise.name: f"seed {noise.seed}, run {noise.run}, time {noise.time}" for noise in NOISES}
+    publish(tables, options.json, machine() | sizes | {"simulations": options.simulations})
     return int(any(too_many(row) for row in rows))
 
 

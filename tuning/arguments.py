@@ -54,11 +54,13 @@ class Resume:
         run: its directory.
         changes: options it is to have from now on; only ``CHANGEABLE`` ones.
         given: the other options given, which must agree with those the run was made with.
+        retry_failed: whether its failed trials run again.
     """
 
     run: Path
     changes: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
+    retry_failed: bool = False
 
 
 Request = NewSearch | Resume
@@ -83,6 +85,8 @@ def parse(
     help_space = options.pop("help_space", False)
     if "resume" in options and not help_space:
         return _resume(options, faults)
+    if options.pop("retry_failed", False) and not help_space:
+        faults.append("--retry-failed must come with --resume DIR, but there is no --resume")
     if help_space:
         print_space(_space(options, faults))
         return None
@@ -131,6 +135,7 @@ def _new(
 
 def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
     run = Path(options.pop("resume"))
+    retry_failed = bool(options.pop("retry_failed", False))
     if "run" in options:
         faults.append(f"one of --run and --resume must be given, but got both ({options.pop('run')}, {run})")
     if not (run / "run.json").is_file():
@@ -140,7 +145,8 @@ def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
     faults += _change_faults(changes)
     if faults:
         raise BadInput(faults)
-    return Resume(run, changes, {name: value for name, value in options.items() if name not in CHANGEABLE})
+    given = {name: value for name, value in options.items() if name not in CHANGEABLE}
+    return Resume(run, changes, given, retry_failed)
 
 
 def _change_faults(changes: Mapping[str, Any]) -> list[str]:
@@ -243,7 +249,7 @@ def _file(path: str | None) -> tuple[dict[str, Any], list[str]]:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return {}, [f"--config must be a readable TOML file, but {path} is not: {error}"]
-    known = {flag.name for flag in FLAGS if flag.name not in ("config", "resume")} | {"knobs"}
+    known = {flag.name for flag in FLAGS if flag.name not in ("config", "resume", "retry_failed")} | {"knobs"}
     faults = [
         f"{path}: {name!r} must be a flag (underscores for dashes) or [knobs], but is neither: "
         + _suggestion(name, known)

@@ -34,6 +34,11 @@ class CostTable:
         spread: relative interquartile range of each median, by the same names (``step_4``, ``data``, ...).
         device: the device's name as reported in records.
         threads: threads a trial computes with on a CPU.
+        step_parts: seconds of ``forward``, ``backward`` and ``optimizer`` at each depth; they add up to the step.
+        warmup_seconds: the first steps, with compilation; not part of any cost.
+        tries: how often everything was measured until nothing disturbed it, or until patience ended.
+        disturbances: what disturbed the measurements that were kept, in words; empty if they were taken alone.
+        key: what the costs hold for, by name: the device, the workload and all else that changes them.
 
     """
 
@@ -47,6 +52,11 @@ class CostTable:
     device: str
     threads: int
     spread: Mapping[str, float] = field(default_factory=dict)
+    step_parts: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    warmup_seconds: float = 0.0
+    tries: int = 1
+    disturbances: tuple[str, ...] = ()
+    key: Mapping[str, str] = field(default_factory=dict)
 
     def step_cost(self, depth: int) -> float:
         """Seconds of a step at ``depth``; between measured depths linear, as the cost is (anchors: F + 2aF)."""
@@ -66,6 +76,25 @@ def _interpolate(table: Mapping[int, float], depth: int) -> float:
         raise ValueError(f"depth must lie within the calibrated depths {sorted(table)}, but got {depth}")
     weight = (depth - below) / (above - below)
     return (1 - weight) * table[below] + weight * table[above]
+
+
+class OtherSurroundings(ValueError):  # noqa: N818 - what the user is told, not a fault of the program
+    """A clock calibrated on one device, or with one version of torch, is read on another."""
+
+
+def refuse_other_surroundings(costs: CostTable, here: Mapping[str, str]) -> None:
+    """Refuse to charge by ``costs`` what runs ``here``; a table that does not know where it holds is believed.
+
+    Raises:
+        OtherSurroundings: something in ``here`` is not as ``costs.key`` has it.
+    """
+    others = [name for name, value in here.items() if costs.key.get(name, value) != value]
+    if others:
+        then, now = (", ".join(f"{name} {table[name]}" for name in others) for table in (costs.key, here))
+        raise OtherSurroundings(
+            f"the clock must have been calibrated where the search goes on, but it was calibrated on {then}, "
+            f"and this is {now}: go on there, or start a new run here, whose seconds are this device's own"
+        )
 
 
 @dataclass

@@ -7,6 +7,7 @@ import dataclasses
 import platform
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from tuning import VERSION
 from tuning.baselines import baseline_specs
 from tuning.clock import baseline_seconds
+from tuning.conduct_clock import calibrate, check_calibration
 from tuning.config import SearchConfig
-from tuning.driver import Driver, WorkerError
+from tuning.driver import Driver
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.history import history_of
 from tuning.lease import Lease
@@ -26,7 +28,7 @@ from tuning.resources import Machine, Resources
 from tuning.run_info import STOP_FILE, RunInfo, Target
 from tuning.sampler import OptunaSampler
 from tuning.session import SearchSession, Watcher
-from tuning.store import Store
+from tuning.store import Problem, Store
 from tuning.study import Study
 from tuning.trial import TrialSpec
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from models.workload import Workload
 
-CALIBRATE = "tuning.worker:calibrate_run"
 LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
 STOPPED_BY_USER = "stopped on request"
 
@@ -75,8 +76,16 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
     return conduct(store, config, workload, resources, watcher)
 
 
-def resume_search(run: Path, changes: dict[str, Any] | None = None, *, watcher: Watcher | None = None) -> SearchResult:
+def resume_search(
+    run: Path,
+    changes: dict[str, Any] | None = None,
+    *,
+    retry_failed: bool = False,
+    watcher: Watcher | None = None,
+) -> SearchResult:
     """Go on with the search in directory ``run``; ``changes`` are options it is to have from now on.
+
+    With ``retry_failed`` its failed trials run again, under their numbers.
 
     Raises:
         BadInput: not a run, a run of another version, or changes it cannot have.
@@ -88,7 +97,7 @@ def resume_search(run: Path, changes: dict[str, Any] | None = None, *, watcher: 
     changes = changes or {}
     may_change = {name: value for name, value in changes.items() if name in CHANGEABLE}
     given = {name: value for name, value in changes.items() if name not in CHANGEABLE}
-    return carry_on(Resume(run, may_change, given), watcher)
+    return carry_on(Resume(run, may_change, given, retry_failed), watcher)
 
 
 def carry_on(request: Any, watcher: Watcher | None = None) -> SearchResult:
@@ -104,8 +113,9 @@ def carry_on(request: Any, watcher: Watcher | None = None) -> SearchResult:
     except ValueError as fault:
         raise BadInput(str(fault)) from None
     refuse_other_data(store, config, workload)
+    refuse_fewer_trials(store, config)
     resources = config.resources(Machine.here())
-    return conduct(store, config, workload, resources, watcher)
+    return conduct(store, config, workload, resources, watcher, retry_failed=request.retry_failed)
 
 
 def describe(config: SearchConfig, workload: Workload, resources: Resources) -> RunInfo:
@@ -154,30 +164,85 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
         raise BadInput(faults)
 
 
+def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:
+    """A search can be extended, not cut.
+
+    Raises:
+        BadInput: more trials are recorded than are asked for.
+    """
+    recorded = trials_of(store)
+    if recorded > config.trials:
+        raise BadInput(f"--trials >= {recorded}, the trials that are recorded, must hold, but got {config.trials}")
+
+
+def trials_of(store: Store) -> int:
+    """Recorded trials, without the re-runs of a confirmation."""
+    return int((store.frame(["origin"])["origin"] != "replicate").sum())
+
+
 def conduct(
-    store: Store, config: SearchConfig, workload: Workload, resources: Resources, watcher: Watcher | None
+    store: Store,
+    config: SearchConfig,
+    workload: Workload,
+    resources: Resources,
+    watcher: Watcher | None,
+    *,
+    retry_failed: bool = False,
 ) -> SearchResult:
     """Hold the run, run its tasks, and leave its report."""
-    from tuning.watch import watching
-
-    with Lease.acquire(store.path) as lease:
-        store = Store.open(store.path, epoch=lease.epoch)
-        store.tidy()
-        store.update_info(config=stored_form(config, resources))
-        (store.path / STOP_FILE).unlink(missing_ok=True)
-        with watching(
-            watcher,
-            trials=config.trials,
-            recorded=len(store.numbers()),
-            concurrency=resources.concurrency,
-        ) as watch:
-            stop_reason = run_tasks(store, config, workload, resources, lease.epoch, watch)
-        while store.compact():
-            pass
-        write_report(store)
+    with Lease.acquire(store.path, on_wait=say) as lease:
+        try:
+            store = Store.open(store.path, epoch=lease.epoch)
+            stop_reason = hold(store, config, workload, resources, watcher, retry_failed)
+        except OSError as error:
+            raise SearchFailed(
+                f"the run directory must stay readable and writable, but got: {error}; everything recorded before is "
+                f"kept. Make room or restore access, then go on with --resume {store.path}"
+            ) from error
     if stop_reason == STOPPED_BY_USER:
         raise Interrupted(resume_command(store.path))
     return SearchResult(store.path, store.frame(), stop_reason)
+
+
+def hold(
+    store: Store,
+    config: SearchConfig,
+    workload: Workload,
+    resources: Resources,
+    watcher: Watcher | None,
+    retry_failed: bool,
+) -> str | None:
+    """All that is done to a run while it is held. Returns why the search stopped early, or None."""
+    from tuning.watch import watching
+
+    warnings = [warning_of(problem, store) for problem in store.tidy()]
+    if retry_failed:
+        say(f"failed trials that run again: {len(store.retry_failed())}")
+    store.update_info(config=stored_form(config, resources))
+    (store.path / STOP_FILE).unlink(missing_ok=True)
+    recorded = len(store.numbers())
+    with watching(watcher, trials=config.trials, recorded=recorded, concurrency=resources.concurrency) as watch:
+        for warning in warnings:
+            watch.warn(warning)
+        stop_reason = None
+        if trials_of(store) < config.trials or store.count_in_flight():
+            stop_reason = run_tasks(store, config, workload, resources, store.epoch or 0, watch)
+    while store.compact():
+        pass
+    store.tidy()  # workers that died left what they were writing
+    write_report(store)
+    return stop_reason
+
+
+def warning_of(problem: Problem, store: Store) -> str:
+    """What is wrong with a file among the records, and what was done about it."""
+    done = "its trials count" if problem.kind == "older" else f"moved to {store.path / 'set_aside'}"
+    return f"{problem}; {done}"
+
+
+def say(message: str) -> None:
+    """Tell the user before there is a watcher."""
+    print(message, file=sys.stderr)
 
 
 def run_tasks(
@@ -193,26 +258,15 @@ def run_tasks(
     with make_driver(store.path, config, resources, epoch) as driver:
         if store.info.calibration is None:
             watch.phase("calibrating the clock, alone on the device")
-            calibrate(driver, store)
+            calibrate(driver, store, watch)
+        elif store.info.calibration.key:
+            watch.phase("checking that the clock holds here")
+            check_calibration(driver, store)
         session = make_session(store, config, workload, resources, watch)
         with stopping_on_signals(session):
             driver.drive(session)
     (store.path / STOP_FILE).unlink(missing_ok=True)
     return session.stop_reason
-
-
-def calibrate(driver: Driver, store: Store) -> None:
-    """Measure the clock alone on the device.
-
-    Raises:
-        SearchFailed: the workload cannot be trained even alone; the message is the worker's.
-
-    """
-    try:
-        driver.alone(CALIBRATE, store.path)
-    except WorkerError as failure:
-        raise SearchFailed(f"the clock could not be calibrated: {failure}") from failure
-    store.reload_info()
 
 
 def make_driver(run: Path, config: SearchConfig, resources: Resources, epoch: int) -> Driver:

@@ -42,7 +42,7 @@ class SearchConfig:
         target: the loss that counts as reached, or ``auto``.
         concurrency: trials at once.
         gpus_per_trial, cpus_per_trial: shares of a trial; fractions are allowed.
-        time_budget: seconds after which no further trial is started.
+        time_budget: wall seconds after which the search stops and saves the trials in flight.
         address: of a Ray cluster to join.
         forks: whether trials start from the trunk.
         corpus: directory of text in place of the workload's own.

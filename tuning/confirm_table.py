@@ -9,7 +9,6 @@ from rich.text import Text
 
 from tuning import report_format as form
 from tuning.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
-from tuning.verdict_words import p
 
 HEADINGS = ("", "#", "schedule", "seconds", "loss", "gain", "95 %", "p", "met", "target", "p/m")
 
@@ -30,7 +29,7 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
 
 def verdict_table(verdict: Verdict) -> Table:
     """The schedules, then the control by horizon."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("", "schedule") else "right", no_wrap=True)
     for c in verdict.candidates:
@@ -53,7 +52,7 @@ def _cells(c: CandidateVerdict, seeds: int) -> list[str]:
         form.loss(c.loss),
         {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),
         interval(c.interval),
-        p(c.p_corrected).removeprefix("p ").removeprefix("= "),
+        "<0.001" if c.p_corrected < 0.001 else f"{c.p_corrected:.2g}",
         f"{c.reached}/{seeds}",
         _number(c.seconds_to_target),
         form.gain(c.predicted_over_measured),

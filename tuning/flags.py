@@ -22,6 +22,7 @@ class Flag:
 FLAGS = (
     Flag("run", "DIR", "run directory to create (default: runs/<UTC time>-<workload>-<space>)"),
     Flag("resume", "DIR", "go on with the search in DIR; more --trials extend it (default: a new search)"),
+    Flag("retry_failed", None, "with --resume: run the failed trials again (default: leave them as they are)"),
     Flag("workload", "W", "what is trained: a built-in's name or package.module:factory (default: byte_lm)"),
     Flag("space", "S", "which knobs are searched: a search space's name (default: dynamic_suffix)"),
     Flag("trials", "N", "trials in all, baselines included; a count (default: 32)"),
@@ -45,7 +46,7 @@ FLAGS = (
         "cores of a trial; a fraction or a count, rounded down to its threads (default: 1, less where more "
         "trials run at once than there are cores)",
     ),
-    Flag("time_budget", "SECONDS", "start no further trial after so many wall seconds (default: no limit)"),
+    Flag("time_budget", "SECONDS", "stop after so many wall seconds and save the trials in flight (default: no limit)"),
     Flag("driver", "NAME", "ray, or serial: one process, for debugging (default: ray)"),
     Flag("address", "ADDR", "address of a Ray cluster to join (default: this machine alone)"),
     Flag("no_forks", None, "train every trial from its first step, without the shared trunk (default: fork)"),

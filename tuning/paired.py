@@ -72,7 +72,7 @@ class ControlCurve:
 
     @property
     def falls(self) -> bool:
-        """Whether more seconds always mean a lower loss, without which no seconds belong to a loss."""
+        """Whether more seconds mean a lower loss everywhere between the shortest and the longest run."""
         return self.slope < 0 and self.slope + 2 * self.curvature * self.start < 0
 
     def loss_at(self, seconds: float) -> float | None:
@@ -85,15 +85,21 @@ class ControlCurve:
         return there + (self.slope + 2 * self.curvature * near) * (x - near)
 
     def seconds_at(self, loss: float) -> tuple[float, Bound] | None:
-        """Seconds at which the loss is ``loss``; at either end as a bound; None where the curve does not fall."""
-        if not self.falls:
+        """Seconds at which the loss is ``loss``; at either end as a bound.
+
+        Where noise has bent the curve upwards on its way, its chord is read, and where even that does not fall there
+        are no such seconds: None.
+        """
+        highest = (self.curvature * self.start + self.slope) * self.start + self.level
+        if highest <= self.level:
             return None
         if loss < self.level:
             return self.longest, "at least"
-        if loss > (self.curvature * self.start + self.slope) * self.start + self.level:
+        if loss > highest:
             return self.shortest, "at most"
-        root = math.sqrt(self.slope**2 - 4 * self.curvature * (self.level - loss))
-        return self.longest * math.exp(2 * (self.level - loss) / (root - self.slope)), ""
+        curvature, slope = (self.curvature, self.slope) if self.falls else (0.0, (highest - self.level) / self.start)
+        root = math.sqrt(max(0.0, slope**2 - 4 * curvature * (self.level - loss)))
+        return self.longest * math.exp(2 * (self.level - loss) / (root - slope)), ""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tuning.pareto_front import CONTROL_POLICY, FrontSummary
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
 
 MOST_ROWS = 500
+IN_THE_TABLE = frozenset({"step_seconds", "step_flops", "step_parts", "spread"})
 NOT_SHOWN = frozenset({"knob_columns", "schema_version"})
 TRIAL_HEADINGS = ("#", "Policy", "Horizon", "Seconds", "Loss", "Gain", "FLOP", "FLOP/s", "Overhead", "Knobs")
 FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
@@ -105,6 +106,7 @@ def _calibration(table: Mapping[str, Any]) -> str:
     """Cost of a step at each depth, with its spread, and the costs that do not depend on depth."""
     steps, flops = _by_depth(table.get("step_seconds")), _by_depth(table.get("step_flops"))
     spread = table.get("spread") if isinstance(table.get("spread"), Mapping) else {}
+    parts = {part: _by_depth(seconds) for part, seconds in (table.get("step_parts") or {}).items()}
     full = steps[max(steps)] if steps else None
     cells = [
         [
@@ -113,13 +115,16 @@ def _calibration(table: Mapping[str, Any]) -> str:
             f"{cost / full:.3f}" if full else form.NOTHING,
             escape(form.amount(flops.get(depth))),
             _percent((spread or {}).get(f"step_{depth}")),
+            *(escape(form.seconds(seconds.get(depth))) for seconds in parts.values()),
         ]
         for depth, cost in sorted(steps.items())
     ]
-    headings = ("Active blocks", "Step", "Share of a full step", "FLOP", "Spread")
-    rest = {name: value for name, value in table.items() if name not in ("step_seconds", "step_flops", "spread")}
+    headings = ("Active blocks", "Step", "Share of a full step", "FLOP", "Spread", *map(str.capitalize, parts))
+    rest = {name: value for name, value in table.items() if name not in IN_THE_TABLE}
     note = '<p class="note">Medians of interleaved rounds with the device to itself; spread is the relative '
     note += "interquartile range.</p>"
+    if signs := table.get("disturbances"):
+        note += f'<p class="note"><strong>It was not alone:</strong> {escape("; ".join(signs))}.</p>'
     after = note + _facts(rest)
     return _table("Calibration", headings, cells, after=after, figures=frozenset(headings), kind="narrow")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 DEFAULT_GPU_FRACTION = 0.25
 DEFAULT_CPUS_PER_TRIAL = 1.0
+MOST_TRIALS_PER_CORE = 8
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -84,6 +85,11 @@ def resource_faults(
         return [
             f"concurrency × cpus-per-trial <= {machine.cpus:g} usable cores must hold, "
             f"but got (concurrency={concurrency or 1}, cpus-per-trial={cpus_per_trial:g})"
+        ]
+    if concurrency and concurrency > MOST_TRIALS_PER_CORE * machine.cpus:
+        return [
+            f"concurrency <= {MOST_TRIALS_PER_CORE} × {machine.cpus:g} usable cores must hold, but got {concurrency}: "
+            "that many would spend their time taking turns"
         ]
     return []
 

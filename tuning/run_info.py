@@ -133,10 +133,13 @@ def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cost_table(data: Mapping[str, Any]) -> CostTable:
-    by_depth = {
-        name: {int(depth): value for depth, value in data[name].items()} for name in ("step_seconds", "step_flops")
-    }
-    return CostTable(**{**data, **by_depth})
+    rebuilt = {name: _by_depth(data[name]) for name in ("step_seconds", "step_flops")}
+    parts = {part: _by_depth(seconds) for part, seconds in data.get("step_parts", {}).items()}
+    return CostTable(**{**data, **rebuilt, "step_parts": parts, "disturbances": tuple(data.get("disturbances", ()))})
+
+
+def _by_depth(data: Mapping[str, float]) -> dict[int, float]:
+    return {int(depth): value for depth, value in data.items()}
 
 
 def _target(data: Mapping[str, Any]) -> Target:

@@ -50,7 +50,8 @@ def carry_out(request: Request) -> None:
     if isinstance(request, NewSearch):
         result = run_search(request.config)
     else:
-        result = resume_search(request.run, {**request.changes, **request.given})
+        options = {**request.changes, **request.given}
+        result = resume_search(request.run, options, retry_failed=request.retry_failed)
     print_result(result)
 
 

@@ -7,6 +7,7 @@ at any time.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter, deque
@@ -25,6 +26,8 @@ from tuning.trial import TrialRecord, TrialSpec
 
 MAX_LOSSES = 3
 """A task whose worker died so often within a session fails: whatever kills it will go on doing so."""
+RUN_FAULT = f"{SearchFailed.__name__}: "
+"""How the reason for a loss begins when the worker raised this: it is no fault of the trial."""
 HOPELESS = 8
 """So many failed trials, and not one finished, and the search stops: it is the set-up that fails, not the knobs."""
 
@@ -49,6 +52,9 @@ class Watcher(Protocol):
 
     def stopping(self, reason: str) -> None:
         """No further task is started; those in flight are saved."""
+
+    def warn(self, text: str) -> None:
+        """Something the user must know, and that does not stop the search."""
 
     def tick(self) -> None:
         """About once a second."""
@@ -154,9 +160,15 @@ class SearchSession:
         if target is None:
             return None
         if self._study is None:
+            if target.seed is not None:
+                self._drop_trunks(reference_task(target.seed))
             self._study = self._make_study(target)
         spec = self._study.ask()
-        return None if spec is None else self._begin(spec, str(spec.number))
+        if spec is not None:
+            return self._begin(spec, str(spec.number))
+        if self._study.exhausted and self._stop_reason is None:
+            self._stop_reason = "every point of the space that the sampler finds has been tried"
+        return None
 
     def _begin(self, spec: TrialSpec, task: str) -> str:
         self._store.begin(spec, None if task.isdigit() else task)
@@ -177,12 +189,13 @@ class SearchSession:
             try:
                 target = automatic_target([self._reference_records[task] for task in self._references])
             except ValueError as fault:
-                raise SearchFailed(f"{fault}; give a --target, or mend the workload, and start again") from None
+                raise SearchFailed(
+                    f"{fault}; mend what failed and go on with --resume {self._store.path} --retry-failed, "
+                    "or start a new search with a --target"
+                ) from None
         else:
             return None
         self._store.update_info(target=target)
-        if target.seed is not None:
-            self._drop_trunks(reference_task(target.seed))
         return target
 
     def ended(self, task: str, ending: Ending) -> None:
@@ -193,8 +206,17 @@ class SearchSession:
         if ending == "interrupted":
             self._left_over.append(task)
             return
-        record = self._store.record(int(task)) if task.isdigit() else self._store.references()[task]
+        record = self._record_of(task)
+        assert record is not None, f"the worker said done, but task {task} has no record"
         self._recorded(task, record)
+
+    def _record_of(self, task: str) -> TrialRecord | None:
+        if not task.isdigit():
+            return self._store.references().get(task)
+        try:
+            return self._store.record(int(task))
+        except KeyError:
+            return None
 
     def _recorded(self, task: str, record: TrialRecord) -> None:
         del self._specs[task]
@@ -211,11 +233,25 @@ class SearchSession:
         failed = [outcome for outcome in study.finished if outcome.state == "failed"]
         if len(failed) == len(study.finished) >= HOPELESS:
             error = self._store.record(failed[-1].number).error
-            raise SearchFailed(f"all of the first {len(failed)} trials failed, the last with: {error}")
+            raise SearchFailed(
+                f"all of the first {len(failed)} trials failed, the last with: {error}. "
+                f"Mend that and go on with --resume {self._store.path} --retry-failed"
+            )
 
     def lost(self, task: str, reason: str) -> None:
-        """A worker died; the task goes on from its checkpoint, unless it kills its workers every time."""
+        """A worker died; the task goes on from its checkpoint, unless it kills its workers every time.
+
+        Raises:
+            SearchFailed: the worker found a fault of the run directory, which every other worker has too.
+        """
         self._running.discard(task)
+        if reason.startswith(RUN_FAULT):
+            raise SearchFailed(reason.removeprefix(RUN_FAULT))
+        if (record := self._record_of(task)) is not None:
+            # It died after its record was written and before it could say so.
+            self._store.end(task)
+            self._recorded(task, record)
+            return
         spec = self._specs[task]
         self._losses[task] += 1
         again = self._losses[task] < MAX_LOSSES
@@ -223,26 +259,20 @@ class SearchSession:
         if again:
             self._left_over.appendleft(task)
             return
-        in_flight = next(f for f in self._store.in_flight() if f.task == task)
-        self._recorded(task, self._fail(in_flight, reason))
+        self._recorded(task, self._fail(self._store.task(task), reason))
 
     def _fail(self, lost: InFlight, reason: str) -> TrialRecord:
         now = datetime.now(UTC)
         around = Circumstances(now, now, 0.0, 0.0, lost.executions, self._store.info.device)
         error = f"its worker died {self._losses[lost.task]} times, the last time with: {reason}"
         record = record_of(lost.spec, None, None, around, state="failed", error=error)
-        try:
+        with contextlib.suppress(AlreadyRecorded):  # a worker that was believed dead finished after all
             if lost.task.isdigit():
                 self._store.append(record)
             else:
                 self._store.append_reference(lost.task, record)
-        except AlreadyRecorded:
-            # It died after its record was written and before it could say so.
-            record = (
-                self._store.record(lost.spec.number) if lost.task.isdigit() else self._store.references()[lost.task]
-            )
         self._store.end(lost.task)
-        return record
+        return self._record_of(lost.task) or record
 
     def deadline(self, task: str) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""

@@ -4,7 +4,7 @@
     RUN/trials/             finished trials, see ``store_shards`` for the files' names
     RUN/running/            tasks in flight, temporary files, the lease
     RUN/trunk/              the records of the runs that set the target, and shared snapshots
-    RUN/set_aside/          torn and foreign files found among the records, if there were any
+    RUN/set_aside/          torn and foreign files found among the records, and failed records whose trials ran again
 
 A record appears by one system call, the link that names its file; a merged file appears by one as well, and while its
 parts still stand beside it they do not count. So a kill at any instant loses at most the record in flight.
@@ -23,11 +23,12 @@ import pyarrow as pa
 
 from tuning import lease
 from tuning.errors import SearchFailed
-from tuning.files import FILES, Files
+from tuning.files import FILES, TEMPORARY_SUFFIX, Files
 from tuning.run_info import RunInfo
 from tuning.store_catalog import Catalog, Listing, Problem, References, read_references, set_aside
 from tuning.store_directory import RUN_JSON, create_directory, read_info
 from tuning.store_parquet import RecordFormat
+from tuning.store_retry import Withdrawal, spec_of
 from tuning.store_running import InFlight, Running
 from tuning.store_shards import Shard, complete_group
 from tuning.trial import TrialRecord, TrialSpec
@@ -91,6 +92,7 @@ class Store:
         """Change fields of ``info``, durably, such as ``calibration`` and ``target``."""
         info = dataclasses.replace(self._info, **changes)
         with self._writing(RUN_JSON):
+            self._fence()
             self._files.write_atomic(self.path / RUN_JSON, info.to_json().encode())
         self._info = info
         return info
@@ -231,9 +233,41 @@ class Store:
             recorded = {str(number) for number in self.numbers()} | set(self.references())
             for task in recorded.intersection(self._running.tasks()):
                 self._running.end(task)
-            for path in self._running.litter():
+            for path in self._litter():
                 self._files.unlink(path)
         return problems
+
+    def _litter(self) -> list[Path]:
+        """What writers that were killed left, wherever something is written."""
+        trunk = self.path / "trunk"
+        folders = [self.path, self.path / "running" / "lease", trunk, *(f for f in trunk.iterdir() if f.is_dir())]
+        elsewhere = [path for folder in folders for path in folder.glob(f".*{TEMPORARY_SUFFIX}")]
+        return [*self._running.litter(), *elsewhere]
+
+    def retry_failed(self) -> list[str]:
+        """Make tasks in flight of the failed trials, replicates aside, and of the failed runs that set the target.
+
+        Their records go to RUN/set_aside and leave the table; ``executions`` goes on counting. A kill at any point
+        leaves each of them either failed, as it was, or in flight.
+
+        Returns:
+            The tasks.
+        """
+        frame = self.frame(("number", "state", "origin"))
+        numbers = frame.loc[(frame["state"] == "failed") & (frame["origin"] != "replicate"), "number"].tolist()
+        records = {str(number): self.record(number) for number in numbers}
+        references = {task: record for task, record in self.references().items() if record.state == "failed"}
+        with self._writing("the failed trials"):
+            self._fence()
+            for task, record in (records | references).items():
+                self._running.begin(task, spec_of(record), record.executions)
+            withdrawal = Withdrawal(self.path, self._catalog, self._format, self._files, self._fence)
+            for shard in self._catalog.look().kept:
+                if held := [number for number in numbers if number in shard.numbers]:
+                    withdrawal.trials(shard, held)
+            for task, record in references.items():
+                withdrawal.reference(task, record)
+        return [*records, *references]
 
     def compact(self) -> bool:
         """Merge at most one group of files into a larger one; whether it did.

@@ -39,9 +39,9 @@ class Running:
         self.folder = folder
         self._files = files
 
-    def begin(self, task: str, spec: TrialSpec) -> None:
-        """Note the task; FileExistsError where it is in flight already."""
-        self._files.commit_once(self._path(task), _to_bytes(spec, 0))
+    def begin(self, task: str, spec: TrialSpec, executions: int = 0) -> None:
+        """Note the task, started so often before; FileExistsError where it is in flight already."""
+        self._files.commit_once(self._path(task), _to_bytes(spec, executions))
 
     def started(self, task: str) -> int:
         """Count one more execution, durably; how many there are now. KeyError where it is not in flight."""

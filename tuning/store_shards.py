@@ -9,7 +9,7 @@ a crash in the middle of it can be told from data. Everything here is arithmetic
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 FAN_IN = 64
@@ -66,6 +66,19 @@ def outermost(shards: Iterable[Shard]) -> tuple[list[Shard], list[Shard]]:
     present = set(shards)
     left_over = {shard for shard in present if any(holder in present for holder in shard.holders())}
     return sorted(present - left_over), sorted(left_over)
+
+
+def without(shard: Shard, gone: Collection[int]) -> list[Shard]:
+    """The largest shards that together hold what ``shard`` does, but for the trials ``gone``.
+
+    >>> [part.name for part in without(Shard(0, 64), range(1, 64))]
+    ['00000000.parquet']
+    """
+    if not any(number in shard.numbers for number in gone):
+        return [shard]
+    span = max((span for span in SPANS if span < shard.span), default=0)
+    starts = range(shard.low, shard.high + 1, span) if span else ()
+    return [part for low in starts for part in without(Shard(low, span), gone)]
 
 
 def complete_group(shards: Iterable[Shard], taken: Container[str]) -> tuple[Shard, list[Shard]] | None:

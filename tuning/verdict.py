@@ -269,7 +269,7 @@ def _p(comparisons: Sequence[SeedComparison], seeds: int) -> float:
 
 def wins(p_corrected: float, gain: float | None, bound: Bound) -> bool:
     """Sure enough, and by a gain that does not read 1.00 (a bound from below may: it is better than any control)."""
-    return p_corrected <= ALPHA and (bound == "at least" or (gain is not None and round(gain, 2) > 1))
+    return p_corrected <= ALPHA and (gain is None or bound == "at least" or round(gain, 2) > 1)
 
 
 def _merit(candidate: CandidateVerdict) -> tuple[float, float]:

@@ -50,11 +50,11 @@ def name(candidate: CandidateVerdict) -> str:
 
 
 def _won(winner: CandidateVerdict, seeds: int, tested: int) -> str:
-    how = (
-        f"it reaches its loss {form.gain(winner.gain)} times as fast as the control"
-        if not winner.bound and winner.gain is not None
-        else f"its loss is {form.loss(winner.lower_loss)} lower than the control's at equal time, {_gain(winner)}"
-    )
+    how = f"its loss is {form.loss(winner.lower_loss)} lower than the control's at equal time"
+    if winner.gain is not None and winner.bound:
+        how += f", {_gain(winner)}"
+    elif winner.gain is not None:
+        how = f"it reaches its loss {form.gain(winner.gain)} times as fast as the control"
     return f"{name(winner)} beats training for less: over {seeds} fresh seeds {how} ({_sureness(winner, tested)})."
 
 

@@ -101,6 +101,10 @@ class TerminalWatch:
         self._phase = f"{reason}: saving the trials in flight"
         self.tick()
 
+    def warn(self, text: str) -> None:
+        """Print the warning, to stay."""
+        self._progress.line(f"warning: {text}")
+
     def tick(self) -> None:
         """Redraw."""
         trials = 0 if self._phase.startswith(("calibrating", "starting", "target")) else self._trials

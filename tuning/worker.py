@@ -22,12 +22,12 @@ from models.registry import find_workload
 from models.workload import Workload
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
-from tuning.calibrate import calibrate, device_name
+from tuning.calibrate import calibrate, device_name, surroundings
 from tuning.checkpoint import load_checkpoint, save_checkpoint
-from tuning.clock import CostTable, baseline_seconds
+from tuning.clock import CostTable, baseline_seconds, refuse_other_surroundings
 from tuning.driver import Ending
-from tuning.errors import SearchFailed
-from tuning.lease import Fenced
+from tuning.errors import BadInput, SearchFailed
+from tuning.lease import Fenced, current_epoch
 from tuning.outcome import Circumstances, record_of
 from tuning.replay import Trunk, replay
 from tuning.run_info import STOP_FILE
@@ -94,12 +94,28 @@ def warm_up(run: Path) -> None:
 
 
 def calibrate_run(run: Path) -> None:
-    """Calibrate the clock of the run in directory ``run`` and store it in its run.json."""
-    store = Store.open(run)
+    """Calibrate the clock of the run in directory ``run`` and store it in its run.json.
+
+    Raises:
+        Fenced: another search holds the run by now.
+    """
+    store = Store.open(run, epoch=current_epoch(run))
     threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
     store.update_info(calibration=costs, device=costs.device)
+
+
+def check_calibration(run: Path) -> None:
+    """Whether the clock of the run in directory ``run`` holds where this process runs.
+
+    Raises:
+        OtherSurroundings: it was calibrated on something else.
+
+    """
+    costs = Store.open(run).info.calibration
+    if costs is not None:
+        refuse_other_surroundings(costs, surroundings(run_device()))
 
 
 @dataclass
@@ -155,11 +171,16 @@ def execute(run: str, task: str, epoch: int) -> Ending:
 
     ``epoch`` is the lease under which the search runs; once another search holds the run, nothing more is written and
     ``fenced`` is returned.
+
+    Raises:
+        SearchFailed: the run directory cannot be read or written, which is no fault of the trial.
     """
     try:
         return _execute(Store.open(Path(run), epoch=epoch), task)
     except Fenced:
         return "fenced"
+    except (BadInput, OSError) as fault:
+        raise SearchFailed(f"the run directory must stay readable and writable, but got: {fault}") from fault
 
 
 def _execute(store: Store, task: str) -> Ending:

@@ -119,6 +119,11 @@ def cost_tables() -> st.SearchStrategy[CostTable]:
         device=TEXTS,
         threads=COUNTS,
         spread=st.dictionaries(NAMES, FLOATS, max_size=3),
+        step_parts=st.dictionaries(NAMES, by_depth, max_size=3),
+        warmup_seconds=FLOATS,
+        tries=COUNTS,
+        disturbances=st.lists(TEXTS, max_size=2).map(tuple),
+        key=st.dictionaries(NAMES, TEXTS, max_size=3),
     )
 
 

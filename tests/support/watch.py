@@ -16,6 +16,7 @@ class Remembering:
         self.records: list[TrialRecord] = []
         self.losses: list[tuple[int, str, bool]] = []
         self.reasons: list[str] = []
+        self.warnings: list[str] = []
 
     def phase(self, text: str) -> None:
         self.phases.append(text)
@@ -34,6 +35,9 @@ class Remembering:
 
     def stopping(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def tick(self) -> None:
         pass

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from tests.support import tiny
-from tuning.calibrate import Effort, calibrate, measured_depths, relative_spread
+from tests.support.hosts import ScriptedHost
+from tuning.calibrate import Effort, calibrate, measured_depths, surroundings
+from tuning.calibrate_bench import PARTS
 
-QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0, evaluations=1)
+QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0, evaluations=1, tries=1)
 CPU = torch.device("cpu")
 
 
 def test_table_is_complete() -> None:
-    """Every depth of the four blocks has a cost, a count and a spread; deeper steps do more operations."""
+    """Every depth of the four blocks has a cost, a count, a spread and parts; deeper steps do more operations."""
     table = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK)
     assert table.num_blocks == 4
     assert set(table.step_seconds) == set(table.step_flops) == {1, 2, 3, 4}
@@ -23,7 +25,18 @@ def test_table_is_complete() -> None:
     assert list(table.step_flops.values()) == sorted(set(table.step_flops.values()))
     assert {"step_1", "step_4", "probe", "data", "evaluation"} <= table.spread.keys()
     assert table.probe_seconds >= 0
+    assert table.warmup_seconds > 0
     assert table.device.startswith("cpu")
+
+
+def test_parts_add_up_to_the_step() -> None:
+    """Forward, backward and optimizer of each depth are positive and sum to its cost."""
+    table = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK)
+    assert tuple(table.step_parts) == PARTS
+    for depth, seconds in table.step_seconds.items():
+        parts = [table.step_parts[part][depth] for part in PARTS]
+        assert all(part > 0 for part in parts)
+        assert sum(parts) == pytest.approx(seconds)
 
 
 def test_counted_operations_are_those_of_the_model() -> None:
@@ -32,6 +45,13 @@ def test_counted_operations_are_those_of_the_model() -> None:
     block = 2 * tiny.BATCH * 2 * (tiny.WIDTH * 2 * tiny.WIDTH)
     # One more active block adds its weights' gradients and the gradient at its input.
     assert table.step_flops[3] - table.step_flops[2] == 2 * block
+
+
+def test_key_names_what_the_costs_hold_for() -> None:
+    """Device, torch, workload, data, number format and threads: what is checked on resuming is part of it."""
+    key = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK).key
+    assert surroundings(CPU).items() <= key.items()
+    assert (key["workload"], key["fingerprint"], key["dtype"], key["threads"]) == ("tiny", "tiny", "float32", "1")
 
 
 def test_workload_without_blocks_is_refused() -> None:
@@ -50,7 +70,37 @@ def test_measured_depths_include_the_full_one() -> None:
         assert list(depths) == sorted(set(depths))
 
 
-def test_relative_spread_by_hand() -> None:
-    """Quartiles of 1..5 are 2, 3 and 4."""
-    assert relative_spread([5.0, 1.0, 3.0, 2.0, 4.0]) == pytest.approx(2 / 3)
-    assert relative_spread([1.0]) == 0.0
+def _on(host: ScriptedHost) -> tuple[int, tuple[str, ...]]:
+    effort = dataclasses.replace(QUICK, tries=3, rest=7.0)
+    table = calibrate(tiny.tiny(), device=CPU, threads=1, effort=effort, host=host)
+    return table.tries, table.disturbances
+
+
+def test_alone_it_measures_once() -> None:
+    """A host whose clocks agree and whose cores are idle: one try, no rest, nothing to say."""
+    host = ScriptedHost()
+    assert _on(host) == (1, ())
+    assert host.rests == []
+
+
+def test_company_that_leaves_is_waited_for() -> None:
+    """Another process has half of the cores during the first try only: a rest, a second try, nothing to say."""
+    host = ScriptedHost(elsewhere=[0.5, 0.0])
+    assert _on(host) == (2, ())
+    assert host.rests == [7.0]
+
+
+def test_company_that_stays_is_named() -> None:
+    """Half of the cores are taken in every try: three tries, and the table names the mildest one's disturbance."""
+    host = ScriptedHost(elsewhere=[0.7, 0.5, 0.6])
+    tries, signs = _on(host)
+    assert tries == 3
+    assert signs == ("50% of the cores' time went to other processes (at most 20%)",)
+
+
+def test_preemption_costs_a_trial_nothing() -> None:
+    """Some laps are stretched tenfold by waiting for a core: the same costs as without, and it is named."""
+    alone = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK, host=ScriptedHost())
+    beside = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK, host=ScriptedHost(stretch=10.0))
+    assert beside.step_seconds == pytest.approx(alone.step_seconds)
+    assert any("waiting for a core" in sign for sign in beside.disturbances)

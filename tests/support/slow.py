@@ -1,0 +1,77 @@
+"""The tiny workload at a pace at which it can be killed in the middle, with a log of every step that was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.workload import Workload
+from tests.support import tiny
+from tuning.driver import Ending
+
+NAME = "tests.support.slow:slow"
+LONG = "tests.support.slow:long"
+LOG = "SLOW_LOG"
+"""Environment variable: a file to which every step adds a line, from whichever process."""
+STEP_SECONDS = 0.01
+_task = "-"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the log: when, by which process, of which task (``-`` where the driver's entry does not say), which."""
+
+    at: float
+    pid: int
+    task: str
+    step: int
+
+
+def slow() -> Workload:
+    """About a second a trial."""
+    return dataclasses.replace(tiny.tiny(steps=80, target=0.5), batch_at=_batch_at)
+
+
+def long() -> Workload:
+    """About eight seconds a trial, longer than the period of checkpoints."""
+    return dataclasses.replace(tiny.tiny(steps=600, target=0.5), eval_every=50, batch_at=_batch_at)
+
+
+def _batch_at(seed: int, step: int) -> tiny.Pair:
+    time.sleep(STEP_SECONDS)
+    note(_task, step)
+    return tiny.batch_at(seed, step)
+
+
+def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Add a line to the log, if there is one. Appending so little is one system call, which no kill can halve."""
+    if LOG not in environment:
+        return
+    line = f"{time.time():.3f} {os.getpid()} {task} {step}\n".encode()
+    descriptor = os.open(environment[LOG], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def steps_in(log: Path) -> list[Step]:
+    """Every line of the log."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [Step(float(at), int(pid), task, int(step)) for at, pid, task, step in map(str.split, lines)]
+
+
+def execute(run: str, task: str, epoch: int) -> Ending:
+    """A driver's entry: the worker's own, with the task in the log."""
+    from tuning import worker
+
+    global _task
+    _task = task
+    try:
+        return worker.execute(run, task, epoch)
+    finally:
+        _task = "-"

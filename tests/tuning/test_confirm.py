@@ -1,0 +1,316 @@
+"""The whole confirmation on the tiny workload: fresh paired seeds, resumption, extension, bad input, command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from tests.support import fuse
+from tests.support.searches import config_of, own_columns, search
+from tests.support.watch import Remembering
+from tuning import confirm as command
+from tuning import confirm_run, stopwatch
+from tuning.confirm_run import Device, Request, confirm
+from tuning.errors import BadInput, Interrupted
+from tuning.lease import Lease
+from tuning.run_info import Target
+from tuning.store import Store
+from tuning.trial import TrialRecord
+from tuning.verdict import Verdict
+
+DEVICE = Device("fake device", 2)
+SEARCHED = 12
+CONTROL = [0.5, 0.625, 0.75, 0.875, 1.0]
+
+
+@pytest.fixture(autouse=True)
+def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured seconds count how often the watch was read, so that they are the same in every run; no page is drawn.
+
+    A tick is a power of two, so that sums of them are exact wherever they begin.
+    """
+    clock = itertools.count(0.0, 2**-7).__next__
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(confirm_run, "write_report", lambda store: None)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished search; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("searched") / "run"
+    search(config_of(run, workload=fuse.NAME, trials=SEARCHED), Remembering())
+    return run
+
+
+@pytest.fixture
+def run(searched: Path, tmp_path: Path) -> Path:
+    """A copy of the finished search."""
+    return Path(shutil.copytree(searched, tmp_path / "run"))
+
+
+def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
+    verdict, _ = confirm(Request(run, top, seeds), watcher=Remembering(), device=DEVICE)
+    return verdict
+
+
+def replicates(run: Path) -> pd.DataFrame:
+    frame = Store.open(run).frame()
+    return frame[frame["origin"] == "replicate"].reset_index(drop=True)
+
+
+def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
+    return set(zip(frame["policy"], frame["horizon"], strict=True))
+
+
+def test_trains_candidates_and_control_on_fresh_paired_seeds(run: Path) -> None:
+    """Reads the table afterwards: every schedule on every seed, none of the search's seeds, dense numbers, measured."""
+    before = Store.open(run)
+    used = {*before.frame()["seed"], *(record.seed for record in before.references().values())}
+    verdict = confirmed(run, top=2)
+    frame = replicates(run)
+    assert Store.open(run).numbers() == list(range(SEARCHED + 2 * (5 + 2)))
+    assert not used & set(frame["seed"])
+    assert set(frame["seed"]) == set(verdict.seeds)
+    for _, own in frame.groupby("seed"):
+        assert len(own) == 7
+        assert sorted(own.loc[own["policy"] == "full_update", "horizon"]) == CONTROL
+    assert (frame["measured_seconds"] > 0).all()
+    assert verdict.time == "measured"
+    assert frame["forked_from_step"].isna().all()
+
+
+def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
+    """Seed by seed, each in an order of its own, so that a cut leaves whole seeds and drift favours nobody."""
+    confirmed(run, seeds=3)
+    frame = replicates(run)
+    assert frame["seed"].is_monotonic_increasing
+    orders = {tuple(own["horizon"]) for _, own in frame.groupby("seed")}
+    assert len(orders) > 1
+
+
+def test_candidates_are_the_best_of_the_front(run: Path) -> None:
+    """The replicated schedules are members of the front that are not control."""
+    from tuning.pareto_front import front
+
+    members = front(Store.open(run).frame())
+    found = confirmed(run, top=1).candidates[0]
+    assert found.number in set(members.loc[members["policy"] != "full_update", "number"])
+
+
+def test_verdict_is_left_in_the_run_and_on_its_page(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RUN/verdict.json is what was returned; the report was written anew."""
+    monkeypatch.undo()
+    (run / "report.html").unlink(missing_ok=True)
+    verdict = confirmed(run)
+    assert (run / "verdict.json").read_text() == verdict.to_json()
+    assert json.loads(verdict.to_json())["seeds"] == list(verdict.seeds)
+    assert (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 60])
+def test_interrupted_equals_straight(searched: Path, tmp_path: Path, steps: int) -> None:
+    """The process dies at a training step, twice; gone on with, table and verdict are those of the straight one."""
+    straight, broken = (Path(shutil.copytree(searched, tmp_path / name)) for name in ("straight", "broken"))
+    wanted = confirmed(straight)
+    for _ in range(2):
+        with fuse.burning_after(steps):
+            confirmed(broken)
+    assert confirmed(broken) == wanted
+    pd.testing.assert_frame_equal(own_columns(replicates(broken)), own_columns(replicates(straight)))
+    assert not Store.open(broken).in_flight()
+
+
+def test_done_is_not_done_again_and_more_seeds_extend(run: Path) -> None:
+    """Confirmed twice: the same table. With one seed more: the old rows unchanged, and just that seed's new."""
+    confirmed(run)
+    first = replicates(run)
+    assert confirmed(run).seeds == tuple(sorted(set(first["seed"])))
+    pd.testing.assert_frame_equal(replicates(run), first)
+    confirmed(run, seeds=3)
+    longer = replicates(run)
+    pd.testing.assert_frame_equal(longer.iloc[: len(first)], first)
+    assert len(longer) == 3 * 6
+    assert set(longer.iloc[len(first) :]["seed"]) == {first["seed"].max() + 1}
+
+
+def test_another_schedule_counts_those_tested_before(run: Path) -> None:
+    """First one, then two: the second verdict corrects for both, and trained only what was new."""
+    confirmed(run, top=1)
+    verdict = confirmed(run, top=2)
+    assert verdict.tested == 2
+    assert len(replicates(run)) == 2 * 7
+    assert confirmed(run, top=1).tested == 2
+
+
+class Stops(Remembering):
+    """Sends what Ctrl-C sends once ``runs`` were recorded."""
+
+    def __init__(self, runs: int) -> None:
+        super().__init__()
+        self.left = runs
+
+    def ended(self, record: TrialRecord) -> None:
+        super().ended(record)
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_keeps_everything(run: Path) -> None:
+    """A real SIGINT after three runs: Interrupted, three rows, and the rest follows."""
+    with pytest.raises(Interrupted):
+        confirm(Request(run, 1, 2), watcher=Stops(3), device=DEVICE)
+    assert len(replicates(run)) == 3
+    assert not (run / "stop").exists()
+    confirmed(run)
+    assert len(replicates(run)) == 12
+
+
+def test_the_searchs_own_tasks_are_left_alone(run: Path) -> None:
+    """A search was stopped with a trial in flight: confirming neither runs it nor takes its number."""
+    store = Store.open(run)
+    spec = dataclasses.replace(Store.open(run).record(11), number=SEARCHED)
+    from tuning.trial import TrialSpec
+
+    store.begin(TrialSpec(SEARCHED, "sampled", spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs))
+    confirmed(run)
+    assert [task.task for task in Store.open(run).in_flight()] == [str(SEARCHED)]
+    assert SEARCHED not in Store.open(run).numbers()
+
+
+def test_a_search_goes_on_after_a_confirmation(run: Path) -> None:
+    """Extended by two: two rows more beside the replicates, which are not counted as trials."""
+    confirmed(run)
+    frame = search(config_of(run, workload=fuse.NAME, trials=SEARCHED + 2), Remembering()).trials
+    assert (frame["origin"] != "replicate").sum() == SEARCHED + 2
+    assert frame["number"].tolist() == list(range(SEARCHED + 2 + 12))
+
+
+def refused(run: Path, **changes: object) -> str:
+    """The message of a refusal, after which nothing was trained."""
+    device = changes.pop("device", DEVICE)
+    with pytest.raises(BadInput) as caught:
+        confirm(Request(run, **changes), watcher=Remembering(), device=device)  # type: ignore[arg-type]
+    assert not (run / "verdict.json").exists()
+    return str(caught.value)
+
+
+def test_more_schedules_than_the_front_has(run: Path) -> None:
+    """The message says how many there are and what to give."""
+    assert "--top must be at most" in refused(run, top=99)
+    assert "got 99; give --top" in refused(run, top=99)
+
+
+def test_one_seed(run: Path) -> None:
+    """One seed alone shows no spread."""
+    assert "seeds must be at least 2, but got 1" in refused(run, seeds=1)
+
+
+def test_a_target_below_anything_reached(run: Path) -> None:
+    """Given, or set by the search: the lowest loss is named and a target that would do."""
+    assert "the lowest is" in refused(run, target=1e-9)
+    Store.open(run).update_info(target=Target(1e-9))
+    assert "give --target" in refused(run)
+
+
+def test_a_changed_device_and_too_few_cores(run: Path) -> None:
+    """Both faults in one message, with the names of both devices."""
+    store = Store.open(run)
+    assert store.info.calibration is not None
+    store.update_info(calibration=dataclasses.replace(store.info.calibration, threads=8))
+    message = refused(run, device=Device("another device", 2))
+    assert "(fake device), but this is another device" in message
+    assert "8 threads" in message
+
+
+def test_no_calibration(run: Path) -> None:
+    """A search that never began."""
+    Store.open(run).update_info(calibration=None)
+    assert "the clock must be calibrated" in refused(run)
+
+
+def test_no_control(tmp_path: Path) -> None:
+    """One baseline only: no shorter horizon to compare with; what to do is said."""
+    run = tmp_path / "run"
+    search(config_of(run, trials=1), Remembering())
+    assert "a verdict needs the control" in refused(run)
+
+
+def test_baselines_missing(tmp_path: Path) -> None:
+    """A search interrupted among its baselines: they come first, or a replicate would take their place."""
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        search(config_of(run), Stops(5 + 3))
+    assert "must have run its 8 baselines, but" in refused(run)
+
+
+def test_a_run_in_use(run: Path) -> None:
+    """Another search holds the run."""
+    with Lease.acquire(run):
+        assert "in use" in refused(run)
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    """A directory without a run.json."""
+    assert "must be a run directory" in refused(tmp_path)
+
+
+def as_if_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirm_run.Device, "here", classmethod(lambda cls: DEVICE))
+
+
+Main = Callable[..., int]
+
+
+def test_command_line(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prints the tables and the sentence, writes the JSON that was asked for, and exits 0 whatever the verdict."""
+    as_if_here(monkeypatch)
+    file = run.parent / "verdict.json"
+    assert command.main([str(run), "--top", "1", "--seeds", "2", "--json", str(file)]) == 0
+    sentence = json.loads(file.read_text())["sentence"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert " ".join(sentence.split()) in printed
+    assert "control 0.625" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "faults"),
+    [
+        (["--top", "0"], ["--top must be a whole number of at least 1, but got '0'"]),
+        (["--seeds", "1"], ["--seeds must be a whole number of at least 2, but got '1'"]),
+        (
+            ["--top", "few", "--seeds", "2.5", "--target", "inf", "--json", "/no/such/place/f"],
+            ["--top", "--seeds", "--target must be a finite number", "--json must lie in a directory that exists"],
+        ),
+    ],
+)
+def test_bad_options(run: Path, options: list[str], faults: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2 and one message with every fault."""
+    assert command.main([str(run), *options]) == 2
+    message = capsys.readouterr().err
+    assert all(fault in message for fault in faults)
+
+
+def test_interrupted_command_says_how_to_go_on(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 130 with the command, options and all."""
+    as_if_here(monkeypatch)
+    with fuse.burning_after(3):
+        pass
+    fuse._left = 3
+    try:
+        assert command.main([str(run), "--top", "1", "--seeds", "2"]) == 130
+    finally:
+        fuse._left = None
+    assert f"python -m tuning.confirm {run} --top 1 --seeds 2" in capsys.readouterr().err
