@@ -1,8 +1,9 @@
 """How much faster a step is that updates only the top blocks: measured against the limit 3 / (1 + 2a).
 
 A full step is forward, gradients of activations and gradients of weights, three equal parts. With a fraction a of the
-blocks active the last two shrink to a each, so no schedule of this kind is faster than 3 / (1 + 2a). Steps at a quarter,
-a half, three quarters and all of the blocks take turns; what is reported are ratios of medians.
+blocks active the last two shrink to a each, so no schedule of this kind is faster than 3 / (1 + 2a). Steps at a
+quarter, a half, three quarters and all of the blocks take turns; what is reported are ratios of medians. Two models are
+measured: byte_lm as it is searched, whose head weighs more than a block, and a wider one whose blocks dominate.
 
     python -m benchmarks.step_speed [--rounds N] [--json FILE]
 """
@@ -10,19 +11,22 @@ a half, three quarters and all of the blocks take turns; what is reported are ra
 from __future__ import annotations
 
 from functools import partial
+from statistics import median
 
 import torch
 
 from benchmarks.common import Row, interleaved, machine, parser, publish, ratio_of_medians, spread
-from models.byte_lm import byte_lm
+from models.byte_lm import Recipe, byte_lm
+from models.workload import Workload
 from tuning.calibrate_bench import StepBench
 
 GOAL = 0.90
+WIDE = Recipe(width=128, heads=4, window=64, batch=8)
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(workload: Workload, rounds: int) -> list[Row]:
     """One row for each active fraction."""
-    bench = StepBench(byte_lm(), seed=0, device=torch.device("cpu"))
+    bench = StepBench(workload, seed=0, device=torch.device("cpu"))
     blocks = bench.num_blocks
     depths = sorted({max(1, blocks // 4), blocks // 2, 3 * blocks // 4, blocks})
     seconds = interleaved({str(depth): partial(bench.step, depth) for depth in depths}, rounds)
@@ -34,7 +38,7 @@ def _row(depth: int, blocks: int, seconds: dict[str, list[float]]) -> Row:
     speedup = ratio_of_medians(seconds[str(blocks)], seconds[str(depth)])
     return {
         "active": f"{depth}/{blocks}",
-        "ms a step": 1e3 * sorted(seconds[str(depth)])[len(seconds[str(depth)]) // 2],
+        "ms a step": 1e3 * median(seconds[str(depth)]),
         "spread": spread(seconds[str(depth)]),
         "speedup": speedup,
         "limit": limit,
@@ -49,7 +53,9 @@ def main() -> None:
     options = parser(__doc__, rounds=60).parse_args()
     torch.set_num_threads(1)
     about = machine()
-    publish({"suffix steps of byte_lm, one thread": measure(options.rounds)}, options.json, about)
+    workloads = {"byte_lm (width 16)": byte_lm(), "a wider model (width 128)": byte_lm(recipe=WIDE)}
+    tables = {f"{name}, one thread": measure(each, options.rounds) for name, each in workloads.items()}
+    publish(tables, options.json, about)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Noise:
     """
 
     name: str
-    seed: float = 0.010
+    seed: float = 0.020
     run: float = 0.004
     time: float = 0.015
     tails: float = math.inf

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
 HOMES = {
-    "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py|tuning/(train|calibrate|calibrate_bench|checkpoint|worker|trunk)\.py",
+    "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py"
+    r"|tuning/(train|calibrate|calibrate_bench|checkpoint|worker|trunk)\.py",
     "ray": r"tuning/driver_ray\w*\.py",
     "optuna": r"tuning/sampler\w*\.py",
     "pyarrow": r"tuning/store\w*\.py",

@@ -15,6 +15,8 @@ from tuning.trial import TrialRecord, TrialSpec
 class ConfirmStudy:
     """Gives out the plan's runs that are neither recorded nor in flight, with dense numbers."""
 
+    exhausted = False
+
     def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Key, int]]) -> None:
         flying = [task.spec for task in store.in_flight() if task.task.isdigit()]
         begun = {*done, *(run_key(spec) for spec in flying if spec.origin == "replicate")}

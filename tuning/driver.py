@@ -1,8 +1,8 @@
 """What a driver is: it runs tasks in worker processes. It owns no search state and decides nothing.
 
 A task is one training run, named by an id: ``"17"`` is trial number 17, ``"seed-2"`` the full-update run on seed 2,
-which helps to set the target. Everything a worker needs to know about a task is in the run directory before the driver is handed
-its id, and everything that came of it is there before the worker returns, so a driver passes only ids around.
+which helps to set the target. Everything a worker needs to know about a task is in the run directory before the driver
+is handed its id, and everything that came of it is there before the worker returns, so a driver passes only ids around.
 """
 
 from __future__ import annotations

@@ -61,7 +61,14 @@ class Watcher(Protocol):
 
 
 class Proposer(Protocol):
-    """What decides which trials there are: a search's study, or a confirmation's list."""
+    """What decides which trials there are: a search's study, or a confirmation's list.
+
+    Attributes:
+        exhausted: there are no more although more were asked for.
+
+    """
+
+    exhausted: bool
 
     @property
     def finished(self) -> Sequence[Outcome]:

@@ -33,7 +33,7 @@ class Step:
 
 def slow() -> Workload:
     """About a second a trial."""
-    return dataclasses.replace(tiny.tiny(steps=80, target=0.5), batch_at=_batch_at)
+    return dataclasses.replace(tiny.tiny(steps=120, target=0.5), batch_at=_batch_at)
 
 
 def long() -> Workload:

@@ -100,7 +100,8 @@ def test_company_that_stays_is_named() -> None:
 
 def test_preemption_costs_a_trial_nothing() -> None:
     """Some laps are stretched tenfold by waiting for a core: the same costs as without, and it is named."""
-    alone = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK, host=ScriptedHost())
-    beside = calibrate(tiny.tiny(), device=CPU, threads=1, effort=QUICK, host=ScriptedHost(stretch=10.0))
+    effort = dataclasses.replace(QUICK, min_rounds=12, max_rounds=12)
+    alone = calibrate(tiny.tiny(), device=CPU, threads=1, effort=effort, host=ScriptedHost())
+    beside = calibrate(tiny.tiny(), device=CPU, threads=1, effort=effort, host=ScriptedHost(stretch=10.0))
     assert beside.step_seconds == pytest.approx(alone.step_seconds)
     assert any("waiting for a core" in sign for sign in beside.disturbances)

@@ -1,4 +1,4 @@
-"""A search over a real store with real training: its order, target and faults, and that interruptions change nothing."""
+"""A search over a real store with real training: its order, target, faults; interruptions change nothing."""
 
 from __future__ import annotations
 

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from scipy import stats
 
 from tests.support.stores import record
 from tuning.confirm_table import print_verdict
+from tuning.paired import p_value
 from tuning.trial import CurvePoint
 from tuning.verdict import FORMAT, Candidate, Run, Verdict, judge, run_of
 from tuning.verdict_words import missing, seeds_needed
@@ -26,7 +28,7 @@ STRAY = (0.004, -0.003, 0.001, -0.002, 0.003)
 
 
 def loss_at(horizon: float) -> float:
-    return 1.6 + 0.3 * horizon**-0.55
+    return 1.6 + 0.3 * math.pow(horizon, -0.55)
 
 
 def run(seed: int, horizon: float, speed: float = 1.0, slow: float = 1.1, stray: float = 0.0) -> Run:
@@ -79,15 +81,11 @@ def test_what_would_have_to_change_is_enough() -> None:
     """Exact case: raised by what is missing, the differences are just significant; a little less and they are not."""
     values = [0.01, -0.02, 0.015, 0.0, 0.004]
     short = missing(values, 0.008)
-    from tuning.paired import p_value
-
     assert p_value([v + short * 1.0001 for v in values]) < 0.008 < p_value([v + short * 0.9999 for v in values])
 
 
 def test_seeds_needed_is_the_least_number() -> None:
     """A mean of one standard deviation: scipy's quantile by hand; and none where the mean is not positive."""
-    from scipy import stats
-
     values = [1.0 - math.sqrt(0.5), 1.0 + math.sqrt(0.5)]
     count = seeds_needed(values, 0.008)
     assert count is not None
