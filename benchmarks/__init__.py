@@ -1,0 +1,1 @@
+"""Measurements a reader can repeat; each prints a table and writes JSON."""

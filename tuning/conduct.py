@@ -370,7 +370,8 @@ def resume_command(run: Path) -> str:
 
 def write_report(store: Store) -> None:
     """RUN/report.html and RUN/front.png, if there is anything to show."""
+    from tuning.background import background_of
     from tuning.report import write_report as write
 
     if store.numbers():
-        write(store.path, store.frame(), dataclasses.asdict(store.info))
+        write(store.path, store.frame(), dataclasses.asdict(store.info), background_of(store))

@@ -101,6 +101,7 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
 def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
     """Schedules by how far their loss lies below the control's at equal time, and whether they are on the front.
 
+    Those that trained less than any control are left out: on a fresh seed too there would be nothing beside them.
     Where the front has no schedule on it, it is the one that comes closest to the control.
     """
     members = front(frame)
@@ -126,7 +127,7 @@ def _control_curve(frame: pd.DataFrame) -> ControlCurve:
 
 
 def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
-    there = curve.loss_at(seconds)
+    there = None if seconds < curve.shortest else curve.loss_at(seconds)
     return -float("inf") if there is None else there - loss
 
 
@@ -136,7 +137,11 @@ def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...],
     if not found:
         return (), "", ["a verdict needs a finished schedule beside the control, but the run has none; search further"]
     if top is not None and top > len(found):
-        what = f"the front has {len(found)}" if on_front else "the front has none, and the closest one stands in"
+        what = (
+            f"the front has {len(found)} within the control's time"
+            if on_front
+            else "the front has none, and the closest one stands in"
+        )
         return (
             (),
             "",
@@ -145,7 +150,7 @@ def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...],
     if not on_front:
         return tuple(found), "no schedule is on the front; the one closest to the control is confirmed", []
     wanted = top or DEFAULT_TOP
-    short = f"the front has {len(found)} schedules beside the control, fewer than {wanted}"
+    short = f"the front has {len(found)} schedules within the control's time, fewer than {wanted}"
     return tuple(found[:wanted]), short if len(found) < wanted else "", []
 
 

@@ -18,6 +18,7 @@ from tuning.errors import BadInput, SearchFailed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tuning.background import Background
     from tuning.pareto_front import FrontSummary
     from tuning.store import Store
 
@@ -42,11 +43,13 @@ def report(options: argparse.Namespace) -> None:
     Raises:
         BadInput: not a run, no finished trial, a target that is no loss anything reached, an unwritable file.
     """
+    from tuning.background import background_of
+
     target, outputs, store = _read_all(
         lambda: _target(options.target), lambda: _outputs(options), lambda: _open(options.run)
     )
     frame = load_frame(store, curves="html" in outputs)
-    reading = read_front(options.run, frame, target)
+    reading = read_front(options.run, frame, target, background_of(store))
     _print(reading)
     info = dataclasses.asdict(store.info)
     for kind, path in outputs.items():
@@ -77,15 +80,17 @@ def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
     return store.frame([*plain, *(KNOB + name for name in store.info.knob_columns)])
 
 
-def read_front(run: Path, frame: pd.DataFrame, target: float | None) -> FrontSummary:
-    """The front at ``target`` (by default the run's own).
+def read_front(
+    run: Path, frame: pd.DataFrame, target: float | None, background: Background | None = None
+) -> FrontSummary:
+    """The front at ``target`` (by default the run's own), against ``background``.
 
     Raises:
         BadInput: nothing has finished, or no finished trial reached the target that was asked for.
     """
     from tuning.pareto_front import summary
 
-    reading = summary(frame, target)
+    reading = summary(frame, target, background)
     if not reading.finished:
         raise BadInput(
             f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, "

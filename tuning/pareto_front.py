@@ -10,11 +10,13 @@ finished trials, the target is where it is read. ``docs/decisions/front-and-cens
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from tuning.background import Background
 
 CONTROL_POLICY = "full_update"
 LONGEST_CONTROL = 1.0
@@ -75,6 +77,12 @@ def control(frame: pd.DataFrame) -> pd.DataFrame:
     return _by_seconds(runs[(runs["policy"] == CONTROL_POLICY).to_numpy(dtype=bool) & shorter])
 
 
+def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which of n schedules updated every block in every step, shape (n,): full_update under another name."""
+    schedules = (points["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)
+    return np.asarray(schedules & (numbers(points, "mean_active_fraction") == 1.0))
+
+
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
     """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``; None if none is."""
     reached = numbers(points, "train_seconds")[numbers(points, "val_loss") <= target]
@@ -98,6 +106,12 @@ class Line:
         if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
             return None
         return float(np.interp(loss, self.losses, self.seconds))
+
+    def loss_at(self, seconds: float) -> float | None:
+        """The line's loss after ``seconds``, beyond either end that end's; None of no line."""
+        if not len(self.losses):
+            return None
+        return float(np.interp(seconds, self.seconds[::-1], self.losses[::-1]))
 
     def gain(self, seconds: float, loss: float) -> float | None:
         """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
@@ -127,8 +141,10 @@ class FrontSummary:
         line_gain: as ``gain``, with the control's seconds read off the line between its runs. The control is
             a grid of horizons, and part of ``gain`` may be no more than the distance to its next point.
         no_gain: why there is no gain, in words; None when there is one.
-        winner: number of the schedule that beat training for less at the target, or None when none did.
+        winner: number of the schedule that beat training for less at the target, or None when none did. One that
+            never froze a block is no winner: it is training for less.
         finished, censored, stopped, failed: counts, replicates aside; censored: finished above the target.
+        background: the noise and the confirmation that the trials are read against.
     """
 
     front: pd.DataFrame
@@ -146,6 +162,17 @@ class FrontSummary:
     censored: int
     stopped: int
     failed: int
+    background: Background = field(default_factory=Background)
+
+    def within_noise(self, policy: str, seconds: float, loss: float) -> bool | None:
+        """Whether another seed could turn the trial and the control's line at its seconds round.
+
+        None where that is not known, and where the trial is the control or has no gain.
+        """
+        noise, there = self.background.noise, self.line.loss_at(seconds)
+        if noise is None or there is None or policy == CONTROL_POLICY or self.line.gain(seconds, loss) is None:
+            return None
+        return noise.hides(loss, there)
 
 
 def recorded_target(frame: pd.DataFrame) -> float | None:
@@ -155,8 +182,10 @@ def recorded_target(frame: pd.DataFrame) -> float | None:
     return float(targets[known][np.argmax(numbers(frame, "number")[known])]) if known.any() else None
 
 
-def summary(frame: pd.DataFrame, target: float | None = None) -> FrontSummary:
-    """Read the front at ``target``, by default the target recorded with the trials."""
+def summary(
+    frame: pd.DataFrame, target: float | None = None, background: Background | None = None
+) -> FrontSummary:
+    """Read the front at ``target``, by default the target recorded with the trials, against ``background``."""
     target = recorded_target(frame) if target is None else target
     members, controls, competing = front(frame), control(frame), finished(frame)
     line = line_through(controls)
@@ -182,6 +211,7 @@ def summary(frame: pd.DataFrame, target: float | None = None) -> FrontSummary:
         censored=0 if target is None else int((numbers(competing, "val_loss") > target).sum()),
         stopped=int((own["state"] == "stopped").sum()),
         failed=int((own["state"] == "failed").sum()),
+        background=background or Background(),
     )
 
 
@@ -202,7 +232,7 @@ def _line_gain(line: Line, target: float | None, at_front: float | None, gain: f
 def _winner(members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None) -> int | None:
     """The fastest schedule at the target, if it lies left of the control's line as well as of its runs."""
     best = None if target is None else fastest_at(members, target)
-    if best is None or best["policy"] == CONTROL_POLICY:
+    if best is None or best["policy"] == CONTROL_POLICY or never_froze(best.to_frame().T)[0]:
         return None
     gains = [value for value in (gain, line_gain) if value is not None]
     # A gain that reads 1.00 is no gain.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tuning.background import Background
 from tuning.pareto_front import FrontSummary, summary
 
 FORMATS = ("html", "png", "csv", "json")
@@ -20,15 +21,21 @@ def render(kind: str, reading: FrontSummary, frame: pd.DataFrame, run_info: Mapp
     return _RENDERERS[kind](reading, frame, run_info)
 
 
-def write_report(run: Path, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None) -> FrontSummary:
+def write_report(
+    run: Path,
+    frame: pd.DataFrame,
+    run_info: Mapping[str, Any] | None = None,
+    background: Background | None = None,
+) -> FrontSummary:
     """Write the page and the picture into the run directory; returns the reading they show.
 
-    ``run_info`` holds what run.json does: its fields stand on the page, and the calibration as a table.
+    ``run_info`` holds what run.json does: its fields stand on the page, and the calibration as a table;
+    ``background`` what the trials are read against.
 
     Raises:
         OSError: the directory cannot be written.
     """
-    reading = summary(frame)
+    reading = summary(frame, background=background)
     write(run / PAGE, render("html", reading, frame, run_info))
     write(run / PICTURE, render("png", reading, frame, run_info))
     return reading

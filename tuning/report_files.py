@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pandas as pd
 
 from tuning.pareto_front import FrontSummary
-from tuning.report_rows import FACTS, KNOB, knobs_of, member, rows_of
-from tuning.report_words import verdict
+from tuning.report_rows import FACTS, KNOB, READ, knobs_of, member, rows_of
+from tuning.report_words import headline, verdict
 
 
 def as_json(summary: FrontSummary) -> dict[str, Any]:
@@ -30,8 +31,23 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
             "stopped": summary.stopped,
             "failed": summary.failed,
         },
-        "verdict": verdict(summary),
+        "verdict": headline(summary),
+        "verdict_of_search": verdict(summary),
+        "noise": _noise(summary),
+        "confirmation": _confirmation(summary),
     }
+
+
+def _noise(summary: FrontSummary) -> dict[str, Any] | None:
+    """``limit``: the least difference of two losses that is more than noise."""
+    noise = summary.background.noise
+    return None if noise is None else {**dataclasses.asdict(noise), "limit": noise.limit}
+
+
+def _confirmation(summary: FrontSummary) -> dict[str, Any] | None:
+    """What verdict.json holds; see ``tuning.verdict``."""
+    confirmed = summary.background.confirmed
+    return None if confirmed is None else dataclasses.asdict(confirmed)
 
 
 def json_text(summary: FrontSummary) -> str:
@@ -49,9 +65,9 @@ def csv_text(summary: FrontSummary) -> str:
         facts = member(row, summary)
         values = knobs_of(row)
         rows.append(
-            {name: facts[name] for name in (*FACTS, "reached", "gain")}
+            {name: facts[name] for name in (*FACTS, *READ)}
             | {"on_front": row["number"] in on_front, "is_control": row["number"] in is_control}
             | {name: values.get(name.removeprefix(KNOB)) for name in knobs}
         )
-    columns = [*FACTS, "reached", "gain", "on_front", "is_control", *knobs]
+    columns = [*FACTS, "reached", "gain", "on_front", "is_control", *READ[2:], *knobs]
     return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n")

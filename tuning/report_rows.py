@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from policies.registry import policies
-from tuning.pareto_front import FrontSummary
+from tuning.pareto_front import CONTROL_POLICY, FrontSummary
 from tuning.trial import Scalar
 
 KNOB = "knob_"
@@ -30,6 +30,8 @@ FACTS = (
     "effective_flops_per_second",
     "pipeline_overhead_seconds",
 )
+READ = ("reached", "gain", "within_noise", "never_froze")
+"""What ``member`` adds to the facts: what is read off the front and the control's line."""
 WHOLE = frozenset({"number", "seed", "steps", "probes"})
 Row = Mapping[str, Any]
 
@@ -59,11 +61,18 @@ def changed_knobs(row: Row) -> dict[str, Scalar]:
     return {name: value for name, value in knobs_of(row).items() if defaults.get(name, _Unknown) != value}
 
 
+def never_froze(row: Row) -> bool:
+    """Whether a schedule updated every block in every step: training for less under another name."""
+    return row["policy"] != CONTROL_POLICY and row.get("mean_active_fraction") == 1.0
+
+
 def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     """A trial on the front or of the control, as it appears in machine-readable output."""
     facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
     facts["gain"] = summary.line.gain(row["train_seconds"], row["val_loss"])
+    facts["within_noise"] = summary.within_noise(str(row["policy"]), row["train_seconds"], row["val_loss"])
+    facts["never_froze"] = never_froze(row)
     return facts | {"knobs": knobs_of(row)}
 
 

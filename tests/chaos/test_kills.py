@@ -43,7 +43,8 @@ class Chaos:
         return {path.name: path.read_bytes() for path in (self.run / "trials").glob("*.parquet")}
 
     def strike(self, search: Victim, victim: str) -> None:
-        """Kill once some more steps were trained."""
+        """Kill once tasks are in flight and some more steps were trained."""
+        assert eventually(lambda: list((self.run / "running").glob("*.json")) or search.over)
         wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 100)
         assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
         before = self.records()

@@ -23,7 +23,7 @@ _task = "-"
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the log: when, by which process, of which task (``-`` where the driver's entry does not say), which."""
+    """One line of the log: when, by which process, of which task (``-`` where the driver does not say), which step."""
 
     at: float
     pid: int
@@ -42,9 +42,14 @@ def long() -> Workload:
 
 
 def _batch_at(seed: int, step: int) -> tiny.Pair:
-    time.sleep(STEP_SECONDS)
+    pause()
     note(_task, step)
     return tiny.batch_at(seed, step)
+
+
+def pause() -> None:
+    """What makes a step slow."""
+    time.sleep(STEP_SECONDS)
 
 
 def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> None:

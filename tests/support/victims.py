@@ -56,6 +56,10 @@ class Victim:
         """Whether its leader has ended."""
         return self.process.poll() is not None
 
+    def said(self) -> str:
+        """What it has printed."""
+        return self.output.read_text()
+
     def look(self) -> list[psutil.Process]:
         """The processes below the leader, now."""
         with contextlib.suppress(psutil.NoSuchProcess):

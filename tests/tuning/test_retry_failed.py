@@ -72,14 +72,12 @@ def test_failed_trials_run_again(run: Path) -> None:
     assert set(after["state"]) == {"finished"}
     assert after["executions"].tolist() == [2 if number in failed else 1 for number in range(6)]
     assert kept == {number: (run / "trials" / f"{number:08d}.parquet").read_bytes() for number in finished}
-    knobs = ["policy", "horizon", "seed", *(name for name in before if name.startswith("knob_"))]
+    knobs = ["policy", "horizon", "seed", *(name for name in map(str, before) if name.startswith("knob_"))]
     assert after[knobs].equals(before[knobs])
     assert len(list((run / "set_aside").iterdir())) == len(failed)
 
 
-def test_a_hopeless_search_stops_says_why_and_can_be_mended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hopeless_search_stops_says_why_and_can_be_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every trial fails: exit status 1 after eight of them, with reason and remedy in one message, which works."""
     run = tmp_path / "run"
     prepared(config_of(run, workload=NAME, trials=30, forks=False))

@@ -1,0 +1,144 @@
+"""The command as a user types it: what it prints, what it leaves, its exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+import tuning
+from tests.support.searches import TINY
+from tuning.search import main
+from tuning.store import Store
+
+ROOT = Path(__file__).parent.parent.parent
+SERIAL = ["--workload", TINY, "--driver", "serial", "--trials", "9"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the command."""
+    folder = tmp_path_factory.mktemp("command") / "run"
+    assert main(["--run", str(folder), *SERIAL]) == 0
+    return folder
+
+
+def test_leaves_what_the_contract_lists(run: Path) -> None:
+    """The run directory holds its description, its trials, the report and nothing of workers or drivers."""
+    assert {path.name for path in run.iterdir()} == {
+        "run.json",
+        "trials",
+        "running",
+        "trunk",
+        "report.html",
+        "front.png",
+    }
+    assert [path.name for path in (run / "running").iterdir()] == ["lease"]
+
+
+def test_trials_are_read_by_others_as_they_are(run: Path) -> None:
+    """Both pandas and DuckDB read RUN/trials without help, and agree with ``tuning.load``."""
+    ours = tuning.load(run)
+    theirs = pd.read_parquet(run / "trials").sort_values("number")
+    assert theirs["val_loss"].tolist() == ours["val_loss"].tolist()
+    query = f"SELECT count(*), min(val_loss) FROM '{run}/trials/*.parquet'"
+    assert duckdb.sql(query).fetchall() == [(9, ours["val_loss"].min())]
+
+
+def test_front_from_python(run: Path) -> None:
+    """``tuning.front`` of the loaded table: no member is beaten by any finished trial."""
+    trials = tuning.load(run)
+    front = tuning.front(trials)
+    assert len(front) > 0
+    for member in front.itertuples():
+        better = trials[(trials["train_seconds"] < member.train_seconds) & (trials["val_loss"] < member.val_loss)]
+        assert better.empty
+
+
+def test_prints_front_verdict_and_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Table on standard output, progress on standard error."""
+    assert main(["--run", str(tmp_path / "run"), *SERIAL]) == 0
+    out, err = capsys.readouterr()
+    assert "full_update" in out
+    assert "report.html" in out
+    assert "trial   8" in err
+
+
+def test_resume_extends(tmp_path: Path) -> None:
+    """From Python too: nine trials, then eleven."""
+    folder = tmp_path / "run"
+    assert main(["--run", str(folder), *SERIAL]) == 0
+    assert main(["--resume", str(folder), "--trials", "10"]) == 0
+    assert len(tuning.resume(folder, trials=11).trials) == 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--workload", "nope", "--trials", "0"], ["'nope'", "trials >= 1"]),
+        (["--workload", "tests.support.tiny:not_a_workload"], ["must return a Workload"]),
+        (["--gpus-per-trial", "0.5", "--workload", TINY], ["gpus-per-trial needs a GPU"]),
+        (["--concurrency", "1000", "--workload", TINY], ["concurrency <="]),
+        (["--resume", "/nonexistent"], ["--resume must name"]),
+    ],
+)
+def test_bad_input_creates_nothing(
+    arguments: list[str], named: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2, every fault named, no traceback, no directory."""
+    place = [] if "--resume" in arguments else ["--run", str(tmp_path / "run")]
+    assert main([*place, *arguments]) == 2
+    err = capsys.readouterr().err
+    assert all(words in err for words in named)
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_refuses_another_space_and_fewer_trials(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each difference is named; the run is untouched."""
+    before = (run / "run.json").read_bytes()
+    assert main(["--resume", str(run), "--space", "schedule", "--target", "1.5"]) == 2
+    err = capsys.readouterr().err
+    assert "'schedule'" in err
+    assert "1.5" in err
+    assert main(["--resume", str(run), "--trials", "3"]) == 2
+    assert "9" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+
+
+@pytest.mark.ray
+def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
+    """A subprocess with real Ray workers gets SIGINT after its first trials: status 130, the command, then all rows."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "tuning.search"]
+    said = []
+    with subprocess.Popen(
+        [*command, "--run", str(run), "--workload", TINY, "--trials", "10"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("trial   2"):
+                process.send_signal(signal.SIGINT)
+    assert process.returncode in (0, 130), said
+    recorded = Store.open(run).numbers()
+    if process.returncode == 130:
+        assert f"--resume {run}" in "".join(said)
+    assert not (run / "ray").exists()
+    done = subprocess.run(
+        [*command, "--resume", str(run)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert recorded == list(range(len(recorded)))
+    assert Store.open(run).numbers() == list(range(10))
