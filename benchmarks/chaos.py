@@ -167,9 +167,9 @@ def end(side: Side, search: Victim) -> None:
 def rows(side: Side, kills: list[Kill], search: int) -> list[Row]:
     """The table's rows of one search that is over."""
     steps, kept = side.steps(), side.kept()
-    since, seen = 0.0, set[str]()
+    seen = set[str]()
     made: list[Row] = []
-    for kill in kills:
+    for kill, undone in zip(kills, repeated(steps, kept, kills), strict=True):
         new = kill.finished.keys() - seen
         gone = [task for task in new if kept.get(task) != kill.finished[task]]
         after = {step.task for step in steps if step.at > kill.at and step.step != chaos_sides.DONE}
@@ -181,26 +181,50 @@ def rows(side: Side, kills: list[Kill], search: int) -> list[Row]:
                 "finished": len(kill.finished),
                 "lost": len(gone),
                 "twice": len(new & after),
-                "repeated": repeated(steps, kept, kill, since),
+                "repeated": undone,
                 "training": training_again(steps, kill),
             }
         )
-        since, seen = kill.at, seen | kill.finished.keys()
+        seen |= kill.finished.keys()
     return made
 
 
-def repeated(steps: list[Step], kept: dict[str, bytes], kill: Kill, since: float) -> int:
-    """Steps of tasks in flight between the kill before, ``since``, and this one, that it undid."""
-    count = 0
-    trained = [step for step in steps if step.step != chaos_sides.DONE]
-    for task in {step.task for step in trained if since < step.at <= kill.at} - kill.finished.keys():
-        reached = [step for step in trained if step.task == task and step.at <= kill.at][-1]
-        resumed = next((step for step in trained if step.task == task and step.at > kill.at), None)
-        if resumed is not None:
-            count += max(0, reached.step + 1 - resumed.step)
-        elif task not in kept and not task.startswith("seed-"):
-            count += reached.step + 1
-    return count
+@dataclass(frozen=True)
+class Stretch:
+    """What one process trained of one task."""
+
+    task: str
+    first: int
+    last: int
+    until: float
+
+
+def stretches(steps: list[Step]) -> list[list[Stretch]]:
+    """Of each task, its stretches one after another."""
+    by_task: dict[str, dict[int, list[Step]]] = {}
+    for step in steps:
+        if step.step != chaos_sides.DONE:
+            by_task.setdefault(step.task, {}).setdefault(step.pid, []).append(step)
+    return [
+        [Stretch(task, of[0].step, of[-1].step, of[-1].at) for of in by_process.values()]
+        for task, by_process in by_task.items()
+    ]
+
+
+def repeated(steps: list[Step], kept: dict[str, bytes], kills: list[Kill]) -> list[int]:
+    """Steps that each kill undid: those before it that a later process trained again, or of a trial that is gone.
+
+    A process goes on for some milliseconds after its driver's death, so a stretch ended by the kill nearest in time.
+    """
+    counts = [0] * len(kills)
+    for task in stretches(steps) if kills else ():
+        for stretch, after in zip(task, [*task[1:], None], strict=True):
+            nearest = min(range(len(kills)), key=lambda i: abs(kills[i].at - stretch.until))
+            if after is not None:
+                counts[nearest] += max(0, stretch.last + 1 - after.first)
+            elif stretch.task not in kept and not stretch.task.startswith("seed-"):
+                counts[nearest] += stretch.last + 1
+    return counts
 
 
 def training_again(steps: list[Step], kill: Kill) -> float | None:

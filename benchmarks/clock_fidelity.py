@@ -39,6 +39,7 @@ from tuning.clock import CostTable
 from tuning.config import SearchConfig
 from tuning.driver import Ending, Nothing
 from tuning.driver_ray import RayDriver
+from tuning.lease import Lease
 from tuning.run_info import RunInfo
 from tuning.store import Store
 from tuning.trial import TrialRecord, TrialSpec
@@ -98,6 +99,8 @@ class _Given:
         return str(spec.number)
 
     def ended(self, task: str, ending: Ending) -> None:
+        if ending != "done":
+            raise RuntimeError(f"trial {task} was {ending}")
         self._running -= 1
 
     def lost(self, task: str, reason: str) -> None:
@@ -113,9 +116,11 @@ class _Given:
 def under(load: Load, specs: Sequence[TrialSpec], costs: CostTable) -> list[TrialRecord]:
     """The records of the trials, trained by the search's workers under a load."""
     with tempfile.TemporaryDirectory() as folder, burning(load.burners):
-        store = _new_run(Path(folder) / "run", costs)
-        with RayDriver(store.path, concurrency=load.at_once, cpus_per_trial=1, threads=1) as driver:
-            driver.drive(_Given(store, specs))
+        run = _new_run(Path(folder) / "run", costs).path
+        with Lease.acquire(run) as lease:
+            store = Store.open(run, epoch=lease.epoch)
+            with RayDriver(run, concurrency=load.at_once, cpus_per_trial=1, epoch=lease.epoch) as driver:
+                driver.drive(_Given(store, specs))
         records = [store.record(spec.number) for spec in specs]
     if failed := [f"trial {r.number}: {r.error}" for r in records if r.state != "finished"]:
         raise RuntimeError("; ".join(failed))

@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks.common import Row, machine, parser, publish
 from tuning.paired import ControlCurve, SeedComparison, compare, gain_over_seeds, holm, mean_gain, p_value
-from tuning.verdict import ALPHA, wins
+from tuning.verdict import ALPHA
+from tuning.verdict_judge import wins
 
 GAINS = (1.0, 1.02, 1.05, 1.1, 1.3)
 SEEDS = (3, 5, 8)
@@ -35,6 +36,9 @@ COVERAGE_SIMULATIONS = 400
 @dataclass(frozen=True)
 class Noise:
     """Sizes of what a run's numbers stray by.
+
+    Measured on byte_lm, three seeds by five horizons: seeds shift losses by 0.023, a run lies 0.003 off the parabola
+    through its own seed's runs, and 0.009 is left where only seed and horizon are taken out.
 
     Attributes:
         seed: standard deviation of a seed's shift of all losses.

@@ -52,9 +52,10 @@ def carry_out(options: argparse.Namespace) -> None:
     request = _request(options)
     from rich.console import Console
 
-    from tuning.confirm_run import VERDICT, confirm
+    from tuning.confirm_run import confirm
     from tuning.confirm_table import print_verdict
     from tuning.report import write
+    from tuning.verdict_file import VERDICT
 
     verdict, remark = confirm(request)
     print_verdict(verdict, Console(), remark)

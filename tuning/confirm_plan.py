@@ -10,7 +10,7 @@ import pandas as pd
 
 from tuning.history import COLUMNS, KNOB, outcomes_of
 from tuning.paired import MIN_CONTROLS, ControlCurve
-from tuning.pareto_front import CONTROL_POLICY, LONGEST_CONTROL, finished, front, numbers
+from tuning.pareto_front import CONTROL_POLICY, LONGEST_CONTROL, finished, front, never_froze, numbers
 from tuning.store import Store
 from tuning.study import Outcome
 from tuning.target import SEEDS
@@ -70,7 +70,9 @@ def key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> Key:
 
 def light_frame(store: Store) -> pd.DataFrame:
     """The run's trials without curves and decisions."""
-    return store.frame((*COLUMNS, "seed", *(f"{KNOB}{name}" for name in store.info.knob_columns)))
+    return store.frame(
+        (*COLUMNS, "seed", "mean_active_fraction", *(f"{KNOB}{name}" for name in store.info.knob_columns))
+    )
 
 
 def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
@@ -102,14 +104,16 @@ def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
     """Schedules by how far their loss lies below the control's at equal time, and whether they are on the front.
 
     Those that trained less than any control are left out: on a fresh seed too there would be nothing beside them.
-    Where the front has no schedule on it, it is the one that comes closest to the control.
+    Where the front has no schedule on it, it is the one that comes closest to the control. A schedule that never froze
+    a block is none: it is training for less under another name.
     """
     members = front(frame)
-    schedules = members[(members["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)]
+    schedules = members[(members["policy"] != CONTROL_POLICY).to_numpy(dtype=bool) & ~never_froze(members)]
     on_front = bool(len(schedules))
     if not on_front:
         everything = finished(frame)
-        schedules = everything[(everything["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)]
+        own = (everything["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)
+        schedules = everything[own & ~never_froze(everything)]
     curve = _control_curve(frame)
     by_number = {outcome.number: outcome for outcome in outcomes_of(schedules)}
     seconds, losses = numbers(schedules, "train_seconds"), numbers(schedules, "val_loss")
@@ -135,7 +139,14 @@ def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...],
     """The ``top`` best schedules (None: as many as there are, up to three), a remark, and what is wrong."""
     found, on_front = ranked(frame)
     if not found:
-        return (), "", ["a verdict needs a finished schedule beside the control, but the run has none; search further"]
+        return (
+            (),
+            "",
+            [
+                "a verdict needs a finished schedule that froze a block at least once, but the run has none beside the "
+                "control; search further"
+            ],
+        )
     if top is not None and top > len(found):
         what = (
             f"the front has {len(found)} within the control's time"

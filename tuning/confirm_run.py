@@ -35,10 +35,11 @@ from tuning.run_info import STOP_FILE
 from tuning.session import SearchSession, Watcher
 from tuning.store import Store
 from tuning.trial import TrialRecord, TrialSpec
-from tuning.verdict import Run, Verdict, judge, run_of
+from tuning.verdict import Run, Verdict, run_of
+from tuning.verdict_file import VERDICT
+from tuning.verdict_judge import judge
 from tuning.watch import TerminalWatch
 
-VERDICT = "verdict.json"
 WARM_UP = "tuning.worker:warm_up"
 REPLICATE = "replicate"
 

@@ -10,6 +10,8 @@ from rich.text import Text
 from tuning import report_format as form
 from tuning.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
 
+LOUD = 0.05
+"""Where measured seconds stray by more than this, the time is the larger part of the noise."""
 HEADINGS = ("", "#", "schedule", "seconds", "loss", "gain", "95 %", "p", "met", "target", "p/m")
 
 
@@ -18,12 +20,14 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
     console.print(verdict_table(verdict))
     console.print(Text(legend(verdict), style="dim"))
     for candidate in verdict.candidates:
-        details = ", ".join(filter(None, (_bootstrap(candidate), candidate.note)))
+        details = "; ".join(filter(None, (_by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)))
         if details:
             console.print(Text(f"#{candidate.number}: {details}"))
     if remark:
         console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     console.print(Text(exchange_rate(verdict.control)))
+    if verdict.time == "measured" and (verdict.control.time_spread or 0.0) > LOUD:
+        console.print(Text(loud(verdict.control.time_spread or 0.0)))
     console.print(Text(f"\n{verdict.sentence}", style="bold"))
 
 
@@ -67,6 +71,21 @@ def interval(ends: Interval) -> str:
     """Both ends to two decimals, an open one as nothing: ``1.02–1.08``, ``1.02–``."""
     low, high = ("" if end is None else f"{end:.2f}" for end in ends)
     return f"{low}–{high}"
+
+
+def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:
+    if candidate.solo_gain is None or verdict.time == "solo":
+        return ""
+    return f"gain by the clock's solo seconds {form.gain(candidate.solo_gain)} ({interval(candidate.solo_interval)})"
+
+
+def loud(spread: float) -> str:
+    """That the machine was not quiet, and what to do."""
+    return (
+        f"The control's measured seconds stray by {100 * spread:.0f} % from what its steps should take, which widens "
+        "every interval: something else ran, or the machine's speed drifted. Confirm on a quiet machine, or with more "
+        "--seeds."
+    )
 
 
 def _bootstrap(candidate: CandidateVerdict) -> str:

@@ -35,6 +35,8 @@ from tuning.files import FILES, Files
 BEAT_SECONDS = 5.0
 TTL_SECONDS = 30.0
 JOIN_SECONDS = 5.0
+_GIVEN_BACK: set[str] = set()
+"""Holders in this process that gave their run back and could not write so."""
 _EPOCH = re.compile(r"(\d{6,})\.json")
 
 
@@ -128,8 +130,10 @@ class Lease:
         self._thread.join(JOIN_SECONDS)  # it may be waiting for a storage that does not answer
         if self._path.exists():
             released = dataclasses.replace(self._holder, released=True)
-            with contextlib.suppress(OSError):  # a full disk: the process's end releases it as well
+            try:
                 self._files.write_atomic(self._path, _to_bytes(released))
+            except OSError:  # a full disk: the process's end releases it as well
+                _GIVEN_BACK.add(self._holder.holder)
 
     def __enter__(self) -> Lease:
         return self
@@ -214,7 +218,7 @@ def _lives(
 ) -> bool:
     """Whether the holder that ``path`` names is alive."""
     holder = _read(path)
-    if holder is not None and holder.released:
+    if holder is not None and (holder.released or holder.holder in _GIVEN_BACK):
         return False
     if holder is not None and holder.on_this_machine():
         return holder.process_lives()

@@ -182,9 +182,7 @@ def recorded_target(frame: pd.DataFrame) -> float | None:
     return float(targets[known][np.argmax(numbers(frame, "number")[known])]) if known.any() else None
 
 
-def summary(
-    frame: pd.DataFrame, target: float | None = None, background: Background | None = None
-) -> FrontSummary:
+def summary(frame: pd.DataFrame, target: float | None = None, background: Background | None = None) -> FrontSummary:
     """Read the front at ``target``, by default the target recorded with the trials, against ``background``."""
     target = recorded_target(frame) if target is None else target
     members, controls, competing = front(frame), control(frame), finished(frame)

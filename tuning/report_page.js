@@ -37,7 +37,9 @@
   };
   const knob = (v) => (typeof v === "number" ? String(+v.toPrecision(4)) : String(v));
   const name = (t) => `#${t.number} ${t.policy}`;
-  const told = (t) => (t.state === "stopped" ? "stopped, no final loss" : t.reached === false ? "censored: target missed" : t.reached ? "target reached" : "finished");
+  const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain.toFixed(2)}`;
+  const told = (t) => outcome(t) + (t.unfrozen ? "; never froze a block, so it is training for less" : "");
+  const outcome = (t) => (t.state === "stopped" ? "stopped, no final loss" : t.reached === false ? "censored: target missed" : t.reached ? "target reached" : "finished");
 
   // ---- a frame with axes ----------------------------------------------------------------------
   function axes(width, height, margin, xs, ys, options) {
@@ -97,7 +99,7 @@
     if (isControl.has(trial.number)) {
       return svg("rect", { class: `control${onFront.has(trial.number) ? " front" : ""}`, x: x - 4.5, y: y - 4.5, width: 9, height: 9 });
     }
-    if (onFront.has(trial.number)) return svg("circle", { class: "front", cx: x, cy: y, r: 6 });
+    if (onFront.has(trial.number)) return svg("circle", { class: `front${trial.unfrozen ? " unfrozen" : ""}`, cx: x, cy: y, r: 6 });
     return svg("circle", { class: `other${trial.reached ? " reached" : ""}`, cx: x, cy: y, r: 4 });
   }
 
@@ -114,13 +116,32 @@
     const control = lower.map(place);
     const shown = data.target != null && data.target >= ys[0] && data.target <= ys[1];
     if (shown) root.append(svg("line", { class: "target", x1: margin.left, x2: width - margin.right, y1: y(data.target), y2: y(data.target) }));
-    root.append(svg("path", { class: "band", d: path(control) }), svg("path", { class: "line front", d: path(front) }));
+    if (data.noise == null) root.append(svg("path", { class: "line control thick", d: path(control) }));
+    else root.append(drawBand(lower, x, y, margin, width, height), svg("path", { class: "line control", d: path(control) }));
+    root.append(svg("path", { class: "line front", d: path(front) }));
     if (shown && data.gain > 1) root.append(drawGain(x, y));
     spots = drawPoints(root, x, y, xs, ys);
+    for (const whisker of data.whiskers) drawWhisker(root, whisker, x, y, xs, ys);
     const bounds = { left: margin.left, right: width - 2, top: margin.top - 8, bottom: height - margin.bottom };
     labelFront(root, { front, control, shown, narrow, x, y, bounds, margin });
     plot.replaceChildren(root);
     mirrorPin();
+  }
+  // What lies within noise of the control's line, cut off at the plot's edges.
+  function drawBand(numbers, x, y, margin, width, height) {
+    const line = numbers.map((n) => byNumber.get(n)), edge = (sign) => line.map((t) => [x(t.seconds), y(t.loss + sign * data.noise)]);
+    const inner = { x: margin.left, y: margin.top - 6, width: width - margin.left - margin.right, height: height - margin.top - margin.bottom + 6 };
+    return svg("g", {}, svg("clipPath", { id: "clip-band" }, svg("rect", inner)),
+      svg("path", { class: "band", "clip-path": "url(#clip-band)", d: line.length ? `${path([...edge(1), ...edge(-1).reverse()])}Z` : "" }));
+  }
+  // A confirmed gain as seconds at its trial's loss; an open end, or one outside the plot, has no cap.
+  function drawWhisker(root, { number, loss: at, low, high, at: middle }, x, y, [from, to], ys) {
+    if (at < ys[0] || at > ys[1]) return;
+    const py = y(at), end = (v, open) => x(v == null ? open : Math.min(Math.max(v, from), to));
+    const cap = (v) => (v == null || v < from || v > to ? "" : `M${x(v).toFixed(1)} ${py - 6}v12`);
+    const kind = isControl.has(number) ? "control" : "front";
+    root.append(svg("path", { class: `whisker ${kind}`, d: `${path([[end(low, from), py], [end(high, to), py]])}${cap(low)}${cap(high)}` }));
+    if (middle >= from && middle <= to) root.append(svg("path", { class: `whisker dot ${kind}`, d: `M${x(middle)} ${py - 5}l5 5l-5 5l-5-5z` }));
   }
   // From the two trials that the gain is made of, up to the target line, and along it.
   function drawGain(x, y) {
@@ -171,7 +192,7 @@
   // ---- hovering and choosing ------------------------------------------------------------------
   const describe = (t) => {
     const changed = t.changed.map((k) => `${k}=${knob(t.knobs[k])}`).join(", ");
-    const gain = t.gain == null ? "" : `, gain ${t.gain.toFixed(2)}`;
+    const gain = t.gain == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
     return [html("b", {}, name(t)), html("p", {}, `${seconds(t.seconds)}, loss ${loss(t.loss)}${gain}`),
       html("p", {}, told(t)), ...(changed ? [html("p", {}, changed)] : [])];
   };
@@ -230,7 +251,7 @@
     panel.replaceChildren(
       html("h2", {}, `Trial ${name(trial)}`),
       html("p", {}, `${told(trial)}; ${seconds(trial.seconds)} = ${amount(trial.flops, "FLOP")} / ${amount(trial.rate, "FLOP/s")} + ${seconds(trial.overhead)} overhead`),
-      html("dl", { class: "facts" }, fact("loss", loss(trial.loss)), fact("gain at that loss", trial.gain == null ? "–" : trial.gain.toFixed(2)),
+      html("dl", { class: "facts" }, fact("loss", loss(trial.loss)), fact("gain at that loss", trial.gain == null ? "–" : shownGain(trial)),
         fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share)),
     );
     const width = panel.clientWidth, end = trialEnd(trial);

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from tuning.pareto_front import FrontSummary
+from tuning.report_confirmed import confirmed_section, marks
 from tuning.report_points import page_data
 from tuning.report_sections import front_section, key_figures, other_sections, run_sections
-from tuning.report_words import caution, counts, verdict
+from tuning.report_words import caution, counts, headline
 
 
 def page_text(summary: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None) -> str:
@@ -23,12 +24,14 @@ def page_text(summary: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str,
         "TITLE": escape(f"Front of {_workload(frame)}"),
         "STYLE": _resource("report_page.css"),
         "EYEBROW": escape(f"{_workload(frame)} · {counts(summary)}"),
-        "VERDICT": _unbroken(escape(verdict(summary))),
+        "VERDICT": _unbroken(escape(headline(summary))),
         "CAUTION": escape(caution(summary)),
         "FIGURES": key_figures(summary),
+        "CONFIRMED": confirmed_section(summary),
+        "MARKS": marks(summary),
         "FRONT": front_section(summary),
         "TABLES": other_sections(summary, frame),
-        "RUN": run_sections(run_info),
+        "RUN": run_sections(summary, run_info),
         "DATA": script_json(page_data(summary, frame)),
         "SCRIPT": _resource("report_page.js"),
     }

@@ -9,8 +9,18 @@ import numpy as np
 import pandas as pd
 
 from tuning import report_format as form
-from tuning.pareto_front import AXES, CONTROL_POLICY, FrontSummary, fastest_at, nondominated, numbers
-from tuning.report_words import verdict
+from tuning.pareto_front import (
+    AXES,
+    CONTROL_POLICY,
+    Floats,
+    FrontSummary,
+    fastest_at,
+    never_froze,
+    nondominated,
+    numbers,
+)
+from tuning.report_points import whiskers
+from tuning.report_words import headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +31,8 @@ INCHES = (9.0, 5.6)
 DPI = 150
 WRAP = 92
 MOST_NAMED = 6
+APART, NEAR_LEFT = 0.07, 0.35
+"""Shares of the axis: between named schedules, and where a name on the left of its point would run out of it."""
 
 
 def png_bytes(summary: FrontSummary) -> bytes:
@@ -44,6 +56,7 @@ def draw(figure: Figure, summary: FrontSummary) -> None:
     _others(axes, summary)
     _lines(axes, summary)
     _limits(axes, summary)
+    _whiskers(axes, summary)
     _target(axes, summary)
     _label_front(axes, summary)
 
@@ -62,7 +75,7 @@ def _title(figure: Figure, summary: FrontSummary) -> None:
     """The verdict above the picture; ``$`` would start a formula."""
     import textwrap
 
-    text = "\n".join(textwrap.wrap(verdict(summary), WRAP)).replace("$", r"\$")
+    text = "\n".join(textwrap.wrap(headline(summary), WRAP)).replace("$", r"\$")
     figure.suptitle(text, x=0.012, ha="left", fontsize=11.5, color=INK, fontweight="bold")
 
 
@@ -75,28 +88,58 @@ def _others(axes: Axes, summary: FrontSummary) -> None:
 
 
 def _lines(axes: Axes, summary: FrontSummary) -> None:
-    """The control as a band with squares, the front as a line with dots over it."""
+    """The control as a band with squares, the front as a line with dots over it, hollow ones never froze a block."""
     front, control = summary.front, summary.control
     if len(front):
         x, y = (numbers(front, axis) for axis in AXES)
         axes.plot(x, y, color=FRONT, linewidth=1.8, zorder=3)
-        axes.scatter(x, y, s=42, c=FRONT, edgecolors="white", linewidths=1, zorder=4)
+        fill = np.where(never_froze(front), "white", FRONT)
+        axes.scatter(x, y, s=44, c="white", linewidths=0, zorder=3)
+        axes.scatter(x, y, s=30, c=fill, edgecolors=FRONT, linewidths=1.2, zorder=4)
     if len(control):
         x, y = (numbers(control, axis) for axis in AXES)
         line = nondominated(x, y)
-        axes.plot(x[line], y[line], color=CONTROL, alpha=0.3, linewidth=6, solid_capstyle="round", zorder=2)
+        _band(axes, x[line], y[line], summary)
         filled = [CONTROL if n in set(front["number"]) else "white" for n in control["number"]]
         axes.scatter(x, y, s=38, marker="s", c=filled, edgecolors=CONTROL, linewidths=1.4, zorder=5)
         _label(axes, "training for less (full_update)", x[0], y[0], (9, 5), CONTROL, "left")
 
 
+def _band(axes: Axes, x: Floats, y: Floats, summary: FrontSummary) -> None:
+    """The control's line with what lies within noise of it, or a broad line where the noise is not known."""
+    noise = summary.background.noise
+    if noise is None:
+        axes.plot(x, y, color=CONTROL, alpha=0.3, linewidth=6, solid_capstyle="round", zorder=2)
+        return
+    axes.plot(x, y, color=CONTROL, linewidth=1.4, zorder=2)
+    axes.fill_between(x, y - noise.limit, y + noise.limit, color=CONTROL, alpha=0.13, linewidth=0, zorder=1)
+
+
+def _whiskers(axes: Axes, summary: FrontSummary) -> None:
+    """The confirmed gains as seconds, 95 %; an end that is open runs out of the picture."""
+    left, right = axes.get_xlim()
+    for mark in whiskers(summary):
+        ends = [left if mark["low"] is None else mark["low"], right if mark["high"] is None else mark["high"]]
+        axes.plot(ends, [mark["loss"]] * 2, color=FRONT, linewidth=1.6, marker="|", markersize=9, zorder=6)
+        axes.plot([mark["at"]], [mark["loss"]], color=FRONT, marker="D", markersize=5.5, mfc="white", zorder=7)
+    axes.set_xlim(left, right)
+
+
 def _label_front(axes: Axes, summary: FrontSummary) -> None:
-    """Name the front at its first schedules by their numbers, clear of the target line."""
-    schedules = summary.front[summary.front["policy"] != CONTROL_POLICY].head(MOST_NAMED)
+    """Name the front at its first schedules by their numbers, clear of the target line and of each other."""
+    schedules = summary.front[summary.front["policy"] != CONTROL_POLICY]
+    hollow = "; hollow: never froze a block" if never_froze(schedules).any() else ""
+    last = -np.inf
+    named = 0
     for place, row in enumerate(schedules.to_dict("records")):
         x, y = row["train_seconds"], row["val_loss"]
-        name = f"front, #{row['number']}" if place == 0 else f"#{row['number']}"
-        _label(axes, name, x, y, (-8, _clear_of_target(axes, y, summary.target)), FRONT, "right")
+        across = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0])
+        if across - last < APART or named == MOST_NAMED:
+            continue
+        last, named = across, named + 1
+        name = f"front, #{row['number']}{hollow}" if place == 0 else f"#{row['number']}"
+        beside = (9, 5) if place == 0 and across < NEAR_LEFT else (-8, _clear_of_target(axes, y, summary.target))
+        _label(axes, name, x, y, beside, FRONT, "left" if beside[0] > 0 else "right")
 
 
 def _clear_of_target(axes: Axes, loss: float, target: float | None) -> int:

@@ -37,10 +37,30 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "controlSeconds": summary.control_seconds,
         "front": [int(n) for n in summary.front["number"]],
         "control": [int(n) for n in summary.control["number"] if n in shown],
+        "noise": None if summary.background.noise is None else summary.background.noise.limit,
+        "whiskers": whiskers(summary),
         "reference": _reference(summary),
         "hidden": len(summary.others) + len(_beside(summary)) - len(others) - len(beside),
         "trials": points,
     }
+
+
+def whiskers(summary: FrontSummary) -> list[dict[str, Any]]:
+    """The confirmed gains as seconds, at each schedule's loss in the search: the control's there over the gain.
+
+    An interval that crosses the control's line there is one that holds 1. ``low`` and ``high`` are None where the
+    gain is only bounded; a schedule whose loss the control's line does not cover has no place.
+    """
+    confirmed = summary.background.confirmed
+    trials = pd.concat([summary.front, summary.others]).drop_duplicates("number").set_index("number")
+    found = []
+    for c in confirmed.candidates if confirmed is not None else ():
+        loss = float(trials["val_loss"].get(c.number, np.nan))
+        there = summary.line.seconds_at(loss)
+        if c.gain is not None and there is not None:
+            low, high = (None if not end else there / end for end in reversed(c.interval))
+            found.append({"number": c.number, "loss": loss, "at": there / c.gain, "low": low, "high": high})
+    return found
 
 
 def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
@@ -56,6 +76,8 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
         "loss": row["val_loss"],
         "reached": facts["reached"],
         "gain": facts["gain"],
+        "near": facts["within_noise"],
+        "unfrozen": facts["never_froze"],
         "flops": row.get("required_flops"),
         "rate": row.get("effective_flops_per_second"),
         "overhead": row.get("pipeline_overhead_seconds"),

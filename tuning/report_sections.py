@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -10,30 +10,52 @@ import pandas as pd
 
 from tuning import report_format as form
 from tuning.pareto_front import CONTROL_POLICY, FrontSummary
+from tuning.report_confirmed import BOUNDS, clock_check
+from tuning.report_grid import folded, grid, table
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
+from tuning.report_words import NEVER_FROZE, noise_note, unfrozen_note
 
 MOST_ROWS = 500
-IN_THE_TABLE = frozenset({"step_seconds", "step_flops", "step_parts", "spread"})
+IN_THE_TABLE = frozenset({"step_seconds", "step_flops", "step_parts", "spread", "disturbances"})
 NOT_SHOWN = frozenset({"knob_columns", "schema_version"})
 TRIAL_HEADINGS = ("#", "Policy", "Horizon", "Seconds", "Loss", "Gain", "FLOP", "FLOP/s", "Overhead", "Knobs")
+GAIN_AT = TRIAL_HEADINGS.index("Gain") - TRIAL_HEADINGS.index("Horizon")
 FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
 
 
 def key_figures(summary: FrontSummary) -> str:
     """Gain, the two times it is made of, and the target."""
+    noise = summary.background.noise
     figures = [
-        ("Gain at target", form.gain(summary.gain) + ("×" if summary.gain is not None else "")),
+        *_confirmed_gain(summary),
+        (
+            "Gain at target" if summary.background.confirmed is None else "Gain on one seed",
+            form.gain(summary.gain) + ("×" if summary.gain is not None else ""),
+        ),
         ("Front", form.seconds(summary.front_seconds)),
         ("Training for less", form.seconds(summary.control_seconds)),
         ("Target loss", form.loss(summary.target)),
+        *([] if noise is None else [("Noise of a loss", f"± {noise.deviation:.2g}")]),
     ]
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures)
+
+
+def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
+    """The winner's gain, or the best of those that did not win."""
+    confirmed = summary.background.confirmed
+    gains = [] if confirmed is None else [c for c in confirmed.candidates if c.gain is not None]
+    if confirmed is None or not gains:
+        return []
+    best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
+    return [("Confirmed gain", f"{BOUNDS[best.bound]}{form.gain(best.gain)}×")]
 
 
 def front_section(summary: FrontSummary) -> str:
     """Members of the front with their knobs; those off their default are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
-    return _table("Front, by seconds", TRIAL_HEADINGS, rows)
+    notes = filter(None, (noise_note(summary), unfrozen_note(summary)))
+    after = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    return table("Front, by seconds", TRIAL_HEADINGS, rows, figures=FIGURES, after=after)
 
 
 def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
@@ -44,14 +66,14 @@ def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
     return "".join(parts)
 
 
-def run_sections(run_info: Mapping[str, Any] | None) -> str:
-    """Calibration and the other facts of the run, as far as they are known."""
+def run_sections(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> str:
+    """Calibration with its check, and the other facts of the run, as far as they are known."""
     facts = {name: value for name, value in (run_info or {}).items() if name not in NOT_SHOWN}
     calibration = facts.pop("calibration", None)
     facts = {name: value for name, value in facts.items() if value not in (None, "", {})}
     parts = []
     if isinstance(calibration, Mapping):
-        parts.append(_calibration(calibration))
+        parts.append(_calibration(calibration, clock_check(summary)))
     if facts:
         parts.append(f"<section><h2>Run</h2>{_facts(facts)}</section>")
     return "".join(parts)
@@ -60,17 +82,20 @@ def run_sections(run_info: Mapping[str, Any] | None) -> str:
 def _trial_cells(row: Row, summary: FrontSummary) -> list[str]:
     facts = member(row, summary)
     texts = (
-        row["policy"],
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]),
         form.loss(row["val_loss"]),
-        form.gain(facts["gain"]),
+        ("≈ " if facts["within_noise"] else "") + form.gain(facts["gain"]),
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
         form.seconds(row.get("pipeline_overhead_seconds")),
     )
     number = f'<button type="button" class="pick" data-trial="{row["number"]}">{row["number"]}</button>'
-    return [number, *(escape(str(text)) for text in texts), _knob_cell(row)]
+    tag = f' <i class="tag">{NEVER_FROZE}</i>' if facts["never_froze"] else ""
+    cells = [escape(text) for text in texts]
+    if facts["within_noise"]:
+        cells[GAIN_AT] = f'<span class="noise">{cells[GAIN_AT]}</span>'
+    return [number, escape(str(row["policy"])) + tag, *cells, _knob_cell(row)]
 
 
 def _knob_cell(row: Row) -> str:
@@ -99,14 +124,14 @@ def _unfinished(frame: pd.DataFrame) -> str:
         for row in _some(own)
     ]
     headings = ("#", "Policy", "State", "Seconds", "At loss", "Reason")
-    return _table("Stopped and failed trials", headings, cells) if cells else ""
+    return table("Stopped and failed trials", headings, cells, figures=FIGURES) if cells else ""
 
 
-def _calibration(table: Mapping[str, Any]) -> str:
-    """Cost of a step at each depth, with its spread, and the costs that do not depend on depth."""
-    steps, flops = _by_depth(table.get("step_seconds")), _by_depth(table.get("step_flops"))
-    spread = table.get("spread") if isinstance(table.get("spread"), Mapping) else {}
-    parts = {part: _by_depth(seconds) for part, seconds in (table.get("step_parts") or {}).items()}
+def _calibration(costs: Mapping[str, Any], check: str) -> str:
+    """Cost of a step at each depth, with its spread, the costs that do not depend on depth, and their ``check``."""
+    steps, flops = _by_depth(costs.get("step_seconds")), _by_depth(costs.get("step_flops"))
+    spread = costs.get("spread") if isinstance(costs.get("spread"), Mapping) else {}
+    parts = {part: _by_depth(seconds) for part, seconds in (costs.get("step_parts") or {}).items()}
     full = steps[max(steps)] if steps else None
     cells = [
         [
@@ -120,13 +145,21 @@ def _calibration(table: Mapping[str, Any]) -> str:
         for depth, cost in sorted(steps.items())
     ]
     headings = ("Active blocks", "Step", "Share of a full step", "FLOP", "Spread", *map(str.capitalize, parts))
-    rest = {name: value for name, value in table.items() if name not in IN_THE_TABLE}
-    note = '<p class="note">Medians of interleaved rounds with the device to itself; spread is the relative '
-    note += "interquartile range.</p>"
-    if signs := table.get("disturbances"):
-        note += f'<p class="note"><strong>It was not alone:</strong> {escape("; ".join(signs))}.</p>'
-    after = note + _facts(rest)
-    return _table("Calibration", headings, cells, after=after, figures=frozenset(headings), kind="narrow")
+    rest = {name: value for name, value in costs.items() if name not in IN_THE_TABLE}
+    after = "".join(f'<p class="note">{text}</p>' for text in _calibration_notes(costs, check)) + _facts(rest)
+    return table("Calibration", headings, cells, after=after, figures=frozenset(headings), kind="narrow")
+
+
+def _calibration_notes(costs: Mapping[str, Any], check: str) -> list[str]:
+    """How it was measured, whether it was disturbed, how it was checked; HTML."""
+    signs = costs.get("disturbances")
+    company = (
+        f"<strong>It was not alone:</strong> {escape('; '.join(signs))}."
+        if signs
+        else "Nothing was noticed that disturbed it."
+    )
+    how = "Medians of interleaved rounds with the device to itself; spread is the relative interquartile range."
+    return [f"{how} {company}", f"<strong>Check.</strong> {escape(check)}"]
 
 
 def _by_depth(table: object) -> dict[int, float]:
@@ -168,37 +201,4 @@ def _folded(title: str, rows: list[list[str]]) -> str:
     if not rows:
         return ""
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    grid = _grid(title, TRIAL_HEADINGS, rows, FIGURES)
-    return f"<details><summary>{escape(title)} <span>{shown}</span></summary>{grid}</details>"
-
-
-def _table(
-    title: str,
-    headings: Sequence[str],
-    rows: list[list[str]],
-    *,
-    after: str = "",
-    figures: frozenset[str] = FIGURES,
-    kind: str = "wide",
-) -> str:
-    grid = _grid(title, headings, rows, figures, kind=kind)
-    return f"<section><h2>{escape(title)}</h2>{grid}{after}</section>"
-
-
-def _grid(
-    title: str, headings: Sequence[str], rows: list[list[str]], figures: frozenset[str], *, kind: str = "wide"
-) -> str:
-    """A table that scrolls sideways inside its own box; cells are already escaped."""
-    kinds = ["figure" if heading in figures else "text" for heading in headings]
-    head = _cells("th", headings, kinds, escape_them=True)
-    body = "".join(f"<tr>{_cells('td', row, kinds)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
-        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _cells(tag: str, texts: Iterable[str], kinds: list[str], *, escape_them: bool = False) -> str:
-    cells = (escape(text) if escape_them else text for text in texts)
-    scope = ' scope="col"' if tag == "th" else ""
-    return "".join(f'<{tag} class="{kind}"{scope}>{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))
+    return folded(title, shown, grid(title, TRIAL_HEADINGS, rows, FIGURES))

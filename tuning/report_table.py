@@ -11,11 +11,13 @@ from rich.text import Text
 
 from tuning import report_format as form
 from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at
-from tuning.report_rows import Row, changed_knobs, member, rows_of
-from tuning.report_words import caution, counts, verdict
+from tuning.report_rows import Row, changed_knobs, member, never_froze, rows_of
+from tuning.report_words import NEVER_FROZE, caution, counts, headline, noise_note, unfrozen_note, verdict
 
 HEADINGS = ("", "#", "policy", "horizon", "seconds", "loss", "gain", "FLOP", "FLOP/s", "overhead")
 FIGURES_FROM = 3
+MOST_KNOBS = 5
+"""Of so many members the knobs are printed; a front may have dozens, and their knobs would fill pages."""
 LEGEND = (
     "gain: seconds of the control's line at the same loss / seconds. "
     "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
@@ -23,19 +25,61 @@ LEGEND = (
 
 
 def print_report(summary: FrontSummary, console: Console) -> None:
-    """Write the table, the knobs of its schedules, the counts and the verdict to ``console``."""
-    rows = rows_of(summary.front)
+    """Write what was confirmed, the front, the knobs of its best, the counts and the verdict to ``console``."""
+    _print_confirmed(summary, console)
     console.print(front_table(summary))
     console.print(Text(legend(summary), style="dim"))
-    schedules = [row for row in rows if row["policy"] != CONTROL_POLICY]
-    if schedules:
-        console.print("\nKnobs that differ from their defaults:", highlight=False)
-    for row in schedules:
-        console.print(_knobs(row))
+    _print_knobs(summary, console)
+    if note := unfrozen_note(summary):
+        console.print(Text(f"\n{note}"))
     console.print(Text(f"\n{counts(summary)[0].upper()}{counts(summary)[1:]}."))
-    console.print(Text(verdict(summary), style="bold"))
+    if summary.background.confirmed is None:
+        console.print(Text(verdict(summary), style="bold"))
     if caution(summary):
         console.print(Text(caution(summary)))
+
+
+def _print_confirmed(summary: FrontSummary, console: Console) -> None:
+    confirmed = summary.background.confirmed
+    if confirmed is None:
+        return
+    from tuning import confirm_table
+
+    console.print(Text(headline(summary), style="bold"))
+    console.print(confirm_table.verdict_table(confirmed))
+    console.print(Text(confirm_table.legend(confirmed), style="dim"))
+    console.print(Text(f"{confirm_table.exchange_rate(confirmed.control)}\n\nThe front of the search, on one seed:"))
+
+
+def _print_knobs(summary: FrontSummary, console: Console) -> None:
+    rows = rows_of(summary.front)
+    every = [row for row in rows if row["policy"] != CONTROL_POLICY]
+    chosen = [row for row in rows if row["number"] in told_in_full(summary)]
+    if chosen:
+        console.print("\nKnobs that differ from their defaults:", highlight=False)
+    for row in chosen:
+        console.print(_knobs(row))
+    if rest := len(every) - len(chosen):
+        others = f"{rest} more members of the front" if rest > 1 else "one more member of the front"
+        where = f"Those of {others}: report.html, or python -m tuning.pareto with --csv FILE."
+        console.print(Padding(Text(where), (0, 0, 0, 2)))
+
+
+def told_in_full(summary: FrontSummary) -> set[int]:
+    """Numbers of the schedules whose knobs are printed: all of a few, else those that a reader asks for first.
+
+    These are the ones that beat the control beyond noise, by gain, and the nearest to the target on either side.
+    """
+    facts = [member(row, summary) for row in rows_of(summary.front) if row["policy"] != CONTROL_POLICY]
+    if len(facts) <= MOST_KNOBS:
+        return {fact["number"] for fact in facts}
+    ahead = [
+        f for f in facts if f["gain"] and round(f["gain"], 2) > 1 and not f["within_noise"] and not f["never_froze"]
+    ]
+    ahead.sort(key=lambda fact: -fact["gain"])
+    at, target = [fact for fact in facts if fact["reached"]][:1], summary.target
+    before = [] if target is None else [fact for fact in facts if not fact["reached"]][-1:]
+    return {fact["number"] for fact in (at + before + ahead)[:MOST_KNOBS]} or {facts[0]["number"]}
 
 
 def front_table(summary: FrontSummary) -> Table:
@@ -67,6 +111,8 @@ def legend(summary: FrontSummary) -> str:
         parts.insert(0, f"*: first at or below the target {form.loss(summary.target)}.")
     if len(_off_front(summary)):
         parts.append("Below the rule: control runs off the front.")
+    if note := noise_note(summary):
+        parts.append(note)
     return " ".join(parts)
 
 
@@ -79,13 +125,14 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
         form.loss(row["val_loss"]),
-        form.gain(facts["gain"]),
-        form.amount(row.get("required_flops")),
-        form.amount(row.get("effective_flops_per_second")),
-        form.seconds(row.get("pipeline_overhead_seconds")),
+        ("≈" if facts["within_noise"] else "") + form.gain(facts["gain"]),
+        form.amount(row.get("required_flops")).replace(" ", ""),
+        form.amount(row.get("effective_flops_per_second")).replace(" ", ""),
+        form.seconds(row.get("pipeline_overhead_seconds")).removesuffix(" s"),
     ]
 
 
 def _knobs(row: Row) -> Padding:
     changed = form.knobs(changed_knobs(row)) or "none"
-    return Padding(Text(f"#{row['number']} {row['policy']}: {changed}"), (0, 0, 0, 2))
+    name = f"#{row['number']} {row['policy']}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
+    return Padding(Text(f"{name}: {changed}"), (0, 0, 0, 2))

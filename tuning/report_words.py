@@ -1,15 +1,33 @@
-"""What the front says at the target, in one sentence, and the counts that stand beside it."""
+"""What the front says at the target, in one sentence, and the counts and cautions that stand beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at
+from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at, never_froze
 from tuning.report_format import gain, loss, seconds
+from tuning.report_rows import member, rows_of
+
+NEVER_FROZE = "never froze a block"
+
+
+def headline(summary: FrontSummary) -> str:
+    """The confirmed finding where there is one, else ``verdict``."""
+    confirmed = summary.background.confirmed
+    if confirmed is None:
+        return verdict(summary)
+    if confirmed.winner in unfrozen(summary):
+        return (
+            f"No schedule is confirmed: trial {confirmed.winner}, ahead over {len(confirmed.seeds)} fresh seeds, "
+            f"{NEVER_FROZE}; it is training for less under another name."
+        )
+    return confirmed.sentence
 
 
 def verdict(summary: FrontSummary) -> str:
-    """The finding in one sentence: what one run of each trial shows, before any confirmation over seeds."""
+    """The finding of the search in one sentence: what one run of each trial shows."""
     if not summary.finished:
         return "No trial has finished yet."
     if summary.target is None:
@@ -23,11 +41,41 @@ def verdict(summary: FrontSummary) -> str:
 
 
 def caution(summary: FrontSummary) -> str:
-    """How far a winner is to be trusted; empty where there is none."""
-    if summary.winner is None:
+    """How far the headline is to be trusted, and what would tell; empty where there is no schedule to doubt."""
+    known = summary.background
+    parts = [f"{known.remark}."] if known.remark else []
+    if known.confirmed is not None:
+        return " ".join([*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"])
+    if summary.winner is not None:
+        parts += _doubts(summary)
+    if summary.finished and (summary.front["policy"] != CONTROL_POLICY).any():
+        parts.append(f"One seed, unconfirmed; {known.confirm_command} confirms it on fresh seeds.")
+    return " ".join(parts)
+
+
+def noise_note(summary: FrontSummary) -> str:
+    """How much of a difference in loss another seed could turn round; empty where that is not known."""
+    noise = summary.background.noise
+    if noise is None:
         return ""
-    line = f"Over the line between control runs the gain is {gain(summary.line_gain)}. "
-    return (line if summary.line_gain is not None else "") + "One run each, not confirmed over seeds."
+    return (
+        f"≈: within noise of the control, whose loss strays by {noise.deviation:.2g} (standard deviation over "
+        f"{noise.seeds} seeds): a difference of up to {noise.limit:.2g} may be luck."
+    )
+
+
+def unfrozen(summary: FrontSummary) -> list[int]:
+    """Numbers of the finished schedules that never froze a block."""
+    groups = (summary.front, summary.control, summary.others)
+    return sorted({int(n) for group in groups if len(group) for n in group["number"][never_froze(group)]})
+
+
+def unfrozen_note(summary: FrontSummary) -> str:
+    """Which members of the front never froze a block; empty where all did."""
+    names = summary.front["number"][never_froze(summary.front)]
+    if not len(names):
+        return ""
+    return f"{NEVER_FROZE.capitalize()}, so are training for less under another name: {_listed(names)}."
 
 
 def counts(summary: FrontSummary) -> str:
@@ -41,16 +89,39 @@ def schedules_on_front(summary: FrontSummary) -> int:
     return int((summary.front["policy"] != CONTROL_POLICY).sum())
 
 
+def _doubts(summary: FrontSummary) -> list[str]:
+    """What else to know of the search's winner."""
+    row = rows_of(summary.front[summary.front["number"] == summary.winner])[0]
+    found = []
+    if summary.line_gain is not None:
+        found.append(f"Over the line between control runs the gain is {gain(summary.line_gain)}.")
+    if member(row, summary)["within_noise"]:
+        found.append("Its loss is within noise of the control's.")
+    return found
+
+
+def _since_confirmed(summary: FrontSummary) -> list[str]:
+    """A winner of the search that the confirmation has not seen."""
+    confirmed = summary.background.confirmed
+    if summary.winner is None or confirmed is None or summary.winner in {c.number for c in confirmed.candidates}:
+        return []
+    return [f"Trial {summary.winner} was not among those confirmed; {summary.background.confirm_command} adds it."]
+
+
 def _won(summary: FrontSummary, best: pd.Series) -> str:
     there = f"{_name(best)} reaches {_target(summary)} in {seconds(summary.front_seconds)}"
     if summary.gain is None:
         return f"{there}; {summary.no_gain}, so there is no gain to state."
-    return f"{there}, training for less in {seconds(summary.control_seconds)}: a gain of {gain(summary.gain)}."
+    less = f"training for less in {seconds(summary.control_seconds)}"
+    doubt = ", unconfirmed" if summary.background.confirmed is None else ""
+    return f"{there}, {less}: a gain of {gain(summary.gain)} on one seed{doubt}."
 
 
 def _not_won(summary: FrontSummary, best: pd.Series) -> str:
     lead = f"Nothing beat training for less at {_target(summary)}"
     there = seconds(summary.front_seconds)
+    if never_froze(best.to_frame().T)[0]:
+        return f"{lead}: {_name(best)} is first, in {there}, but it {NEVER_FROZE}: that is training for less as well."
     if summary.gain is None:
         return f"{_name(best)} reaches {_target(summary)} in {there}; {summary.no_gain}."
     if best["policy"] == CONTROL_POLICY:
@@ -75,6 +146,10 @@ def _without_target(summary: FrontSummary) -> str:
 
 def _name(row: pd.Series) -> str:
     return f"{row['policy']} #{int(row['number'])}"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(f"#{int(number)}" for number in numbers)
 
 
 def _target(summary: FrontSummary) -> str:

@@ -59,13 +59,15 @@ def print_result(result: SearchResult) -> None:
     """The front, why the search ended early if it did, and where everything is."""
     from rich.console import Console
 
+    from tuning.background import background_of
     from tuning.conduct import resume_command
     from tuning.pareto_front import summary
     from tuning.report import PAGE, PICTURE
     from tuning.report_table import print_report
+    from tuning.store import Store
 
     console = Console()
-    reading = summary(result.trials)
+    reading = summary(result.trials, background=background_of(Store.open(result.run)))
     if reading.finished:
         print_report(reading, console)
     else:

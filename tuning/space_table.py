@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from search_spaces.base import SearchSpace
     from search_spaces.knobs import Knob
 
-COLUMNS = ("knob", "range", "scale", "unit", "applies where", "meaning")
-
 
 def print_space(space: SearchSpace, console: Console | None = None) -> None:
     """Print the knobs of ``space``: range, scale, unit, condition and meaning, one row each."""
@@ -23,15 +21,36 @@ def print_space(space: SearchSpace, console: Console | None = None) -> None:
 
 def space_table(space: SearchSpace) -> Table:
     """The knobs of ``space`` in the order in which they are decided."""
+    from rich import box
     from rich.table import Table
 
     about = f"policy {space.policy}" if space.policy else "the knob policy chooses the policy"
-    table = Table(title=f"{space.name}: {space.title}", caption=f"{about}; {len(space.searched)} knobs are searched")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+    table = Table(
+        title=f"{space.name}: {space.title}",
+        caption=f"{about}; {len(space.searched)} knobs are searched",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("knob", no_wrap=True)
+    table.add_column("range, scale, unit")
+    table.add_column("meaning, and where it applies")
     for knob in space.knobs:
-        table.add_row(knob.name, knob.span(), _scale(knob), knob.unit, _condition(knob), knob.meaning)
+        table.add_row(knob.name, _range(knob), _meaning(knob))
     return table
+
+
+def _range(knob: Knob) -> str:
+    unit = f"; {knob.unit}" if knob.unit else ""
+    scale = f" ({_scale(knob)})" if _scale(knob) else ""
+    return f"{knob.span()}{scale}{unit}"
+
+
+def _meaning(knob: Knob) -> str:
+    condition = f" [where {_condition(knob)}]" if knob.when else ""
+    from rich.markup import escape
+
+    return escape(f"{knob.meaning}{condition}")
 
 
 def _scale(knob: Knob) -> str:

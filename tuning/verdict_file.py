@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tuning.verdict import Verdict
 
 VERDICT = "verdict.json"
-_PAIRS = ("interval", "bootstrap_interval", "lower_loss_interval", "loss_per_percent_interval")
+_PAIRS = ("interval", "bootstrap_interval", "solo_interval", "lower_loss_interval", "loss_per_percent_interval")
 
 
 def read_verdict(run: Path) -> tuple[Verdict | None, str]:
@@ -32,7 +32,8 @@ def verdict_from_json(text: str) -> Verdict:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: the text is no such verdict, or one of another format.
     """
-    from tuning.verdict import FORMAT, CandidateVerdict, ControlRun, ControlVerdict, SeedComparison, Verdict
+    from tuning.paired import SeedComparison
+    from tuning.verdict import FORMAT, CandidateVerdict, ControlRun, ControlVerdict, Verdict
 
     data = json.loads(text)
     if data["format"] != FORMAT:

@@ -96,7 +96,9 @@ def _what_would_have_to_change(
 
 
 def _how_much_faster(share: float) -> str:
-    return f"{100 * share:.1f} % faster" if share < 1 else f"{1 + share:.1f} times as fast"
+    if share < 1:
+        return f"{100 * share:.1f} % faster"
+    return f"{1 + share:.1f} times as fast" if share < 9 else "more than ten times as fast"
 
 
 def missing(values: Sequence[float], alpha: float) -> float:

@@ -126,6 +126,17 @@ def test_calibration_and_run_facts_stand_below() -> None:
     assert "knob columns" not in text
 
 
+def test_a_calibration_that_was_not_alone_says_so() -> None:
+    """What disturbed it stands beside its table, with what forward, backward and optimizer take at each depth."""
+    parts = {"forward": {"8": 0.0066}, "backward": {"8": 0.0123}, "optimizer": {"8": 0.0012}}
+    table = dataclasses.asdict(COSTS) | {"step_parts": parts, "disturbances": ["half of the cores < taken"]}
+    text = page(search_frame(), {"calibration": table})
+    assert "It was not alone:</strong> half of the cores &lt; taken." in text
+    assert "It was not alone" not in page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    for shown in ("Forward", "Backward", "Optimizer", "0.0123 s"):
+        assert shown in text
+
+
 @pytest.mark.parametrize(
     "table",
     [

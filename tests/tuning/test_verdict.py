@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -17,7 +18,8 @@ from tests.support.stores import record
 from tuning.confirm_table import print_verdict
 from tuning.paired import p_value
 from tuning.trial import CurvePoint
-from tuning.verdict import FORMAT, Candidate, Run, Verdict, judge, run_of
+from tuning.verdict import FORMAT, Candidate, Run, Verdict, run_of
+from tuning.verdict_judge import judge
 from tuning.verdict_words import missing, seeds_needed
 
 HORIZONS = (0.5, 0.625, 0.75, 0.875, 1.0)
@@ -190,6 +192,30 @@ def test_json_is_plain_and_versioned() -> None:
     assert {"sentence", "winner", "candidates", "control", "seeds", "target_loss", "tested", "time"} <= data.keys()
     assert {"number", "gain", "interval", "p_corrected", "wins", "per_seed", "reached"} <= data["candidates"][0].keys()
     assert data["candidates"][0]["knobs"] == {"levels": 4}
+
+
+def test_a_machine_that_strays_is_told_apart_from_losses_that_do() -> None:
+    """Measured times of one seed doubled at random: the gain by the clock stays narrow, and the machine is named."""
+    who, runs = candidate(5, 1.05, scale=0.1)
+    factors = (0.8, 1.25, 1.0, 1.3, 0.75)
+    loud = [dataclasses.replace(r, measured_seconds=r.solo_seconds * f) for r, f in zip(runs, factors, strict=True)]
+    noisy = {
+        h: [dataclasses.replace(r, measured_seconds=r.solo_seconds * factors[(i + j) % 5]) for j, r in enumerate(rs)]
+        for i, (h, rs) in enumerate(control().items())
+    }
+    found = verdict((who, loud), runs=noisy)
+    measured, solo = found.candidates[0].interval, found.candidates[0].solo_interval
+    assert found.candidates[0].solo_gain == pytest.approx(1.05, abs=0.01)
+    assert solo[0] is not None
+    assert solo[1] is not None
+    assert measured[0] is not None
+    assert measured[1] is not None
+    assert measured[1] - measured[0] > 5 * (solo[1] - solo[0])
+    assert found.control.time_spread == pytest.approx(statistics.stdev([math.log(f) for f in factors] * 5))
+    console = Console(width=80)
+    with console.capture() as shown:
+        print_verdict(found, console)
+    assert "Confirm on a quiet machine" in " ".join(shown.get().split())
 
 
 def test_table_fits_eighty_columns() -> None:
