@@ -55,18 +55,26 @@ def confirmed_section(summary: FrontSummary) -> str:
     confirmed = summary.background.confirmed
     if confirmed is None:
         return ""
-    from tuning.confirm_table import exchange_rate
-
     known = (c.gain for c in confirmed.candidates)
     ends = (end for c in confirmed.candidates for end in c.interval)
     axis = Axis.around(value for value in (*known, *ends) if value is not None)
     rows = [_candidate(c, confirmed, axis, summary) for c in confirmed.candidates]
     rows += [_control(confirmed, at) for at in range(len(confirmed.control.runs))]
-    notes = [_legend(confirmed), exchange_rate(confirmed.control)]
-    notes += [f"#{c.number}: {c.note}." for c in confirmed.candidates if c.note]
+    notes = [_legend(confirmed), *remarks(confirmed)]
     after = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
     return table(title, HEADINGS, rows, figures=FIGURES, after=after, kind="confirmed")
+
+
+def remarks(confirmed: Verdict) -> list[str]:
+    """The control's exchange rate, whether the machine was quiet, and what is to be said of single schedules."""
+    from tuning.confirm_table import LOUD, exchange_rate, loud
+
+    found = [exchange_rate(confirmed.control)]
+    spread = confirmed.control.time_spread or 0.0
+    if confirmed.time == "measured" and spread > LOUD:
+        found.append(loud(spread))
+    return found + [f"#{c.number}: {c.note}." for c in confirmed.candidates if c.note]
 
 
 def marks(summary: FrontSummary) -> str:

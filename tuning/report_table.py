@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tuning import report_format as form
 from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at
+from tuning.report_confirmed import remarks
 from tuning.report_rows import Row, changed_knobs, member, never_froze, rows_of
 from tuning.report_words import NEVER_FROZE, caution, counts, headline, noise_note, unfrozen_note, verdict
 
@@ -48,7 +49,9 @@ def _print_confirmed(summary: FrontSummary, console: Console) -> None:
     console.print(Text(headline(summary), style="bold"))
     console.print(confirm_table.verdict_table(confirmed))
     console.print(Text(confirm_table.legend(confirmed), style="dim"))
-    console.print(Text(f"{confirm_table.exchange_rate(confirmed.control)}\n\nThe front of the search, on one seed:"))
+    for remark in remarks(confirmed):
+        console.print(Text(remark))
+    console.print(Text("\nThe front of the search, on one seed:"))
 
 
 def _print_knobs(summary: FrontSummary, console: Console) -> None:
@@ -68,18 +71,24 @@ def _print_knobs(summary: FrontSummary, console: Console) -> None:
 def told_in_full(summary: FrontSummary) -> set[int]:
     """Numbers of the schedules whose knobs are printed: all of a few, else those that a reader asks for first.
 
-    These are the ones that beat the control beyond noise, by gain, and the nearest to the target on either side.
+    These are the nearest to the target on either side, and those that beat the control beyond noise, by how much.
     """
     facts = [member(row, summary) for row in rows_of(summary.front) if row["policy"] != CONTROL_POLICY]
     if len(facts) <= MOST_KNOBS:
         return {fact["number"] for fact in facts}
-    ahead = [
-        f for f in facts if f["gain"] and round(f["gain"], 2) > 1 and not f["within_noise"] and not f["never_froze"]
-    ]
-    ahead.sort(key=lambda fact: -fact["gain"])
-    at, target = [fact for fact in facts if fact["reached"]][:1], summary.target
-    before = [] if target is None else [fact for fact in facts if not fact["reached"]][-1:]
-    return {fact["number"] for fact in (at + before + ahead)[:MOST_KNOBS]} or {facts[0]["number"]}
+    leads = {fact["number"]: _lead(fact, summary) for fact in facts}
+    ahead = sorted((n for n, lead in leads.items() if lead > 0), key=lambda n: -leads[n])
+    at, target = [fact["number"] for fact in facts if fact["reached"]][:1], summary.target
+    before = [] if target is None else [fact["number"] for fact in facts if not fact["reached"]][-1:]
+    return set(list(dict.fromkeys(at + before + ahead))[:MOST_KNOBS]) or {facts[0]["number"]}
+
+
+def _lead(fact: Row, summary: FrontSummary) -> float:
+    """By how much more than noise a schedule's loss lies below the control's at its seconds; none that never froze."""
+    there, noise = summary.line.loss_at(fact["train_seconds"]), summary.background.noise
+    if there is None or fact["never_froze"]:
+        return 0.0
+    return there - float(fact["val_loss"]) - (0.0 if noise is None else noise.limit)
 
 
 def front_table(summary: FrontSummary) -> Table:

@@ -49,7 +49,7 @@ def caution(summary: FrontSummary) -> str:
     if summary.winner is not None:
         parts += _doubts(summary)
     if summary.finished and (summary.front["policy"] != CONTROL_POLICY).any():
-        parts.append(f"One seed, unconfirmed; {known.confirm_command} confirms it on fresh seeds.")
+        parts.append(f"One seed, unconfirmed; to confirm on fresh seeds: {known.confirm_command}")
     return " ".join(parts)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.runs import COSTS
+from tests.support.verdicts import background
 from tests.support.webdriver import Browser, browser, missing, until
 from tuning.pareto_front import summary
 from tuning.report import render
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=missing() or ""),
 ]
 FRAME = search_frame()
-READING = summary(FRAME)
+READING = summary(FRAME, None, background({37: 1.08, 28: 1.0}))
 ENTER, ESCAPE = "\ue007", "\ue00c"
 
 
@@ -30,13 +31,19 @@ def window() -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture
-def page(window: Browser, tmp_path: Path) -> Browser:
-    """A realistic search's page, drawn, at the width of a desk's screen."""
-    path = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A realistic search's page, confirmed."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_bytes(render("html", READING, FRAME, {"calibration": dataclasses.asdict(COSTS)}))
+    return path
+
+
+@pytest.fixture
+def page(window: Browser, report: Path) -> Browser:
+    """The page, drawn anew, at the width of a desk's screen."""
     window.resize(1280, 1400)
-    window.open(path)
+    window.open(report)
     until(lambda: window.find(".point"), "drawing the points")
     return window
 
@@ -51,7 +58,7 @@ def test_every_trial_with_a_place_is_a_point_and_nothing_went_wrong(page: Browse
     assert len(page.find(".point")) == READING.finished + READING.stopped
     assert page.errors() == []
     assert page.run("return performance.getEntriesByType('resource').length") == 0
-    assert "gain of" in page.text("h1")
+    assert "beats training for less" in page.text("h1")
 
 
 def test_hovering_shows_the_trial(page: Browser) -> None:
@@ -105,6 +112,15 @@ def test_a_number_in_the_table_chooses_its_trial(page: Browser) -> None:
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel")
 
 
+def test_noise_and_confirmation_are_drawn(page: Browser) -> None:
+    """The band behind the control's line, a whisker and its middle a schedule, and an interval in each table row."""
+    assert len(page.find(".plot path.band")) == 1
+    assert len(page.find(".plot path.whisker")) == 4
+    assert len(page.find("table.confirmed .interval")) == 2
+    assert page.run(INTERVALS)
+    assert "Predicted over measured seconds" in page.run("return document.body.innerText")
+
+
 @pytest.mark.parametrize("width", [390, 768, 1680])
 def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int) -> None:
     """At a phone's, a tablet's and a wide screen's width the plots fit and no label covers another."""
@@ -147,6 +163,13 @@ def test_any_table_is_drawn_without_an_error(window: Browser, tmp_path: Path, ta
     assert window.run(OVERLAPS) == []
 
 
+INTERVALS = """
+return [...document.querySelectorAll('.interval')].every((box) => {
+  const outer = box.getBoundingClientRect(), bar = box.querySelector('i').getBoundingClientRect();
+  const dot = box.querySelector('b').getBoundingClientRect(), middle = (dot.left + dot.right) / 2;
+  return outer.left <= bar.left && bar.left <= middle && middle <= bar.right && bar.right <= outer.right;
+});
+"""
 FITS = """
 const widths = [...document.querySelectorAll('svg')].map((svg) => svg.getBoundingClientRect().right);
 return document.documentElement.scrollWidth <= innerWidth && Math.max(...widths) <= innerWidth;

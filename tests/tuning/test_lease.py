@@ -355,6 +355,10 @@ def test_a_worker_of_a_dead_search_writes_nothing(taken_over: tuple[Store, Store
     with pytest.raises(Fenced):
         old.tidy()
     with pytest.raises(Fenced):
+        old.update_info(device="another")
+    with pytest.raises(Fenced):
+        old.retry_failed()
+    with pytest.raises(Fenced):
         old.refuse_if_fenced()
     assert [path for path in (old.path / "running").iterdir() if path.is_file()] == []
     new.append(record(0))

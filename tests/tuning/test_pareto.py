@@ -11,7 +11,9 @@ import pytest
 
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
+from tests.support.verdicts import confirmed
 from tuning.pareto import main
+from tuning.verdict_file import VERDICT
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,19 @@ def test_outputs_that_are_asked_for_are_the_only_ones(tmp_path: Path) -> None:
     assert all(path.stat().st_size for path in files.values())
     assert json.loads(files["json"].read_text())["target_loss"] == 2.0
     assert not (mine / "report.html").exists()
+
+
+def test_a_confirmed_run_is_read_with_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """verdict.json is found in the run, printed first and written into the JSON; a torn one is named instead."""
+    mine, out = write_run(tmp_path / "run", search_records()), tmp_path / "out.json"
+    (mine / VERDICT).write_text(confirmed({37: 1.08}).to_json())
+    assert main([str(mine), "--json", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("dynamic_suffix (trial 37) beats training for less")
+    assert json.loads(out.read_text())["confirmation"]["winner"] == 37
+    (mine / VERDICT).write_text("{")
+    assert main([str(mine), "--json", str(out)]) == 0
+    assert "must hold a verdict that this version reads" in " ".join(capsys.readouterr().out.split())
+    assert json.loads(out.read_text())["confirmation"] is None
 
 
 def test_a_target_of_the_run_that_nothing_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

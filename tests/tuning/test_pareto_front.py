@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.frames import frame_of, points, record, search_frame
+from tuning.background import Background
+from tuning.noise import Noise
 from tuning.pareto_front import (
     control,
     finished,
     front,
     line_through,
+    never_froze,
     nondominated,
     summary,
     time_to_quality,
@@ -83,6 +86,7 @@ def test_no_member_dominates_another_and_every_other_is_dominated_or_tied(trials
             assert any(dominates(member, trial) for member in members)
 
 
+@settings(max_examples=50)
 @given(tables(), st.randoms(use_true_random=False))
 def test_the_front_does_not_depend_on_the_order_of_rows(trials: list[TrialRecord], rng: random.Random) -> None:
     """A shuffled table gives the same rows in the same order."""
@@ -91,6 +95,7 @@ def test_the_front_does_not_depend_on_the_order_of_rows(trials: list[TrialRecord
     assert list(front(read(shuffled))["number"]) == list(front(read(trials))["number"])
 
 
+@settings(max_examples=50)
 @given(tables(), st.floats(1, 5))
 def test_only_finished_trials_at_or_below_the_target_are_read(trials: list[TrialRecord], target: float) -> None:
     """Stopped, failed and replicate trials are never on the front; censored ones never supply a time."""
@@ -211,6 +216,53 @@ def test_a_tie_with_the_control_is_no_win() -> None:
     reading = summary(line_of_control(record(3, 8, 1.85)), 1.9)
     assert reading.gain == 1
     assert reading.winner is None
+
+
+def test_a_schedule_that_never_froze_a_block_does_not_win() -> None:
+    """It is first at the target and left of the control, but it is the control under another name."""
+    trial = record(3, 7, 1.89, mean_active_fraction=1.0)
+    reading = summary(line_of_control(trial), 1.9)
+    assert reading.front_seconds == 7
+    assert reading.winner is None
+    assert summary(line_of_control(record(3, 7, 1.89, mean_active_fraction=0.99)), 1.9).winner == 3
+
+
+def test_a_slower_schedule_does_not_win_behind_one_that_never_froze() -> None:
+    """Training for less under another name reached the target before it, so it did not beat training for less."""
+    idle = record(3, 7, 1.89, mean_active_fraction=1.0)
+    reading = summary(line_of_control(idle, record(4, 7.5, 1.885, mean_active_fraction=0.7)), 1.9)
+    assert reading.winner is None
+
+
+def test_the_control_itself_froze_nothing_and_is_not_called_out() -> None:
+    """Only schedules are; one whose mean is not known is not."""
+    table = frame_of(
+        [
+            record(0, 10, 1.8, policy="full_update", mean_active_fraction=1.0),
+            record(1, 9, 1.9, mean_active_fraction=1.0),
+            record(2, 8, 2.0, policy="static_suffix", mean_active_fraction=0.5),
+            record(3, 7, 2.1),
+        ]
+    )
+    assert never_froze(table).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "loss", "within"),
+    [
+        (7, 1.94, True),  # the control's line is at 1.95 there
+        (7, 1.90, False),
+        (7, 1.99, False),
+        (5, 1.99, True),  # beside the shortest control run, which took longer
+        (9, 1.79, None),  # below every loss of the control: no gain
+    ],
+)
+def test_noise_is_told_at_equal_seconds(seconds: float, loss: float, within: bool | None) -> None:
+    """Losses of the control's line read by hand; the limit is 1.96 * sqrt(2) * 0.01 = 0.028."""
+    reading = summary(line_of_control(), 1.9, Background(Noise(0.01, 5)))
+    assert reading.within_noise("dynamic_suffix", seconds, loss) is within
+    assert reading.within_noise("full_update", seconds, loss) is None
+    assert summary(line_of_control(), 1.9).within_noise("dynamic_suffix", seconds, loss) is None
 
 
 def test_without_a_control_at_the_target_there_is_no_gain_but_a_reason() -> None:

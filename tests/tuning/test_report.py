@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.support.frames import frame_of, search_frame, search_records
 from tests.support.runs import write_run
+from tuning.pareto_front import summary
 from tuning.report import FORMATS, render, write, write_report
 from tuning.store import Store
 
@@ -24,14 +26,17 @@ def test_page_and_picture_are_written_into_the_run(tmp_path: Path) -> None:
     assert not [path for path in store.path.iterdir() if path.name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_of_memory_and_disk_agrees(tmp_path: Path, kind: str) -> None:
-    """The table that the store reads gives the same bytes as the records it was written from."""
-    from tuning.pareto_front import summary
-
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same trials as the store reads them, and as they were before it wrote them."""
     records = search_records(24)
-    stored = Store.open(write_run(tmp_path / "run", records)).frame()
-    built = frame_of(records)
+    return Store.open(write_run(tmp_path_factory.mktemp("runs") / "run", records)).frame(), frame_of(records)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_of_memory_and_disk_agrees(tables: tuple[pd.DataFrame, pd.DataFrame], kind: str) -> None:
+    """The table that the store reads gives the same bytes as the records it was written from."""
+    stored, built = tables
     assert render(kind, summary(stored), stored) == render(kind, summary(built), built)
 
 

@@ -8,6 +8,7 @@ import json
 import pandas as pd
 
 from tests.support.frames import frame_of, record, search_frame
+from tests.support.verdicts import NOISE, background
 from tuning.pareto_front import summary
 from tuning.report_files import csv_text, json_text
 
@@ -38,6 +39,20 @@ def test_what_does_not_apply_is_null() -> None:
     assert member["gain"] is None
     assert member["reached"] is None
     assert member["knobs"] == {}
+
+
+def test_json_tells_noise_and_confirmation() -> None:
+    """The limit beside the deviation, the mark on each member, the verdict whole; null where nothing is known."""
+    table = search_frame()
+    data = json.loads(json_text(summary(table, None, background({37: 1.08}))))
+    assert data["noise"] == {"deviation": 0.004, "seeds": 5, "limit": NOISE.limit}
+    assert data["confirmation"]["winner"] == 37
+    assert data["verdict"] == data["confirmation"]["sentence"]
+    assert {type(member["within_noise"]) for member in data["front"]} == {bool, type(None)}
+    assert not any(member["never_froze"] for member in data["front"])
+    unknown = json.loads(json_text(summary(table)))
+    assert (unknown["noise"], unknown["confirmation"]) == (None, None)
+    assert unknown["verdict"] == unknown["verdict_of_search"]
 
 
 def test_json_does_not_depend_on_the_order_of_rows() -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.runs import COSTS
+from tests.support.verdicts import NOISE, background
 from tuning import report_points
+from tuning.background import Background
 from tuning.pareto_front import summary
 from tuning.report_page import page_text
 
@@ -39,8 +41,8 @@ class Outline(HTMLParser):
         (self.scripts if self.tags[-1:] == ["script"] else self.text).append(data)
 
 
-def page(table: pd.DataFrame, info: dict[str, Any] | None = None) -> str:
-    return page_text(summary(table), table, info)
+def page(table: pd.DataFrame, info: dict[str, Any] | None = None, known: Background | None = None) -> str:
+    return page_text(summary(table, None, known), table, info)
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -135,6 +137,72 @@ def test_a_calibration_that_was_not_alone_says_so() -> None:
     assert "It was not alone" not in page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
     for shown in ("Forward", "Backward", "Optimizer", "0.0123 s"):
         assert shown in text
+
+
+def test_a_confirmation_stands_on_the_page() -> None:
+    """Sentence on top, a row each with interval, p and seeds, whiskers in the picture, the clock's check below."""
+    known = background({37: 1.08, 28: 1.0})
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)}, known)
+    assert known.confirmed is not None
+    first = known.confirmed.candidates[0]
+    assert "beats training for less" in text[text.index("<h1>") : text.index("</h1>")]
+    assert f"<b>{first.gain:.2f}</b>" in text
+    assert f"<span>{first.interval[0]:.2f} to {first.interval[1]:.2f}</span>" in text
+    assert f"{first.reached} of 5" in text
+    assert "in 8 confirmed schedules" in text
+    whiskers = {mark["number"]: mark for mark in data_of(text)["whiskers"]}
+    assert set(whiskers) == {37, 28}
+    assert whiskers[37]["low"] < whiskers[37]["at"] < whiskers[37]["high"]
+
+
+def test_whiskers_are_the_controls_seconds_over_the_gain() -> None:
+    """An interval of the gain that ends at 1 ends at the control's line; an open end stays open."""
+    known = background({37: 1.08})
+    assert known.confirmed is not None
+    bound = dataclasses.replace(known.confirmed.candidates[0], gain=1.25, bound="at least", interval=(1.0, None))
+    known = dataclasses.replace(known, confirmed=dataclasses.replace(known.confirmed, candidates=(bound,)))
+    reading = summary(search_frame(), None, known)
+    there = reading.line.seconds_at(float(reading.front.set_index("number")["val_loss"][37]))
+    assert there is not None
+    (mark,) = report_points.whiskers(reading)
+    assert (mark["low"], mark["high"], mark["at"]) == (None, there, there / 1.25)
+    assert "≥ 1.25" in page(search_frame(), None, known)
+
+
+def test_a_confirmation_on_a_loud_machine_says_so() -> None:
+    """By the spread of the control's seconds; and each schedule's own note stands with its number."""
+    known = background({37: 1.08})
+    assert known.confirmed is not None
+    noted = dataclasses.replace(known.confirmed.candidates[0], note="it missed <a> seed")
+    control = dataclasses.replace(known.confirmed.control, time_spread=0.2)
+    found = dataclasses.replace(known.confirmed, candidates=(noted,), control=control)
+    text = page(search_frame(), None, dataclasses.replace(known, confirmed=found))
+    assert "measured seconds stray by 20 %" in text
+    assert "#37: it missed &lt;a&gt; seed." in text
+    assert "measured seconds stray" not in page(search_frame(), None, known)
+
+
+def test_without_a_confirmation_the_page_says_how_to_have_one() -> None:
+    """Beside the headline and below the calibration."""
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    assert "One seed, unconfirmed; to confirm on fresh seeds: python -m tuning.confirm DIR" in text
+    assert "Not checked yet: python -m tuning.confirm DIR" in text
+    assert "fresh seeds</h2>" not in text
+    assert (data_of(text)["whiskers"], data_of(text)["noise"]) == ([], None)
+
+
+def test_noise_and_unfrozen_schedules_are_marked() -> None:
+    """In the tables, in the notes below, and in what the picture is drawn from."""
+    table = search_frame()
+    table.loc[table["number"] == 37, "mean_active_fraction"] = 1.0
+    text = page(table, None, background())
+    assert data_of(text)["noise"] == NOISE.limit
+    assert [t["number"] for t in data_of(text)["trials"] if t["unfrozen"]] == [37]
+    assert any(t["near"] for t in data_of(text)["trials"])
+    assert 'dynamic_suffix <i class="tag">never froze a block</i>' in text
+    assert '<span class="noise">≈ ' in text
+    assert "≈: within noise of the control" in text
+    assert "beats" not in text[text.index("<h1>") : text.index("</h1>")]
 
 
 @pytest.mark.parametrize(

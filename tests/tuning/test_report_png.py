@@ -7,13 +7,16 @@ import subprocess
 import sys
 
 import matplotlib.image
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from tests.support.frames import frame_of, points, record, search_frame
+from tests.support.verdicts import background
 from tuning.pareto_front import summary
 from tuning.report_png import draw, png_bytes
+from tuning.report_points import whiskers
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,20 @@ def test_it_shows_what_the_page_shows() -> None:
     texts = " ".join(text.get_text() for text in axes.texts)
     for label in ("training for less (full_update)", "front, #", "target 1.9500", "gain 1.09"):
         assert label in texts
+
+
+def test_noise_and_confirmation_are_drawn() -> None:
+    """The band is a filled area; a whisker is a line with its ends at the confirmed seconds."""
+    reading = summary(search_frame(), None, background({37: 1.08}))
+    figure = Figure()
+    draw(figure, reading)
+    axes = figure.axes[0]
+    (mark,) = whiskers(reading)
+    ends = [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
+    assert [mark["low"], mark["high"]] in ends
+    plain = Figure()
+    draw(plain, summary(search_frame()))
+    assert len(axes.collections) == len(plain.axes[0].collections) + 1
 
 
 def test_pyplot_is_never_imported() -> None:

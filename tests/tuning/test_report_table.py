@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from tests.support.frames import frame_of, record, search_frame
+from tests.support.verdicts import background
 from tuning.pareto_front import FrontSummary, summary
-from tuning.report_table import print_report
+from tuning.report_table import print_report, told_in_full
 
 
 def printed(reading: FrontSummary, *, width: int = 80, encoding: str = "utf-8") -> str:
@@ -43,7 +45,7 @@ def test_the_first_at_the_target_is_marked_and_named() -> None:
     assert len(starred) == 1
     assert f" {reading.winner} " in starred[0]
     assert f"#{reading.winner} dynamic_suffix: adaptive=true" in text
-    assert "not confirmed" in text.splitlines()[-2] + text.splitlines()[-1]
+    assert "to confirm on fresh seeds: python -m tuning.confirm DIR" in " ".join(text.split())
 
 
 def test_control_runs_off_the_front_stand_below_the_rule() -> None:
@@ -57,6 +59,59 @@ def test_control_runs_off_the_front_stand_below_the_rule() -> None:
     text = printed(summary(table))
     assert "control runs off the front" in text
     assert "full_update" in text
+
+
+def long_front(members: int = 24, **changes: Any) -> FrontSummary:
+    """A control line and a front of many schedules along it: those of even number beat it by far."""
+    full = {"policy": "full_update", "origin": "control"}
+    runs = [record(100 + i, s, 3 - s / 10, horizon=s / 10, target_loss=2.4, **full) for i, s in enumerate((2, 10))]
+    schedules = [
+        record(i, s, 3 - s / 10 - (0.06 if i % 2 else 0.0001), target_loss=2.4, knobs={"levels": i}, **changes)
+        for i, s in enumerate(2.1 + 0.3 * n for n in range(members))
+    ]
+    return summary(frame_of([*runs, *schedules]), None, background())
+
+
+def test_a_long_front_prints_the_knobs_of_its_best_only() -> None:
+    """The knobs of at most five members, the first at the target among them, and where those of the rest are."""
+    reading = long_front()
+    text = printed(reading)
+    members = reading.front[reading.front["policy"] != "full_update"]
+    assert len(members) > 10
+    told = told_in_full(reading)
+    assert 1 < len(told) <= 5
+    first = members[members["val_loss"] <= 2.4]["number"].iloc[0]
+    assert first in told
+    assert text.count("levels=") == len(told)
+    assert f"Those of {len(members) - len(told)} more members of the front: report.html" in " ".join(text.split())
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_gains_within_noise_are_marked_and_explained() -> None:
+    """By 0.0001 better than the control is marked where seeds stray by 0.004, 0.06 is not."""
+    reading = long_front()
+    lines = printed(reading).splitlines()
+    assert any("≈" in line and " 0 " in line for line in lines)
+    assert not any("≈" in line and line.startswith("    1 ") for line in lines)
+    assert "≈: within noise of the control" in printed(reading)
+    assert "≈" not in printed(summary(search_frame()))
+
+
+def test_schedules_that_never_froze_a_block_are_called_that() -> None:
+    """In their knobs' line and in a list of all of them."""
+    text = " ".join(printed(long_front(4, mean_active_fraction=1.0)).split())
+    assert "#1 dynamic_suffix (never froze a block): levels=1" in text
+    assert "Never froze a block, so are training for less under another name: #" in text
+
+
+def test_a_confirmation_stands_on_top() -> None:
+    """Its sentence first, then its table with the interval and the seeds that met the target, then the front."""
+    reading = summary(search_frame(), None, background({37: 1.08, 28: 1.0}))
+    text = printed(reading)
+    assert text.startswith("dynamic_suffix (trial 37) beats training for less")
+    assert text.index("5/5") < text.index("The front of the search, on one seed:")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "unconfirmed" not in text
 
 
 @pytest.mark.parametrize("table", [frame_of([]), frame_of([record(0, 3.0, 2.0)]), search_frame(strong=False)])

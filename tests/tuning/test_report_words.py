@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from tests.support.frames import frame_of, points, record, search_frame
+from tests.support.verdicts import background
+from tuning.background import Background
+from tuning.noise import Noise
 from tuning.pareto_front import summary
-from tuning.report_words import caution, counts, verdict
+from tuning.report_words import caution, counts, headline, unfrozen, unfrozen_note, verdict
 from tuning.trial import TrialRecord
 
 
@@ -27,7 +30,14 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
         (
             beside_control(record(3, 7, 1.89)),
             1.9,
-            "dynamic_suffix #3 reaches 1.9000 in 7.00 s, training for less in 8.00 s: a gain of 1.14.",
+            "dynamic_suffix #3 reaches 1.9000 in 7.00 s, training for less in 8.00 s: a gain of 1.14 on one "
+            "seed, unconfirmed.",
+        ),
+        (
+            beside_control(record(3, 7, 1.89, mean_active_fraction=1.0)),
+            1.9,
+            "Nothing beat training for less at 1.9000: dynamic_suffix #3 is first, in 7.00 s, but it never froze a "
+            "block: that is training for less as well.",
         ),
         (
             beside_control(record(3, 9, 1.95)),
@@ -78,12 +88,55 @@ def test_a_gain_that_reads_one_beats_nothing() -> None:
 
 
 def test_a_win_is_said_to_be_unconfirmed() -> None:
-    """Only where there is a winner, and with the gain over the control's line."""
+    """Where there is a winner with the gain over the control's line, and always with the command that confirms."""
     won = summary(beside_control(record(3, 7, 1.89)), 1.9)
-    assert caution(won) == (
-        "Over the line between control runs the gain is 1.14. One run each, not confirmed over seeds."
-    )
+    confirms = "One seed, unconfirmed; to confirm on fresh seeds: python -m tuning.confirm DIR"
+    assert caution(won) == f"Over the line between control runs the gain is 1.14. {confirms}"
+    assert caution(summary(beside_control(record(3, 9, 1.85)), 1.9)) == confirms
     assert caution(summary(beside_control(), 1.9)) == ""
+    assert headline(won) == verdict(won)
+
+
+def test_a_win_within_noise_is_said_to_be_one() -> None:
+    """With seeds that stray by more than the difference, and not with quiet ones."""
+    loud, quiet = (
+        caution(summary(beside_control(record(3, 7, 1.89)), 1.9, Background(Noise(strays, 5))))
+        for strays in (0.1, 0.01)
+    )
+    assert "within noise of the control's" in loud
+    assert "within noise" not in quiet
+
+
+def test_a_confirmed_verdict_is_the_headline() -> None:
+    """The confirmation's own sentence; the search's finding stands behind it, no longer called unconfirmed."""
+    reading = summary(search_frame(), None, background({37: 1.08}))
+    assert reading.background.confirmed is not None
+    assert headline(reading) == reading.background.confirmed.sentence
+    assert "beats training for less" in headline(reading)
+    assert caution(reading).startswith("The search itself: dynamic_suffix #37")
+    assert "unconfirmed" not in caution(reading)
+
+
+def test_a_winner_that_was_not_confirmed_is_named() -> None:
+    """The search went on after the confirmation, which had other schedules."""
+    reading = summary(search_frame(), None, background({28: 1.0}))
+    assert "Trial 37 was not among those confirmed; python -m tuning.confirm DIR adds it." in caution(reading)
+
+
+def test_a_confirmed_schedule_that_never_froze_a_block_is_not_called_a_winner() -> None:
+    """A verdict of any origin: the sentence does not stand when the trial's own record says so."""
+    table = search_frame()
+    table.loc[table["number"] == 37, "mean_active_fraction"] = 1.0
+    reading = summary(table, None, background({37: 1.08}))
+    assert headline(reading).startswith("No schedule is confirmed: trial 37, ahead over 5 fresh seeds, never froze a")
+    assert unfrozen(reading) == [37]
+    assert unfrozen_note(reading).endswith("under another name: #37.")
+
+
+def test_what_is_wrong_with_a_confirmation_is_said() -> None:
+    """A remark stands first."""
+    reading = summary(beside_control(), 1.9, Background(remark="verdict.json is torn"))
+    assert caution(reading) == "verdict.json is torn."
 
 
 def test_counts_name_every_kind() -> None:
