@@ -222,7 +222,7 @@ def distribution(value: object) -> Any:
 def read_ours(path: str) -> Row:
     """Open, front and resume of our store, in this process."""
     import tuning.sampler_optuna  # noqa: F401 - imports are not what is measured
-    from tuning.conduct import make_study
+    from tuning.assemble import make_study
     from tuning.pareto_front import front
 
     imports = peak_megabytes()

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import platform
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning import VERSION
-from tuning.baselines import baseline_specs
-from tuning.clock import baseline_seconds
+from tuning.assemble import make_driver, make_session
 from tuning.conduct_clock import calibrate, check_calibration
 from tuning.config import SearchConfig
-from tuning.driver import Driver
+from tuning.description import (
+    describe,
+    refuse_fewer_trials,
+    refuse_other_data,
+    stored_config,
+    stored_form,
+    trials_of,
+)
 from tuning.errors import BadInput, Interrupted, SearchFailed
-from tuning.history import history_of
 from tuning.lease import Lease
 from tuning.resources import Machine, Resources
-from tuning.run_info import STOP_FILE, RunInfo, Target
-from tuning.sampler import OptunaSampler
+from tuning.run_info import STOP_FILE
 from tuning.session import SearchSession, Watcher
 from tuning.store import Problem, Store
-from tuning.study import Study
-from tuning.trial import TrialSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from models.workload import Workload
 
-LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
 STOPPED_BY_USER = "stopped on request"
 
 
@@ -116,68 +114,6 @@ def carry_on(request: Any, watcher: Watcher | None = None) -> SearchResult:
     refuse_fewer_trials(store, config)
     resources = config.resources(Machine.here())
     return conduct(store, config, workload, resources, watcher, retry_failed=request.retry_failed)
-
-
-def describe(config: SearchConfig, workload: Workload, resources: Resources) -> RunInfo:
-    """What run.json says of a new run."""
-    from tuning.baselines import knob_columns
-
-    return RunInfo(
-        version=VERSION,
-        created_at=datetime.now(UTC),
-        config=stored_form(config, resources),
-        knob_columns=knob_columns(config.search_space()),
-        space_fingerprint=config.search_space().fingerprint(),
-        workload_fingerprint=workload.fingerprint,
-        versions={
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in LIBRARIES},
-        },
-    )
-
-
-def stored_form(config: SearchConfig, resources: Resources) -> dict[str, Any]:
-    """The configuration as run.json holds it: what was asked for, and under ``resources`` what that came to here."""
-    return {**config.to_json(), "resources": dataclasses.asdict(resources)}
-
-
-def stored_config(store: Store) -> SearchConfig:
-    """The configuration that a run was last conducted with."""
-    return SearchConfig.from_json({k: v for k, v in store.info.config.items() if k != "resources"})
-
-
-def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) -> None:
-    """A run goes on over the data and the space it began with.
-
-    Raises:
-        BadInput: they have changed since.
-
-    """
-    now = {"workload": workload.fingerprint, "space": config.search_space().fingerprint()}
-    before = {"workload": store.info.workload_fingerprint, "space": store.info.space_fingerprint}
-    if faults := [
-        f"the fingerprint of the {name} must be the one the run began with ({before[name]}), but got {now[name]}: "
-        f"put the {name} back as it was, or start a new run"
-        for name in now
-        if now[name] != before[name]
-    ]:
-        raise BadInput(faults)
-
-
-def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:
-    """A search can be extended, not cut.
-
-    Raises:
-        BadInput: more trials are recorded than are asked for.
-    """
-    recorded = trials_of(store)
-    if recorded > config.trials:
-        raise BadInput(f"--trials >= {recorded}, the trials that are recorded, must hold, but got {config.trials}")
-
-
-def trials_of(store: Store) -> int:
-    """Recorded trials, without the re-runs of a confirmation."""
-    return int((store.frame(["origin"])["origin"] != "replicate").sum())
 
 
 def conduct(
@@ -267,79 +203,6 @@ def run_tasks(
             driver.drive(session)
     (store.path / STOP_FILE).unlink(missing_ok=True)
     return session.stop_reason
-
-
-def make_driver(run: Path, config: SearchConfig, resources: Resources, epoch: int) -> Driver:
-    """The driver that the configuration names."""
-    if config.driver == "serial":
-        from tuning.driver_serial import SerialDriver
-
-        return SerialDriver(run, threads=resources.threads, epoch=epoch)
-    from tuning.driver_ray import RayDriver
-
-    return RayDriver(
-        run,
-        concurrency=resources.concurrency,
-        cpus_per_trial=resources.cpus_per_trial,
-        gpus_per_trial=resources.gpus_per_trial,
-        threads=resources.threads,
-        address=config.address,
-        epoch=epoch,
-    )
-
-
-def make_session(
-    store: Store, config: SearchConfig, workload: Workload, resources: Resources, watcher: Watcher
-) -> SearchSession:
-    """The session over what the store holds."""
-    costs = store.info.calibration
-    assert costs is not None, "a session begins after calibration"
-    baseline = baseline_seconds(costs, workload.steps)
-
-    def expected(spec: TrialSpec) -> float:
-        evaluations = 3 * workload.steps / workload.eval_every + 1  # a light policy takes up to three times the steps
-        return spec.horizon * baseline + evaluations * costs.evaluation_seconds
-
-    watcher.expects(expected)
-    return SearchSession(
-        store,
-        lambda target: make_study(store, config, target, baseline),
-        target=target_of(config, workload),
-        first_seed=config.seed,
-        workload=config.workload,
-        expected_seconds=expected,
-        slowdown=resources.concurrency,
-        watcher=watcher,
-        forks=config.forks,
-        drop_trunks=store.drop_trunks,
-        time_budget=config.time_budget,
-    )
-
-
-def target_of(config: SearchConfig, workload: Workload) -> float | None:
-    """The loss to reach where it is given, by the user or else by the workload; None for the automatic one."""
-    target = workload.target if config.target == "auto" else config.target
-    return None if target == "auto" else float(target)
-
-
-def make_study(store: Store, config: SearchConfig, target: Target, trial_seconds: float) -> Study:
-    """The study of the run, rebuilt from its records and the tasks in flight."""
-    space = config.search_space()
-    seed = config.seed if target.seed is None else target.seed
-    history = history_of(store)
-    recorded = {outcome.number for outcome in history}
-    in_flight = [f.spec for f in store.in_flight() if f.task.isdigit() and f.spec.number not in recorded]
-    return Study(
-        space,
-        baseline_specs(config.workload, seed),
-        OptunaSampler(space, config.sampler, config.seed, config.objective, trial_seconds=trial_seconds),
-        config.trials,
-        workload=config.workload,
-        seed=seed,
-        target_loss=target.loss,
-        history=history,
-        in_flight=in_flight,
-    )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuning import VERSION
 from tuning.clock import CostTable, baseline_seconds
-from tuning.conduct import refuse_other_data, stopping_on_signals, stored_config, write_report
+from tuning.conduct import stopping_on_signals, write_report
 from tuning.confirm_plan import (
     Plan,
     choose,
@@ -22,6 +22,7 @@ from tuning.confirm_plan import (
     used_seeds,
 )
 from tuning.confirm_session import ConfirmStudy, run_key
+from tuning.description import refuse_other_data, stored_config
 from tuning.driver import WorkerError
 from tuning.driver_serial import SerialDriver
 from tuning.errors import BadInput, Interrupted, SearchFailed

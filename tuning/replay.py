@@ -1,9 +1,9 @@
 """Replaying a policy over a recorded full-update run, to find where it first departs from it.
 
 Until a policy freezes something, and until its learning rate departs from the trunk's, its run *is* the full-update
-run: same weights, same batches, same losses. So it needs not be trained: its pure decisions are replayed over the losses and
-relevance scores that the trunk recorded, and training starts at the last snapshot before the departure. What the
-run is charged for is its own ledger, probes included, as if it had trained the shared part itself.
+run: same weights, same batches, same losses. So it needs not be trained: its pure decisions are replayed over the
+losses and relevance scores that the trunk recorded, and training starts at the last snapshot before the departure. What
+the run is charged for is its own ledger, probes included, as if it had trained the shared part itself.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def synchronize() -> None:
 
 
 def warm_up(run: Path) -> None:
-    """Train a few steps of the run's workload and forget them, so that no measured time holds a process's first ones."""
+    """Train a few steps of the run's workload and forget them: no measured time holds a process's first ones."""
     store = Store.open(run)
     costs = store.info.calibration
     if costs is None:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from models.registry import find_workload
 from tests.support.costs import made_up_costs
-from tuning.conduct import SearchResult, conduct, describe
+from tuning.conduct import SearchResult, conduct
 from tuning.config import SearchConfig
+from tuning.description import describe
 from tuning.resources import Machine
 from tuning.session import Watcher
 from tuning.store import Store
