@@ -1,6 +1,6 @@
 """Random kills of random processes: what a search loses, ours against plain Ray Tune with OptunaSearch.
 
-Searches of a dozen trials of some seconds, two at once, are killed with SIGKILL again and again, at moments and of
+Searches of two dozen trials of about a second, two at once, are killed with SIGKILL again and again, at moments and of
 processes drawn from a seed, and resumed after each kill that ended them. Ours dies in every way there is; plain, which
 is restored by ``Tuner.restore``, is spared all but the death of its driver. For each kill the tables have
 
@@ -10,7 +10,7 @@ is restored by ``Tuner.restore``, is spared all but the death of its driver. For
     repeated   steps trained before it that were trained again or thrown away
     training   seconds from the kill until a new process trains
 
-    python -m benchmarks.chaos [--searches 4] [--plain-searches 2] [--trials 12] [--seed 0] [--json FILE]
+    python -m benchmarks.chaos [--searches 4] [--plain-searches 2] [--trials 24] [--seed 0] [--json FILE]
 """
 
 from __future__ import annotations
@@ -39,12 +39,18 @@ END_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: of what, when in the search's life, when by the clock, and which trials had finished."""
+    """One kill: of what, when in the search's life, when by the clock, and what was there just before it.
+
+    Attributes:
+        finished: the trials that had ended, and what of them must not change.
+        processes: the ids of the search's processes.
+    """
 
     victim: str
     moment: str
     at: float
     finished: dict[str, bytes]
+    processes: frozenset[int]
 
 
 class Side(ABC):
@@ -87,7 +93,7 @@ class Ours(Side):
         run = self.folder / "run"
         if (run / "run.json").exists():
             return ["--resume", str(run)]
-        options = {"--run": run, "--workload": slow.LONG, "--trials": self.trials, "--concurrency": 2}
+        options = {"--run": run, "--workload": slow.NAME, "--trials": self.trials, "--concurrency": 2}
         return [str(part) for option in options.items() for part in option]
 
     def finished(self) -> dict[str, bytes]:
@@ -121,7 +127,7 @@ class Plain(Side):
 def strike(side: Side, search: Victim, victim: str, draw: random.Random) -> Kill | None:
     """Kill at a moment drawn; None where the search was over before."""
     early = victim in FATAL and draw.random() < EARLY
-    wanted, delay = draw.randrange(20, 400), draw.random() * 8
+    wanted, delay = draw.randrange(60, 500), draw.random() * 8
     if early:
         time.sleep(delay)
     else:
@@ -130,9 +136,10 @@ def strike(side: Side, search: Victim, victim: str, draw: random.Random) -> Kill
         eventually(lambda: len(side.steps()) >= begun + wanted or search.over)
     if search.over:
         return None
+    processes = frozenset(process.pid for process in search.look())
     finished, at = side.finished(), time.time()
     search.kill(victim)
-    return Kill(victim, "start-up" if early else "training", at, finished)
+    return Kill(victim, "start-up" if early else "training", at, finished, processes)
 
 
 def chaos(side: Side, victims: list[str], draw: random.Random) -> list[Kill]:
@@ -228,9 +235,8 @@ def repeated(steps: list[Step], kept: dict[str, bytes], kills: list[Kill]) -> li
 
 
 def training_again(steps: list[Step], kill: Kill) -> float | None:
-    """Seconds until a process trains that did not before the kill."""
-    old = {step.pid for step in steps if step.at <= kill.at}
-    return next((step.at - kill.at for step in steps if step.at > kill.at and step.pid not in old), None)
+    """Seconds until a process trains that was not there before the kill."""
+    return next((step.at - kill.at for step in steps if step.at > kill.at and step.pid not in kill.processes), None)
 
 
 def summary(side: Side, kills: list[Row]) -> Row:
@@ -270,7 +276,7 @@ def main() -> None:
     for flag, default, what in (
         ("--searches", 4, "searches of ours, each killed in five ways"),
         ("--plain-searches", 2, f"searches of plain, each killed {PLAIN_KILLS} times"),
-        ("--trials", 12, "trials a search"),
+        ("--trials", 24, "trials a search"),
         ("--seed", 0, "of all that is drawn"),
     ):
         made.add_argument(flag, type=int, default=default, metavar="N", help=f"{what} (default: {default})")

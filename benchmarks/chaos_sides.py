@@ -5,7 +5,7 @@
 
 Ours is the command line itself; its workers also note the task of each step. Plain is Ray Tune with OptunaSearch and
 ``Tuner.restore`` as their documentation has it, training the same model on the same batches at the same pace, with a
-checkpoint at every evaluation, ten times as often as ours.
+checkpoint at every evaluation, five in a second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def objective(config: dict[str, float]) -> None:
 
     torch.set_num_threads(1)
     trial = tune.get_context().get_trial_id()
-    workload = slow.long()
+    workload = slow.slow()
     model = tiny.make_model(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config["rate"], weight_decay=0.1)
     step = 0

@@ -14,7 +14,6 @@ from tests.support import tiny
 from tuning.driver import Ending
 
 NAME = "tests.support.slow:slow"
-LONG = "tests.support.slow:long"
 LOG = "SLOW_LOG"
 """Environment variable: a file to which every step adds a line, from whichever process."""
 STEP_SECONDS = 0.01
@@ -33,12 +32,7 @@ class Step:
 
 def slow() -> Workload:
     """About a second a trial."""
-    return dataclasses.replace(tiny.tiny(steps=120, target=0.5), batch_at=_batch_at)
-
-
-def long() -> Workload:
-    """About eight seconds a trial, longer than the period of checkpoints."""
-    return dataclasses.replace(tiny.tiny(steps=600, target=0.5), eval_every=50, batch_at=_batch_at)
+    return dataclasses.replace(tiny.tiny(steps=120, target=0.5), eval_every=20, batch_at=_batch_at)
 
 
 def _batch_at(seed: int, step: int) -> tiny.Pair:
