@@ -127,19 +127,22 @@ class Plain(Side):
 def strike(side: Side, search: Victim, victim: str, draw: random.Random) -> Kill | None:
     """Kill at a moment drawn; None where the search was over before."""
     early = victim in FATAL and draw.random() < EARLY
-    wanted, delay = draw.randrange(60, 500), draw.random() * 8
+    trials, wanted, delay = draw.randrange(5), draw.randrange(5, 80), draw.random() * 8
     if early:
         time.sleep(delay)
     else:
+        ended = len(side.finished())
+        eventually(lambda: len(side.finished()) >= ended + trials or search.over)
         begun = len(side.steps())
         # A process that is to die must be one that trains: the first steps show that there is one.
         eventually(lambda: len(side.steps()) >= begun + wanted or search.over)
-    if search.over:
-        return None
-    processes = frozenset(process.pid for process in search.look())
-    finished, at = side.finished(), time.time()
-    search.kill(victim)
-    return Kill(victim, "start-up" if early else "training", at, finished, processes)
+    while not search.over:
+        processes = frozenset(process.pid for process in search.look())
+        finished, at = side.finished(), time.time()
+        if search.kill(victim):
+            return Kill(victim, "start-up" if early else "training", at, finished, processes)
+        time.sleep(0.05)  # there is no such process yet
+    return None
 
 
 def chaos(side: Side, victims: list[str], draw: random.Random) -> list[Kill]:

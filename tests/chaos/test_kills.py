@@ -42,8 +42,9 @@ class Chaos:
         """The files of the trials that are finished, whole."""
         return {path.name: path.read_bytes() for path in (self.run / "trials").glob("*.parquet")}
 
-    def strike(self, search: Victim, victim: str) -> None:
-        """Kill once tasks are in flight and some more steps were trained."""
+    def strike(self, search: Victim, victim: str, recorded: int) -> None:
+        """Kill once so many trials are recorded, tasks are in flight and some more steps were trained."""
+        assert eventually(lambda: len(self.records()) >= recorded or search.over)
         assert eventually(lambda: list((self.run / "running").glob("*.json")) or search.over)
         wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 100)
         assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
@@ -72,7 +73,7 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Chaos:
         search = chaos.start()
         try:
             for victim in victims:
-                chaos.strike(search, victim) if number else chaos.strike_early(search)
+                chaos.strike(search, victim, recorded=2 * (number - 1)) if number else chaos.strike_early(search)
             search.wait()
             assert eventually(search.gone), "a process outlived its search"
         finally:
