@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 from tuning.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
 from tuning.session import Watcher
-from tuning.target import SEEDS
 from tuning.trial import TrialRecord, TrialSpec
 
 CONTROL = "full_update"
@@ -75,7 +74,7 @@ class TerminalWatch:
         self.tick()
 
     def _say_target(self) -> None:
-        self._phase = f"target: full_update on {SEEDS} seeds, {self._target_runs} done"
+        self._phase = f"target and trunk: reference runs of full_update, {self._target_runs} done"
         self.tick()
 
     def _improve(self, record: TrialRecord) -> bool:
