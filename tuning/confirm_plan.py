@@ -107,20 +107,21 @@ def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
     Where the front has no schedule on it, it is the one that comes closest to the control. A schedule that never froze
     a block is none: it is training for less under another name.
     """
-    members = front(frame)
-    schedules = members[(members["policy"] != CONTROL_POLICY).to_numpy(dtype=bool) & ~never_froze(members)]
-    on_front = bool(len(schedules))
-    if not on_front:
-        everything = finished(frame)
-        own = (everything["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)
-        schedules = everything[own & ~never_froze(everything)]
     curve = _control_curve(frame)
+    members = _by_merit(front(frame), curve)
+    if members:
+        return members, True
+    return _by_merit(finished(frame), curve)[:1], False
+
+
+def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
+    schedules = rows[(rows["policy"] != CONTROL_POLICY).to_numpy(dtype=bool) & ~never_froze(rows)]
     by_number = {outcome.number: outcome for outcome in outcomes_of(schedules)}
     seconds, losses = numbers(schedules, "train_seconds"), numbers(schedules, "val_loss")
     merits = [(_lower(curve, s, v), n) for s, v, n in zip(seconds, losses, map(int, schedules["number"]), strict=True)]
     order = [n for lower, n in sorted(merits, key=lambda merit: (-merit[0], merit[1])) if lower > -float("inf")]
-    chosen = [by_number[n] for n in (order if on_front else order[:1])]
-    return [Candidate(o.number, o.policy, o.horizon, dict(o.knobs)) for o in chosen], on_front
+    chosen = [by_number[n] for n in order]
+    return [Candidate(o.number, o.policy, o.horizon, dict(o.knobs)) for o in chosen]
 
 
 def _control_curve(frame: pd.DataFrame) -> ControlCurve:

@@ -33,3 +33,10 @@ def test_a_run_whose_schedules_all_never_froze_says_so() -> None:
     assert not found
     assert len(faults) == 1
     assert "froze a block" in faults[0]
+
+
+def test_a_front_whose_schedules_trained_too_little_falls_back_to_the_others() -> None:
+    """The only schedule on the front that froze is shorter than every control: the best of the rest is taken."""
+    short = record(3, 5.9, 2.01, mean_active_fraction=0.5)
+    found, on_front = ranked(beside_control(short, record(4, 9, 1.9, mean_active_fraction=0.5)))
+    assert ([candidate.number for candidate in found], on_front) == ([4], False)
