@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Sequence
 
 from tuning.study import Outcome
@@ -60,7 +61,12 @@ def drawn_in(losses: Sequence[float]) -> list[float]:
     lower, _, upper = statistics.quantiles(losses, n=4, method="inclusive")
     spread = (upper - lower) or abs(upper) or 1.0
     fence = upper + FENCE * spread
-    return [loss if loss <= fence else fence + spread * math.log1p((loss - fence) / spread) for loss in losses]
+    return [loss if loss <= fence else fence + spread * _log1p((loss - fence) / spread) for loss in losses]
+
+
+def _log1p(ratio: float) -> float:
+    """log(1 + ratio), finite where a spread of next to nothing has made the ratio overflow."""
+    return math.log1p(min(ratio, sys.float_info.max))
 
 
 def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:

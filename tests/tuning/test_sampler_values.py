@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.outcomes import outcomes
@@ -93,6 +93,7 @@ def test_shortfall_is_measured_against_the_horizon() -> None:
     assert long == short == pytest.approx(0.5)
 
 
+@example([0.0, 0.0, 0.0, 1.0, 5e-324])
 @given(st.lists(st.floats(-1e100, 1e100), max_size=20))
 def test_drawing_in_keeps_the_order(losses: list[float]) -> None:
     """Property: sorted losses stay sorted and finite."""
