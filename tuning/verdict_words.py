@@ -39,7 +39,7 @@ def sentence(
         if tested > 1
         else f"The schedule does not beat training for less over {seeds} fresh seeds: "
     ) + (
-        f"{'the best, ' if tested > 1 else ''}{name(best)}{',' if tested > 1 else ''} has {_gain(best)} ({_sureness(best, tested)})"
+        f"{f'the best, {name(best)},' if tested > 1 else name(best)} has {_gain(best)} ({_sureness(best, tested)})"
         f"{_what_would_have_to_change(best, control, seeds, tested, alpha)}."
     )
 
