@@ -1,0 +1,1 @@
+"""Cheaper matrices in place of a model's linear layers: low rank, Monarch, fewer hidden units, 2:4 sparsity."""

@@ -1,0 +1,1 @@
+"""Tests of benchmarks/: that each runs, and what it concludes from what it measured."""
