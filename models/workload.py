@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -64,3 +65,14 @@ class Workload:
         }
         if faults := [message for message, holds in rules.items() if not holds]:
             raise ValueError(f"workload {self.name!r}: " + "; ".join(faults))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with every tensor in it (in tuples, lists and dicts too) on ``device``."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch

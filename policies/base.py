@@ -15,14 +15,16 @@ The shape (init and update pure, the state handed in and out) is that of optax's
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from policies.rules import Scalar as Scalar
+from policies.rules import Settings
+from policies.rules import setting as setting
+
 Phase = Literal["full", "reduced", "recovery"]
-Scalar = bool | int | float | str
 PHASES: tuple[Phase, ...] = ("full", "reduced", "recovery")
 RELEVANCE_METRICS = ("ratio", "saliency")
 MOMENTS_ON_THAW = ("keep", "reset")
@@ -68,25 +70,11 @@ class Observation:
     phase: Phase = field(kw_only=True)
 
 
-def setting(
-    default: Any,
-    *,
-    meaning: str,
-    unit: str = "",
-    low: float = -math.inf,
-    high: float = math.inf,
-    choices: tuple[Scalar, ...] = (),
-) -> Any:
-    """A field of a policy and the rule its value keeps: ``low <= value <= high``, or one of ``choices``."""
-    metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True)
-class UpdatePolicy(ABC, Generic[StateT]):
+class UpdatePolicy(Settings, ABC, Generic[StateT]):
     """Base of every policy. A subclass is a frozen dataclass, one a file, found by ``policies.registry``.
 
     ``State`` is a frozen dataclass of JSON values (numbers, strings, None, tuples of these), so that it
@@ -96,7 +84,6 @@ class UpdatePolicy(ABC, Generic[StateT]):
         ValueError: a setting breaks its rule; the message names every one that does.
     """
 
-    name: ClassVar[str]
     State: ClassVar[type[Any]]
 
     @property
@@ -119,33 +106,6 @@ class UpdatePolicy(ABC, Generic[StateT]):
     @abstractmethod
     def observe(self, state: StateT, observation: Observation) -> StateT:
         """The state after a step whose loss and, if it probed, relevance were seen."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that break their rules, all at once."""
-        if faults := self.faults():
-            raise ValueError(f"{self.name}: " + "; ".join(faults))
-
-    def faults(self) -> list[str]:
-        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between settings."""
-        return [
-            fault
-            for field in dataclasses.fields(self)
-            if field.metadata
-            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
-        ]
-
-
-def setting_faults(name: str, value: object, kind: str, rule: Mapping[str, Any]) -> list[str]:
-    """The rules that one setting breaks: its type, its choices, its bounds."""
-    if rule["choices"]:
-        ok = any(value == c and type(value) is type(c) for c in rule["choices"])
-        return [] if ok else [f"{name} must be one of {list(rule['choices'])}, but got {value!r}"]
-    expected = {"float": (int, float), "int": (int,), "bool": (bool,), "str": (str,)}[kind]
-    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
-        return [f"{name} must be a {kind}, but got {value!r}"]
-    if isinstance(value, (int, float)) and not rule["low"] <= value <= rule["high"]:
-        return [f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"]
-    return []
 
 
 def state_to_json(state: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched knob,
 *params* the values that apply at such a point, by name. Two names are the search's own and no policy's:
-``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy`` (whose the others are).
+``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy`` (whose the others are, save those
+of the levers in ``models.levers``, which go with any policy).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any
 
+from models.levers.levers import Levers, divide_knobs, lever_settings, make_levers
 from policies.base import Scalar, UpdatePolicy
 from policies.registry import make_policy, policies
+from policies.rules import Settings
 from search_spaces.knobs import Choice, Fixed, Float, Int, Knob, same
 
 HORIZON = "horizon"
@@ -31,7 +34,7 @@ def horizon(low: float = 0.3, high: float = 1.0) -> Float:
 
 
 def knob(
-    policy: type[UpdatePolicy[Any]],
+    owner: type[Settings],
     name: str,
     low: float | None = None,
     high: float | None = None,
@@ -40,15 +43,15 @@ def knob(
     choices: tuple[Scalar, ...] = (),
     when: Mapping[str, tuple[Scalar, ...]] | None = None,
 ) -> Knob:
-    """A policy's setting as a knob, with the unit and meaning that the policy gives it.
+    """A setting of a policy or a lever as a knob, with the unit and meaning that it gives it.
 
-    A number needs ``low`` and ``high``; a choice takes ``choices``, or else all that the policy allows.
+    A number needs ``low`` and ``high``, or ``choices``; a choice takes ``choices``, or else all that are allowed.
 
     Raises:
-        KeyError: the policy has no such setting.
+        KeyError: the owner has no such setting.
         ValueError: a number without a range.
     """
-    field = {field.name: field for field in dataclasses.fields(policy)}[name]
+    field = {field.name: field for field in dataclasses.fields(owner)}[name]
     rule, kind = field.metadata, str(field.type)
     about: dict[str, Any] = {"unit": rule["unit"], "meaning": rule["meaning"], "when": dict(when or {})}
     if kind == "bool" or rule["choices"] or choices:
@@ -68,7 +71,7 @@ class SearchSpace:
         name: as given to ``--space``.
         title: one line for a reader.
         knobs: what is searched, and what is held fixed.
-        policy: the policy all knobs belong to; None where a knob named ``policy`` chooses it.
+        policy: the policy of all points; None where a knob named ``policy`` chooses it.
     """
 
     name: str
@@ -109,7 +112,7 @@ class SearchSpace:
         return self.decide(lambda k: params[k.name])
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
-        """(policy, horizon, knobs of that policy), as a trial's spec holds them."""
+        """(policy, horizon, knobs of that policy and of the levers), as a trial's spec holds them."""
         knobs = dict(params)
         policy = knobs.pop(POLICY, self.policy)
         return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs
@@ -117,7 +120,7 @@ class SearchSpace:
     def params_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | None:
         """The inverse of ``split``: params of this space, or None where such a trial is not a point of it.
 
-        A setting that ``knobs`` does not give has the policy's default.
+        A setting that ``knobs`` does not give has its default.
         """
         if policy not in self.policies():
             return None
@@ -170,9 +173,19 @@ def as_policy(space: SearchSpace, params: Params) -> UpdatePolicy[Any]:
         ValueError: its settings break a rule of the policy; every broken one is named.
     """
     policy, _, knobs = space.split(params)
-    return make_policy(policy, knobs)
+    return make_policy(policy, divide_knobs(knobs)[0])
+
+
+def as_levers(space: SearchSpace, params: Params) -> Levers:
+    """The levers that params of the space stand for.
+
+    Raises:
+        ValueError: their settings break a rule; every broken one is named.
+    """
+    return make_levers(space.split(params)[2])
 
 
 @functools.cache
 def _defaults(policy: str) -> Mapping[str, Scalar]:
-    return {f.name: f.default for f in dataclasses.fields(policies()[policy]) if f.default is not MISSING}
+    fields = (*dataclasses.fields(policies()[policy]), *lever_settings().values())
+    return {f.name: f.default for f in fields if f.default is not MISSING}

@@ -1,4 +1,4 @@
-"""Whether every point of a space is a valid policy.
+"""Whether every point of a space is a valid policy with valid levers.
 
 No knob is ever clamped, so a space with one invalid point would make trials that cannot run. The policies'
 own rules decide. A rule that is monotone in each setting breaks first where knobs are at the ends of their
@@ -14,9 +14,10 @@ import itertools
 import random
 from collections.abc import Iterator
 
+from models.levers.levers import lever_settings
 from policies.base import Scalar
 from policies.registry import policies
-from search_spaces.base import HORIZON, POLICY, SearchSpace, as_policy
+from search_spaces.base import HORIZON, POLICY, SearchSpace, as_levers, as_policy
 from search_spaces.knobs import Knob
 
 CORNERS_AT_LARGE = 256
@@ -59,8 +60,10 @@ def _owner_faults(space: SearchSpace, k: Knob) -> Iterator[str]:
     for owner in k.when.get(POLICY, space.policies()):
         if str(owner) in policies():
             settings = [f.name for f in dataclasses.fields(policies()[str(owner)])]
+            settings += lever_settings()
             if k.name not in settings:
-                yield f"{k.name} must be a setting of {owner}, but it is not: {nearest(k.name, settings)}"
+                near = nearest(k.name, settings)
+                yield f"{k.name} must be a setting of {owner} or of a lever, but is neither: {near}"
 
 
 def _condition_faults(space: SearchSpace) -> Iterator[str]:
@@ -77,11 +80,12 @@ def _condition_faults(space: SearchSpace) -> Iterator[str]:
 def _corner_faults(space: SearchSpace) -> list[str]:
     found: dict[str, str] = {}
     for corner in _corners(space):
-        try:
-            as_policy(space, corner)
-        except ValueError as error:
-            for fault in str(error).split("; "):
-                found.setdefault(fault.partition(", but got")[0], fault)
+        for make in (as_policy, as_levers):
+            try:
+                make(space, corner)
+            except ValueError as error:
+                for fault in str(error).split("; "):
+                    found.setdefault(fault.partition(", but got")[0], fault)
     return [f"every point of the space must be a valid policy, but one is not: {fault}" for fault in found.values()]
 
 

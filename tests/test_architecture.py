@@ -15,13 +15,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
 HOMES = {
     "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py"
-    r"|tuning/(train|calibrate|calibrate_bench|checkpoint|worker|trunk)\.py",
+    r"|tuning/(train|calibrate|calibrate_bench|calibrate_forms|checkpoint|worker|trunk)\.py",
     "ray": r"tuning/driver_ray\w*\.py",
     "optuna": r"tuning/sampler\w*\.py",
     "pyarrow": r"tuning/store\w*\.py",
 }
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LAYERS = {"models": set(), "policies": set(), "search_spaces": {"policies"}}
+LAYERS = {"models": {"policies"}, "policies": set(), "search_spaces": {"models", "policies"}}
 """Packages below ``tuning``, and which of the project's packages each may import besides itself."""
 
 

@@ -136,7 +136,8 @@ def _attempt(bench: StepBench, depths: Sequence[int], effort: Effort) -> Attempt
     gpu_busy = _busy_while_idle(bench, effort)
     _warm_up(bench, depths)
     before = bench.host.core_seconds()
-    laps = _measure_rounds(bench, depths, effort)
+    laps = measure_rounds(bench, kinds_of_step(bench, depths), effort)
+    laps["evaluation"] = [bench.lap(lambda: evaluate(bench.workload, bench.model)) for _ in range(effort.evaluations)]
     on_cpu = bench.device.type == "cpu"
     costs = {name: solo_costs(kind, on_cpu=on_cpu) for name, kind in laps.items()}
     full = costs[f"step_{bench.num_blocks}"]
@@ -168,13 +169,17 @@ def _table(costs: Mapping[str, Sequence[float]], depths: Sequence[int], num_bloc
     )
 
 
-def _measure_rounds(bench: StepBench, depths: Sequence[int], effort: Effort) -> dict[str, list[Lap]]:
+def kinds_of_step(bench: StepBench, depths: Sequence[int]) -> dict[str, Callable[[], object]]:
+    """What is timed, by name: a step at each depth, a probe, a batch."""
     work: dict[str, Callable[[], object]] = {
         f"step_{depth}": lambda depth=depth: bench.step(depth)  # type: ignore[misc]
         for depth in depths
     }
-    work["probe"] = lambda: bench.step(bench.num_blocks + 1)
-    work["data"] = bench.make_batch
+    return {**work, "probe": lambda: bench.step(bench.num_blocks + 1), "data": bench.make_batch}
+
+
+def measure_rounds(bench: StepBench, work: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, list[Lap]]:
+    """Laps of every kind of work, one a round, in an order that is drawn anew for each round."""
     in_a_row = STEPS_IN_A_ROW.get(bench.device.type, 1)
     laps: dict[str, list[Lap]] = {name: [] for name in work}
     order, wall, rounds = list(work), bench.host.wall, 0
@@ -184,7 +189,6 @@ def _measure_rounds(bench: StepBench, depths: Sequence[int], effort: Effort) -> 
         for name in order:
             laps[name].append(bench.lap(work[name], in_a_row))
         rounds += 1
-    laps["evaluation"] = [bench.lap(lambda: evaluate(bench.workload, bench.model)) for _ in range(effort.evaluations)]
     return laps
 
 

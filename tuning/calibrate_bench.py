@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from models.workload import Workload
+from models.levers.form import PLAIN, Form
+from models.levers.shaping import Shaped
+from models.workload import Workload, to_device
 from policies.apply import BlockUpdater
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
 from tuning.calibrate_watch import Host, Lap
-from tuning.train import to_device
+from tuning.train import fitting_batches
 
 PARTS = ("forward", "backward", "optimizer")
 """Of a step, in this order."""
@@ -56,17 +58,26 @@ def _unmarked(part: str) -> None:
 
 
 class StepBench:
-    """A model with its optimizer, on which single steps are timed."""
+    """A model in some form with its optimizer, on which single steps are timed."""
 
-    def __init__(self, workload: Workload, seed: int, device: torch.device, host: Host | None = None) -> None:
+    def __init__(
+        self, workload: Workload, seed: int, device: torch.device, host: Host | None = None, form: Form = PLAIN
+    ) -> None:
         torch.manual_seed(seed)
         self.workload, self.seed, self.device, self.host = workload, seed, device, host or Host()
         self.model = workload.make_model(seed).to(device)
+        self._shaped = Shaped(self.model, workload.blocks, PLAIN)
+        self.change(form)
         self.optimizer = workload.make_optimizer(self.model)
         blocks = list(workload.blocks(self.model))
         self.num_blocks = len(blocks)
         self.updater = BlockUpdater(self.model, blocks, DepthDial(), self.optimizer)
         self.batch = self.make_batch()
+
+    def change(self, form: Form) -> None:
+        """Bring the model into ``form``; its optimizer is not told."""
+        if form != self._shaped.form:
+            self._shaped.change(form, lambda: fitting_batches(self.workload, self.model, self.seed, 0))
 
     def make_batch(self) -> Any:
         """The first batch, on the device."""
@@ -74,7 +85,7 @@ class StepBench:
 
     def step(self, depth: int, mark: Callable[[str], None] = _unmarked) -> None:
         """Train one step on the top ``depth`` blocks (one more than there are probes); ``mark`` hears its parts end."""
-        with self.updater.step(fraction=dial(depth, self.num_blocks)) as update:
+        with self.updater.step(fraction=dial(depth, self.num_blocks)) as update, self._shaped.computing():
             loss = self.workload.loss(self.model, self.batch)
             loss.item()
             mark("forward")

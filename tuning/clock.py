@@ -5,18 +5,21 @@ what it did (steps at each depth, probes) and a *cost table*, calibrated alone o
 what each entry costs. Seconds are always computed from the whole ledger, never accumulated, so a run that was
 stopped and resumed, or forked from another, reads the same to the last bit as one that ran straight through.
 
-    train_seconds     = Σ_d steps_d · (step_d + data) + probes · probe
+    train_seconds     = Σ_d steps_d · (step_d + data) + probes · probe + entries · entry
     required_flops    = Σ_d steps_d · flops_d + probes · probe_flops
-    pipeline_overhead = (Σ_d steps_d) · data + probes · probe
+    pipeline_overhead = (Σ_d steps_d) · data + probes · probe + entries · entry
     effective_flops_per_second = required_flops / (train_seconds − pipeline_overhead)
 
 so that train_seconds = required_flops / effective_flops_per_second + pipeline_overhead. Evaluation is off the clock.
+A lever gives the model another *form*, whose steps cost something else: table and ledger have a part of their own for
+each form, entering one (fitting matrices, compiling) is charged each time, and the sums run over all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class CostTable:
         tries: how often everything was measured until nothing disturbed it, or until patience ended.
         disturbances: what disturbed the measurements that were kept, in words; empty if they were taken alone.
         key: what the costs hold for, by name: the device, the workload and all else that changes them.
+        forms: the same for each other form of the model that has been met, by ``Form.key``.
+        entry_seconds: of a form's own table: what bringing the model into the form and back takes.
 
     """
 
@@ -57,6 +62,8 @@ class CostTable:
     tries: int = 1
     disturbances: tuple[str, ...] = ()
     key: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, CostTable] = field(default_factory=dict)
+    entry_seconds: float = 0.0
 
     def step_cost(self, depth: int) -> float:
         """Seconds of a step at ``depth``; between measured depths linear, as the cost is (anchors: F + 2aF)."""
@@ -99,26 +106,60 @@ def refuse_other_surroundings(costs: CostTable, here: Mapping[str, str]) -> None
 
 @dataclass
 class Ledger:
-    """What a run has done so far. Integers only, so that it is exact and order does not matter."""
+    """What a run has done so far. Integers only, so that it is exact and order does not matter.
+
+    Attributes:
+        steps_at_depth: steps in the workload's own form, by depth.
+        probes: of those steps, how many probed.
+        forms: what was done in each other form, by ``Form.key``.
+        entries: of a form's own ledger: how often the form was entered.
+    """
 
     steps_at_depth: dict[int, int] = field(default_factory=dict)
     probes: int = 0
+    forms: dict[str, Ledger] = field(default_factory=dict)
+    entries: int = 0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Ledger:
+        """The inverse of ``dataclasses.asdict``."""
+        forms = {key: cls.from_json(part) for key, part in data["forms"].items()}
+        return cls(dict(data["steps_at_depth"]), data["probes"], forms, data["entries"])
 
     @property
     def steps(self) -> int:
-        """Steps taken, at any depth."""
-        return sum(self.steps_at_depth.values())
+        """Steps taken, at any depth and in any form."""
+        return sum(sum(part.steps_at_depth.values()) for part in self._parts())
 
-    def record(self, depth: int, *, probe: bool) -> None:
-        """Enter one step at ``depth`` active blocks (a suffix)."""
-        self.steps_at_depth[depth] = self.steps_at_depth.get(depth, 0) + 1
-        self.probes += probe
+    @property
+    def all_probes(self) -> int:
+        """Probes, in any form."""
+        return sum(part.probes for part in self._parts())
+
+    def of(self, form: str) -> Ledger:
+        """The part in which the steps of ``form`` are entered."""
+        return self.forms.setdefault(form, Ledger()) if form else self
+
+    def enter(self, form: str) -> None:
+        """Enter a change to ``form``; a change to the workload's own is part of the one before."""
+        if form:
+            self.of(form).entries += 1
+
+    def record(self, depth: int, *, probe: bool, form: str = "") -> None:
+        """Enter one step at ``depth`` active blocks (a suffix) in ``form``."""
+        part = self.of(form)
+        part.steps_at_depth[depth] = part.steps_at_depth.get(depth, 0) + 1
+        part.probes += probe
 
     def mean_active_fraction(self, num_blocks: int) -> float | None:
         """Mean share of blocks updated in a step; None before the first."""
         if not self.steps:
             return None
-        return sum(d * n for d, n in self.steps_at_depth.items()) / (self.steps * num_blocks)
+        total = sum(d * n for part in self._parts() for d, n in part.steps_at_depth.items())
+        return total / (self.steps * num_blocks)
+
+    def _parts(self) -> tuple[Ledger, ...]:
+        return (self, *self.forms.values())
 
 
 @dataclass(frozen=True)
@@ -132,17 +173,42 @@ class TimeTerms:
 
 
 def charge(costs: CostTable, ledger: Ledger) -> TimeTerms:
-    """What ``ledger`` costs on the device of ``costs``, by the equations at the top of this module."""
-    depths = sorted(ledger.steps_at_depth.items())
-    compute = sum(n * costs.step_cost(d) for d, n in depths)
-    overhead = ledger.steps * costs.data_seconds + ledger.probes * costs.probe_seconds
-    flops = sum(n * costs.flops(d) for d, n in depths) + ledger.probes * costs.probe_flops
+    """What ``ledger`` costs on the device of ``costs``, by the equations at the top of this module.
+
+    Raises:
+        UnknownForm: the ledger has steps in a form that was not calibrated.
+    """
+    bills = [
+        _bill(costs, ledger),
+        *(_bill(_table_of(costs, form), part) for form, part in sorted(ledger.forms.items())),
+    ]
+    compute, overhead, flops = (sum(column) for column in zip(*bills, strict=True))
     return TimeTerms(
         train_seconds=compute + overhead,
         required_flops=flops,
         effective_flops_per_second=flops / compute if compute > 0 else None,
         pipeline_overhead_seconds=overhead,
     )
+
+
+def _bill(costs: CostTable, part: Ledger) -> tuple[float, float, float]:
+    """(computing seconds, overhead seconds, operations) of the steps in one form."""
+    depths = sorted(part.steps_at_depth.items())
+    compute = sum(n * costs.step_cost(d) for d, n in depths)
+    steps = sum(n for _, n in depths)
+    overhead = steps * costs.data_seconds + part.probes * costs.probe_seconds + part.entries * costs.entry_seconds
+    flops = sum(n * costs.flops(d) for d, n in depths) + part.probes * costs.probe_flops
+    return compute, overhead, flops
+
+
+class UnknownForm(ValueError):  # noqa: N818 - named for what is unknown
+    """A run took steps in a form whose cost nobody has measured."""
+
+
+def _table_of(costs: CostTable, form: str) -> CostTable:
+    if form not in costs.forms:
+        raise UnknownForm(f"the clock must be calibrated for the form {form!r}, but knows {sorted(costs.forms)}")
+    return costs.forms[form]
 
 
 def baseline_seconds(costs: CostTable, steps: int) -> float:

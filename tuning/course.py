@@ -7,10 +7,12 @@ run keeps one without a model; because it is the same object, a replay cannot di
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from models.levers.form import PLAIN, Form
+from models.levers.levers import NO_LEVERS, Levers, ramp
 from policies.base import StepPlan
 from tuning.clock import CostTable, Ledger, baseline_seconds, charge
 from tuning.learning_rate import wsd_factor
@@ -38,10 +40,12 @@ class Course:
         timetable: the workload's numbers.
         costs: the calibrated clock.
         horizon: how long the run is, as a fraction of the full-update baseline's solo seconds.
+        levers: what is done to the model meanwhile.
     """
 
-    def __init__(self, timetable: Timetable, costs: CostTable, horizon: float) -> None:
-        self._timetable, self._costs = timetable, costs
+    def __init__(self, timetable: Timetable, costs: CostTable, horizon: float, levers: Levers = NO_LEVERS) -> None:
+        self._timetable, self._costs, self._levers = timetable, costs, levers
+        self._form, self._form_since = PLAIN, 0
         self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
         self.num_blocks = costs.num_blocks
         self.ledger = Ledger()
@@ -71,12 +75,24 @@ class Course:
     @property
     def rate_factor(self) -> float:
         """The factor on the peak learning rate for the next step."""
-        return wsd_factor(
+        factor = wsd_factor(
             self.steps,
             self.fraction,
             warmup_steps=self._timetable.warmup_steps,
             decay_fraction=self._timetable.decay_fraction,
         )
+        return factor * self._rewarming
+
+    @property
+    def _rewarming(self) -> float:
+        since = self.steps if self.form != self._form else self._form_since
+        # A form in which the run has been from its first step has its warm-up like any other.
+        return ramp(self.steps - since) if since else 1.0
+
+    @property
+    def form(self) -> Form:
+        """The model's form in the next step."""
+        return self._levers.form(self.fraction, self._form, self.steps - self._form_since)
 
     @property
     def evaluation_due(self) -> bool:
@@ -95,7 +111,16 @@ class Course:
         last = self._decisions[-1] if self._decisions else None
         if last is None or (last.active_blocks, last.phase) != (len(active), plan.phase):
             self._decisions.append(Decision(self.steps, len(active), plan.phase))
-        self.ledger.record(len(active), probe=plan.probe)
+        form = self.form
+        if form != self._form:
+            self._form, self._form_since = form, self.steps
+            self.ledger.enter(form.key)
+        self.ledger.record(len(active), probe=plan.probe, form=form.key)
+
+    @property
+    def curve(self) -> Sequence[CurvePoint]:
+        """The evaluations so far."""
+        return self._curve
 
     def evaluated(self, val_loss: float) -> None:
         """Enter an evaluation."""
@@ -107,10 +132,11 @@ class Course:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands, as plain values."""
-        return asdict(self.measurements())
+        return {**asdict(self.measurements()), "form": asdict(self._form), "form_since": self._form_since}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where ``state`` was taken."""
-        self.ledger = Ledger(dict(state["ledger"]["steps_at_depth"]), state["ledger"]["probes"])
+        self.ledger = Ledger.from_json(state["ledger"])
+        self._form, self._form_since = Form(**state["form"]), state["form_since"]
         self._curve = [CurvePoint(**point) for point in state["curve"]]
         self._decisions = [Decision(**decision) for decision in state["decisions"]]

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from models.levers.form import PLAIN
+from models.levers.levers import NO_LEVERS, Levers
 from policies.base import Observation, Progress, StateT, StepPlan, UpdatePolicy
 from tuning.clock import CostTable
 from tuning.course import Course, Timetable
@@ -45,13 +47,18 @@ class Standing(Generic[StateT]):
 
 
 def replay(
-    policy: UpdatePolicy[StateT], trunk: Trunk, timetable: Timetable, costs: CostTable, horizon: float
+    policy: UpdatePolicy[StateT],
+    trunk: Trunk,
+    timetable: Timetable,
+    costs: CostTable,
+    horizon: float,
+    levers: Levers = NO_LEVERS,
 ) -> Standing[StateT] | None:
     """The last snapshot of ``trunk`` at which a run under ``policy`` has not yet departed from it.
 
     Where the run never departs, its end. None where there is no snapshot before its departure.
     """
-    course, along = Course(timetable, costs, horizon), Course(timetable, costs, 1.0)
+    course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
     state = policy.init(costs.num_blocks)
     found: Standing[StateT] | None = None
     snapshots = set(trunk.snapshots)
@@ -74,8 +81,10 @@ def replay(
 
 
 def departs(plan: StepPlan, course: Course, along: Course) -> bool:
-    """Whether the next step would not be the trunk's: other blocks, or another learning rate."""
-    return len(plan.active_blocks) < course.num_blocks or course.rate_factor != along.rate_factor
+    """Whether the next step would not be the trunk's: other blocks, another learning rate, another form."""
+    return (
+        len(plan.active_blocks) < course.num_blocks or course.form != PLAIN or course.rate_factor != along.rate_factor
+    )
 
 
 def _full(num_blocks: int) -> StepPlan:

@@ -8,45 +8,47 @@ that is stopped anywhere, saved with ``state_dict`` and loaded into a new ``Trai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from models.workload import Batch, Workload
+from models.levers.form import PLAIN, Form
+from models.levers.levers import NO_LEVERS, Levers
+from models.levers.shaping import Shaped, carry_moments, resting
+from models.workload import Workload, to_device
 from policies.apply import BlockUpdater
 from policies.base import UpdatePolicy, state_to_json
 from tuning.clock import CostTable
 from tuning.course import Course, Timetable
 from tuning.outcome import Measurements
 from tuning.replay import Standing
+from tuning.trial import CurvePoint
+
+FITTED_ON = 8
+"""Batches on which an approximation sees the inputs of the layers it replaces."""
 
 
 class NonFiniteLossError(ArithmeticError):
     """The training or validation loss became NaN or infinite; the message names the step."""
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with every tensor in it (in tuples, lists and dicts too) on ``device``."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(to_device(value, device) for value in batch)
-    return batch
-
-
 def evaluate(workload: Workload, model: nn.Module) -> float:
-    """Validation loss of ``model``, measured in evaluation mode without gradients; the mode is put back."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            return float(workload.evaluate(model))
-    finally:
-        model.train(was_training)
+    """Validation loss of ``model``, measured in evaluation mode without gradients; the mode is put back.
+
+    What is compiled for training is not compiled again for this: evaluation is off the clock.
+    """
+    with resting(model), torch.compiler.set_stance("force_eager"):
+        return float(workload.evaluate(model))
+
+
+def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
+    """Run ``model`` on the last batches before ``step``, or on the first ones, to see what its layers are given."""
+    device = next(model.parameters()).device
+    first = max(0, step - FITTED_ON)
+    for index in range(first, first + FITTED_ON):
+        workload.loss(model, to_device(workload.batch_at(seed, index), device))
 
 
 class Recorder(Protocol):
@@ -83,10 +85,12 @@ class TrainingRun:
         horizon: how long to train, as a fraction of the full-update baseline's solo seconds.
         costs: the calibrated clock.
         device: where to train.
+        levers: what is done to the model beside the schedule.
         recorder: of a trunk, told of every step.
 
     Raises:
         NonFiniteLossError: from ``advance``, when a loss is not finite.
+        ValueError: from ``advance``, when the model cannot take a form that the levers give it.
 
     """
 
@@ -99,16 +103,23 @@ class TrainingRun:
         horizon: float,
         costs: CostTable,
         device: torch.device,
+        levers: Levers = NO_LEVERS,
         recorder: Recorder | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self._workload, self._seed, self._device = workload, seed, device
-        self._course = Course(timetable(workload), costs, horizon)
+        self._workload, self._policy, self._seed, self._device = workload, policy, seed, device
+        self._course = Course(timetable(workload), costs, horizon, levers)
         self._model = workload.make_model(seed).to(device)
-        self._optimizer = workload.make_optimizer(self._model)
-        self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
-        self._updater = BlockUpdater(self._model, list(workload.blocks(self._model)), policy, self._optimizer)
+        self._shaped = Shaped(self._model, workload.blocks, PLAIN)
+        self._equip()
         self.recorder = recorder
+
+    def _equip(self) -> None:
+        """Make the optimizer and the updater for the modules that the model now has."""
+        self._optimizer = self._workload.make_optimizer(self._model)
+        self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        blocks = list(self._workload.blocks(self._model))
+        self._updater = BlockUpdater(self._model, blocks, self._policy, self._optimizer)
 
     @property
     def model(self) -> nn.Module:
@@ -125,6 +136,11 @@ class TrainingRun:
         """Whether the horizon is spent."""
         return self._course.finished
 
+    @property
+    def curve(self) -> Sequence[CurvePoint]:
+        """The evaluations so far."""
+        return self._course.curve
+
     def measurements(self) -> Measurements:
         """What has been measured so far."""
         return self._course.measurements()
@@ -132,11 +148,13 @@ class TrainingRun:
     def advance(self) -> None:
         """Train one step; evaluate if one is due (every ``eval_every`` steps and after the last)."""
         step = self.steps
+        if (form := self._course.form) != self._shaped.form:
+            self._change(form)
         if self.recorder is not None:
             self.recorder.before(step, self.snapshot)
         self._set_learning_rate(self._course.rate_factor)
         batch = to_device(self._workload.batch_at(self._seed, step), self._device)
-        with self._updater.step(fraction=self._course.fraction) as update:
+        with self._updater.step(fraction=self._course.fraction) as update, self._shaped.computing():
             loss = self._workload.loss(self._model, batch)
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -148,6 +166,15 @@ class TrainingRun:
         self._course.step(update.plan)
         if self._course.evaluation_due:
             self._evaluate()
+
+    def _change(self, form: Form) -> None:
+        """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
+        before, policy_state = self._optimizer, self._updater.state_dict()
+        self._updater.close()
+        self._shaped.change(form, lambda: fitting_batches(self._workload, self._model, self._seed, self.steps))
+        self._equip()
+        carry_moments(before, self._optimizer)
+        self._updater.load_state_dict(policy_state)
 
     def _set_learning_rate(self, factor: float) -> None:
         for group, peak in zip(self._optimizer.param_groups, self._peak_rates, strict=True):
@@ -184,7 +211,12 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state`` was taken."""
+        """Go on from where ``state`` was taken, in a run that has not begun."""
+        form = Form(**state["course"]["form"])
+        if form != self._shaped.form:
+            self._updater.close()
+            self._shaped = Shaped(self._model, self._workload.blocks, form)
+            self._equip()
         self._load_snapshot(state)
         self._updater.load_state_dict(state["updater"])
         self._course.load_state_dict(state["course"])

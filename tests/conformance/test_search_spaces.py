@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.levers.levers import divide_knobs, make_levers
 from policies.registry import make_policy
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.knobs import Fixed, Float, Int
 from search_spaces.narrow import narrow
 from search_spaces.registry import all_spaces, find_space
 from tuning.baselines import baseline_specs, knob_columns
+from tuning.control import CONTROL_POLICY
 
 NAMES = tuple(all_spaces())
 
@@ -38,12 +41,16 @@ class TestSearchSpace:
 
     @settings(max_examples=60)
     @given(data=st.data())
-    def test_every_point_is_a_valid_policy(self, space: SearchSpace, data: st.DataObject) -> None:
-        """Property: the policy itself accepts what a point stands for, with nothing adjusted."""
+    def test_every_point_is_a_valid_trial(self, space: SearchSpace, data: st.DataObject) -> None:
+        """Property: the policy and the levers themselves accept what a point stands for, with nothing adjusted."""
         params = space.at(data.draw(points(space)))
         policy, horizon, knobs = space.split(params)
-        made = make_policy(policy, knobs)
-        assert {name: getattr(made, name) for name in knobs} == knobs
+        own, others = divide_knobs(knobs)
+        made, levers = make_policy(policy, own), make_levers(others)
+        assert {name: getattr(made, name) for name in own} == own
+        assert asdict(levers.approximation) | asdict(levers.computing) | others == (
+            asdict(levers.approximation) | asdict(levers.computing)
+        )
         assert horizon > 0
 
     @settings(max_examples=60)
@@ -99,5 +106,5 @@ class TestSearchSpace:
     def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
         """A model learns from the schedules that are trained before it samples."""
         presets = [s for s in baseline_specs("w", 0) if s.origin == "enqueued" and s.policy in space.policies()]
-        assert presets
+        assert presets or space.policies() == (CONTROL_POLICY,)
         assert all(space.params_of(s.policy, s.horizon, s.knobs) for s in presets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,36 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.levers.levers import NO_LEVERS, Levers, divide_knobs, make_levers
 from models.workload import Workload
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
+from policies.rules import Scalar
 from search_spaces.registry import all_spaces
 from tests.support import tiny
-from tests.support.costs import made_up_costs
+from tests.support.costs import made_up_costs, with_every_form
 from tuning.checkpoint import load_checkpoint
+from tuning.control import OFF
 from tuning.course import Timetable
 from tuning.outcome import Measurements
 from tuning.replay import Trunk, replay
 from tuning.train import TrainingRun, timetable
 from tuning.trunk import Sharing, TrunkRecorder, best_count, load_trunk, snapshot_file, snapshot_steps
 
-COSTS = made_up_costs()
+COSTS = with_every_form(made_up_costs())
 SEED = 3
+EVERYWHERE: dict[str, Scalar] = {**OFF, "placement": "mlp"}
+del EVERYWHERE["approximation"]
+"""Settings that every machine has and the workload has matrices for."""
 WORKLOAD: Workload = tiny.tiny(steps=40)
 
 
-def run_of(policy: UpdatePolicy[Any], horizon: float, recorder: TrunkRecorder | None = None) -> TrainingRun:
+def run_of(
+    policy: UpdatePolicy[Any], horizon: float, recorder: TrunkRecorder | None = None, levers: Levers = NO_LEVERS
+) -> TrainingRun:
+    device = torch.device("cpu")
     return TrainingRun(
-        WORKLOAD, policy, seed=SEED, horizon=horizon, costs=COSTS, device=torch.device("cpu"), recorder=recorder
+        WORKLOAD, policy, seed=SEED, horizon=horizon, costs=COSTS, device=device, levers=levers, recorder=recorder
     )
 
 
@@ -59,28 +69,34 @@ def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @st.composite
-def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float]:
-    """Any point of any embedded space."""
+def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float, Levers]:
+    """Any point of any embedded space that has forms every machine can take and ``tiny`` has matrices for."""
     space = draw(st.sampled_from(sorted(all_spaces().values(), key=lambda s: s.name)))
     point = [draw(st.floats(0, 1)) for _ in space.searched]
-    policy, horizon, knobs = space.split(space.at(point))
-    return make_policy(policy, knobs), horizon
+    policy, horizon, knobs = space.split({**space.at(point), **EVERYWHERE})
+    return make_policy(policy, divide_knobs(knobs)[0]), horizon, possible(make_levers(knobs))
+
+
+def possible(levers: Levers) -> Levers:
+    """2:4 sparsity needs a GPU of some kind; truncation stands in where it was drawn."""
+    lever = levers.approximation
+    return replace(levers, approximation=replace(lever, approximation="svd")) if lever.share == 0.5 else levers
 
 
 @settings(deadline=None, max_examples=25)
 @given(trials())
-def test_forked_equals_unforked(trunk_folder: Path, trial: tuple[UpdatePolicy[Any], float]) -> None:
-    """Property, over random policies, knobs and horizons: measurements and weights agree to the last bit."""
-    policy, horizon = trial
+def test_forked_equals_unforked(trunk_folder: Path, trial: tuple[UpdatePolicy[Any], float, Levers]) -> None:
+    """Property, over random policies, levers, knobs and horizons: measurements and weights agree to the last bit."""
+    policy, horizon, levers = trial
     trunk = load_trunk(trunk_folder)
     assert trunk is not None
-    standing = replay(policy, trunk, timetable(WORKLOAD), COSTS, horizon)
+    standing = replay(policy, trunk, timetable(WORKLOAD), COSTS, horizon, levers)
     if standing is None:
         return
-    forked = run_of(policy, horizon)
+    forked = run_of(policy, horizon, levers=levers)
     snapshot = None if standing.finished else load_checkpoint(snapshot_file(trunk_folder, standing.step))
     forked.fork(standing, snapshot)
-    expected, weights = finish(run_of(policy, horizon))
+    expected, weights = finish(run_of(policy, horizon, levers=levers))
     measured, forked_weights = finish(forked)
     assert measured == expected
     if not standing.finished:  # a run that never departed has the trunk's measurements, and needs no weights

@@ -1,0 +1,25 @@
+"""The lever of how the same products are computed: kernel, number format, compilation. Pure; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from policies.rules import Settings, setting
+
+DEFAULT = "default"
+BACKENDS = ("math", "efficient", "flash", "cudnn", "flex")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Computing(Settings):
+    """How a model computes, from the first step to the last."""
+
+    name: ClassVar[str] = "computing"
+
+    attention_backend: str = setting(
+        DEFAULT, choices=(DEFAULT, *BACKENDS), meaning="the kernel that attention is forced onto"
+    )
+    dtype: str = setting("float32", choices=DTYPES, meaning="what matrix products are computed in (autocast)")
+    compiled: bool = setting(False, meaning="whether the blocks run through torch.compile")

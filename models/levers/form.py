@@ -1,0 +1,59 @@
+"""The form a model has in a step: which of its matrices are approximated, and how it computes. Pure; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a step's cost depends on beside how many blocks it updates. ``PLAIN`` is the workload's own model.
+
+    Attributes:
+        approximation: a kind of ``models.approximation``, or ``none``.
+        share: of the rank, the blocks or the units that is kept.
+        placement: which matrices of the blocks.
+        recovering: only what the approximation put in is trained.
+        attention: a backend of ``models.attention``, or ``default``: what PyTorch chooses.
+        dtype: what matrix products are computed in.
+        compiled: whether the blocks are compiled.
+    """
+
+    approximation: str = "none"
+    share: float = 1.0
+    placement: str = "mlp"
+    recovering: bool = False
+    attention: str = "default"
+    dtype: str = "float32"
+    compiled: bool = False
+
+    @property
+    def approximated(self) -> bool:
+        """Whether some matrices stand replaced."""
+        return self.approximation != "none"
+
+    @property
+    def key(self) -> str:
+        """The form's name in cost tables and ledgers; empty for the workload's own model.
+
+        >>> Form("svd", 0.25, "mlp", recovering=True, attention="flash").key
+        'svd 0.25 mlp recovering, flash'
+        """
+        matrices = f"{self.approximation} {self.share:g} {self.placement}" if self.approximated else ""
+        parts = (
+            matrices + (" recovering" if matrices and self.recovering else ""),
+            "" if self.attention == "default" else self.attention,
+            "" if self.dtype == "float32" else self.dtype,
+            "compiled" if self.compiled else "",
+        )
+        return ", ".join(part for part in parts if part)
+
+    def same_modules(self, other: Form) -> bool:
+        """Whether a model of this form has the same modules and parameters as one of ``other``."""
+        if not (self.approximated or other.approximated):
+            return True
+        mine, its = ((f.approximation, f.share, f.placement) for f in (self, other))
+        return mine == its
+
+
+PLAIN = Form()

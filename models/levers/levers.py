@@ -1,0 +1,109 @@
+"""All levers of one run together, and which of a trial's knobs are theirs. Pure; no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.levers.approximation import Approximation
+from models.levers.computing import Computing
+from models.levers.form import PLAIN, Form
+from policies.rules import Scalar, Settings
+
+REWARM_STEPS = 20
+"""After a change of form the learning rate rises linearly over so many steps: what was put in has no moments yet."""
+KINDS: tuple[type[Settings], ...] = (Approximation, Computing)
+
+
+@dataclass(frozen=True)
+class Levers:
+    """What is done to the model beside the schedule; nothing, by default."""
+
+    approximation: Approximation = field(default_factory=Approximation)
+    computing: Computing = field(default_factory=Computing)
+
+    @property
+    def used(self) -> bool:
+        """Whether a run with them differs from one without."""
+        return bool(self.forms())
+
+    def form(self, fraction: float, now: Form, steps_in_form: int) -> Form:
+        """The form of the next step.
+
+        Args:
+            fraction: of the horizon that is spent.
+            now: the form of the step before; ``PLAIN`` before the first.
+            steps_in_form: how many steps have been taken in that form.
+        """
+        lever = self.approximation
+        if not lever.applies(fraction):
+            return self._computing(PLAIN)
+        recovers = lever.recovery_steps > 0 and (
+            not now.approximated or (now.recovering and steps_in_form < lever.recovery_steps)
+        )
+        return self._computing(self._approximated(recovers))
+
+    def forms(self) -> tuple[Form, ...]:
+        """Every form but ``PLAIN`` that a run can have."""
+        lever = self.approximation
+        found = [self._computing(PLAIN)]
+        if lever.on:
+            found += [self._computing(self._approximated(r)) for r in (True, False) if lever.recovery_steps or not r]
+        return tuple(form for form in found if form != PLAIN)
+
+    def _approximated(self, recovering: bool) -> Form:
+        lever = self.approximation
+        return Form(lever.approximation, lever.share, lever.placement, recovering)
+
+    def _computing(self, form: Form) -> Form:
+        how = self.computing
+        return dataclasses.replace(form, attention=how.attention_backend, dtype=how.dtype, compiled=how.compiled)
+
+
+NO_LEVERS = Levers()
+
+
+def ramp(steps_in_form: int) -> float:
+    """The factor on the learning rate after a change of form.
+
+    >>> ramp(0), ramp(9), ramp(19), ramp(500)
+    (0.05, 0.5, 1.0, 1.0)
+    """
+    return min(1.0, (steps_in_form + 1) / REWARM_STEPS)
+
+
+def lever_settings() -> dict[str, dataclasses.Field[Any]]:
+    """Every lever's settings by name."""
+    return {f.name: f for kind in KINDS for f in dataclasses.fields(kind)}
+
+
+def divide_knobs(knobs: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+    """(the policy's knobs, the levers')."""
+    known = lever_settings()
+    mine = {name: value for name, value in knobs.items() if name in known}
+    return {name: value for name, value in knobs.items() if name not in known}, mine
+
+
+def make_levers(knobs: Mapping[str, Scalar]) -> Levers:
+    """The levers that a trial's knobs describe; those of the policy are not looked at.
+
+    Raises:
+        ValueError: a value breaks its rule; the message names every one.
+    """
+    mine = divide_knobs(knobs)[1]
+    faults: list[str] = []
+
+    def make(kind: Callable[..., Any]) -> Any:
+        names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        try:
+            return kind(**{name: value for name, value in mine.items() if name in names})
+        except ValueError as error:
+            faults.append(str(error))
+            return None
+
+    parts = [make(kind) for kind in KINDS]
+    if faults:
+        raise ValueError("; ".join(faults))
+    return Levers(*parts)

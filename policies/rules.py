@@ -1,0 +1,67 @@
+"""Settings and the rules they keep: what the knobs of a search are, whoever they belong to.
+
+A frozen dataclass of settings declares each with its meaning, unit and range, and refuses values that break a rule. No
+value is ever adjusted: what is stored is what ran.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+Scalar = bool | int | float | str
+
+
+def setting(
+    default: Any,
+    *,
+    meaning: str,
+    unit: str = "",
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: tuple[Scalar, ...] = (),
+) -> Any:
+    """A field and the rule its value keeps: ``low <= value <= high``, or one of ``choices``."""
+    metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of everything that has knobs.
+
+    Raises:
+        ValueError: a setting breaks its rule; the message names every one that does.
+    """
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Refuse settings that break their rules, all at once."""
+        if faults := self.faults():
+            raise ValueError(f"{self.name}: " + "; ".join(faults))
+
+    def faults(self) -> list[str]:
+        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between settings."""
+        return [
+            fault
+            for field in dataclasses.fields(self)
+            if field.metadata
+            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
+        ]
+
+
+def setting_faults(name: str, value: object, kind: str, rule: Mapping[str, Any]) -> list[str]:
+    """The rules that one setting breaks: its type, its choices, its bounds."""
+    if rule["choices"]:
+        ok = any(value == c and type(value) is type(c) for c in rule["choices"])
+        return [] if ok else [f"{name} must be one of {list(rule['choices'])}, but got {value!r}"]
+    expected = {"float": (int, float), "int": (int,), "bool": (bool,), "str": (str,)}[kind]
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
+        return [f"{name} must be a {kind}, but got {value!r}"]
+    if isinstance(value, (int, float)) and not rule["low"] <= value <= rule["high"]:
+        return [f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"]
+    return []
