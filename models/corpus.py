@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,14 +81,22 @@ def require_bytes(corpus: Corpus, *, train: int, validation: int) -> None:
 
 @lru_cache(maxsize=2)
 def _load(directory: Path | None) -> Corpus:
-    texts = dict(_texts(directory))
+    return split_texts(dict(_texts(directory)), str(directory or _standard_library()))
+
+
+def split_texts(texts: Mapping[str, bytes], source: str, *, held_out_one_in: int = VALIDATION_ONE_IN) -> Corpus:
+    """A corpus of ``texts`` by name, of which one in so many, and at least one, is for validation.
+
+    Raises:
+        ValueError: fewer than two texts; the message says that they came from ``source``.
+    """
     names = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).digest())
     if len(names) < 2:
         raise ValueError(
             f"a corpus must hold at least two different text files (one to train and one to validate on), "
-            f"but got {len(names)} in {directory or _standard_library()}; add files, or split the one"
+            f"but got {len(names)} in {source}; add files, or split the one"
         )
-    held_out = max(1, len(names) // VALIDATION_ONE_IN)
+    held_out = max(1, len(names) // held_out_one_in)
     return Corpus(
         train=_tensor(texts[name] for name in names[held_out:]),
         validation=_tensor(texts[name] for name in names[:held_out]),
@@ -102,7 +110,7 @@ def _tensor(texts: Iterable[bytes]) -> Tensor:
     return torch.frombuffer(bytearray().join(texts), dtype=torch.uint8)
 
 
-def _fingerprint(names: Iterable[str], texts: dict[str, bytes]) -> str:
+def _fingerprint(names: Iterable[str], texts: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}\0{len(texts[name])}\0".encode())

@@ -1,0 +1,205 @@
+"""``python -m tuning.compare``: the research note's table at equal steps and at equal time, the control beside it.
+
+full_update, static_suffix and dynamic_suffix with the presets ``early``, ``tuned`` and ``tuned_v2``. The note gives
+the results of its runs and not their settings; the presets (``policies.presets``) are reconstructed to have the
+character it describes.
+
+Exit status: 0 done; 2 bad input, named in one message; 130 interrupted, nothing written; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuning.errors import BadInput, SearchFailed
+
+if TYPE_CHECKING:
+    from models.workload import Workload
+    from tuning.compare_run import Plan
+
+INTERRUPTED = 130
+DEFAULT_WORKLOAD = "teacher_student"
+DEFAULT_SEEDS = 3
+NAME = "python -m tuning.compare"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is to be compared; it has no fault."""
+
+    workload: Workload
+    seeds: tuple[int, ...]
+    json: Path | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        carry_out(request_of(options))
+    except BadInput as fault:
+        print(f"{NAME}: cannot do what was asked:\n{fault}", file=sys.stderr)
+        return 2
+    except SearchFailed as failure:
+        print(f"{NAME}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def carry_out(request: Request) -> None:
+    """Calibrate, train, print the table, write what was asked for."""
+    from rich.console import Console
+
+    from tuning.compare_rows import rows_of, summary_of
+    from tuning.compare_run import Plan, compared, measured_costs
+    from tuning.compare_table import print_comparison
+    from tuning.compare_verdict import against_control
+
+    _say(f"calibrating the clock of {request.workload.name}")
+    try:
+        costs = measured_costs(request.workload)
+    except ValueError as fault:
+        raise BadInput(str(fault)) from None
+    except Exception as fault:
+        raise SearchFailed(f"the workload must train, but it raised {type(fault).__name__}: {fault}") from fault
+    for disturbance in costs.disturbances:
+        _say(f"warning: the clock was disturbed: {disturbance}")
+    plan = Plan(request.workload, costs, request.seeds)
+    _say(f"{plan.runs} runs of at most {plan.baseline:.3g} s")
+    rows = rows_of(compared(plan, _say))
+    comparisons = against_control(rows)
+    print_comparison(summary_of(rows), comparisons, Console(), costs.disturbances)
+    if request.json is not None:
+        _write(request.json, document(plan, rows))
+
+
+def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What ``--json`` writes: the rows, their means, what the control says, and what all of it was measured on."""
+    from tuning.compare_rows import summary_of
+    from tuning.compare_run import settings
+    from tuning.compare_verdict import against_control, verdict
+
+    comparisons = against_control(rows)
+    return {
+        "workload": plan.workload.name,
+        "fingerprint": plan.workload.fingerprint,
+        "device": plan.costs.device,
+        "num_blocks": plan.costs.num_blocks,
+        "baseline_steps": plan.workload.steps,
+        "baseline_seconds": plan.baseline,
+        "seeds": list(plan.seeds),
+        "settings": settings(),
+        "calibration": dataclasses.asdict(plan.costs),
+        "rows": list(rows),
+        "summary": summary_of(rows),
+        "against_control": [dataclasses.asdict(comparison) for comparison in comparisons],
+        "verdict": verdict(comparisons),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned and tuned_v2) one at "
+        "a time with nothing beside them, at equal steps and at equal time, and full_update for as long as each "
+        "schedule took: the control. Prints one table over the seeds. Settings of the presets are reconstructed from "
+        "the results that the research note gives.",
+        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, nothing written; 1 anything else.",
+    )
+    parser.add_argument(
+        "--workload",
+        metavar="W",
+        default=DEFAULT_WORKLOAD,
+        help=f"what is trained: a built-in's name or package.module:factory (default: {DEFAULT_WORKLOAD})",
+    )
+    parser.add_argument(
+        "--seeds",
+        metavar="N",
+        default=str(DEFAULT_SEEDS),
+        help="seeds that each schedule is trained on, counted up from --seed; a count, 2 or more to tell a "
+        f"difference from chance (default: {DEFAULT_SEEDS})",
+    )
+    parser.add_argument("--seed", metavar="K", default="0", help="the first seed; a whole number >= 0 (default: 0)")
+    parser.add_argument(
+        "--corpus", metavar="DIR", type=Path, help="directory of text to train on (default: the workload's own)"
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write every run and the means to FILE, for machines (default: do not)",
+    )
+    return parser
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """What the options ask for.
+
+    Raises:
+        BadInput: naming every option that is wrong.
+    """
+    faults = [
+        *_not_whole("--seeds", options.seeds, 1),
+        *_not_whole("--seed", options.seed, 0),
+        *_unwritable(options.json),
+    ]
+    workload = _workload(options.workload, options.corpus, faults)
+    if faults or workload is None:
+        raise BadInput(faults)
+    first = int(options.seed)
+    return Request(workload, tuple(range(first, first + int(options.seeds))), options.json)
+
+
+def _workload(name: str, corpus: Path | None, faults: list[str]) -> Workload | None:
+    from models.registry import find_workload
+
+    try:
+        return find_workload(name, corpus)
+    except ValueError as fault:
+        faults.append(str(fault))
+        return None
+
+
+def _not_whole(flag: str, text: str, least: int) -> list[str]:
+    try:
+        fits = int(text) >= least
+    except ValueError:
+        fits = False
+    return [] if fits else [f"{flag} must be a whole number of at least {least}, but got {text!r}"]
+
+
+def _unwritable(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    if path.is_dir():
+        return [f"--json must be a file, but {path} is a directory; add a file name"]
+    if not path.absolute().parent.is_dir():
+        return [f"--json must lie in a directory that exists, but {path.parent} does not; create it first"]
+    return []
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    from tuning.report import write
+
+    try:
+        write(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise BadInput(f"--json must be a writable file, but {path} is not: {error.strerror}") from None
+    _say(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
