@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEARCH_ARGS ?=
+# Two processes: while one waits, for Ray to start say, the other computes. One file stays in one of them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: search test check format lint types clean
 
@@ -9,13 +11,13 @@ search: .venv/.run
 	$(BIN)/python -m tuning.search $(SEARCH_ARGS)
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 format: .venv/.dev
 	$(BIN)/ruff format .

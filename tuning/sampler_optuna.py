@@ -3,9 +3,11 @@
 Every proposal builds an in-memory Optuna study from the points known, by number, and asks a fresh sampler,
 so nothing carries over from one to the next that the store does not hold.
 
-A knob that does not apply at some points is left out of those for TPE, which decomposes the space into
-groups of knobs that come together. The other two sample jointly only what every trial has, so for them such
-a knob is entered at the middle of its range.
+A knob that does not apply at some points is left out of those for TPE, which models each knob by itself, from the
+trials that have it. Optuna's multivariate TPE, which models knobs that come together jointly, found less: 0.84 of the
+true hypervolume of ZDT1 after 100 trials where the plain one found 0.90, and on a made-up function of the space
+``dynamic_suffix`` less on each of four seeds. The other two sample jointly only what every trial has, so for them
+such a knob is entered at the middle of its range.
 
 NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of generation 0 and the
 proposal of generation 1, so its parents are the elite of all that is known: the steady-state form of NSGA-II (Durillo
@@ -84,7 +86,7 @@ def distribution(knob: Knob) -> BaseDistribution:
 
 def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
     if kind == "tpe":
-        return TPESampler(seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True)
+        return TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
     if kind == "gp":
         return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
     return NSGAIISampler(
@@ -135,7 +137,7 @@ def _trial(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna without its news of each study and its notices that TPE's groups and NSGA-II's operators are new."""
+    """Optuna without its news of each study and its notices that NSGA-II's operators and the constant liar are new."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -115,11 +115,13 @@ class TestSearch:
 
 
 def test_a_gaussian_process_takes_conditions() -> None:
-    """On a space with knobs that apply at some points only it proposes a valid point, the same twice."""
+    """On a space with knobs that apply at some points only it proposes valid points, in either turn, the same twice."""
     space = find_space("dynamic_suffix")
     known, flying = history(space, LATER), [sampled(space, LATER)]
-    found = [fresh((SLOW, space)).propose(LATER + 1, known, flying) for _ in range(2)]
-    assert found[0] == found[1] == space.params_of(*space.split(found[0]))
+    numbers = (LATER + 1, LATER + 1, LATER + 2)
+    found = [fresh((SLOW, space)).propose(number, known, flying) for number in numbers]
+    assert found[0] == found[1] != found[2]
+    assert all(params == space.params_of(*space.split(params)) for params in found)
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])

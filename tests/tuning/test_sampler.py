@@ -14,29 +14,12 @@ from search_spaces.registry import find_space
 from tests.support.outcomes import history, outcome_for, sampled
 from tuning import sampler_optuna
 from tuning.baselines import baseline_specs
-from tuning.sampler import CAPS, START, OptunaSampler, resolve
+from tuning.sampler import CAPS, START, OptunaSampler
 from tuning.sampler_points import space_filling
 from tuning.study import Outcome, Study
 
 STATIC = find_space("static_suffix")
 DYNAMIC = find_space("dynamic_suffix")
-
-
-@pytest.mark.parametrize(
-    ("name", "space", "seconds", "expected"),
-    [
-        ("auto", STATIC, 3600.0, "gp"),
-        ("auto", STATIC, 1.0, "tpe"),
-        ("auto", STATIC, None, "tpe"),
-        ("auto", DYNAMIC, 3600.0, "tpe"),
-        ("nsga2", STATIC, 3600.0, "nsga2"),
-    ],
-)
-def test_auto_weighs_conditions_and_the_cost_of_an_ask(
-    name: str, space: Any, seconds: float | None, expected: str
-) -> None:
-    """A Gaussian process where every knob applies and trials are long; otherwise TPE; a name is itself."""
-    assert resolve(name, space, seconds) == expected
 
 
 def test_the_start_follows_the_sequence_by_number() -> None:
