@@ -37,6 +37,7 @@ def outcome_for(spec: TrialSpec, state: str = "finished") -> Outcome:
         horizon=spec.horizon,
         knobs=spec.knobs,
         target_loss=TARGET,
+        seed=spec.seed,
         **facts,
     )
 

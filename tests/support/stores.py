@@ -20,7 +20,7 @@ from tuning.store import Store
 from tuning.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-INFO = RunInfo(version="0.1.0", created_at=START, config={"trials": 3}, knob_columns=KNOB_COLUMNS)
+INFO = RunInfo(version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS)
 
 
 def record(number: int, **changes: Any) -> TrialRecord:

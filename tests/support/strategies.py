@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tuning.clock import CostTable
-from tuning.run_info import KNOB_KINDS, KnobKind, RunInfo, Target
+from tuning.run_info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
 from tuning.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -98,6 +98,7 @@ def records(
         effective_flops_per_second=optional_float,
         pipeline_overhead_seconds=optional_float,
         forked_from_step=optional_count,
+        would_stop_at_step=optional_count,
         error=st.none() | TEXTS,
         curve=st.lists(st.builds(CurvePoint, INT64, FLOATS, FLOATS), max_size=4).map(tuple),
         decisions=st.lists(st.builds(Decision, INT64, INT64, TEXTS), max_size=4).map(tuple),
@@ -149,4 +150,7 @@ def run_infos() -> st.SearchStrategy[RunInfo]:
         device=TEXTS,
         calibration=st.none() | cost_tables(),
         target=st.none() | targets,
+        sampler=st.none() | st.builds(SamplerChoice, TEXTS, TEXTS, st.none() | FLOATS, st.none() | FLOATS),
+        memory=st.none() | st.builds(Memory, INT64, INT64),
+        at_once=st.none() | st.builds(AtOnce, INT64, TEXTS),
     )

@@ -17,6 +17,7 @@ class Remembering:
         self.losses: list[tuple[int, str, bool]] = []
         self.reasons: list[str] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def phase(self, text: str) -> None:
         self.phases.append(text)
@@ -35,6 +36,9 @@ class Remembering:
 
     def stopping(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
