@@ -233,7 +233,7 @@ def read_ours(path: str) -> Row:
         store = Store.open(Path(path))
         store.tidy()
         assert store.info.target is not None
-        return make_study(store, configuration(count + 1), store.info.target, 14.0).ask()
+        return make_study(store, configuration(count + 1), store.info.target).ask()
 
     resumed, spec = timed(resume)
     assert spec is not None

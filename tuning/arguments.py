@@ -34,7 +34,7 @@ CHANGEABLE = (
     "address",
 )
 WHOLE = ("trials", "seed", "concurrency")
-NUMERIC = ("target", "gpus_per_trial", "cpus_per_trial", "time_budget")
+NUMERIC = ("target", "replicates", "stop_confidence", "gpus_per_trial", "cpus_per_trial", "time_budget")
 DESCRIPTION = """Search the knobs of a training schedule for the least training time at each validation loss.
 Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else."""
 
@@ -80,8 +80,8 @@ def parse(
     """
     given, faults = _flags(argv)
     from_file, file_faults = _file(given.pop("config", None))
+    faults += file_faults + _stopping(from_file) + _stopping(given)
     options = {**from_file, **given}
-    faults += file_faults
     help_space = options.pop("help_space", False)
     if "resume" in options and not help_space:
         return _resume(options, faults)
@@ -167,6 +167,15 @@ def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
     if faults:
         raise BadInput(faults)
     return config.search_space()
+
+
+def _stopping(options: dict[str, Any]) -> list[str]:
+    """Make ``no_stopping`` a ``stop_confidence`` of None; the fault of having both."""
+    if not options.pop("no_stopping", False):
+        return []
+    both = "stop_confidence" in options
+    options["stop_confidence"] = None
+    return ["one of --stop-confidence and --no-stopping must be given, but got both"] if both else []
 
 
 class _Parser(argparse.ArgumentParser):
@@ -270,6 +279,8 @@ def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[st
     forks = options.pop("no_forks", False)
     if not isinstance(forks, bool):
         faults.append(f"{path}: no_forks must be true or false, but got {forks!r}")
-    wrong = {name for name in ("run", "corpus", "address") if not isinstance(options.get(name, ""), str)}
+    if not isinstance(options.get("no_stopping", False), bool):
+        faults.append(f"{path}: no_stopping must be true or false, but got {options.pop('no_stopping')!r}")
+    wrong = {name for name in ("run", "corpus", "address", "warm_start") if not isinstance(options.get(name, ""), str)}
     faults += [f"{path}: {name} must be text, but got {options.pop(name)!r}" for name in sorted(wrong)]
     return {**options, **({"forks": False} if forks is True else {})}

@@ -5,18 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.levers.levers import make_levers
 from tuning.baselines import baseline_specs
 from tuning.clock import baseline_seconds
 from tuning.config import SearchConfig
 from tuning.driver import Driver
+from tuning.filling import Filling, Slots, that_fit
 from tuning.history import history_of
+from tuning.replicates import of_search
 from tuning.resources import Resources
-from tuning.run_info import Target
+from tuning.run_info import AtOnce, SamplerChoice, Target
 from tuning.sampler import OptunaSampler
+from tuning.sampler_choice import choose, middling_horizon
 from tuning.session import SearchSession, Watcher
+from tuning.stopping_history import stopping_of
 from tuning.store import Store
 from tuning.study import Study
 from tuning.trial import TrialSpec
+from tuning.warm_start_file import kept
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -50,13 +56,20 @@ def make_session(
     baseline = baseline_seconds(costs, workload.steps)
 
     def expected(spec: TrialSpec) -> float:
-        evaluations = 3 * workload.steps / workload.eval_every + 1  # a light policy takes up to three times the steps
+        evaluations = 6 * workload.steps / workload.eval_every + 1  # a light schedule takes so many times the steps
         return spec.horizon * baseline + evaluations * costs.evaluation_seconds
 
+    def unknown_forms(spec: TrialSpec) -> frozenset[str]:
+        info = store.reload_info()
+        known = {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
+        return frozenset({form.key for form in make_levers(spec.knobs).forms()} - known)
+
     watcher.expects(expected)
+    chosen = settle_sampler(store, config, resources, baseline)
+    watcher.note(f"sampler: {chosen.name}, {chosen.reason}")
     return SearchSession(
         store,
-        lambda target: make_study(store, config, target, baseline),
+        lambda target: make_study(store, config, target),
         target=target_of(config, workload),
         first_seed=config.seed,
         workload=config.workload,
@@ -64,9 +77,35 @@ def make_session(
         slowdown=resources.concurrency,
         watcher=watcher,
         forks=config.forks,
+        slots=make_slots(store, config, resources, watcher),
         drop_trunks=store.drop_trunks,
+        takes=lambda spec: of_search(spec.origin, spec.seed, config.seed),
+        unknown_forms=unknown_forms,
+        make_stopping=lambda target: stopping_of(store, config, target, baseline),
         time_budget=config.time_budget,
     )
+
+
+def make_slots(store: Store, config: SearchConfig, resources: Resources, watcher: Watcher) -> Slots | None:
+    """What finds how many trials run at once; None where there is nothing to find. The number, known or first, is said.
+
+    Trials on a CPU compute with one thread each, so that the cores hold as many as there are of them.
+    """
+    asked = (config.concurrency, config.gpus_per_trial, config.address)
+    if config.driver == "serial" or any(option is not None for option in asked):
+        return None
+    slots = Slots(_filling(store, resources)) if resources.fills else None
+    choice = slots.choice if slots else AtOnce(resources.concurrency, "as many as the machine holds")
+    store.update_info(at_once=choice)
+    watcher.note(f"trials at once: {choice.trials}, {choice.reason}")
+    return slots
+
+
+def _filling(store: Store, resources: Resources) -> Filling:
+    """Between one trial, or as many as an earlier session came to, and what memory holds."""
+    memory, before = store.info.memory, store.info.at_once
+    most = resources.concurrency if memory is None else min(resources.concurrency, that_fit(memory))
+    return Filling(most, start=min(1 if before is None else before.trials, most))
 
 
 def target_of(config: SearchConfig, workload: Workload) -> float | None:
@@ -75,9 +114,30 @@ def target_of(config: SearchConfig, workload: Workload) -> float | None:
     return None if target == "auto" else float(target)
 
 
-def make_study(store: Store, config: SearchConfig, target: Target, trial_seconds: float) -> Study:
+def settle_sampler(store: Store, config: SearchConfig, resources: Resources, baseline: float) -> SamplerChoice:
+    """The run's sampler as run.json has it; where it has none yet, chosen now and written there.
+
+    ``baseline`` are the solo seconds of a full-update run of horizon 1.
+    """
+    if store.info.sampler is not None:
+        return store.info.sampler
+    choice = SamplerChoice(config.sampler, "as asked for")
+    if config.sampler == "auto":
+        space = config.search_space()
+        choice = choose(
+            space,
+            config.objective,
+            sampled=config.trials - len(baseline_specs(config.workload, config.seed)),
+            trial_seconds=middling_horizon(space) * baseline,
+            concurrency=resources.concurrency,
+        )
+    store.update_info(sampler=choice)
+    return choice
+
+
+def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
     """The study of the run, rebuilt from its records and the tasks in flight."""
-    space = config.search_space()
+    space, chosen = config.search_space(), store.info.sampler
     seed = config.seed if target.seed is None else target.seed
     history = history_of(store)
     recorded = {outcome.number for outcome in history}
@@ -85,11 +145,19 @@ def make_study(store: Store, config: SearchConfig, target: Target, trial_seconds
     return Study(
         space,
         baseline_specs(config.workload, seed),
-        OptunaSampler(space, config.sampler, config.seed, config.objective, trial_seconds=trial_seconds),
+        OptunaSampler(
+            space,
+            config.sampler if chosen is None else chosen.name,
+            config.seed,
+            config.objective,
+            knowledge=kept(store),
+        ),
         config.trials,
         workload=config.workload,
         seed=seed,
         target_loss=target.loss,
+        replicates=config.replicates,
+        first_seed=config.seed,
         history=history,
         in_flight=in_flight,
     )

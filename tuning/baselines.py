@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from models.levers.levers import lever_settings
 from policies.full_update import FullUpdate
 from policies.presets import PRESETS
 from policies.registry import policies
@@ -37,9 +38,11 @@ def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
     """The type of every knob that a trial of the search can have: the space's and the baselines'."""
     kinds: dict[str, KnobKind] = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
     names = {*space.policies(), *(spec.policy for spec in baseline_specs("", 0))}
-    return {
+    columns = {
         field.name: kinds[str(field.type)] for name in sorted(names) for field in dataclasses.fields(policies()[name])
     }
+    levers = lever_settings()
+    return columns | {k.name: kinds[str(levers[k.name].type)] for k in space.knobs if k.name in levers}
 
 
 def _baselines() -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:

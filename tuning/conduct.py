@@ -69,9 +69,35 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
     from models.registry import find_workload
 
     workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
+    config = fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
     store = Store.create(Path(config.run), describe(config, workload, resources))
     return conduct(store, config, workload, resources, watcher)
+
+
+def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
+    """The search without what this device or the workload's model cannot do; what is left out is said.
+
+    Trials that run elsewhere, on a cluster, are not known here: theirs fail with the reason.
+
+    Raises:
+        BadInput: nothing would be left.
+    """
+    from tuning.device_space import fit_space, needs_fitting
+
+    space = config.search_space()
+    if config.address is not None or not needs_fitting(space):
+        return config
+    from models.levers.capabilities import form_fault
+    from tuning.worker import run_device
+
+    fitted = fit_space(space, lambda form: form_fault(workload, form, run_device()))
+    for remark in fitted.remarks:
+        say(remark)
+    if fitted.faults:
+        raise BadInput(list(fitted.faults))
+    left = {name: {"choices": list(values)} for name, values in fitted.choices.items()}
+    return dataclasses.replace(config, knobs={**config.knobs, **left})
 
 
 def resume_search(
@@ -154,20 +180,34 @@ def hold(
     warnings = [warning_of(problem, store) for problem in store.tidy()]
     if retry_failed:
         say(f"failed trials that run again: {len(store.retry_failed())}")
+        store.update_info(refused_forms={})
     store.update_info(config=stored_form(config, resources))
+    keep_warm_start(store, config)
     (store.path / STOP_FILE).unlink(missing_ok=True)
-    recorded = len(store.numbers())
+    recorded = trials_of(store)
     with watching(watcher, trials=config.trials, recorded=recorded, concurrency=resources.concurrency) as watch:
         for warning in warnings:
             watch.warn(warning)
         stop_reason = None
-        if trials_of(store) < config.trials or store.count_in_flight():
+        if recorded < config.trials or store.count_in_flight():
             stop_reason = run_tasks(store, config, workload, resources, store.epoch or 0, watch)
     while store.compact():
         pass
     store.tidy()  # workers that died left what they were writing
     write_report(store)
     return stop_reason
+
+
+def keep_warm_start(store: Store, config: SearchConfig) -> None:
+    """Copy what another run knows into this one, once, where the search was asked to start from it."""
+    if config.warm_start is None:
+        return
+    from tuning.warm_start_file import described, keep
+
+    other = Path(config.warm_start)
+    knowledge = keep(store, other, config.search_space())
+    if knowledge is not None:
+        say(described(knowledge, other))
 
 
 def warning_of(problem: Problem, store: Store) -> str:

@@ -15,14 +15,28 @@ from typing import Any
 from search_spaces.base import SearchSpace
 from search_spaces.narrow import narrow
 from search_spaces.registry import find_space
+from tuning.errors import BadInput
 from tuning.resources import Machine, Resources, resource_faults, share
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
 OBJECTIVES = ("pareto", "time-to-quality")
-IDENTITY = ("workload", "corpus", "space", "knobs", "seed", "target", "sampler", "objective")
+IDENTITY = (
+    "workload",
+    "corpus",
+    "space",
+    "knobs",
+    "seed",
+    "target",
+    "sampler",
+    "warm_start",
+    "objective",
+    "replicates",
+    "stop_confidence",
+)
 RUN_FILE = "run.json"
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**62 - 1
+"""Further seeds are counted up from it, and every one must fit a column of 64 bits."""
 
 
 FindWorkload = Callable[[str, Path | None], object]
@@ -40,8 +54,11 @@ class SearchConfig:
         trials: rows the search ends with, baselines included.
         seed: of the sampler, and of the trials' weights and batches.
         target: the loss that counts as reached, or ``auto``.
+        warm_start: directory of another run, whose trials the sampler is to know.
         concurrency: trials at once.
         gpus_per_trial, cpus_per_trial: shares of a trial; fractions are allowed.
+        replicates: share of the trials after the baselines that re-run members of the front on other seeds.
+        stop_confidence: that a trial which would reach the front is not stopped early; None: none is.
         time_budget: wall seconds after which the search stops and saves the trials in flight.
         address: of a Ray cluster to join.
         forks: whether trials start from the trunk.
@@ -56,6 +73,9 @@ class SearchConfig:
     seed: int = 0
     target: float | str = "auto"
     sampler: str = "auto"
+    warm_start: str | None = None
+    replicates: float = 0.1
+    stop_confidence: float | None = 0.95
     concurrency: int | None = None
     gpus_per_trial: float | None = None
     cpus_per_trial: float | None = None
@@ -112,6 +132,7 @@ class SearchConfig:
         faults += self.space_faults()
         faults += numbers
         faults += _choice_faults(self)
+        faults += [] if resuming or self.warm_start is None else _warm_start_faults(self)
         if not numbers and self.address is None:
             machine = machine or Machine.here()
             faults += resource_faults(machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial)
@@ -180,6 +201,21 @@ def _workload_faults(config: SearchConfig, find: FindWorkload | None) -> list[st
     return []
 
 
+def _warm_start_faults(config: SearchConfig) -> list[str]:
+    """Of the other run itself only where the space is known to be sound, for its trials are compared with that."""
+    if config.sampler == "random":
+        return ["--warm-start must come with a sampler that learns from trials, but got random: leave one of them out"]
+    if config.space_faults():
+        return []
+    from tuning.warm_start_file import gather
+
+    try:
+        gather(Path(str(config.warm_start)), Path(config.run), config.search_space())
+    except BadInput as error:
+        return list(error.faults)
+    return []
+
+
 def _choice_faults(config: SearchConfig) -> list[str]:
     allowed = {"sampler": SAMPLERS, "driver": DRIVERS, "objective": OBJECTIVES}
     return [
@@ -219,7 +255,9 @@ def _is_finite(value: object) -> bool:
 
 NUMBERS = {
     "trials": _Rule("a whole number {} >= 1", lambda v: _is_whole(v) and v >= 1),
-    "seed": _Rule("a whole number 0 <= {} < 2**63", lambda v: _is_whole(v) and 0 <= v <= MAX_SEED),
+    "seed": _Rule("a whole number 0 <= {} < 2**62", lambda v: _is_whole(v) and 0 <= v <= MAX_SEED),
+    "replicates": _Rule("a share 0 <= {} <= 0.5", lambda v: _is_finite(v) and 0 <= v <= 0.5),
+    "stop_confidence": _Rule("a number 0 < {} < 1", lambda v: _is_finite(v) and 0 < v < 1, optional=True),
     "concurrency": _Rule("a whole number {} >= 1", lambda v: _is_whole(v) and v >= 1, optional=True),
     "gpus_per_trial": _Rule(
         "a number 0 <= {} < 1 or a whole number of GPUs",

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from tuning.control import CONTROL_POLICY, controls, is_control
 from tuning.history import COLUMNS, KNOB, outcomes_of
 from tuning.paired import MIN_CONTROLS, ControlCurve
-from tuning.pareto_front import CONTROL_POLICY, LONGEST_CONTROL, finished, front, never_froze, numbers
+from tuning.pareto_front import LONGEST_CONTROL, finished, front, never_froze, numbers
+from tuning.replicates import FIRST_FRESH, REPLICATE, own_trials
 from tuning.store import Store
 from tuning.study import Outcome
 from tuning.target import SEEDS
-from tuning.trial import Scalar, TrialSpec
+from tuning.trial import TrialSpec
 from tuning.verdict import Candidate
 
-FIRST_FRESH = 1000
-"""Fresh seeds are at least so far above the search's own, which are counted up from ``--seed``."""
 DEFAULT_TOP = 3
-
-Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
 
 
 @dataclass(frozen=True)
@@ -56,23 +54,15 @@ class Plan:
             ]
             random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
             found += [
-                TrialSpec(0, "replicate", workload, policy, seed, horizon, knobs, self.target)
+                TrialSpec(0, REPLICATE, workload, policy, seed, horizon, knobs, self.target)
                 for policy, horizon, knobs in runs
             ]
         return found
 
 
-def key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> Key:
-    """What makes two runs the same schedule; a replicate is matched to its trial by it."""
-    values = ((name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items())
-    return policy, float(horizon), tuple(sorted(values))
-
-
 def light_frame(store: Store) -> pd.DataFrame:
     """The run's trials without curves and decisions."""
-    return store.frame(
-        (*COLUMNS, "seed", "mean_active_fraction", *(f"{KNOB}{name}" for name in store.info.knob_columns))
-    )
+    return store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
 
 
 def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
@@ -88,8 +78,8 @@ def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, 
 
 
 def used_seeds(store: Store, frame: pd.DataFrame) -> set[int]:
-    """Every seed that the search trained on, those that set its target included."""
-    own = frame.loc[frame["origin"] != "replicate", "seed"]
+    """Every seed that the search trained on, those of its replicates and those that set its target included."""
+    own = own_trials(frame, int(store.info.config["seed"]))["seed"]
     target = store.info.target.seeds if store.info.target else ()
     return {*map(int, own), *target, *(record.seed for record in store.references().values())}
 
@@ -97,7 +87,7 @@ def used_seeds(store: Store, frame: pd.DataFrame) -> set[int]:
 def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
     """Horizons at which the search finished its own control runs, ascending."""
     own = (o for o in outcomes if o.state == "finished" and o.origin in ("baseline", "control"))
-    return tuple(sorted({o.horizon for o in own if o.policy == CONTROL_POLICY and o.horizon <= LONGEST_CONTROL}))
+    return tuple(sorted({o.horizon for o in own if is_control(o.policy, o.knobs) and o.horizon <= LONGEST_CONTROL}))
 
 
 def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
@@ -115,7 +105,7 @@ def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
 
 
 def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
-    schedules = rows[(rows["policy"] != CONTROL_POLICY).to_numpy(dtype=bool) & ~never_froze(rows)]
+    schedules = rows[~controls(rows) & ~never_froze(rows)]
     by_number = {outcome.number: outcome for outcome in outcomes_of(schedules)}
     seconds, losses = numbers(schedules, "train_seconds"), numbers(schedules, "val_loss")
     merits = [(_lower(curve, s, v), n) for s, v, n in zip(seconds, losses, map(int, schedules["number"]), strict=True)]
@@ -126,8 +116,8 @@ def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
 
 def _control_curve(frame: pd.DataFrame) -> ControlCurve:
     runs = finished(frame)
-    own = runs["origin"].isin(["baseline", "control"]) & (runs["policy"] == CONTROL_POLICY)
-    runs = runs[own.to_numpy(dtype=bool) & (numbers(runs, "horizon") <= LONGEST_CONTROL)]
+    own = runs["origin"].isin(["baseline", "control"]).to_numpy(dtype=bool) & controls(runs)
+    runs = runs[own & (numbers(runs, "horizon") <= LONGEST_CONTROL)]
     return ControlCurve.fit(numbers(runs, "train_seconds").tolist(), numbers(runs, "val_loss").tolist())
 
 
@@ -169,7 +159,7 @@ def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...],
 def control_faults(run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int) -> list[str]:
     """What is missing of what must stand before anything can be confirmed."""
     go_on = f"go on with the search first: python -m tuning.search --resume {run}"
-    recorded = sum(outcome.origin != "replicate" for outcome in outcomes)
+    recorded = sum(outcome.origin != REPLICATE for outcome in outcomes)
     if recorded < baselines:
         # A replicate would take the number, and with it the place, of a baseline that has not been asked for.
         return [f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; {go_on}"]

@@ -17,19 +17,20 @@ from tuning.confirm_plan import (
     control_faults,
     control_horizons,
     fresh_seeds,
-    key,
     light_frame,
     used_seeds,
 )
 from tuning.confirm_session import ConfirmStudy, run_key
+from tuning.control import CONTROL_POLICY, is_control
 from tuning.description import refuse_other_data, stored_config
 from tuning.driver import WorkerError
 from tuning.driver_serial import SerialDriver
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.history import outcomes_of
 from tuning.lease import Lease
-from tuning.pareto_front import CONTROL_POLICY, finished, numbers
+from tuning.pareto_front import finished, numbers
 from tuning.progress import progress_on
+from tuning.replicates import REPLICATE, key, of_search
 from tuning.report import write
 from tuning.resources import usable_cpus
 from tuning.run_info import STOP_FILE
@@ -42,7 +43,6 @@ from tuning.verdict_judge import judge
 from tuning.watch import TerminalWatch
 
 WARM_UP = "tuning.worker:warm_up"
-REPLICATE = "replicate"
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,7 @@ def _session(
     store: Store, study: ConfirmStudy, target: float, costs: CostTable, steps: int, watch: Watcher
 ) -> SearchSession:
     baseline = baseline_seconds(costs, steps)
+    first_seed = int(store.info.config["seed"])
 
     def expected(spec: TrialSpec) -> float:
         return spec.horizon * baseline
@@ -230,7 +231,7 @@ def _session(
         expected_seconds=expected,
         slowdown=1.0,
         watcher=watch,
-        takes=lambda spec: spec.origin == REPLICATE,
+        takes=lambda spec: not of_search(spec.origin, spec.seed, first_seed),
     )
 
 
@@ -252,5 +253,5 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
     candidates = [(c, by_schedule.get(key(c.policy, c.horizon, c.knobs), [])) for c in plan.candidates]
     control = {h: by_schedule.get(key(CONTROL_POLICY, h, {}), []) for h in plan.horizons}
     # Whoever was tested before on these seeds counts, or one could confirm until something wins by chance.
-    tested = {key(r.policy, r.horizon, r.knobs) for r in records if r.policy != CONTROL_POLICY}
+    tested = {key(r.policy, r.horizon, r.knobs) for r in records if not is_control(r.policy, r.knobs)}
     return judge(candidates, control, seeds=plan.seeds, target=plan.target, tested=len(tested))

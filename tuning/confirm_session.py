@@ -6,7 +6,8 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from tuning.confirm_plan import Key, Plan, key
+from tuning.confirm_plan import Plan
+from tuning.replicates import REPLICATE, Key, key
 from tuning.store import Store
 from tuning.study import Outcome, outcome_of
 from tuning.trial import TrialRecord, TrialSpec
@@ -19,7 +20,7 @@ class ConfirmStudy:
 
     def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Key, int]]) -> None:
         flying = [task.spec for task in store.in_flight() if task.task.isdigit()]
-        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == "replicate")}
+        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == REPLICATE)}
         self._queue = deque(s for s in plan.specs(store.info.config["workload"]) if run_key(s) not in begun)
         self._taken = {*store.numbers(), *(spec.number for spec in flying)}
         self._next = 0

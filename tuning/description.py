@@ -12,6 +12,7 @@ from tuning import VERSION
 from tuning.baselines import knob_columns
 from tuning.config import SearchConfig
 from tuning.errors import BadInput
+from tuning.replicates import own_trials
 from tuning.resources import Resources
 from tuning.run_info import RunInfo
 from tuning.store import Store
@@ -78,5 +79,5 @@ def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:
 
 
 def trials_of(store: Store) -> int:
-    """Recorded trials, without the re-runs of a confirmation."""
-    return int((store.frame(["origin"])["origin"] != "replicate").sum())
+    """Recorded trials, replicates of the front among them, without the re-runs of a confirmation."""
+    return len(own_trials(store.frame(["origin", "seed"]), int(store.info.config["seed"])))

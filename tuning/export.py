@@ -1,5 +1,7 @@
 """``python -m tuning.export``: a trial's settings as TOML that a ``BlockUpdater``'s policy is loaded from.
 
+Where the trial pulled levers, ``models.levers.levers.load_levers`` reads them from the same file.
+
 Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 """
 
@@ -96,21 +98,24 @@ def best(frame: pd.DataFrame) -> pd.Series:
 
 
 def settings_text(row: Row) -> str:
-    """The policy's settings, every one of them, and under ``[trial]`` where they come from.
+    """The policy's settings, every one of them, those of the levers if any is pulled, and where they come from.
 
     Raises:
-        BadInput: the policy or one of its settings is not known here.
+        BadInput: the policy or one of the settings is not known here.
     """
+    from models.levers.levers import divide_knobs, make_levers
     from policies.registry import make_policy
     from policies.settings import dump_policy
     from tuning.report_rows import knobs_of
 
     try:
-        policy = make_policy(str(row["policy"]), knobs_of(row))
+        own, others = divide_knobs(knobs_of(row))
+        policy, levers = make_policy(str(row["policy"]), own), make_levers(others)
     except ValueError as error:
         raise BadInput(f"trial {row['number']} must have settings this version knows, but {error}") from None
     facts = [f"{name} = {_toml(row[name])}" for name in FACTS if row.get(name) is not None]
-    return "\n".join([dump_policy(policy), "[trial]", *facts]) + "\n"
+    pulled = ["[levers]", *(f"{name} = {_toml(value)}" for name, value in others.items()), ""] if levers.used else []
+    return "\n".join([dump_policy(policy), *pulled, "[trial]", *facts]) + "\n"
 
 
 def _toml(value: object) -> str:

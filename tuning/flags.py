@@ -33,12 +33,41 @@ FLAGS = (
         "validation loss that counts as reached, in the workload's unit, or auto: the median final loss of "
         "full_update over seeds (default: auto)",
     ),
-    Flag("sampler", "NAME", "auto, tpe, gp, nsga2 or random (default: auto)"),
-    Flag("concurrency", "N", "trials at once; a count (default: as many as the cores or GPUs hold)"),
+    Flag(
+        "sampler",
+        "NAME",
+        "tpe, gp, nsga2, random, or auto: gp where a trial takes much longer than one of its asks, else tpe "
+        "(default: auto)",
+    ),
+    Flag(
+        "warm_start",
+        "RUN",
+        "directory of another run, of any workload or device, whose finished trials the sampler is to know; they do "
+        "not become trials of this search (default: none)",
+    ),
+    Flag(
+        "replicates",
+        "SHARE",
+        "share of the trials after the baselines that re-run members of the front on other seeds, to tell luck from "
+        "merit; a fraction from 0 (none) to 0.5 (default: 0.1)",
+    ),
+    Flag(
+        "stop_confidence",
+        "P",
+        "stop a trial that cannot reach the front any more; the probability that one which would is not stopped, "
+        "above 0 and below 1 (default: 0.95)",
+    ),
+    Flag("no_stopping", None, "train every trial to its horizon (default: stop as --stop-confidence says)"),
+    Flag(
+        "concurrency",
+        "N",
+        "trials at once; a count (default: on one GPU as many as measuring shows to pay, 8 at most; else as many as "
+        "the cores or GPUs hold)",
+    ),
     Flag(
         "gpus_per_trial",
         "F",
-        "GPUs of a trial; a fraction or a count (default: 0.25 where there are GPUs, else 0)",
+        "GPUs of a trial; a fraction or a count (default: on one GPU as --concurrency finds, on several 0.25, else 0)",
     ),
     Flag(
         "cpus_per_trial",
@@ -49,7 +78,7 @@ FLAGS = (
     Flag("time_budget", "SECONDS", "stop after so many wall seconds and save the trials in flight (default: no limit)"),
     Flag("driver", "NAME", "ray, or serial: one process, for debugging (default: ray)"),
     Flag("address", "ADDR", "address of a Ray cluster to join (default: this machine alone)"),
-    Flag("no_forks", None, "train every trial from its first step, without the shared trunk (default: fork)"),
+    Flag("no_forks", None, "train every trial from its first step, sharing nothing with others (default: fork)"),
     Flag("corpus", "DIR", "directory of text to train on (default: the workload's own)"),
     Flag(
         "objective",

@@ -22,6 +22,8 @@ COLUMNS = (
     "seconds_to_quality",
     "reached",
     "target_loss",
+    "mean_active_fraction",
+    "seed",
 )
 
 

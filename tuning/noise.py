@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tuning.trial import TrialRecord
@@ -35,6 +35,28 @@ class Noise:
         Trials that share a seed stray together in part, so this marks rather too much than too little.
         """
         return abs(loss - other) <= self.limit
+
+
+@dataclass(frozen=True)
+class LossOverSeeds:
+    """The final losses of one schedule on several seeds.
+
+    Attributes:
+        mean: of the losses.
+        deviation: their standard deviation.
+        seeds: how many there are, at least 2.
+    """
+
+    mean: float
+    deviation: float
+    seeds: int
+
+
+def loss_over_seeds(losses: Sequence[float]) -> LossOverSeeds | None:
+    """What losses on different seeds show; None for fewer than two."""
+    if len(losses) < 2:
+        return None
+    return LossOverSeeds(statistics.fmean(losses), statistics.stdev(losses), len(losses))
 
 
 def noise_of(losses: Iterable[float]) -> Noise | None:

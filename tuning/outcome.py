@@ -46,6 +46,7 @@ def record_of(
     state: State = "finished",
     error: str | None = None,
     forked_from_step: int | None = None,
+    would_stop_at_step: int | None = None,
 ) -> TrialRecord:
     """The record of a trial that ended in ``state`` after ``measured`` (None if it never started training).
 
@@ -71,6 +72,7 @@ def record_of(
         target_loss=spec.target_loss,
         error=error,
         forked_from_step=forked_from_step,
+        would_stop_at_step=would_stop_at_step,
     )
     return record if measured is None or costs is None else _with_measurements(record, costs, measured)
 
@@ -86,7 +88,7 @@ def _with_measurements(record: TrialRecord, costs: CostTable, measured: Measurem
         reached=None if target is None else seconds is not None,
         seconds_to_quality=seconds,
         steps=measured.ledger.steps,
-        probes=measured.ledger.probes,
+        probes=measured.ledger.all_probes,
         mean_active_fraction=measured.ledger.mean_active_fraction(costs.num_blocks),
         required_flops=terms.required_flops,
         effective_flops_per_second=terms.effective_flops_per_second,

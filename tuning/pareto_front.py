@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tuning.background import Background
+from tuning.control import controls, is_control_row, levered
 
-CONTROL_POLICY = "full_update"
 LONGEST_CONTROL = 1.0
 AXES = ("train_seconds", "val_loss")
 
@@ -68,19 +68,19 @@ def front(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def control(frame: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs of full_update at horizons up to 1, by seconds: what training for less gives.
+    """The finished runs of full_update at horizons up to 1 with no lever pulled, by seconds: training for less.
 
     A run counts whoever proposed it, so that a sampled full_update is never taken for a schedule that wins.
     """
     runs = finished(frame)
     shorter = numbers(runs, "horizon") <= LONGEST_CONTROL
-    return _by_seconds(runs[(runs["policy"] == CONTROL_POLICY).to_numpy(dtype=bool) & shorter])
+    return _by_seconds(runs[controls(runs) & shorter])
 
 
 def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which of n schedules updated every block in every step, shape (n,): full_update under another name."""
-    schedules = (points["policy"] != CONTROL_POLICY).to_numpy(dtype=bool)
-    return np.asarray(schedules & (numbers(points, "mean_active_fraction") == 1.0))
+    """Which of n schedules updated every block in every step and pulled no lever, shape (n,): full_update renamed."""
+    plain = ~controls(points) & ~levered(points)
+    return np.asarray(plain & (numbers(points, "mean_active_fraction") == 1.0))
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
@@ -100,6 +100,13 @@ class Line:
 
     losses: Floats
     seconds: Floats
+
+    @classmethod
+    def through(cls, seconds: Floats, losses: Floats) -> Line:
+        """The line through the front of n points, in any order; both of shape (n,)."""
+        kept = nondominated(seconds, losses)
+        order = np.lexsort((losses[kept], seconds[kept]))[::-1]
+        return cls(losses[kept][order], seconds[kept][order])
 
     def seconds_at(self, loss: float) -> float | None:
         """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
@@ -121,8 +128,7 @@ class Line:
 
 def line_through(points: pd.DataFrame) -> Line:
     """The line through the points' front."""
-    ordered = _by_seconds(_front_of(points))
-    return Line(numbers(ordered, "val_loss")[::-1], numbers(ordered, "train_seconds")[::-1])
+    return Line.through(*(numbers(points, axis) for axis in AXES))
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,9 @@ class FrontSummary:
             never froze a block is no winner: it is training for less.
         finished, censored, stopped, failed: counts, replicates aside; censored: finished above the target.
         background: the noise and the confirmation that the trials are read against.
+        checked, checked_on_front: trials that would have been stopped and were let run on, and how many of them are on
+            the front.
+        replicates: how many re-runs on other seeds there are, a confirmation's included.
     """
 
     front: pd.DataFrame
@@ -163,14 +172,17 @@ class FrontSummary:
     stopped: int
     failed: int
     background: Background = field(default_factory=Background)
+    replicates: int = 0
+    checked: int = 0
+    checked_on_front: int = 0
 
-    def within_noise(self, policy: str, seconds: float, loss: float) -> bool | None:
-        """Whether another seed could turn the trial and the control's line at its seconds round.
+    def within_noise(self, seconds: float, loss: float) -> bool | None:
+        """Whether another seed could turn a schedule and the control's line at its seconds round.
 
-        None where that is not known, and where the trial is the control or has no gain.
+        None where that is not known, and where it has no gain.
         """
         noise, there = self.background.noise, self.line.loss_at(seconds)
-        if noise is None or there is None or policy == CONTROL_POLICY or self.line.gain(seconds, loss) is None:
+        if noise is None or there is None or self.line.gain(seconds, loss) is None:
             return None
         return noise.hides(loss, there)
 
@@ -185,17 +197,17 @@ def recorded_target(frame: pd.DataFrame) -> float | None:
 def summary(frame: pd.DataFrame, target: float | None = None, background: Background | None = None) -> FrontSummary:
     """Read the front at ``target``, by default the target recorded with the trials, against ``background``."""
     target = recorded_target(frame) if target is None else target
-    members, controls, competing = front(frame), control(frame), finished(frame)
-    line = line_through(controls)
-    shown = set(members["number"]) | set(controls["number"])
+    members, shorter, competing = front(frame), control(frame), finished(frame)
+    line = line_through(shorter)
+    shown = set(members["number"]) | set(shorter["number"])
     at_front = None if target is None else time_to_quality(members, target)
-    at_control = None if target is None else time_to_quality(controls, target)
+    at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(line, target, at_front, gain)
     own = frame[frame["origin"] != "replicate"]
     return FrontSummary(
         front=members,
-        control=controls,
+        control=shorter,
         others=competing[~competing["number"].isin(shown)].sort_values("number").reset_index(drop=True),
         line=line,
         target=target,
@@ -203,13 +215,16 @@ def summary(frame: pd.DataFrame, target: float | None = None, background: Backgr
         control_seconds=at_control,
         gain=gain,
         line_gain=line_gain,
-        no_gain=None if gain is not None else _why_no_gain(target, at_front, at_control, controls),
+        no_gain=None if gain is not None else _why_no_gain(target, at_front, at_control, shorter),
         winner=_winner(members, target, gain, line_gain),
         finished=len(competing),
         censored=0 if target is None else int((numbers(competing, "val_loss") > target).sum()),
         stopped=int((own["state"] == "stopped").sum()),
         failed=int((own["state"] == "failed").sum()),
         background=background or Background(),
+        replicates=len(frame) - len(own),
+        checked=_checked(competing),
+        checked_on_front=_checked(members),
     )
 
 
@@ -230,24 +245,29 @@ def _line_gain(line: Line, target: float | None, at_front: float | None, gain: f
 def _winner(members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None) -> int | None:
     """The fastest schedule at the target, if it lies left of the control's line as well as of its runs."""
     best = None if target is None else fastest_at(members, target)
-    if best is None or best["policy"] == CONTROL_POLICY or never_froze(best.to_frame().T)[0]:
+    if best is None or is_control_row(best) or never_froze(best.to_frame().T)[0]:
         return None
     gains = [value for value in (gain, line_gain) if value is not None]
     # A gain that reads 1.00 is no gain.
     return int(best["number"]) if all(round(value, 2) > 1 for value in gains) else None
 
 
-def _why_no_gain(target: float | None, at_front: float | None, at_control: float | None, controls: pd.DataFrame) -> str:
+def _why_no_gain(target: float | None, at_front: float | None, at_control: float | None, shorter: pd.DataFrame) -> str:
     if target is None:
         return "no target was given"
     if at_front is None:
         return f"no finished trial reached {target:.4g}"
-    if controls.empty:
+    if shorter.empty:
         return "the run has no finished control (full_update at horizons up to 1)"
     if at_control is None:
-        lowest = numbers(controls, "val_loss").min()
+        lowest = numbers(shorter, "val_loss").min()
         return f"the control never reached {target:.4g} (its lowest loss is {lowest:.4g})"
     return "the front's seconds at the target are zero"
+
+
+def _checked(trials: pd.DataFrame) -> int:
+    """How many trials were let run on where they would have been stopped."""
+    return int(np.isfinite(numbers(trials, "would_stop_at_step")).sum())
 
 
 def _front_of(points: pd.DataFrame) -> pd.DataFrame:

@@ -114,6 +114,8 @@ def trial_line(record: TrialRecord, gain: float | None = None) -> str:
         parts.append(f"val loss {record.val_loss:.4f}")
     if record.state == "stopped":
         parts.append("stopped")
+    if record.origin == "replicate":
+        parts.append(f"replicate on seed {record.seed}")
     if gain is not None:
         parts.append(f"gain {gain:.3f}")
     return "  ".join(parts)

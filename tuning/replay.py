@@ -9,7 +9,7 @@ the run is charged for is its own ledger, probes included, as if it had trained 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from models.levers.form import PLAIN
@@ -38,12 +38,21 @@ class Trunk:
 
 @dataclass(frozen=True)
 class Standing(Generic[StateT]):
-    """Where a replayed run stands before ``step``: its policy's state and its course (``Course.state_dict``)."""
+    """Where a replayed run stands before ``step``.
+
+    Attributes:
+        step: how many it has taken.
+        state: its policy's.
+        course: ``Course.state_dict``.
+        finished: whether it is over.
+        probed: the scores it has seen, by step.
+    """
 
     step: int
     state: StateT
     course: Mapping[str, Any]
     finished: bool
+    probed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 def replay(
@@ -61,11 +70,12 @@ def replay(
     course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
     state = policy.init(costs.num_blocks)
     found: Standing[StateT] | None = None
+    probed: dict[int, tuple[float, ...]] = {}
     snapshots = set(trunk.snapshots)
     while not course.finished:
         step = course.steps
         if step in snapshots:
-            found = Standing(step, state, course.state_dict(), finished=False)
+            found = Standing(step, state, course.state_dict(), finished=False, probed=dict(probed))
         plan = policy.plan(state, Progress(step, course.fraction))
         if step >= len(trunk.losses) or departs(plan, course, along):
             return found
@@ -75,8 +85,10 @@ def replay(
             if course.steps not in trunk.evaluations:
                 return found
             course.evaluated(trunk.evaluations[course.steps])
-        scores = tuple(trunk.relevance[plan.metric][step]) if plan.probe else None
-        state = policy.observe(state, Observation(step, trunk.losses[step], scores, phase=plan.phase))
+        if plan.probe:
+            probed[step] = tuple(trunk.relevance[plan.metric][step])
+        seen = Observation(step, trunk.losses[step], probed.get(step), phase=plan.phase)
+        state = policy.observe(state, seen)
     return Standing(course.steps, state, course.state_dict(), finished=True)
 
 

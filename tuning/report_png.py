@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tuning import report_format as form
+from tuning.control import controls
 from tuning.pareto_front import (
     AXES,
-    CONTROL_POLICY,
     Floats,
     FrontSummary,
     fastest_at,
@@ -127,7 +127,7 @@ def _whiskers(axes: Axes, summary: FrontSummary) -> None:
 
 def _label_front(axes: Axes, summary: FrontSummary) -> None:
     """Name the front at its first schedules by their numbers, clear of the target line and of each other."""
-    schedules = summary.front[summary.front["policy"] != CONTROL_POLICY]
+    schedules = summary.front[~controls(summary.front)]
     hollow = "; hollow: never froze a block" if never_froze(schedules).any() else ""
     last = -np.inf
     named = 0

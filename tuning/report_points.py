@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tuning.control import schedule_name
 from tuning.pareto_front import FrontSummary, numbers
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
 
@@ -68,7 +69,7 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
     curve = _curve(row)
     return {
         "number": row["number"],
-        "policy": row["policy"],
+        "policy": schedule_name(row),
         "origin": row["origin"],
         "state": row["state"],
         "horizon": row["horizon"],

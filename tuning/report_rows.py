@@ -9,8 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from models.levers.levers import lever_settings
 from policies.registry import policies
-from tuning.pareto_front import CONTROL_POLICY, FrontSummary
+from tuning.control import is_control_row, is_schedule
+from tuning.noise import loss_over_seeds
+from tuning.pareto_front import FrontSummary
+from tuning.replicates import key
 from tuning.trial import Scalar
 
 KNOB = "knob_"
@@ -62,18 +66,34 @@ def changed_knobs(row: Row) -> dict[str, Scalar]:
 
 
 def never_froze(row: Row) -> bool:
-    """Whether a schedule updated every block in every step: training for less under another name."""
-    return row["policy"] != CONTROL_POLICY and row.get("mean_active_fraction") == 1.0
+    """Whether a schedule updated every block in every step and pulled no lever: training for less, renamed."""
+    return not is_control_row(row) and not is_schedule(
+        str(row["policy"]), knobs_of(row), row.get("mean_active_fraction")
+    )
 
 
 def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
-    """A trial on the front or of the control, as it appears in machine-readable output."""
+    """A trial on the front or of the control, as it appears in machine-readable output.
+
+    ``replicates`` is on how many other seeds its schedule finished, and ``val_loss_over_seeds`` its loss over them and
+    its own: {"mean", "deviation", "seeds"}, None where there is but its own.
+    """
     facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
     facts["gain"] = summary.line.gain(row["train_seconds"], row["val_loss"])
-    facts["within_noise"] = summary.within_noise(str(row["policy"]), row["train_seconds"], row["val_loss"])
+    facts["within_noise"] = None if is_control_row(row) else summary.within_noise(row["train_seconds"], row["val_loss"])
     facts["never_froze"] = never_froze(row)
+    again = replicated(row, summary)
+    facts["replicates"] = len(again)
+    seen = loss_over_seeds([row["val_loss"], *again])
+    facts["val_loss_over_seeds"] = None if seen is None else dataclasses.asdict(seen)
     return facts | {"knobs": knobs_of(row)}
+
+
+def replicated(row: Row, summary: FrontSummary) -> tuple[float, ...]:
+    """Final losses of the trial's schedule on other seeds."""
+    known = summary.background.replicated
+    return known.get(key(str(row["policy"]), row["horizon"], knobs_of(row)), ()) if known else ()
 
 
 class _Unknown:
@@ -82,7 +102,8 @@ class _Unknown:
 
 def _defaults(policy: str) -> dict[str, Any]:
     kind = policies().get(policy)
-    return {} if kind is None else {field.name: field.default for field in dataclasses.fields(kind)}
+    levers = {name: field.default for name, field in lever_settings().items()}
+    return {} if kind is None else {field.name: field.default for field in dataclasses.fields(kind)} | levers
 
 
 def _holds_whole_numbers(column: pd.Series) -> bool:

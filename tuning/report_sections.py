@@ -9,17 +9,21 @@ from typing import Any
 import pandas as pd
 
 from tuning import report_format as form
-from tuning.pareto_front import CONTROL_POLICY, FrontSummary
+from tuning.control import is_control_row, schedule_name
+from tuning.pareto_front import FrontSummary
 from tuning.report_confirmed import BOUNDS, clock_check
+from tuning.report_forms import forms_section
 from tuning.report_grid import folded, grid, table
 from tuning.report_rows import Row, changed_knobs, knobs_of, member, rows_of
-from tuning.report_words import NEVER_FROZE, noise_note, unfrozen_note
+from tuning.report_words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
 
 MOST_ROWS = 500
-IN_THE_TABLE = frozenset({"step_seconds", "step_flops", "step_parts", "spread", "disturbances"})
+IN_THE_TABLE = frozenset(
+    {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
+)
 NOT_SHOWN = frozenset({"knob_columns", "schema_version"})
 TRIAL_HEADINGS = ("#", "Policy", "Horizon", "Seconds", "Loss", "Gain", "FLOP", "FLOP/s", "Overhead", "Knobs")
-GAIN_AT = TRIAL_HEADINGS.index("Gain") - TRIAL_HEADINGS.index("Horizon")
+LOSS_AT, GAIN_AT = (TRIAL_HEADINGS.index(name) - TRIAL_HEADINGS.index("Horizon") for name in ("Loss", "Gain"))
 FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
 
 
@@ -53,7 +57,7 @@ def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
 def front_section(summary: FrontSummary) -> str:
     """Members of the front with their knobs; those off their default are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
-    notes = filter(None, (noise_note(summary), unfrozen_note(summary)))
+    notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
     after = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     return table("Front, by seconds", TRIAL_HEADINGS, rows, figures=FIGURES, after=after)
 
@@ -73,7 +77,7 @@ def run_sections(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> s
     facts = {name: value for name, value in facts.items() if value not in (None, "", {})}
     parts = []
     if isinstance(calibration, Mapping):
-        parts.append(_calibration(calibration, clock_check(summary)))
+        parts += [_calibration(calibration, clock_check(summary)), forms_section(calibration)]
     if facts:
         parts.append(f"<section><h2>Run</h2>{_facts(facts)}</section>")
     return "".join(parts)
@@ -95,14 +99,16 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[str]:
     cells = [escape(text) for text in texts]
     if facts["within_noise"]:
         cells[GAIN_AT] = f'<span class="noise">{cells[GAIN_AT]}</span>'
-    return [number, escape(str(row["policy"])) + tag, *cells, _knob_cell(row)]
+    if facts["replicates"]:
+        cells[LOSS_AT] += f'<br><i class="tag">mean {escape(form.over_seeds(facts["val_loss_over_seeds"]))}</i>'
+    return [number, escape(schedule_name(row)) + tag, *cells, _knob_cell(row)]
 
 
 def _knob_cell(row: Row) -> str:
     """Changed knobs in full; those at their defaults only as a count."""
     changed, every = changed_knobs(row), knobs_of(row)
     if not every:
-        return "" if row["policy"] == CONTROL_POLICY else "defaults"
+        return "" if is_control_row(row) else "defaults"
     items = [f"<b>{escape(n)}</b>&nbsp;{escape(form.knob(v))}" for n, v in changed.items()]
     rest = len(every) - len(changed)
     if rest:
@@ -115,7 +121,7 @@ def _unfinished(frame: pd.DataFrame) -> str:
     cells = [
         [
             escape(str(row["number"])),
-            escape(str(row["policy"])),
+            escape(schedule_name(row)),
             escape(str(row["state"])),
             escape(form.seconds(row.get("train_seconds"))),
             escape(form.loss(row.get("val_loss"))),

@@ -10,15 +10,27 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning import report_format as form
-from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at
+from tuning.control import is_control_row, schedule_name
+from tuning.pareto_front import FrontSummary, fastest_at
 from tuning.report_confirmed import remarks
 from tuning.report_rows import Row, changed_knobs, member, never_froze, rows_of
-from tuning.report_words import NEVER_FROZE, caution, counts, headline, noise_note, unfrozen_note, verdict
+from tuning.report_words import (
+    NEVER_FROZE,
+    caution,
+    counts,
+    headline,
+    noise_note,
+    seeds_note,
+    stopping_note,
+    unfrozen_note,
+    verdict,
+)
 
 HEADINGS = ("", "#", "policy", "horizon", "seconds", "loss", "gain", "FLOP", "FLOP/s", "overhead")
 FIGURES_FROM = 3
 MOST_KNOBS = 5
 """Of so many members the knobs are printed; a front may have dozens, and their knobs would fill pages."""
+BOUNDLESS = 10_000
 LEGEND = (
     "gain: seconds of the control's line at the same loss / seconds. "
     "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
@@ -28,12 +40,14 @@ LEGEND = (
 def print_report(summary: FrontSummary, console: Console) -> None:
     """Write what was confirmed, the front, the knobs of its best, the counts and the verdict to ``console``."""
     _print_confirmed(summary, console)
-    console.print(front_table(summary))
+    console.print(fitted(front_table(summary), console))
     console.print(Text(legend(summary), style="dim"))
     _print_knobs(summary, console)
-    if note := unfrozen_note(summary):
+    for note in filter(None, (seeds_note(summary), unfrozen_note(summary), stopping_note(summary))):
         console.print(Text(f"\n{note}"))
     console.print(Text(f"\n{counts(summary)[0].upper()}{counts(summary)[1:]}."))
+    if summary.background.sampler:
+        console.print(Text(f"Sampler: {summary.background.sampler}."))
     if summary.background.confirmed is None:
         console.print(Text(verdict(summary), style="bold"))
     if caution(summary):
@@ -56,7 +70,7 @@ def _print_confirmed(summary: FrontSummary, console: Console) -> None:
 
 def _print_knobs(summary: FrontSummary, console: Console) -> None:
     rows = rows_of(summary.front)
-    every = [row for row in rows if row["policy"] != CONTROL_POLICY]
+    every = [row for row in rows if not is_control_row(row)]
     chosen = [row for row in rows if row["number"] in told_in_full(summary)]
     if chosen:
         console.print("\nKnobs that differ from their defaults:", highlight=False)
@@ -73,7 +87,7 @@ def told_in_full(summary: FrontSummary) -> set[int]:
 
     These are the nearest to the target on either side, and those that beat the control beyond noise, by how much.
     """
-    facts = [member(row, summary) for row in rows_of(summary.front) if row["policy"] != CONTROL_POLICY]
+    facts = [member(row, summary) for row in rows_of(summary.front) if not is_control_row(row)]
     if len(facts) <= MOST_KNOBS:
         return {fact["number"] for fact in facts}
     leads = {fact["number"]: _lead(fact, summary) for fact in facts}
@@ -109,6 +123,14 @@ def front_table(summary: FrontSummary) -> Table:
     return table
 
 
+def fitted(table: Table, console: Console) -> Table:
+    """The table with narrow gaps between its columns where it is too wide for ``console``: long numbers, say."""
+    boundless = console.options.update(max_width=BOUNDLESS)
+    if console.measure(table, options=boundless).maximum > console.width:
+        table.padding = 0
+    return table
+
+
 def _off_front(summary: FrontSummary) -> pd.DataFrame:
     return summary.control[~summary.control["number"].isin(summary.front["number"])]
 
@@ -130,7 +152,7 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
     return [
         mark,
         str(row["number"]),
-        str(row["policy"]),
+        f"{row['policy']}{'+' if schedule_name(row) != row['policy'] else ''}",
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
         form.loss(row["val_loss"]),
@@ -143,5 +165,5 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
 
 def _knobs(row: Row) -> Padding:
     changed = form.knobs(changed_knobs(row)) or "none"
-    name = f"#{row['number']} {row['policy']}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
+    name = f"#{row['number']} {schedule_name(row)}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
     return Padding(Text(f"{name}: {changed}"), (0, 0, 0, 2))

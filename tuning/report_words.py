@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tuning.pareto_front import CONTROL_POLICY, FrontSummary, fastest_at, never_froze
-from tuning.report_format import gain, loss, seconds
+from tuning.control import controls, is_control_row, schedule_name
+from tuning.pareto_front import FrontSummary, fastest_at, never_froze
+from tuning.report_format import gain, loss, over_seeds, seconds
 from tuning.report_rows import member, rows_of
 
 NEVER_FROZE = "never froze a block"
@@ -48,7 +49,7 @@ def caution(summary: FrontSummary) -> str:
         return " ".join([*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"])
     if summary.winner is not None:
         parts += _doubts(summary)
-    if summary.finished and (summary.front["policy"] != CONTROL_POLICY).any():
+    if summary.finished and (~controls(summary.front)).any():
         parts.append(f"One seed, unconfirmed; to confirm on fresh seeds: {known.confirm_command}")
     return " ".join(parts)
 
@@ -62,6 +63,13 @@ def noise_note(summary: FrontSummary) -> str:
         f"≈: within noise of the control, whose loss strays by {noise.deviation:.2g} (standard deviation over "
         f"{noise.seeds} seeds): a difference of up to {noise.limit:.2g} may be luck."
     )
+
+
+def seeds_note(summary: FrontSummary) -> str:
+    """The loss over seeds of the front's members that were replicated; empty where none was."""
+    facts = [member(row, summary) for row in rows_of(summary.front)]
+    found = [f"#{fact['number']} {over_seeds(fact['val_loss_over_seeds'])}" for fact in facts if fact["replicates"]]
+    return f"Loss over seeds (mean ± standard deviation, its own seed included): {', '.join(found)}." if found else ""
 
 
 def unfrozen(summary: FrontSummary) -> list[int]:
@@ -78,15 +86,29 @@ def unfrozen_note(summary: FrontSummary) -> str:
     return f"{NEVER_FROZE.capitalize()}, so are training for less under another name: {_listed(names)}."
 
 
+def stopping_note(summary: FrontSummary) -> str:
+    """How many trials were stopped early, and what became of those that were let run on; empty where none was."""
+    if not summary.stopped and not summary.checked:
+        return ""
+    stopped = f"{summary.stopped or 'No'} trial{'s' if summary.stopped != 1 else ''} stopped early"
+    if not summary.checked:
+        return f"{stopped}; none let run on yet to check."
+    return (
+        f"{stopped}; of {summary.checked} let run on to check, {summary.checked_on_front or 'none'} reached the front."
+    )
+
+
 def counts(summary: FrontSummary) -> str:
-    """How many trials finished, missed the target, were stopped and failed."""
+    """How many trials finished, missed the target, were stopped and failed, and how many were re-runs."""
     censored = "" if summary.target is None else f" ({summary.censored} censored: above the target)"
-    return f"{summary.finished} finished{censored}, {summary.stopped} stopped, {summary.failed} failed"
+    runs = "replicate on another seed" if summary.replicates == 1 else "replicates on other seeds"
+    again = f"; {summary.replicates} {runs}" if summary.replicates else ""
+    return f"{summary.finished} finished{censored}, {summary.stopped} stopped, {summary.failed} failed{again}"
 
 
 def schedules_on_front(summary: FrontSummary) -> int:
     """How many members of the front are not full_update."""
-    return int((summary.front["policy"] != CONTROL_POLICY).sum())
+    return int((~controls(summary.front)).sum())
 
 
 def _doubts(summary: FrontSummary) -> list[str]:
@@ -124,7 +146,7 @@ def _not_won(summary: FrontSummary, best: pd.Series) -> str:
         return f"{lead}: {_name(best)} is first, in {there}, but it {NEVER_FROZE}: that is training for less as well."
     if summary.gain is None:
         return f"{_name(best)} reaches {_target(summary)} in {there}; {summary.no_gain}."
-    if best["policy"] == CONTROL_POLICY:
+    if is_control_row(best):
         return f"{lead}: {_name(best)} at horizon {best['horizon']:.3g} is first, in {there} (gain 1.00)."
     return (
         f"{lead}: {_name(best)} takes {there}, the next control run "
@@ -145,7 +167,7 @@ def _without_target(summary: FrontSummary) -> str:
 
 
 def _name(row: pd.Series) -> str:
-    return f"{row['policy']} #{int(row['number'])}"
+    return f"{schedule_name(row)} #{int(row['number'])}"
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_GPU_FRACTION = 0.25
+MOST_ON_A_GPU = 8
+"""Trials at once on the one GPU of a machine at most, where their number is found by measuring."""
 DEFAULT_CPUS_PER_TRIAL = 1.0
 MOST_TRIALS_PER_CORE = 8
 CGROUP = Path("/sys/fs/cgroup")
@@ -28,12 +30,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class Resources:
-    """Each of ``concurrency`` trials at once has these; ``threads`` is what torch computes with on a CPU."""
+    """Each of ``concurrency`` trials at once has these; ``threads`` is what torch computes with on a CPU.
+
+    Where the search ``fills`` the device, ``concurrency`` is the most it may come to.
+    """
 
     concurrency: int
     cpus_per_trial: float
     gpus_per_trial: float
     threads: int
+    fills: bool = False
 
 
 def share(
@@ -44,17 +50,20 @@ def share(
 ) -> Resources:
     """What was asked for, and for what was not, what the machine allows.
 
-    A trial has a quarter of a GPU where there are GPUs, and one core, or an even share of the cores where
-    more trials run at once than there are cores. The number of threads does not depend on how many trials
-    there are unless that is asked for, because it changes the last bits of what a trial computes.
+    A machine's one GPU is filled with trials by measuring, up to ``MOST_ON_A_GPU``. Where there are more GPUs a
+    trial has a quarter of one: Ray fills one before the next, so that few trials would leave the others idle. A
+    trial has one core, or an even share of the cores where more trials run at once than there are cores. The
+    number of threads does not depend on how many trials there are unless that is asked for, because it changes
+    the last bits of what a trial computes.
     """
+    fills = machine.gpus == 1 and concurrency is None and gpus_per_trial is None
     if gpus_per_trial is None:
-        gpus_per_trial = DEFAULT_GPU_FRACTION if machine.gpus else 0.0
+        gpus_per_trial = 1 / MOST_ON_A_GPU if fills else DEFAULT_GPU_FRACTION if machine.gpus else 0.0
     if concurrency is None:
         concurrency = _fitting(machine, cpus_per_trial, gpus_per_trial)
     if cpus_per_trial is None:
         cpus_per_trial = min(DEFAULT_CPUS_PER_TRIAL, machine.cpus / concurrency)
-    return Resources(concurrency, cpus_per_trial, gpus_per_trial, max(1, math.floor(cpus_per_trial)))
+    return Resources(concurrency, cpus_per_trial, gpus_per_trial, max(1, math.floor(cpus_per_trial)), fills)
 
 
 def slots(gpus: int, gpus_per_trial: float) -> int:

@@ -40,8 +40,46 @@ class Target:
 
 
 @dataclass(frozen=True)
+class SamplerChoice:
+    """Which sampler a run has, for good.
+
+    Attributes:
+        name: one of ``tuning.config.SAMPLERS``, but not auto.
+        reason: why, for a reader.
+        ask_seconds: what an ask of the Gaussian process took when it was measured; None where it was not.
+        trial_seconds: how often a trial was expected to end; None where that did not matter.
+    """
+
+    name: str
+    reason: str
+    ask_seconds: float | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A GPU's memory as it was when the clock was calibrated.
+
+    Attributes:
+        free_bytes: what trials can have of it, all together.
+        trial_bytes: the most that training full steps took.
+    """
+
+    free_bytes: int
+    trial_bytes: int
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """How many trials run at once where that was not asked for, and why; it changes while it is being found."""
+
+    trials: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class RunInfo:
-    """A run's own description, fixed when it starts but for ``calibration`` and ``target``.
+    """A run's own description, fixed when it starts but for what is found out later, from ``calibration`` on.
 
     Attributes:
         version: the project's version that started the run.
@@ -55,6 +93,10 @@ class RunInfo:
         device: the device's name as reported in records.
         calibration: what things cost here; None until measured.
         target: None until determined.
+        sampler: None until chosen, before the first trial.
+        refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
+        memory: of the GPU; None where there is none.
+        at_once: how many trials run at once; None where that was asked for.
     """
 
     version: str
@@ -67,6 +109,10 @@ class RunInfo:
     device: str = ""
     calibration: CostTable | None = None
     target: Target | None = None
+    sampler: SamplerChoice | None = None
+    refused_forms: Mapping[str, str] = field(default_factory=dict)
+    memory: Memory | None = None
+    at_once: AtOnce | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -124,18 +170,24 @@ def _schema_message(schema: int, version: str) -> str:
 
 def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that JSON cannot hold as they are."""
-    calibration, target = data["calibration"], data["target"]
+    calibration, target, sampler = data["calibration"], data["target"], data.get("sampler")
+    memory, at_once = data.get("memory"), data.get("at_once")
     return {
         "created_at": datetime.fromisoformat(data["created_at"]),
         "calibration": None if calibration is None else _cost_table(calibration),
         "target": None if target is None else _target(target),
+        "sampler": None if sampler is None else SamplerChoice(**sampler),
+        "memory": None if memory is None else Memory(**memory),
+        "at_once": None if at_once is None else AtOnce(**at_once),
     }
 
 
 def _cost_table(data: Mapping[str, Any]) -> CostTable:
     rebuilt = {name: _by_depth(data[name]) for name in ("step_seconds", "step_flops")}
     parts = {part: _by_depth(seconds) for part, seconds in data.get("step_parts", {}).items()}
-    return CostTable(**{**data, **rebuilt, "step_parts": parts, "disturbances": tuple(data.get("disturbances", ()))})
+    forms = {form: _cost_table(table) for form, table in data.get("forms", {}).items()}
+    disturbances = tuple(data.get("disturbances", ()))
+    return CostTable(**{**data, **rebuilt, "step_parts": parts, "disturbances": disturbances, "forms": forms})
 
 
 def _by_depth(data: Mapping[str, float]) -> dict[int, float]:

@@ -11,14 +11,18 @@ import contextlib
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from typing import Protocol
 
 from tuning.driver import Ending, Nothing
 from tuning.errors import SearchFailed
+from tuning.filling import Slots
+from tuning.limits import Limits
 from tuning.outcome import Circumstances, record_of
 from tuning.run_info import STOP_FILE, Target
+from tuning.session_forms import NOTHING, FormGate, is_calibration, subject
+from tuning.stopping import Stopping
 from tuning.store import AlreadyRecorded, InFlight, Store
 from tuning.study import Outcome, outcome_of
 from tuning.target import SEEDS, automatic_target, reference_specs, reference_task
@@ -52,6 +56,9 @@ class Watcher(Protocol):
 
     def stopping(self, reason: str) -> None:
         """No further task is started; those in flight are saved."""
+
+    def note(self, text: str) -> None:
+        """Something about the search that a reader may want to know."""
 
     def warn(self, text: str) -> None:
         """Something the user must know, and that does not stop the search."""
@@ -95,6 +102,9 @@ class SearchSession:
         watcher: told of everything that happens.
         forks: whether a full-update run is trained as trunk where the target was given.
         drop_trunks: called with the one reference run whose snapshots are still of use, once it is known.
+        make_stopping: the rule for stopping trials early, built from the store's records, or None.
+        unknown_forms: spec -> forms of the model that must be timed before it is trained.
+        slots: what finds how many trials run at once; None where as many do as the driver takes.
         takes: which of the tasks an earlier session left in flight are this one's.
         time_budget: wall seconds after which the search stops as if asked to.
 
@@ -113,12 +123,17 @@ class SearchSession:
         watcher: Watcher,
         forks: bool = False,
         drop_trunks: Callable[[str], None] = lambda keep: None,
+        make_stopping: Callable[[Target], Stopping | None] = lambda target: None,
+        unknown_forms: Callable[[TrialSpec], Set[str]] = lambda spec: NOTHING,
+        slots: Slots | None = None,
         takes: Callable[[TrialSpec], bool] = lambda spec: True,
         time_budget: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._make_study, self._watcher = store, make_study, watcher
         self._target, self._drop_trunks = target, drop_trunks
+        self._make_stopping = make_stopping
+        self._stopping: Stopping | None = None
         # An automatic target needs all of them before the first trial; a trunk alone is trained beside the trials.
         count = SEEDS if target is None else int(forks)
         self._references = reference_specs(workload, first_seed, count)
@@ -127,6 +142,8 @@ class SearchSession:
         self._specs: dict[str, TrialSpec] = {f.task: f.spec for f in store.in_flight() if takes(f.spec)}
         self._left_over: deque[str] = deque(self._specs)
         self._running: set[str] = set()
+        self._gate = FormGate(unknown_forms)
+        self._slots = slots
         self._losses: Counter[str] = Counter()
         self._stop_reason: str | None = None
         self._study: Proposer | None = None
@@ -151,14 +168,35 @@ class SearchSession:
 
     def ask(self) -> str | Nothing:
         """The next task; see ``TaskSource``."""
-        task = None if self._stop_reason else self._next_task()
+        full = self._slots is not None and self._slots.full
+        task = None if self._stop_reason or full else self._next_task()
         if task is None:
             return Nothing.WAIT if self._running else Nothing.DONE
-        self._running.add(task)
-        self._watcher.began(self._specs[task])
+        self._started(task)
+        if is_calibration(task):
+            self._watcher.phase(f"timing a new form of the model, alone on the device: {'; '.join(self._gate.forms)}")
+        else:
+            self._watcher.began(self._specs[task])
         return task
 
+    def _started(self, task: str) -> None:
+        self._running.add(task)
+        if self._slots is not None:
+            self._slots.begin(task)
+
+    def _left(self, task: str) -> None:
+        self._running.discard(task)
+        if self._slots is not None:
+            self._slots.end(task)
+
     def _next_task(self) -> str | None:
+        if not self._gate.closed:
+            task = self._candidate()
+            if task is None or not self._gate.hold(task, self._specs[task]):
+                return task
+        return self._gate.calibration(busy=bool(self._running))
+
+    def _candidate(self) -> str | None:
         if self._left_over:
             return self._left_over.popleft()
         if (reference := self._next_reference()) is not None:
@@ -170,15 +208,16 @@ class SearchSession:
             if target.seed is not None:
                 self._drop_trunks(reference_task(target.seed))
             self._study = self._make_study(target)
+            self._stopping = self._make_stopping(target)
         spec = self._study.ask()
         if spec is not None:
-            return self._begin(spec, str(spec.number))
+            return self._begin(spec, str(spec.number), self._stopping.limits(spec) if self._stopping else None)
         if self._study.exhausted and self._stop_reason is None:
             self._stop_reason = "every point of the space that the sampler finds has been tried"
         return None
 
-    def _begin(self, spec: TrialSpec, task: str) -> str:
-        self._store.begin(spec, None if task.isdigit() else task)
+    def _begin(self, spec: TrialSpec, task: str, limits: Limits | None = None) -> str:
+        self._store.begin(spec, None if task.isdigit() else task, limits)
         self._specs[task] = spec
         return task
 
@@ -207,9 +246,12 @@ class SearchSession:
 
     def ended(self, task: str, ending: Ending) -> None:
         """A worker returned; see ``TaskSource``."""
-        self._running.discard(task)
+        self._left(task)
         if ending == "fenced":
             raise SearchFailed(f"another search holds {self._store.path} now; this one writes nothing more")
+        if is_calibration(task):
+            self._left_over.appendleft(self._gate.release(done=True))
+            return
         if ending == "interrupted":
             self._left_over.append(task)
             return
@@ -228,13 +270,26 @@ class SearchSession:
     def _recorded(self, task: str, record: TrialRecord) -> None:
         del self._specs[task]
         self._watcher.ended(record)
+        self._learn(task, record)
         if not task.isdigit():
             self._reference_records[task] = record
             return
         assert self._study is not None or self._store.info.target is not None, "a trial was run without a target"
         if self._study is not None:
             self._study.tell(outcome_of(record))
+            if self._stopping is not None:
+                self._stopping.tell(record)
             self._stop_if_hopeless(self._study)
+
+    def _learn(self, task: str, record: TrialRecord) -> None:
+        """What the trial tells of how many should run at once, which run.json says as well."""
+        costs = self._store.info.calibration
+        if self._slots is None or costs is None or not self._slots.learn(task, record, costs):
+            return
+        self._store.reload_info()  # a worker may have added a form of the model to it
+        choice = self._slots.choice
+        self._store.update_info(at_once=choice)
+        self._watcher.note(f"trials at once: {choice.trials}, {choice.reason}")
 
     def _stop_if_hopeless(self, study: Proposer) -> None:
         failed = [outcome for outcome in study.finished if outcome.state == "failed"]
@@ -251,9 +306,11 @@ class SearchSession:
         Raises:
             SearchFailed: the worker found a fault of the run directory, which every other worker has too.
         """
-        self._running.discard(task)
+        self._left(task)
         if reason.startswith(RUN_FAULT):
             raise SearchFailed(reason.removeprefix(RUN_FAULT))
+        if is_calibration(task):
+            task = self._gate.release(done=False)
         if (record := self._record_of(task)) is not None:
             # It died after its record was written and before it could say so.
             self._store.end(task)
@@ -283,7 +340,7 @@ class SearchSession:
 
     def deadline(self, task: str) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""
-        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[task])
+        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[subject(task)])
 
     def tick(self) -> None:
         """Watch the time budget and let the watcher draw."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ import pyarrow as pa
 from tuning import lease
 from tuning.errors import SearchFailed
 from tuning.files import FILES, TEMPORARY_SUFFIX, Files
+from tuning.limits import Limits
+from tuning.replicates import own_trials
 from tuning.run_info import RunInfo
 from tuning.store_catalog import Catalog, Listing, Problem, References, read_references, set_aside
 from tuning.store_directory import RUN_JSON, create_directory, read_info
@@ -117,9 +119,9 @@ class Store:
                 self._files.unlink(self._catalog.path(shard))
             raise
 
-    def records(self) -> list[TrialRecord]:
-        """Every trial, by number."""
-        return self._format.to_records(self._table(None))
+    def records(self, numbers: Collection[int] | None = None) -> list[TrialRecord]:
+        """Every trial, by number; with ``numbers`` only those of them that are recorded."""
+        return self._format.to_records(self._table(None, numbers))
 
     def frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Every trial as a row, by number; with ``columns`` only those, which is much faster without ``curve``.
@@ -169,8 +171,8 @@ class Store:
 
     # --- tasks in flight
 
-    def begin(self, spec: TrialSpec, task: str | None = None) -> None:
-        """Note a task before any worker is told of it; a trial's id is its number.
+    def begin(self, spec: TrialSpec, task: str | None = None, limits: Limits | None = None) -> None:
+        """Note a task before any worker is told of it; a trial's id is its number, ``limits`` are what stops it.
 
         Raises:
             AlreadyRecorded: the trial has a record.
@@ -180,7 +182,7 @@ class Store:
             raise AlreadyRecorded(f"trial {spec.number} is recorded in {self.path}")
         with self._writing("the parameters of a task"):
             self._fence()
-            self._running.begin(str(spec.number) if task is None else task, spec)
+            self._running.begin(str(spec.number) if task is None else task, spec, limits=limits)
 
     def started(self, task: str | int) -> int:
         """Count one more execution of a task, durably; how many there are now. KeyError where it is not in flight."""
@@ -245,7 +247,7 @@ class Store:
         return [*self._running.litter(), *elsewhere]
 
     def retry_failed(self) -> list[str]:
-        """Make tasks in flight of the failed trials, replicates aside, and of the failed runs that set the target.
+        """Make tasks in flight of the search's failed trials and of the failed runs that set its target.
 
         Their records go to RUN/set_aside and leave the table; ``executions`` goes on counting. A kill at any point
         leaves each of them either failed, as it was, or in flight.
@@ -253,8 +255,8 @@ class Store:
         Returns:
             The tasks.
         """
-        frame = self.frame(("number", "state", "origin"))
-        numbers = frame.loc[(frame["state"] == "failed") & (frame["origin"] != "replicate"), "number"].tolist()
+        frame = own_trials(self.frame(("number", "state", "origin", "seed")), int(self.info.config["seed"]))
+        numbers = frame.loc[frame["state"] == "failed", "number"].tolist()
         records = {str(number): self.record(number) for number in numbers}
         references = {task: record for task, record in self.references().items() if record.state == "failed"}
         with self._writing("the failed trials"):
@@ -329,12 +331,19 @@ class Store:
             raise SearchFailed(f"the run directory {self.path} must stay where it is, but it is gone")
         raise lease.Fenced(f"the search of epoch {self.epoch} does not hold {self.path} any more")
 
-    def _table(self, columns: tuple[str, ...] | None) -> Any:
+    def _table(self, columns: tuple[str, ...] | None, numbers: Collection[int] | None = None) -> Any:
         def read(listing: Listing) -> Any:
-            tables = [self._catalog.table(shard, columns) for shard in listing.kept]
+            tables = [self._rows(shard, columns, numbers) for shard in listing.kept]
             return pa.concat_tables([self._format.empty(columns), *tables])
 
         return self._catalog.reading(read)
+
+    def _rows(self, shard: Shard, columns: tuple[str, ...] | None, numbers: Collection[int] | None) -> Any:
+        wanted = None if numbers is None else [n - shard.low for n in shard.numbers if n in numbers]
+        if wanted == []:
+            return self._format.empty(columns)
+        table = self._catalog.table(shard, columns)
+        return table if wanted is None else table.take(wanted)
 
     def _find(self, listing: Listing, number: int) -> TrialRecord | None:
         holder = listing.holder(number)

@@ -61,6 +61,7 @@ _AFTER_KNOBS = {
     "effective_flops_per_second": pa.float64(),
     "pipeline_overhead_seconds": pa.float64(),
     "forked_from_step": pa.int64(),
+    "would_stop_at_step": pa.int64(),
     "executions": pa.int64(),
     "started_at": _MICROSECONDS,
     "finished_at": _MICROSECONDS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.files import TEMPORARY_SUFFIX, Files
+from tuning.limits import Limits
 from tuning.store_catalog import Problem
 from tuning.trial import TrialSpec
 
@@ -24,12 +25,14 @@ class InFlight:
         spec: what to train.
         executions: how often a worker has started it.
         checkpoint: where its latest checkpoint is, if it wrote one.
+        limits: losses above which it is stopped; None where it is not to be.
     """
 
     task: str
     spec: TrialSpec
     executions: int
     checkpoint: Path
+    limits: Limits | None = None
 
 
 class Running:
@@ -39,14 +42,14 @@ class Running:
         self.folder = folder
         self._files = files
 
-    def begin(self, task: str, spec: TrialSpec, executions: int = 0) -> None:
+    def begin(self, task: str, spec: TrialSpec, executions: int = 0, limits: Limits | None = None) -> None:
         """Note the task, started so often before; FileExistsError where it is in flight already."""
-        self._files.commit_once(self._path(task), _to_bytes(spec, executions))
+        self._files.commit_once(self._path(task), _to_bytes(spec, executions, limits))
 
     def started(self, task: str) -> int:
         """Count one more execution, durably; how many there are now. KeyError where it is not in flight."""
         found = self.get(task)
-        self._files.write_atomic(self._path(task), _to_bytes(found.spec, found.executions + 1))
+        self._files.write_atomic(self._path(task), _to_bytes(found.spec, found.executions + 1, found.limits))
         return found.executions + 1
 
     def get(self, task: str) -> InFlight:
@@ -56,7 +59,8 @@ class Running:
         except FileNotFoundError:
             raise KeyError(f"task {task!r} is not in flight") from None
         try:
-            return InFlight(task, TrialSpec(**data["spec"]), int(data["executions"]), self.checkpoint(task))
+            limits = None if data.get("limits") is None else Limits.from_json(data["limits"])
+            return InFlight(task, TrialSpec(**data["spec"]), int(data["executions"]), self.checkpoint(task), limits)
         except (TypeError, KeyError) as error:
             raise ValueError(f"{self._path(task)} must describe a task, but got {error!r}") from None
 
@@ -100,6 +104,10 @@ class Running:
         return self.folder / f"{task}.json"
 
 
-def _to_bytes(spec: TrialSpec, executions: int) -> bytes:
-    data = {"executions": executions, "spec": vars(spec) | {"knobs": dict(spec.knobs)}}
+def _to_bytes(spec: TrialSpec, executions: int, limits: Limits | None) -> bytes:
+    data = {
+        "executions": executions,
+        "spec": vars(spec) | {"knobs": dict(spec.knobs)},
+        "limits": None if limits is None else limits.to_json(),
+    }
     return json.dumps(data, indent=2, allow_nan=False).encode()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from search_spaces.base import SearchSpace
+from tuning.replicates import REPLICATE, Key, choose, is_replicate, key, of_search
 from tuning.trial import Origin, Scalar, State, TrialRecord, TrialSpec
 
 SAMPLER_ATTEMPTS = 8
@@ -36,6 +37,8 @@ class Outcome:
     seconds_to_quality: float | None = None
     reached: bool | None = None
     target_loss: float | None = None
+    mean_active_fraction: float | None = None
+    seed: int = 0
 
 
 def outcome_of(record: TrialRecord) -> Outcome:
@@ -69,8 +72,10 @@ class Sampler(Protocol):
 class Study:
     """A search's trials: those that are over, those in flight, and the next.
 
-    ``trials`` counts the rows a search ends with: baselines too, replicates (re-runs for confirmation) not.
-    Where it is less than there are baselines, only the first of them are run.
+    ``trials`` counts the rows a search ends with, whatever their origin; a confirmation's runs are not the search's.
+    Where it is less than there are baselines, only the first of them are run. The share ``replicates`` of the trials
+    after them re-runs members of the front on other seeds; see ``tuning.replicates``. ``seed`` is what all other
+    trials train on, ``first_seed`` the search's own, by default the same.
 
     Attributes:
         exhausted: no point was found that has not been tried; ``ask`` gives no more.
@@ -86,6 +91,8 @@ class Study:
         workload: str,
         seed: int,
         target_loss: float | None,
+        replicates: float = 0.0,
+        first_seed: int | None = None,
         history: Iterable[Outcome] = (),
         in_flight: Iterable[TrialSpec] = (),
     ) -> None:
@@ -97,10 +104,13 @@ class Study:
         self._workload = workload
         self._seed = seed
         self._target_loss = target_loss
+        self._share = replicates
+        self._first_seed = seed if first_seed is None else first_seed
         self._finished: list[Outcome] = []
         self._in_flight: dict[int, TrialSpec] = {}
         self._numbers: set[int] = set()
-        self._replicates: set[int] = set()
+        self._confirming: set[int] = set()
+        self._replicated: dict[Key, set[int]] = {}
         self._tried: set[bytes] = set()
         self._next = 0
         for outcome in sorted(history, key=_number):
@@ -120,10 +130,13 @@ class Study:
 
     def ask(self) -> TrialSpec | None:
         """The next trial, or None when there are as many as asked for or no new point is left."""
-        if self.exhausted or len(self._numbers) - len(self._replicates) >= self._trials:
+        if self.exhausted or len(self._numbers) - len(self._confirming) >= self._trials:
             return None
         number = self._next_number()
-        spec = self._baselines[number] if number < len(self._baselines) else self._sampled(number)
+        if number < len(self._baselines):
+            spec: TrialSpec | None = self._baselines[number]
+        else:
+            spec = self._replicate(number) or self._sampled(number)
         if spec is None:
             self.exhausted = True
             return None
@@ -143,43 +156,62 @@ class Study:
             self._next += 1
         return self._next
 
+    def _replicate(self, number: int) -> TrialSpec | None:
+        """A member of the front on another seed, if ``number`` is to be one and there is a member; else None."""
+        if not is_replicate(self._share, number - len(self._baselines)):
+            return None
+        chosen = choose(self._finished, self._replicated, self._first_seed)
+        if chosen is None:
+            return None
+        member, seed = chosen
+        return TrialSpec(number, REPLICATE, self._workload, member.policy, seed, member.horizon, member.knobs)
+
     def _sampled(self, number: int) -> TrialSpec | None:
         """The sampler's proposal for ``number``, drawn again while it repeats a trial; None if all do."""
-        in_flight = self.in_flight
+        in_flight = [spec for spec in self.in_flight if spec.origin != REPLICATE]
         for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
             if attempt < SAMPLER_ATTEMPTS:
                 params = self._sampler.propose(number, self._finished, in_flight, attempt)
             else:
                 params = self._sampler.draw(number, attempt)
             policy, horizon, knobs = self._space.split(params)
-            if _key(policy, horizon, knobs) not in self._tried:
-                return TrialSpec(number, "sampled", self._workload, policy, self._seed, horizon, knobs)
+            spec = TrialSpec(number, "sampled", self._workload, policy, self._seed, horizon, knobs)
+            if _digest(spec) not in self._tried:
+                return spec
         return None
 
     def _start(self, spec: TrialSpec) -> None:
         self._in_flight[spec.number] = spec
         self._numbers.add(spec.number)
-        self._tried.add(_key(spec.policy, spec.horizon, spec.knobs))
+        if spec.origin == REPLICATE:
+            self._note_replicate(spec)
+        else:
+            self._tried.add(_digest(spec))
 
     def _finish(self, outcome: Outcome) -> None:
         self._numbers.add(outcome.number)
-        if outcome.origin == "replicate":
-            self._replicates.add(outcome.number)
+        if outcome.origin == REPLICATE:
+            self._note_replicate(outcome)
             return
-        self._tried.add(_key(outcome.policy, outcome.horizon, outcome.knobs))
+        self._tried.add(_digest(outcome))
         place = bisect.bisect_left(self._finished, outcome.number, key=_number)
         again = place < len(self._finished) and self._finished[place].number == outcome.number
         self._finished[place : place + again] = [outcome]
+
+    def _note_replicate(self, run: TrialSpec | Outcome) -> None:
+        self._replicated.setdefault(key(run.policy, run.horizon, run.knobs), set()).add(run.seed)
+        if not of_search(run.origin, run.seed, self._first_seed):
+            self._confirming.add(run.number)
 
 
 def _number(outcome: Outcome) -> int:
     return outcome.number
 
 
-def _key(policy: str, horizon: float, knobs: Mapping[str, Scalar]) -> bytes:
-    """What makes two trials the same: a digest of everything that decides how they train.
+def _digest(trial: TrialSpec | Outcome) -> bytes:
+    """What makes two trials the same: a digest of everything that decides how they train, their seed aside.
 
     Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's memory.
     """
-    values = [(name, value if isinstance(value, (bool, str)) else float(value)) for name, value in knobs.items()]
-    return hashlib.blake2b(repr((policy, float(horizon), sorted(values))).encode(), digest_size=16).digest()
+    schedule = key(trial.policy, trial.horizon, trial.knobs)
+    return hashlib.blake2b(repr(schedule).encode(), digest_size=16).digest()

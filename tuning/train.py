@@ -18,7 +18,7 @@ from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import Shaped, carry_moments, resting
 from models.workload import Workload, to_device
-from policies.apply import BlockUpdater
+from policies.apply import BlockUpdater, Step
 from policies.base import UpdatePolicy, state_to_json
 from tuning.clock import CostTable
 from tuning.course import Course, Timetable
@@ -52,13 +52,13 @@ def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) 
 
 
 class Recorder(Protocol):
-    """What a trunk's run is watched by."""
+    """What a run is watched by: a trunk's, or a trial's that others may repeat."""
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
         """A step is about to be taken."""
 
-    def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
-        """Its gradients are there; ``relevance(metric)`` reads one score a block from them."""
+    def after_backward(self, loss: float, update: Step, relevance: Callable[[str], tuple[float, ...]]) -> None:
+        """Its gradients are there, and ``update`` has observed; ``relevance(metric)`` reads one score a block."""
 
     def finish(self, evaluations: Mapping[int, float]) -> None:
         """The run is over; its validation losses by step."""
@@ -86,7 +86,7 @@ class TrainingRun:
         costs: the calibrated clock.
         device: where to train.
         levers: what is done to the model beside the schedule.
-        recorder: of a trunk, told of every step.
+        recorder: told of every step.
 
     Raises:
         NonFiniteLossError: from ``advance``, when a loss is not finite.
@@ -160,7 +160,7 @@ class TrainingRun:
             loss.backward()  # type: ignore[no-untyped-call]
             update.observe(loss)
             if self.recorder is not None:
-                self.recorder.after_backward(loss.item(), self._updater.read_relevance)
+                self.recorder.after_backward(loss.item(), update, self._updater.read_relevance)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._course.step(update.plan)

@@ -88,6 +88,7 @@ class TrialRecord:
     effective_flops_per_second: float | None = None
     pipeline_overhead_seconds: float | None = None
     forked_from_step: int | None = None
+    would_stop_at_step: int | None = None
     error: str | None = None
     curve: tuple[CurvePoint, ...] = ()
     decisions: tuple[Decision, ...] = ()

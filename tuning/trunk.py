@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from policies.apply import Step
 from policies.base import RELEVANCE_METRICS
 from tuning.checkpoint import load_checkpoint, save_checkpoint
 from tuning.course import Timetable
@@ -80,7 +81,7 @@ class TrunkRecorder:
         if step == 0:
             self._steps = snapshot_steps(self._timetable, best_count(self._sharing, size))
 
-    def after_backward(self, loss: float, relevance: Callable[[str], tuple[float, ...]]) -> None:
+    def after_backward(self, loss: float, update: Step, relevance: Callable[[str], tuple[float, ...]]) -> None:
         """Note the step's loss, and each block's relevance by every metric a policy may ask for."""
         self._losses.append(loss)
         for metric, scores in self._relevance.items():

@@ -6,11 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+from tuning.control import CONTROL_POLICY, is_control
 from tuning.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
 from tuning.session import Watcher
 from tuning.trial import TrialRecord, TrialSpec
-
-CONTROL = "full_update"
 
 
 class TerminalWatch:
@@ -40,6 +39,7 @@ class TerminalWatch:
         self._started: dict[tuple[bool, int], tuple[TrialSpec, float]] = {}
         self._best: dict[str, float] = {}
         self._gain: float | None = None
+        self._told = False  # what the target is
 
     def phase(self, text: str) -> None:
         """Say what the search does now."""
@@ -55,10 +55,15 @@ class TerminalWatch:
         self._started[_key(spec)] = (spec, self._now())
         if spec.target_loss is None:
             self._say_target()
-        elif self._phase:
-            self._phase = ""
-            self._progress.line(f"target: validation loss {spec.target_loss:.4f}; training {self._trials} trials")
+        else:
+            self._begin_trials(spec)
         self.tick()
+
+    def _begin_trials(self, spec: TrialSpec) -> None:
+        self._phase = ""
+        if not self._told:
+            self._told = True
+            self._progress.line(f"target: validation loss {spec.target_loss:.4f}; training {self._trials} trials")
 
     def ended(self, record: TrialRecord) -> None:
         """Count a record and say what it shows."""
@@ -79,11 +84,13 @@ class TerminalWatch:
 
     def _improve(self, record: TrialRecord) -> bool:
         """Whether ``record`` raised the gain: control seconds to the target over the least seconds to it."""
+        if record.origin == "replicate":  # on another seed, whose losses say nothing about this one's
+            return False
         if record.state != "finished" or record.train_seconds is None or record.val_loss is None:
             return False
         if record.target_loss is None or record.val_loss > record.target_loss:
             return False
-        for group in ("all", *(["control"] if record.policy == CONTROL else [])):
+        for group in ("all", *(["control"] if is_control(record.policy, record.knobs) else [])):
             self._best[group] = min(record.train_seconds, self._best.get(group, record.train_seconds))
         before, control = self._gain, self._best.get("control")
         self._gain = None if control is None else control / self._best["all"]
@@ -99,6 +106,10 @@ class TerminalWatch:
         """Say why no further trial starts."""
         self._phase = f"{reason}: saving the trials in flight"
         self.tick()
+
+    def note(self, text: str) -> None:
+        """Print it, to stay."""
+        self._progress.line(text)
 
     def warn(self, text: str) -> None:
         """Print the warning, to stay."""
@@ -125,7 +136,7 @@ class TerminalWatch:
         rest = [max(0.0, self._expected(spec) - (self._now() - start)) for spec, start in self._started.values()]
         waiting = max(0, self._trials - self._done - len(self._started))
         # The horizons of trials not yet proposed are unknown; the default space's middle stands for them.
-        typical = self._expected(TrialSpec(0, "sampled", "", CONTROL, 0, 0.65))
+        typical = self._expected(TrialSpec(0, "sampled", "", CONTROL_POLICY, 0, 0.65))
         return seconds_left(sorted(rest)[: self._concurrency], [typical] * waiting, self._concurrency)
 
 

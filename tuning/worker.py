@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,31 +19,35 @@ from typing import Any
 
 import torch
 
+from models.levers.levers import Levers, divide_knobs, make_levers
 from models.registry import find_workload
 from models.workload import Workload
-from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from tuning.calibrate import calibrate, device_name, surroundings
+from tuning.calibrate_forms import calibrate_form
 from tuning.checkpoint import load_checkpoint, save_checkpoint
-from tuning.clock import CostTable, baseline_seconds, refuse_other_surroundings
+from tuning.clock import CostTable, refuse_other_surroundings
 from tuning.driver import Ending
 from tuning.errors import BadInput, SearchFailed
+from tuning.filling import memory_share
+from tuning.head_start import HeadStart
 from tuning.lease import Fenced, current_epoch
+from tuning.limits import Limits
 from tuning.outcome import Circumstances, record_of
-from tuning.replay import Trunk, replay
-from tuning.run_info import STOP_FILE
+from tuning.run_info import STOP_FILE, Memory, RunInfo
+from tuning.session_forms import is_calibration, subject
 from tuning.stopwatch import Stopwatch
 from tuning.store import AlreadyRecorded, Store
-from tuning.target import SEEDS, reference_task
 from tuning.train import TrainingRun, timetable
-from tuning.trial import TrialRecord, TrialSpec
-from tuning.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_file
+from tuning.trial import CurvePoint, TrialRecord, TrialSpec
 
 POLL_SECONDS = 0.25
 CHECKPOINT_SECONDS = 5.0
 """A trial in flight loses at most this much wall time, or 50 times the cost of a checkpoint if that is longer."""
 CHECKPOINT_SHARE = 0.02
 WARM_UP_STEPS = 3
+CONTEXT_BYTES = 2**29
+"""Of a GPU's memory, what a process takes before it has a tensor: about this much with CUDA 12 and torch's kernels."""
 
 
 @lru_cache(maxsize=2)
@@ -71,6 +76,15 @@ def cap_memory(share: float) -> None:
     """Take no more of the GPU's memory than its share, so that one trial's excess does not kill its neighbours."""
     if 0 < share < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(share)
+
+
+def gpu_memory() -> Memory | None:
+    """The GPU's memory, after a calibration had it to itself; None where there is no GPU."""
+    if not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    own = torch.cuda.memory_reserved() + CONTEXT_BYTES
+    return Memory(free_bytes=free + own, trial_bytes=torch.cuda.max_memory_reserved() + CONTEXT_BYTES)
 
 
 def synchronize() -> None:
@@ -103,7 +117,37 @@ def calibrate_run(run: Path) -> None:
     threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
-    store.update_info(calibration=costs, device=costs.device)
+    store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
+
+
+def calibrate_forms(store: Store, task: str) -> Ending:
+    """Time the forms of the model that ``task`` needs and the clock does not know; nothing else should run.
+
+    One that the model cannot take is noted in run.json with the reason, and the trials that need it will fail with it.
+    """
+    for form in make_levers(store.task(task).spec.knobs).forms():
+        costs = store.reload_info().calibration
+        if costs is None or form.key in costs.forms:
+            continue
+        set_threads(costs.threads)
+        try:
+            found = calibrate_form(workload_of(store), form, costs, device=run_device())
+        except Exception as fault:
+            store.update_info(refused_forms={**store.info.refused_forms, form.key: describe(fault, None)})
+        else:
+            store.update_info(calibration=replace(costs, forms={**costs.forms, form.key: found}))
+    return "done"
+
+
+def refuse_form(info: RunInfo, levers: Levers) -> None:
+    """Refuse levers of which a form could not be calibrated.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    for form in levers.forms():
+        if form.key in info.refused_forms:
+            raise ValueError(f"the form {form.key!r} could not be calibrated: {info.refused_forms[form.key]}")
 
 
 def check_calibration(run: Path) -> None:
@@ -126,6 +170,7 @@ class _Execution:
     task: str
     spec: TrialSpec
     executions: int
+    limits: Limits | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     forked_from_step: int | None = None
     wall_before: float = 0.0
@@ -136,6 +181,14 @@ class _Execution:
     @property
     def wall_seconds(self) -> float:
         return self.wall_before + time.perf_counter() - self.begun
+
+    def stops_at(self, curve: Sequence[CurvePoint]) -> int | None:
+        """The step at which a trial with this curve is stopped early, or None."""
+        return None if self.limits is None or self.limits.runs_on else self.limits.crossed(curve)
+
+    def would_stop_at(self, training: TrainingRun) -> int | None:
+        """The step at which a trial that was let run on to its end would have been stopped, or None."""
+        return self.limits.crossed(training.curve) if self.limits is not None and training.finished else None
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -169,6 +222,8 @@ class _Execution:
 def execute(run: str, task: str, epoch: int) -> Ending:
     """Train ``task`` of the run directory ``run`` to its record, or to a checkpoint if asked to stop.
 
+    A calibration's task is to time the forms of the model that its trial needs.
+
     ``epoch`` is the lease under which the search runs; once another search holds the run, nothing more is written and
     ``fenced`` is returned.
 
@@ -176,7 +231,8 @@ def execute(run: str, task: str, epoch: int) -> Ending:
         SearchFailed: the run directory cannot be read or written, which is no fault of the trial.
     """
     try:
-        return _execute(Store.open(Path(run), epoch=epoch), task)
+        store = Store.open(Path(run), epoch=epoch)
+        return calibrate_forms(store, subject(task)) if is_calibration(task) else _execute(store, task)
     except Fenced:
         return "fenced"
     except (BadInput, OSError) as fault:
@@ -184,13 +240,14 @@ def execute(run: str, task: str, epoch: int) -> Ending:
 
 
 def _execute(store: Store, task: str) -> Ending:
-    execution = _Execution(store, task, store.task(task).spec, store.started(task))
+    found = store.task(task)
+    execution = _Execution(store, task, found.spec, store.started(task), found.limits)
     spec = execution.spec
     costs = store.info.calibration
     if costs is None:
         raise RuntimeError(f"task {task} was started before the clock of {store.path} was calibrated")
     set_threads(costs.threads)
-    cap_memory(float(store.info.config["resources"]["gpus_per_trial"]))
+    cap_memory(memory_share(store.info))
     device = device_name(run_device())
     training: TrainingRun | None = None
     try:
@@ -198,14 +255,16 @@ def _execute(store: Store, task: str) -> Ending:
         ending = _train(execution, training)
         if ending != "done":
             return ending
-        if training.recorder is not None:
+        if training.recorder is not None and training.finished:
             training.recorder.finish({point.step: point.val_loss for point in training.measurements().curve})
         record = record_of(
             spec,
             costs,
             training.measurements(),
             execution.around(device),
+            state="finished" if training.finished else "stopped",
             forked_from_step=execution.forked_from_step,
+            would_stop_at_step=execution.would_stop_at(training),
         )
     except (Fenced, SearchFailed):
         raise  # the run directory's faults, not the trial's
@@ -221,7 +280,10 @@ def _execute(store: Store, task: str) -> Ending:
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
     spec, workload = execution.spec, workload_of(execution.store)
-    policy = make_policy(spec.policy, dict(spec.knobs))
+    own, _ = divide_knobs(spec.knobs)
+    policy, levers = make_policy(spec.policy, own), make_levers(spec.knobs)
+    refuse_form(execution.store.info, levers)
+    start = HeadStart(execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at)
     training = TrainingRun(
         execution.watch.around_evaluation(workload),
         policy,
@@ -229,57 +291,25 @@ def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
         horizon=spec.horizon,
         costs=costs,
         device=run_device(),
-        recorder=_recorder(execution, workload, costs),
+        levers=levers,
+        recorder=start.recorder(),
     )
     if checkpoint := load_checkpoint(execution.store.checkpoint_path(execution.task)):
         training.load_state_dict(checkpoint["training"])
         execution.load_state_dict(checkpoint["execution"])
-    elif execution.task.isdigit() and execution.store.info.config["forks"]:
-        execution.forked_from_step = _fork(training, policy, execution, workload, costs)
+    else:
+        execution.forked_from_step = start.give(training)
     return training
-
-
-def _recorder(execution: _Execution, workload: Workload, costs: CostTable) -> TrunkRecorder | None:
-    """What a reference run is recorded by, so that trials can fork from it."""
-    config = execution.store.info.config
-    if execution.task.isdigit() or not config["forks"]:
-        return None
-    sharing = Sharing(baseline_seconds(costs, workload.steps), SEEDS)
-    return TrunkRecorder(execution.store.trunk_folder(execution.task), timetable(workload), sharing)
-
-
-@lru_cache(maxsize=1)
-def _trunk(folder: Path) -> Trunk:
-    # Kept between the trials of a reused worker, which all fork from the one trunk of their seed.
-    found = load_trunk(folder)
-    if found is None:
-        raise FileNotFoundError(folder)
-    return found
-
-
-def _fork(
-    training: TrainingRun, policy: UpdatePolicy[Any], execution: _Execution, workload: Workload, costs: CostTable
-) -> int | None:
-    """Start a trial at its last snapshot before it departs from the trunk; the step of that, or None."""
-    folder = execution.store.trunk_folder(reference_task(execution.spec.seed))
-    try:
-        trunk = _trunk(folder)
-    except FileNotFoundError:
-        return None  # still being trained, or dropped: the trial trains from its first step
-    standing = replay(policy, trunk, timetable(workload), costs, execution.spec.horizon)
-    if standing is None or standing.step == 0:
-        return None
-    snapshot = None if standing.finished else load_checkpoint(snapshot_file(folder, standing.step))
-    if snapshot is None and not standing.finished:
-        return None
-    training.fork(standing, snapshot)
-    return standing.step
 
 
 def _train(execution: _Execution, training: TrainingRun) -> Ending:
     poll = saved = time.perf_counter()
-    period = CHECKPOINT_SECONDS
+    period, judged = CHECKPOINT_SECONDS, 0
     while not training.finished:
+        if len(training.curve) > judged:
+            judged = len(training.curve)
+            if execution.stops_at(training.curve) is not None:
+                return "done"
         with execution.watch.running():
             training.advance()
         now = time.perf_counter()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from models.levers.approximation import Approximation
@@ -84,6 +86,22 @@ def divide_knobs(knobs: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[s
     known = lever_settings()
     mine = {name: value for name, value in knobs.items() if name in known}
     return {name: value for name, value in knobs.items() if name not in known}, mine
+
+
+def load_levers(path: str | Path) -> Levers:
+    """The levers that a file of ``tuning.export`` names under ``[levers]``; none where it names none.
+
+    Raises:
+        ValueError: the file cannot be read, is not TOML, or a setting is unknown or breaks its rule.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("levers", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"settings must be a readable TOML file, but {path} is not: {error}") from error
+    policys, _ = divide_knobs(table)
+    if policys:
+        raise ValueError(f"[levers] must hold only {sorted(lever_settings())}, but got {sorted(policys)}")
+    return make_levers(table)
 
 
 def make_levers(knobs: Mapping[str, Scalar]) -> Levers:

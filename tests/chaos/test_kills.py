@@ -12,8 +12,8 @@ import pytest
 import tuning
 from tests.support import slow
 from tests.support.victims import Victim, eventually
+from tuning.replicates import key as identity
 from tuning.store import Store
-from tuning.study import _key as identity
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 TRIALS = 12

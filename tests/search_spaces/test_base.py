@@ -132,7 +132,7 @@ def test_a_knob_of_one_policy_needs_its_condition() -> None:
         policy=None,
     )
     (fault,) = both.faults()
-    assert "active_fraction must be a setting of dynamic_suffix, but it is not" in fault
+    assert "active_fraction must be a setting of dynamic_suffix or of a lever, but is neither" in fault
 
 
 def test_fingerprint_follows_the_ranges_only() -> None:

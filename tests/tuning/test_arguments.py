@@ -59,7 +59,7 @@ def test_every_flag_reaches_its_option() -> None:
     argv = (
         "--run out --workload w --space schedule --trials 5 --seed 7 --target 1.25 --sampler random --concurrency 2 "
         "--gpus-per-trial 0 --cpus-per-trial 0.5 --time-budget 60 --driver serial --address auto --no-forks "
-        "--corpus text --objective time-to-quality"
+        "--corpus text --objective time-to-quality --replicates 0.25 --stop-confidence 0.8"
     )
     assert config_of(*argv.split()) == SearchConfig(
         "out",
@@ -69,15 +69,17 @@ def test_every_flag_reaches_its_option() -> None:
         7,
         1.25,
         "random",
-        2,
-        0.0,
-        0.5,
-        60.0,
-        "serial",
-        "auto",
-        False,
-        "text",
-        "time-to-quality",
+        replicates=0.25,
+        stop_confidence=0.8,
+        concurrency=2,
+        gpus_per_trial=0.0,
+        cpus_per_trial=0.5,
+        time_budget=60.0,
+        driver="serial",
+        address="auto",
+        forks=False,
+        corpus="text",
+        objective="time-to-quality",
     )
 
 
@@ -87,6 +89,27 @@ def test_flags_win_over_the_file(here: Path) -> None:
     config = config_of("--config", "f.toml", "--trials", "6")
     assert (config.trials, config.sampler, config.forks, config.run) == (6, "tpe", False, "out")
     assert config.knobs == {"ema_beta": 0.9}
+
+
+def test_stopping_is_set_or_turned_off_once_and_a_flag_wins(here: Path) -> None:
+    """By flag and by file, each over the other; both of them in one place contradict each other."""
+    (here / "off.toml").write_text("no_stopping = true\n")
+    (here / "on.toml").write_text("no_stopping = false\nstop_confidence = 0.8\n")
+    assert config_of("--no-stopping").stop_confidence is None
+    assert config_of("--config", "off.toml").stop_confidence is None
+    assert config_of("--config", "on.toml").stop_confidence == 0.8
+    assert config_of("--config", "off.toml", "--stop-confidence", "0.9").stop_confidence == 0.9
+    assert config_of("--config", "on.toml", "--no-stopping").stop_confidence is None
+    assert faults_of("--no-stopping", "--stop-confidence", "0.9") == [
+        "one of --stop-confidence and --no-stopping must be given, but got both"
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "1", "-0.5", "95", "nan", "high"])
+def test_a_confidence_is_a_probability(here: Path, value: str) -> None:
+    """Neither certainty, nor a percentage, nor a word."""
+    (found,) = faults_of("--stop-confidence", value)
+    assert found.startswith("a number 0 < stop-confidence < 1 must hold, but got")
 
 
 def test_all_faults_come_in_one_message(here: Path) -> None:
@@ -99,7 +122,7 @@ def test_all_faults_come_in_one_message(here: Path) -> None:
     text = "\n".join(found)
     for part in (
         "trials >= 1 must hold, but got 'many'",
-        "seed < 2**63 must hold, but got -3",
+        "seed < 2**62 must hold, but got -3",
         "did you mean 'schedule'",
         "sampler must be one of",
         "cpus-per-trial > 0 must hold, but got nan",
@@ -124,6 +147,7 @@ def test_faults_of_knobs_come_with_the_rest(here: Path) -> None:
         (b"trials = ", "must be a readable TOML file"),
         (b"\xff\xfe", "must be a readable TOML file"),
         (b"no_forks = 1", "no_forks must be true or false, but got 1"),
+        (b"no_stopping = 'no'", "no_stopping must be true or false, but got 'no'"),
         (b"run = 3", "run must be text, but got 3"),
         (b"space = 3", "space must be a name, but got 3"),
         (b"knobs = 3", "knobs must be a table, but got 3"),

@@ -10,6 +10,7 @@ from tests.support.frames import record
 from tests.support.runs import write_run
 from tests.support.verdicts import confirmed
 from tuning.background import background_of
+from tuning.run_info import SamplerChoice
 from tuning.store import Store
 from tuning.verdict_file import VERDICT
 
@@ -34,3 +35,11 @@ def test_the_confirmation_and_its_command_are_the_runs_own(tmp_path: Path) -> No
     found = confirmed({3: 1.1})
     (store.path / VERDICT).write_text(found.to_json())
     assert background_of(store).confirmed == found
+
+
+def test_the_sampler_and_why(tmp_path: Path) -> None:
+    """In words from run.json; nothing before one is chosen."""
+    store = Store.open(write_run(tmp_path / "run", []))
+    assert background_of(store).sampler == ""
+    store.update_info(sampler=SamplerChoice("gp", "an ask takes a hundredth of a trial", 0.1, 10.0))
+    assert background_of(store).sampler == "gp, an ask takes a hundredth of a trial"

@@ -20,12 +20,14 @@ from tests.support.searches import config_of, own_columns, search
 from tests.support.watch import Remembering
 from tuning import confirm as command
 from tuning import confirm_run, stopwatch
+from tuning.config import SearchConfig
 from tuning.confirm_run import Device, Request, confirm
 from tuning.errors import BadInput, Interrupted
 from tuning.lease import Lease
+from tuning.replicates import FIRST_FRESH
 from tuning.run_info import Target
 from tuning.store import Store
-from tuning.trial import TrialRecord
+from tuning.trial import Origin, TrialRecord, TrialSpec
 from tuning.verdict import Verdict
 
 DEVICE = Device("fake device", 2)
@@ -46,10 +48,14 @@ def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished search; to be copied, not changed."""
+    """A finished search, its last trial a replicate; to be copied, not changed."""
     run = tmp_path_factory.mktemp("searched") / "run"
-    search(config_of(run, workload=fuse.NAME, trials=SEARCHED), Remembering())
+    search(searching(run), Remembering())
     return run
+
+
+def searching(run: Path, trials: int = SEARCHED) -> SearchConfig:
+    return config_of(run, workload=fuse.NAME, trials=trials, replicates=0.25)
 
 
 @pytest.fixture
@@ -64,8 +70,9 @@ def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
 
 
 def replicates(run: Path) -> pd.DataFrame:
+    """The confirmation's, without the search's own."""
     frame = Store.open(run).frame()
-    return frame[frame["origin"] == "replicate"].reset_index(drop=True)
+    return frame[(frame["origin"] == "replicate") & (frame["seed"] >= FIRST_FRESH)].reset_index(drop=True)
 
 
 def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
@@ -75,6 +82,7 @@ def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
 def test_trains_candidates_and_control_on_fresh_paired_seeds(run: Path) -> None:
     """Reads the table afterwards: every schedule on every seed, none of the search's seeds, dense numbers, measured."""
     before = Store.open(run)
+    assert before.frame()["origin"].iloc[-1] == "replicate"
     used = {*before.frame()["seed"], *(record.seed for record in before.references().values())}
     verdict = confirmed(run, top=2)
     frame = replicates(run)
@@ -176,13 +184,12 @@ def test_ctrl_c_keeps_everything(run: Path) -> None:
     assert len(replicates(run)) == 12
 
 
-def test_the_searchs_own_tasks_are_left_alone(run: Path) -> None:
+@pytest.mark.parametrize("origin", ["sampled", "replicate"])
+def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None:
     """A search was stopped with a trial in flight: confirming neither runs it nor takes its number."""
     store = Store.open(run)
     spec = dataclasses.replace(Store.open(run).record(11), number=SEARCHED)
-    from tuning.trial import TrialSpec
-
-    store.begin(TrialSpec(SEARCHED, "sampled", spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs))
+    store.begin(TrialSpec(SEARCHED, origin, spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs))
     confirmed(run)
     assert [task.task for task in Store.open(run).in_flight()] == [str(SEARCHED)]
     assert SEARCHED not in Store.open(run).numbers()
@@ -191,9 +198,21 @@ def test_the_searchs_own_tasks_are_left_alone(run: Path) -> None:
 def test_a_search_goes_on_after_a_confirmation(run: Path) -> None:
     """Extended by two: two rows more beside the replicates, which are not counted as trials."""
     confirmed(run)
-    frame = search(config_of(run, workload=fuse.NAME, trials=SEARCHED + 2), Remembering()).trials
-    assert (frame["origin"] != "replicate").sum() == SEARCHED + 2
+    frame = search(searching(run, SEARCHED + 2), Remembering()).trials
+    assert len(frame) - len(replicates(run)) == SEARCHED + 2
     assert frame["number"].tolist() == list(range(SEARCHED + 2 + 12))
+
+
+def test_a_confirmations_own_tasks_are_left_alone(run: Path) -> None:
+    """It died with a run in flight: the search goes on without it, since beside other trials it would not be alone."""
+    with fuse.burning_after(6):  # three of them warm up
+        confirmed(run)
+    (left,) = Store.open(run).in_flight()
+    frame = search(searching(run, SEARCHED + 1), Remembering()).trials
+    assert [task.task for task in Store.open(run).in_flight()] == [left.task]
+    assert frame["number"].tolist() == [*range(SEARCHED), SEARCHED + 1]
+    confirmed(run)
+    assert len(replicates(run)) == 12
 
 
 def refused(run: Path, **changes: object) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.levers.levers import NO_LEVERS, load_levers, make_levers
 from policies.registry import make_policy
 from policies.settings import load_policy
 from tests.support.frames import record, search_records
@@ -32,6 +33,40 @@ def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path:
         file = tmp_path / f"{number}.toml"
         assert main([str(run), "--trial", str(number), "-o", str(file)]) == 0
         assert load_policy(file) == load_policy(settings_text(chosen(frame, number)))
+
+
+def test_levers_survive_the_way_through_toml(tmp_path: Path) -> None:
+    """They stand beside the policy, which does not read them; a trial without levers has none in its file."""
+    row = {
+        "number": 3,
+        "policy": "dynamic_suffix",
+        "knob_levels": 3,
+        "knob_approximation": "svd",
+        "knob_dense_from": 0.6,
+    }
+    file = tmp_path / "levered.toml"
+    file.write_text(settings_text(row))
+    assert load_levers(file) == make_levers({"approximation": "svd", "dense_from": 0.6})
+    assert load_policy(file) == make_policy("dynamic_suffix", {"levels": 3})
+    file.write_text(settings_text({**row, "knob_approximation": "none"}))
+    assert load_levers(file) == NO_LEVERS
+    assert "[levers]" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[levers]\nthreshold = 0.5", r"must hold only .* but got \['threshold'\]"),
+        ("[levers]\napproximation = 'magic'", "approximation must be one of"),
+        ("[levers", "must be a readable TOML file"),
+    ],
+)
+def test_levers_that_cannot_be_read_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """One clear message each."""
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load_levers(file)
 
 
 def test_best_is_the_first_at_the_target(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,9 +260,8 @@ def test_the_control_itself_froze_nothing_and_is_not_called_out() -> None:
 def test_noise_is_told_at_equal_seconds(seconds: float, loss: float, within: bool | None) -> None:
     """Losses of the control's line read by hand; the limit is 1.96 * sqrt(2) * 0.01 = 0.028."""
     reading = summary(line_of_control(), 1.9, Background(Noise(0.01, 5)))
-    assert reading.within_noise("dynamic_suffix", seconds, loss) is within
-    assert reading.within_noise("full_update", seconds, loss) is None
-    assert summary(line_of_control(), 1.9).within_noise("dynamic_suffix", seconds, loss) is None
+    assert reading.within_noise(seconds, loss) is within
+    assert summary(line_of_control(), 1.9).within_noise(seconds, loss) is None
 
 
 def test_without_a_control_at_the_target_there_is_no_gain_but_a_reason() -> None:

@@ -100,6 +100,11 @@ class TestText:
         failed = dataclasses.replace(RECORD, state="failed", error="loss is not finite at step 12")
         assert trial_line(failed).endswith("failed: loss is not finite at step 12")
 
+    def test_a_replicate(self) -> None:
+        """It is called one, with its seed, so that nobody takes its loss for the search's own."""
+        again = dataclasses.replace(RECORD, origin="replicate", seed=4)
+        assert trial_line(again).endswith("val loss 1.9876  replicate on seed 4")
+
     def test_a_trial_without_figures(self) -> None:
         """A stopped trial may have neither seconds nor loss."""
         bare = dataclasses.replace(RECORD, state="stopped", train_seconds=None, val_loss=None)

@@ -6,10 +6,13 @@ import io
 import json
 
 import pandas as pd
+import pytest
 
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import NOISE, background
+from tuning.background import Background
 from tuning.pareto_front import summary
+from tuning.replicates import key
 from tuning.report_files import csv_text, json_text
 
 
@@ -53,6 +56,16 @@ def test_json_tells_noise_and_confirmation() -> None:
     unknown = json.loads(json_text(summary(table)))
     assert (unknown["noise"], unknown["confirmation"]) == (None, None)
     assert unknown["verdict"] == unknown["verdict_of_search"]
+
+
+def test_json_tells_the_loss_over_seeds() -> None:
+    """Of a member with a replicate, by hand: two seeds, mean between them; null and 0 of the other."""
+    table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4}), record(1, 8.0, 1.9, knobs={"levels": 2})])
+    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.5,)})
+    first, second = json.loads(json_text(summary(table, background=again)))["front"]
+    assert first["replicates"] == 1
+    assert first["val_loss_over_seeds"] == {"mean": 2.25, "deviation": pytest.approx(0.125**0.5), "seeds": 2}
+    assert (second["replicates"], second["val_loss_over_seeds"]) == (0, None)
 
 
 def test_json_does_not_depend_on_the_order_of_rows() -> None:

@@ -17,6 +17,7 @@ from tests.support.verdicts import NOISE, background
 from tuning import report_points
 from tuning.background import Background
 from tuning.pareto_front import summary
+from tuning.replicates import key
 from tuning.report_page import page_text
 
 HOSTILE = '</script><script>alert("1")</script><!--VERDICT--> & "quoted" <b>'
@@ -153,6 +154,14 @@ def test_a_confirmation_stands_on_the_page() -> None:
     whiskers = {mark["number"]: mark for mark in data_of(text)["whiskers"]}
     assert set(whiskers) == {37, 28}
     assert whiskers[37]["low"] < whiskers[37]["at"] < whiskers[37]["high"]
+
+
+def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
+    """Two replicates of the one member: mean, deviation and how many seeds, in the table of the front."""
+    table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
+    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
+    assert '2.0000<br><i class="tag">mean 2.1000 ± 0.1 over 3 seeds</i>' in page(table, None, again)
+    assert "over 3 seeds" not in page(table)
 
 
 def test_whiskers_are_the_controls_seconds_over_the_gain() -> None:

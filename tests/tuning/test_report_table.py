@@ -11,7 +11,9 @@ from rich.console import Console
 
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import background
+from tuning.background import Background
 from tuning.pareto_front import FrontSummary, summary
+from tuning.replicates import key
 from tuning.report_table import print_report, told_in_full
 
 
@@ -112,6 +114,36 @@ def test_a_confirmation_stands_on_top() -> None:
     assert text.index("5/5") < text.index("The front of the search, on one seed:")
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "unconfirmed" not in text
+
+
+def test_long_numbers_fit_eighty_columns() -> None:
+    """Numbers of six digits, marks and losses in scientific notation: the gaps become narrow, and no cell is cut."""
+    table = search_frame()
+    small = table.assign(number=table["number"] + 123_000, val_loss=table["val_loss"] * 1e-3, target_loss=1.95e-3)
+    reading = summary(small, None, background())
+    lines = printed(reading).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert "…" not in printed(reading)
+    number = reading.front["number"].iloc[0]
+    loss = f"{reading.front['val_loss'].iloc[0]:.3e}"
+    assert any(line.lstrip("* ").startswith(f"{number} ") and loss in line for line in lines)
+
+
+def test_a_members_loss_over_seeds_is_told() -> None:
+    """Two replicates of one member: mean and standard deviation by hand; nothing is said of a run without any."""
+    table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4}), record(1, 8.0, 1.9, knobs={"levels": 2})])
+    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
+    text = " ".join(printed(summary(table, background=again)).split())
+    assert "#0 2.1000 ± 0.1 over 3 seeds." in text
+    assert "over seeds" not in printed(summary(table))
+
+
+def test_replicates_are_counted_apart() -> None:
+    """One row is a trial, two are its re-runs."""
+    rows = [record(0, 5.0, 2.0), *(record(n, 5.0, 2.1, origin="replicate", seed=n) for n in (1, 2))]
+    assert "1 finished (1 censored: above the target), 0 stopped, 0 failed; 2 replicates on other seeds" in " ".join(
+        printed(summary(frame_of(rows))).split()
+    )
 
 
 @pytest.mark.parametrize("table", [frame_of([]), frame_of([record(0, 3.0, 2.0)]), search_frame(strong=False)])

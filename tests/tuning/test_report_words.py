@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from tests.support.verdicts import background
 from tuning.background import Background
 from tuning.noise import Noise
 from tuning.pareto_front import summary
-from tuning.report_words import caution, counts, headline, unfrozen, unfrozen_note, verdict
+from tuning.report_words import caution, counts, headline, stopping_note, unfrozen, unfrozen_note, verdict
 from tuning.trial import TrialRecord
 
 
@@ -137,6 +138,30 @@ def test_what_is_wrong_with_a_confirmation_is_said() -> None:
     """A remark stands first."""
     reading = summary(beside_control(), 1.9, Background(remark="verdict.json is torn"))
     assert caution(reading) == "verdict.json is torn."
+
+
+@pytest.mark.parametrize(
+    ("stopped", "checked", "text"),
+    [
+        (0, 0, ""),
+        (1, 0, "1 trial stopped early; none let run on yet to check."),
+        (12, 3, "12 trials stopped early; of 3 let run on to check, none reached the front."),
+        (0, 2, "No trials stopped early; of 2 let run on to check, none reached the front."),
+    ],
+)
+def test_stopping_is_accounted_for(stopped: int, checked: int, text: str) -> None:
+    """How many were stopped, how many were let run on, and what became of those."""
+    reading = summary(search_frame())
+    assert stopping_note(dataclasses.replace(reading, stopped=stopped, checked=checked)) == text
+
+
+def test_a_wrong_stop_is_named() -> None:
+    """Of two that were let run on, the one on the front counts."""
+    table = search_frame()
+    on_front = int(summary(table).front["number"].iloc[0])
+    off_front = int(summary(table).others["number"].iloc[0])
+    table.loc[table["number"].isin([on_front, off_front]), "would_stop_at_step"] = 60
+    assert stopping_note(summary(table)).endswith("of 2 let run on to check, 1 reached the front.")
 
 
 def test_counts_name_every_kind() -> None:

@@ -17,22 +17,41 @@ from models.workload import Workload
 from tests.support import fuse, tiny
 from tests.support.searches import config_of, own_columns, search
 from tests.support.watch import Remembering
+from tuning.background import background_of
 from tuning.conduct import STOPPED_BY_USER
+from tuning.config import SearchConfig
 from tuning.errors import Interrupted, SearchFailed
+from tuning.history import outcomes_of
+from tuning.pareto_front import front, summary
+from tuning.replicates import FIRST_FRESH
+from tuning.report_files import as_json
 from tuning.store import Store
 from tuning.trial import TrialRecord
 
 
+def fused(run: Path, trials: int = 12) -> SearchConfig:
+    """A search that can be made to die anywhere, of whose trials after the baselines every second is a replicate."""
+    return config_of(run, workload=fuse.NAME, trials=trials, replicates=0.5)
+
+
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of a search that nothing interrupted."""
-    return search(config_of(tmp_path_factory.mktemp("straight") / "run", workload=fuse.NAME), Remembering()).trials
+def straight_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a search that nothing interrupted."""
+    return search(fused(tmp_path_factory.mktemp("straight") / "run"), Remembering()).run
+
+
+@pytest.fixture(scope="module")
+def straight(straight_run: Path) -> pd.DataFrame:
+    """Its table."""
+    return Store.open(straight_run).frame()
 
 
 def test_baselines_come_first_then_sampled(straight: pd.DataFrame) -> None:
     """Numbers are dense; full_update, its control, the known schedules, then what the sampler proposes."""
     assert straight["number"].tolist() == list(range(12))
-    assert straight["origin"].tolist() == ["baseline"] + ["control"] * 4 + ["enqueued"] * 3 + ["sampled"] * 4
+    assert (
+        straight["origin"].tolist() == ["baseline"] + ["control"] * 4 + ["enqueued"] * 3 + ["sampled", "replicate"] * 2
+    )
     assert (straight["state"] == "finished").all()
 
 
@@ -52,7 +71,7 @@ def test_automatic_target_is_the_median_of_five_seeds(tmp_path: Path) -> None:
 def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[int]) -> None:
     """Property: a search that dies at any training steps ends with the very table of the straight one."""
     with tempfile.TemporaryDirectory() as folder:
-        config = config_of(Path(folder) / "run", workload=fuse.NAME)
+        config = fused(Path(folder) / "run")
         for steps in kills:
             with fuse.burning_after(steps):
                 search(config, Remembering())
@@ -61,10 +80,35 @@ def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[in
 
 
 def test_extending_goes_on_where_it_was(straight: pd.DataFrame, tmp_path: Path) -> None:
-    """Eight trials and then four more are the same twelve."""
-    search(config_of(tmp_path / "run", workload=fuse.NAME, trials=8), Remembering())
-    longer = search(config_of(tmp_path / "run", workload=fuse.NAME, trials=12), Remembering()).trials
+    """Ten trials, one of them a replicate, and then two more are the same twelve."""
+    search(fused(tmp_path / "run", trials=10), Remembering())
+    longer = search(fused(tmp_path / "run"), Remembering()).trials
     pd.testing.assert_frame_equal(own_columns(longer), own_columns(straight))
+
+
+def test_replicates_are_schedules_of_the_front_on_other_seeds(straight: pd.DataFrame) -> None:
+    """Each has a twin on the front of the trials before it, on another seed; without them the front is the same."""
+    again, own = straight[straight["origin"] == "replicate"], straight[straight["origin"] != "replicate"]
+    assert (again["state"] == "finished").all()
+    assert not set(again["seed"]) & set(own["seed"])
+    assert ((again["seed"] > 0) & (again["seed"] < FIRST_FRESH)).all()
+    assert again["forked_from_step"].isna().all()
+    for run in outcomes_of(again):
+        before = front(own[own["number"] < run.number])
+        assert (run.policy, run.horizon, run.knobs) in [(o.policy, o.horizon, o.knobs) for o in outcomes_of(before)]
+    pd.testing.assert_frame_equal(front(straight), front(own))
+
+
+def test_a_members_loss_over_seeds_is_read_from_the_run(straight_run: Path, straight: pd.DataFrame) -> None:
+    """The losses of its replicates, and its own, as the report for machines has them."""
+    known = background_of(Store.open(straight_run))
+    again = straight[straight["origin"] == "replicate"]
+    assert sorted(loss for found in known.replicated.values() for loss in found) == sorted(again["val_loss"])
+    members = as_json(summary(straight, background=known))["front"]
+    assert max(member["replicates"] for member in members) >= 1
+    for member in members:
+        seen = member["val_loss_over_seeds"]
+        assert seen is None if member["replicates"] == 0 else seen["seeds"] == member["replicates"] + 1
 
 
 class StopsAfter(Remembering):

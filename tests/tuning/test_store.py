@@ -51,6 +51,7 @@ COLUMNS = [
     "effective_flops_per_second",
     "pipeline_overhead_seconds",
     "forked_from_step",
+    "would_stop_at_step",
     "executions",
     "started_at",
     "finished_at",

@@ -18,7 +18,7 @@ from tuning.store_shards import Shard, without
 from tuning.trial import TrialRecord
 
 FAILED = (1, 4, 10)
-"""One in a file of nine, one more in it, one in a file of its own; number 11 failed too, but is a replicate."""
+"""One in a file of nine, one more in it, one, a replicate, in a file of its own. Number 11 is a confirmation's."""
 TRIALS = 12
 
 
@@ -30,9 +30,10 @@ def _small_files() -> Iterator[None]:
 
 def _trial(number: int) -> TrialRecord:
     if number in FAILED:
-        return record(number, state="failed", error="no luck", executions=2)
+        origin = "replicate" if number == FAILED[-1] else "sampled"
+        return record(number, state="failed", origin=origin, error="no luck", executions=2)
     if number == TRIALS - 1:
-        return record(number, state="failed", origin="replicate", error="no luck")
+        return record(number, state="failed", origin="replicate", seed=1000, error="no luck")
     return record(number)
 
 

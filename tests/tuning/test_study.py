@@ -119,10 +119,12 @@ def test_a_lost_number_is_given_again() -> None:
     assert study(13, history).ask() == straight[2]
 
 
-def test_replicates_are_not_counted_but_have_numbers() -> None:
+def test_a_confirmations_runs_are_not_counted_but_have_numbers() -> None:
     """Confirmation's rows take numbers; the trials asked for are still made."""
     straight = run(study(10))
-    replicates = [dataclasses.replace(outcome_for(straight[0]), number=n, origin="replicate") for n in (10, 11)]
+    replicates = [
+        dataclasses.replace(outcome_for(straight[0]), number=n, origin="replicate", seed=1003) for n in (10, 11)
+    ]
     resumed = study(11, [*map(outcome_for, straight), *replicates])
     assert [s.number for s in run(resumed)] == [12]
     assert len(resumed.finished) == 11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 from tuning.progress import Snapshot
@@ -69,6 +70,16 @@ def test_best_gain_is_control_over_front_seconds() -> None:
     assert drawn.snapshots[-1].best_gain == 1.0
     watch.ended(record(2, "dynamic_suffix", 8.0, 1.9))
     assert drawn.snapshots[-1].best_gain == 1.25
+
+
+def test_a_replicate_raises_no_gain() -> None:
+    """On its own seed the loss may be low; the control of this one says nothing about it."""
+    drawn = Drawn()
+    watch = new_watch(drawn)
+    watch.ended(record(0, "full_update", 10.0, 2.0))
+    watch.ended(dataclasses.replace(record(1, "dynamic_suffix", 8.0, 1.9), origin="replicate"))
+    assert drawn.snapshots[-1].best_gain == 1.0
+    assert drawn.snapshots[-1].done == 2
 
 
 def test_schedule_that_reaches_first_has_no_gain_without_control() -> None:
