@@ -47,7 +47,7 @@ from tuning.store import Store
 from tuning.target import SEEDS
 from tuning.train import TrainingRun, timetable
 from tuning.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_file
-from tuning.worker import run_device, synchronize
+from tuning.worker_place import run_device, synchronize
 
 FREEZE_STARTS = (0.0, 0.1, 0.25, 0.5, 0.75)
 FROZEN = {"threshold": 0.5, "probe_every": 20, "recovery": 0.1}

@@ -44,7 +44,7 @@ from tuning.config import SearchConfig
 from tuning.description import describe
 from tuning.resources import Machine
 from tuning.store import Store
-from tuning.worker import run_device
+from tuning.worker_place import run_device
 
 PLAIN = "plain Ray Tune"
 QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0, evaluations=1, part_rounds=1, tries=1, rest=0)

@@ -33,7 +33,7 @@ from tuning.description import describe
 from tuning.resources import Machine
 from tuning.store import Store
 from tuning.train import TrainingRun
-from tuning.worker import run_device, set_threads
+from tuning.worker_place import run_device, set_threads
 
 SPACE = "dynamic_suffix"
 SHORT_STEPS = 200

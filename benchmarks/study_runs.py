@@ -19,7 +19,7 @@ from tuning.calibrate import Effort, surroundings
 from tuning.clock import CostTable, charge, refuse_other_surroundings
 from tuning.compare_run import measured_costs
 from tuning.train import NonFiniteLossError, TrainingRun
-from tuning.worker import run_device, set_threads
+from tuning.worker_place import run_device, set_threads
 
 CLOCK, RUNS = "clock.json", "runs.jsonl"
 

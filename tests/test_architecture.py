@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
 HOMES = {
     "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py"
-    r"|tuning/(train|calibrate|calibrate_bench|calibrate_forms|checkpoint|worker|trunk)\.py",
+    r"|tuning/(train|calibrate|calibrate_bench|calibrate_forms|checkpoint|worker|worker_place|trunk)\.py",
     "ray": r"tuning/driver_ray\w*\.py",
     "optuna": r"tuning/sampler\w*\.py",
     "pyarrow": r"tuning/store\w*\.py",

@@ -18,7 +18,8 @@ from tuning.compare_rows import FULL, Mode, Trained, depth_facts, solo_seconds, 
 from tuning.errors import SearchFailed
 from tuning.stopwatch import Stopwatch
 from tuning.train import TrainingRun
-from tuning.worker import WARM_UP_STEPS, describe, run_device, set_threads, synchronize
+from tuning.worker_clock import WARM_UP_STEPS
+from tuning.worker_place import describe, run_device, set_threads, synchronize
 
 if TYPE_CHECKING:
     from models.workload import Workload

@@ -89,7 +89,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     if config.address is not None or not needs_fitting(space):
         return config
     from models.levers.capabilities import form_fault
-    from tuning.worker import run_device
+    from tuning.worker_place import run_device
 
     fitted = fit_space(space, lambda form: form_fault(workload, form, run_device()))
     for remark in fitted.remarks:

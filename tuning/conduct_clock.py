@@ -8,8 +8,8 @@ from tuning.errors import BadInput, SearchFailed
 from tuning.session import Watcher
 from tuning.store import Store
 
-CALIBRATE = "tuning.worker:calibrate_run"
-CHECK = "tuning.worker:check_calibration"
+CALIBRATE = "tuning.worker_clock:calibrate_run"
+CHECK = "tuning.worker_clock:check_calibration"
 
 
 def calibrate(driver: Driver, store: Store, watch: Watcher) -> None:

@@ -42,7 +42,7 @@ from tuning.verdict_file import VERDICT
 from tuning.verdict_judge import judge
 from tuning.watch import TerminalWatch
 
-WARM_UP = "tuning.worker:warm_up"
+WARM_UP = "tuning.worker_clock:warm_up"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Device:
     def here(cls) -> Device:
         """The device of this process. Imports torch."""
         from tuning.calibrate import device_name
-        from tuning.worker import run_device
+        from tuning.worker_place import run_device
 
         return cls(device_name(run_device()), usable_cpus())
 

@@ -9,157 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import time
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from models.levers.levers import Levers, divide_knobs, make_levers
-from models.registry import find_workload
-from models.workload import Workload
+from models.levers.levers import divide_knobs, make_levers
 from policies.registry import make_policy
-from tuning.calibrate import calibrate, device_name, surroundings
-from tuning.calibrate_forms import calibrate_form
+from tuning.calibrate import device_name
 from tuning.checkpoint import load_checkpoint, save_checkpoint
-from tuning.clock import CostTable, refuse_other_surroundings
+from tuning.clock import CostTable
 from tuning.driver import Ending
 from tuning.errors import BadInput, SearchFailed
 from tuning.filling import memory_share
 from tuning.head_start import HeadStart
-from tuning.lease import Fenced, current_epoch
+from tuning.lease import Fenced
 from tuning.limits import Limits
 from tuning.outcome import Circumstances, record_of
-from tuning.run_info import STOP_FILE, Memory, RunInfo
+from tuning.run_info import STOP_FILE
 from tuning.session_forms import is_calibration, subject
 from tuning.stopwatch import Stopwatch
 from tuning.store import AlreadyRecorded, Store
 from tuning.train import TrainingRun, timetable
 from tuning.trial import CurvePoint, TrialRecord, TrialSpec
+from tuning.worker_clock import calibrate_forms, refuse_form
+from tuning.worker_place import cap_memory, describe, run_device, set_threads, synchronize, workload_of
 
 POLL_SECONDS = 0.25
 CHECKPOINT_SECONDS = 5.0
 """A trial in flight loses at most this much wall time, or 50 times the cost of a checkpoint if that is longer."""
 CHECKPOINT_SHARE = 0.02
-WARM_UP_STEPS = 3
-CONTEXT_BYTES = 2**29
-"""Of a GPU's memory, what a process takes before it has a tensor: about this much with CUDA 12 and torch's kernels."""
-
-
-@lru_cache(maxsize=2)
-def _workload(name: str, corpus: str | None) -> Workload:
-    # Kept between the trials of a reused worker: reading a corpus would be paid by every trial otherwise.
-    return find_workload(name, Path(corpus) if corpus else None)
-
-
-def workload_of(store: Store) -> Workload:
-    """The workload that the run in ``store`` searches."""
-    return _workload(store.info.config["workload"], store.info.config.get("corpus"))
-
-
-def run_device() -> torch.device:
-    """The GPU this process was given, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def set_threads(threads: int) -> None:
-    """Compute with ``threads`` threads: results depend on it to the last bit, so every worker of a run has the same."""
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-
-
-def cap_memory(share: float) -> None:
-    """Take no more of the GPU's memory than its share, so that one trial's excess does not kill its neighbours."""
-    if 0 < share < 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(share)
-
-
-def gpu_memory() -> Memory | None:
-    """The GPU's memory, after a calibration had it to itself; None where there is no GPU."""
-    if not torch.cuda.is_available():
-        return None
-    free, _ = torch.cuda.mem_get_info()
-    own = torch.cuda.memory_reserved() + CONTEXT_BYTES
-    return Memory(free_bytes=free + own, trial_bytes=torch.cuda.max_memory_reserved() + CONTEXT_BYTES)
-
-
-def synchronize() -> None:
-    """Wait until the device has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def warm_up(run: Path) -> None:
-    """Train a few steps of the run's workload and forget them: no measured time holds a process's first ones."""
-    store = Store.open(run)
-    costs = store.info.calibration
-    if costs is None:
-        raise RuntimeError(f"the clock of {run} must be calibrated before anything is trained")
-    set_threads(costs.threads)
-    full = make_policy("full_update", {})
-    training = TrainingRun(workload_of(store), full, seed=0, horizon=1.0, costs=costs, device=run_device())
-    for _ in range(WARM_UP_STEPS):
-        training.advance()
-    synchronize()
-
-
-def calibrate_run(run: Path) -> None:
-    """Calibrate the clock of the run in directory ``run`` and store it in its run.json.
-
-    Raises:
-        Fenced: another search holds the run by now.
-    """
-    store = Store.open(run, epoch=current_epoch(run))
-    threads = int(store.info.config["resources"]["threads"])
-    set_threads(threads)
-    costs = calibrate(workload_of(store), device=run_device(), threads=threads)
-    store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
-
-
-def calibrate_forms(store: Store, task: str) -> Ending:
-    """Time the forms of the model that ``task`` needs and the clock does not know; nothing else should run.
-
-    One that the model cannot take is noted in run.json with the reason, and the trials that need it will fail with it.
-    """
-    for form in make_levers(store.task(task).spec.knobs).forms():
-        costs = store.reload_info().calibration
-        if costs is None or form.key in costs.forms:
-            continue
-        set_threads(costs.threads)
-        try:
-            found = calibrate_form(workload_of(store), form, costs, device=run_device())
-        except Exception as fault:
-            store.update_info(refused_forms={**store.info.refused_forms, form.key: describe(fault, None)})
-        else:
-            store.update_info(calibration=replace(costs, forms={**costs.forms, form.key: found}))
-    return "done"
-
-
-def refuse_form(info: RunInfo, levers: Levers) -> None:
-    """Refuse levers of which a form could not be calibrated.
-
-    Raises:
-        ValueError: with the reason.
-    """
-    for form in levers.forms():
-        if form.key in info.refused_forms:
-            raise ValueError(f"the form {form.key!r} could not be calibrated: {info.refused_forms[form.key]}")
-
-
-def check_calibration(run: Path) -> None:
-    """Whether the clock of the run in directory ``run`` holds where this process runs.
-
-    Raises:
-        OtherSurroundings: it was calibrated on something else.
-
-    """
-    costs = Store.open(run).info.calibration
-    if costs is not None:
-        refuse_other_surroundings(costs, surroundings(run_device()))
 
 
 @dataclass
@@ -344,11 +224,3 @@ def _commit(execution: _Execution, record: TrialRecord) -> Ending:
             store.append_reference(task, record)
     store.end(task)
     return "done"
-
-
-def describe(fault: BaseException, training: TrainingRun | None) -> str:
-    """One line for the record: what went wrong, at which step, and where in the code."""
-    at = "before training" if training is None else f"at step {training.steps}"
-    frames = traceback.extract_tb(fault.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{where}"
