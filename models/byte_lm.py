@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
 from models.corpus import Corpus, load_corpus, require_bytes
+from models.optimizers import fused_adamw
 from models.transformer import Shape, Transformer, make_transformer
 from models.workload import Workload
 
@@ -124,14 +125,8 @@ def _windows(data: Tensor, starts: np.ndarray, window: int) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """AdamW in one kernel: its plain form takes as long as a block."""
-    return AdamW(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    """The recipe's."""
+    return fused_adamw(model, recipe.learning_rate, recipe.weight_decay)
 
 
 WORKLOADS = {"byte_lm": byte_lm}

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
+from models.optimizers import fused_adamw
 from models.workload import Workload
 
 Pair = tuple[Tensor, Tensor]
@@ -226,14 +227,8 @@ def loss(model: nn.Module, batch: Pair) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """AdamW in one kernel: its plain form takes as long as a block."""
-    return AdamW(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    """The recipe's."""
+    return fused_adamw(model, recipe.learning_rate, recipe.weight_decay)
 
 
 WORKLOADS = {"teacher_student": teacher_student}
