@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from models.attention_refusal import first_line
-
-DTYPES = ("float32", "bfloat16")
+from models.levers.computing import DTYPES as DTYPES
 
 
 def precision(dtype: str, device: torch.device) -> AbstractContextManager[object]:

@@ -60,9 +60,11 @@ def make_session(
         return spec.horizon * baseline + evaluations * costs.evaluation_seconds
 
     def unknown_forms(spec: TrialSpec) -> frozenset[str]:
+        needed = frozenset(form.key for form in make_levers(spec.knobs).forms())
+        if not needed:  # most trials: nothing is read for them
+            return needed
         info = store.reload_info()
-        known = {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
-        return frozenset({form.key for form in make_levers(spec.knobs).forms()} - known)
+        return needed - {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
 
     watcher.expects(expected)
     chosen = settle_sampler(store, config, resources, baseline)

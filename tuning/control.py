@@ -27,7 +27,7 @@ KNOB = "knob_"
 def pulled(knobs: Mapping[str, Any]) -> dict[str, Scalar]:
     """The switches among ``knobs`` that are not off, by name; what is null or not there is off."""
     given: dict[str, Any] = {name: knobs.get(name) for name in OFF}
-    return {name: value for name, value in given.items() if not _null(value) and value != OFF[name]}
+    return {name: value for name, value in given.items() if not pd.isna(value) and value != OFF[name]}
 
 
 def is_control(policy: str, knobs: Mapping[str, Any]) -> bool:
@@ -72,7 +72,3 @@ def schedule_name(row: Mapping[str, Any] | pd.Series) -> str:
 
 def _switches(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
     return {name: row.get(KNOB + name) for name in OFF}
-
-
-def _null(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))

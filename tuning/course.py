@@ -51,6 +51,12 @@ class Course:
         self.ledger = Ledger()
         self._curve: list[CurvePoint] = []
         self._decisions: list[Decision] = []
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """Work out once where the run stands: it is asked many times a step, and in replays of many runs."""
+        self._seconds = charge(self._costs, self.ledger).train_seconds
+        self._next_form = self._levers.form(self.fraction, self._form, self.steps - self._form_since)
 
     @property
     def steps(self) -> int:
@@ -60,7 +66,7 @@ class Course:
     @property
     def seconds(self) -> float:
         """Solo seconds spent."""
-        return charge(self._costs, self.ledger).train_seconds
+        return self._seconds
 
     @property
     def fraction(self) -> float:
@@ -92,7 +98,7 @@ class Course:
     @property
     def form(self) -> Form:
         """The model's form in the next step."""
-        return self._levers.form(self.fraction, self._form, self.steps - self._form_since)
+        return self._next_form
 
     @property
     def evaluation_due(self) -> bool:
@@ -116,6 +122,7 @@ class Course:
             self._form, self._form_since = form, self.steps
             self.ledger.enter(form.key)
         self.ledger.record(len(active), probe=plan.probe, form=form.key)
+        self._arrive()
 
     @property
     def curve(self) -> Sequence[CurvePoint]:
@@ -138,5 +145,6 @@ class Course:
         """Stand where ``state`` was taken."""
         self.ledger = Ledger.from_json(state["ledger"])
         self._form, self._form_since = Form(**state["form"]), state["form_since"]
+        self._arrive()
         self._curve = [CurvePoint(**point) for point in state["curve"]]
         self._decisions = [Decision(**decision) for decision in state["decisions"]]
