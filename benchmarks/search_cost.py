@@ -11,7 +11,8 @@ the side itself measured. Printed are medians over seeds:
 - to plain's s: wall seconds until the hypervolume is what plain Ray Tune ended with; – where it never is, and then the
   median is over the seeds in which it is;
 - plain / …: plain Ray Tune's seconds over the side's, seed by seed;
-- idle: the share of the slots' time that no task had, from the first task's start to the last one's end.
+- idle: the share of the slots' time between a task and the next, from the first task's start to the last one's end;
+- ends: the share in which a slot had not begun yet, or had nothing left to do.
 
     python -m benchmarks.search_cost [--workload W] [--trials 40] [--at-once 2] [--seeds 3] [--sides S …] [--quick]
                                      [--json FILE]
@@ -85,10 +86,17 @@ class Outcome:
         ends = sorted(task.ended for task in self.tasks if task.loss is not None)
         return next((end for end in ends if box.share(self.points(end)) >= share), None)
 
+    def ends(self, slots: int) -> float:
+        """The share of the slots' time before each one's first task and after its last."""
+        began, ended = sorted(t.began for t in self.tasks)[:slots], sorted(t.ended for t in self.tasks)[-slots:]
+        return (sum(began) - slots * began[0] + slots * ended[-1] - sum(ended)) / self._slot_seconds(slots)
+
     def idle(self, slots: int) -> float:
-        """The share of the slots' time without a task, from the first one's start to the last one's end."""
-        span = max(task.ended for task in self.tasks) - min(task.began for task in self.tasks)
-        return 1 - self.busy / (slots * span)
+        """The share of the slots' time between a task and the next."""
+        return 1 - self.busy / self._slot_seconds(slots) - self.ends(slots)
+
+    def _slot_seconds(self, slots: int) -> float:
+        return slots * (max(task.ended for task in self.tasks) - min(task.began for task in self.tasks))
 
     @property
     def busy(self) -> float:
@@ -166,6 +174,7 @@ def compared(outcomes: Sequence[Outcome], box: Box, slots: int) -> list[Row]:
                 "reached on": f"{len(times)} of {len(reached)}" if plain else None,
                 "plain / to plain's": _median([there[seed] / at for seed, at in times.items()]),
                 "idle": _median([o.idle(slots) for o in own]),
+                "ends": _median([o.ends(slots) for o in own]),
             }
         )
     return rows

@@ -136,8 +136,9 @@ def _new(
 def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
     run = Path(options.pop("resume"))
     retry_failed = bool(options.pop("retry_failed", False))
-    if "run" in options:
-        faults.append(f"one of --run and --resume must be given, but got both ({options.pop('run')}, {run})")
+    named = Path(options.pop("run", run))  # by the file that the search was started with, too
+    if named.resolve() != run.resolve():
+        faults.append(f"one of --run and --resume must be given, but got both ({named}, {run})")
     if not (run / "run.json").is_file():
         what = "holds no run.json" if run.is_dir() else "is not a directory"
         faults.append(f"--resume must name the directory of a search, but {run} {what}")
@@ -281,6 +282,7 @@ def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[st
         faults.append(f"{path}: no_forks must be true or false, but got {forks!r}")
     if not isinstance(options.get("no_stopping", False), bool):
         faults.append(f"{path}: no_stopping must be true or false, but got {options.pop('no_stopping')!r}")
-    wrong = {name for name in ("run", "corpus", "address", "warm_start") if not isinstance(options.get(name, ""), str)}
+    texts = ("run", "corpus", "address", "warm_start", "clock")
+    wrong = {name for name in texts if not isinstance(options.get(name, ""), str)}
     faults += [f"{path}: {name} must be text, but got {options.pop(name)!r}" for name in sorted(wrong)]
     return {**options, **({"forks": False} if forks is True else {})}

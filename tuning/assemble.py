@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.levers.levers import make_levers
-from tuning.baselines import baseline_specs
+from tuning.baselines import baseline_specs, short_controls
 from tuning.clock import baseline_seconds
 from tuning.config import SearchConfig
 from tuning.driver import Driver
@@ -15,13 +15,14 @@ from tuning.history import history_of
 from tuning.replicates import of_search
 from tuning.resources import Resources
 from tuning.run_info import AtOnce, SamplerChoice, Target
-from tuning.sampler import OptunaSampler
+from tuning.sampler import START, OptunaSampler
 from tuning.sampler_choice import choose, middling_horizon
 from tuning.session import SearchSession, Watcher
 from tuning.stopping_history import stopping_of
 from tuning.store import Store
 from tuning.study import Study
 from tuning.trial import TrialSpec
+from tuning.trunk_wait import TrunkWait
 from tuning.warm_start_file import kept
 
 if TYPE_CHECKING:
@@ -78,14 +79,18 @@ def make_session(
         expected_seconds=expected,
         slowdown=resources.concurrency,
         watcher=watcher,
-        forks=config.forks,
+        trunk_wait=TrunkWait(costs.num_blocks) if config.forks else None,
         slots=make_slots(store, config, resources, watcher),
-        drop_trunks=store.drop_trunks,
+        drop_trunks=store.drop_trunks if config.replicates == 0 else keep_all,
         takes=lambda spec: of_search(spec.origin, spec.seed, config.seed),
         unknown_forms=unknown_forms,
         make_stopping=lambda target: stopping_of(store, config, target, baseline),
         time_budget=config.time_budget,
     )
+
+
+def keep_all(keep: str) -> None:
+    """Drop no trunk: those of the automatic target's other seeds are what replicates fork from."""
 
 
 def make_slots(store: Store, config: SearchConfig, resources: Resources, watcher: Watcher) -> Slots | None:
@@ -160,6 +165,17 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         target_loss=target.loss,
         replicates=config.replicates,
         first_seed=config.seed,
+        later=later_specs(config, seed),
         history=history,
         in_flight=in_flight,
     )
+
+
+def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:
+    """The control at the space's short horizons, by number: every other trial once the space-filling start is over.
+
+    Replicates by default take places between them.
+    """
+    first = len(baseline_specs(config.workload, seed)) + START
+    runs = short_controls(config.search_space(), config.workload, seed)
+    return {first + 2 * i: run for i, run in enumerate(runs)}

@@ -5,11 +5,15 @@ They come before anything sampled, in this order, so that whatever a search find
 1. ``full_update`` for the whole horizon: the baseline that a horizon is measured in;
 2. ``full_update`` for shorter ones: the control, what simply training for less would give;
 3. the presets of ``static_suffix`` and ``dynamic_suffix``.
+
+A space may search shorter horizons than the control's. Then the control goes on down to them, or nobody could say what
+the trials there are worth; those few runs come soon after the sampler's space-filling start.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 
 from models.levers.levers import lever_settings
@@ -17,13 +21,15 @@ from policies.full_update import FullUpdate
 from policies.presets import PRESETS
 from policies.registry import policies
 from policies.settings import knobs_of
-from search_spaces.base import SearchSpace
+from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.registry import all_spaces
 from tuning.run_info import KnobKind
 from tuning.trial import Origin, Scalar, TrialSpec
 
 CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
 ENQUEUED = ("static", "tuned", "tuned_v2")
+WIDEST = 0.125
+"""No two neighbouring horizons of the control are further apart."""
 
 
 def baseline_specs(workload: str, seed: int, target_loss: float | None = None) -> tuple[TrialSpec, ...]:
@@ -32,6 +38,22 @@ def baseline_specs(workload: str, seed: int, target_loss: float | None = None) -
         TrialSpec(number, origin, workload, policy, seed, horizon, knobs, target_loss)
         for number, (origin, policy, horizon, knobs) in enumerate(_baselines())
     )
+
+
+def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialSpec, ...]:
+    """Control runs from the shortest horizon that ``space`` searches up to the baselines' own; their numbers are open.
+
+    >>> from search_spaces.registry import find_space
+    >>> [spec.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
+    [0.3, 0.4]
+    """
+    searched = next((knob for knob in space.searched if knob.name == HORIZON), None)
+    if searched is None:
+        return ()
+    low, high = min(float(value) for value in searched.values()), min(CONTROL_HORIZONS)
+    count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
+    horizons = [low + (high - low) * i / count for i in range(count)]
+    return tuple(TrialSpec(0, "control", workload, FullUpdate.name, seed, horizon) for horizon in horizons)
 
 
 def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:

@@ -50,7 +50,7 @@ class Effort:
 
     min_rounds: int = 9
     max_rounds: int = 60
-    seconds: float = 8.0
+    seconds: float = 5.0
     evaluations: int = 2
     part_rounds: int = 5
     tries: int = 3

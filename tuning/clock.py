@@ -89,18 +89,23 @@ class OtherSurroundings(ValueError):  # noqa: N818 - what the user is told, not 
     """A clock calibrated on one device, or with one version of torch, is read on another."""
 
 
+def differing(then: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Names of what is not ``here`` as it was ``then``; what was not noted then differs in nothing."""
+    return [name for name, value in here.items() if then.get(name, value) != value]
+
+
 def refuse_other_surroundings(costs: CostTable, here: Mapping[str, str]) -> None:
     """Refuse to charge by ``costs`` what runs ``here``; a table that does not know where it holds is believed.
 
     Raises:
         OtherSurroundings: something in ``here`` is not as ``costs.key`` has it.
     """
-    others = [name for name, value in here.items() if costs.key.get(name, value) != value]
-    if others:
+    if others := differing(costs.key, here):
         then, now = (", ".join(f"{name} {table[name]}" for name in others) for table in (costs.key, here))
         raise OtherSurroundings(
             f"the clock must have been calibrated where the search goes on, but it was calibrated on {then}, "
-            f"and this is {now}: go on there, or start a new run here, whose seconds are this device's own"
+            f"and this is {now}: go on there, or start a new run here, without --clock, "
+            "whose seconds are this device's own"
         )
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuning import VERSION
 from tuning.assemble import make_driver, make_session
-from tuning.conduct_clock import calibrate, check_calibration
-from tuning.config import SearchConfig
+from tuning.conduct_clock import ClockFirst, disturbed
+from tuning.config import SearchConfig, warm_start_faults
 from tuning.description import (
     describe,
     refuse_fewer_trials,
@@ -24,10 +24,11 @@ from tuning.description import (
     stored_form,
     trials_of,
 )
+from tuning.driver import Nothing
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.lease import Lease
 from tuning.resources import Machine, Resources
-from tuning.run_info import STOP_FILE
+from tuning.run_info import STOP_FILE, RunInfo
 from tuning.session import SearchSession, Watcher
 from tuning.store import Problem, Store
 
@@ -71,17 +72,38 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
     workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
     config = fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
-    store = Store.create(Path(config.run), describe(config, workload, resources))
+    info = describe(config, workload, resources)
+    if config.clock is not None:
+        info = with_clock_of(Path(config.clock), info, config, workload, resources)
+    store = Store.create(Path(config.run), info)
     return conduct(store, config, workload, resources, watcher)
 
 
-def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
-    """The search without what this device or the workload's model cannot do; what is left out is said.
-
-    Trials that run elsewhere, on a cluster, are not known here: theirs fail with the reason.
+def with_clock_of(
+    other: Path, info: RunInfo, config: SearchConfig, workload: Workload, resources: Resources
+) -> RunInfo:
+    """The new run's description ``info`` with the clock of the run at ``other``; where it is from is said.
 
     Raises:
-        BadInput: nothing would be left.
+        BadInput: that clock does not hold for this search.
+    """
+    from tuning.taken_clock import described, take_clock
+
+    info, costs = take_clock(info, other, config, workload, resources)
+    say(described(costs, other))
+    if costs.disturbances:
+        say(f"warning: {disturbed(costs)}")
+    return info
+
+
+def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
+    """The search with the ``device_choices`` that this device and the workload's model leave; what is left out is said.
+
+    Only before a run is created: a search that goes on keeps the space it began with. Trials that run elsewhere, on a
+    cluster, are not known here: theirs fail with the reason.
+
+    Raises:
+        BadInput: nothing would be left, or nothing that a warm start is of use for.
     """
     from tuning.device_space import fit_space, needs_fitting
 
@@ -96,8 +118,11 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         say(remark)
     if fitted.faults:
         raise BadInput(list(fitted.faults))
-    left = {name: {"choices": list(values)} for name, values in fitted.choices.items()}
-    return dataclasses.replace(config, knobs={**config.knobs, **left})
+    left = {name: list(values) for name, values in fitted.choices.items()}
+    config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
+    if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault
+        raise BadInput(faults)
+    return config
 
 
 def resume_search(
@@ -229,24 +254,23 @@ def run_tasks(
     epoch: int,
     watch: Watcher,
 ) -> str | None:
-    """Calibrate if need be, then run the session's tasks. Returns why the search stopped early, or None."""
+    """Set the clock, then run the session's tasks. Returns why the search stopped early, or None."""
     watch.phase("starting workers")
     with make_driver(store.path, config, resources, epoch) as driver:
-        if store.info.calibration is None:
-            watch.phase("calibrating the clock, alone on the device")
-            calibrate(driver, store, watch)
-        elif store.info.calibration.key:
-            watch.phase("checking that the clock holds here")
-            check_calibration(driver, store)
-        session = make_session(store, config, workload, resources, watch)
-        with stopping_on_signals(session):
-            driver.drive(session)
+        source = ClockFirst(
+            store,
+            watch,
+            lambda: make_session(store, config, workload, resources, watch),
+            idle=Nothing.FULL if resources.fills else Nothing.WAIT,
+        )
+        with stopping_on_signals(source):
+            driver.drive(source)
     (store.path / STOP_FILE).unlink(missing_ok=True)
-    return session.stop_reason
+    return source.stop_reason
 
 
 @contextlib.contextmanager
-def stopping_on_signals(session: SearchSession) -> Iterator[None]:
+def stopping_on_signals(session: SearchSession | ClockFirst) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) stops cleanly; a second one stops at once, which loses no finished trial either."""
 
     def stop(number: int, frame: object) -> None:

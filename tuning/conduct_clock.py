@@ -1,32 +1,108 @@
-"""A search's clock as its conductor sees it: calibrated before anything is trained, checked when the search goes on."""
+"""A search's clock as its conductor sees it: calibrated before anything is trained, checked when the search goes on.
+
+The first worker that starts is given the clock before any trial, alone on the device, and then goes on to trials: a
+process of the clock's own would cost every search another start. What the search does depends on the clock, so its
+session is built only then.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tuning.clock import CostTable, OtherSurroundings
-from tuning.driver import Driver, WorkerError
+from tuning.driver import Ending, Nothing
 from tuning.errors import BadInput, SearchFailed
-from tuning.session import Watcher
+from tuning.session import RUN_FAULT, SearchSession, Watcher
+from tuning.session_forms import CLOCK
 from tuning.store import Store
 
-CALIBRATE = "tuning.worker_clock:calibrate_run"
-CHECK = "tuning.worker_clock:check_calibration"
 
+class ClockFirst:
+    """A task source: one task that sets the clock, and then those of the session that is built on it.
 
-def calibrate(driver: Driver, store: Store, watch: Watcher) -> None:
-    """Measure the clock alone on the device, and say what disturbed it.
-
-    Raises:
-        SearchFailed: the workload cannot be trained even alone; the message is the worker's.
-
+    Args:
+        store: the run, held by this search's lease.
+        watch: told what is done.
+        make_session: builds the session once the run has a clock that holds.
+        idle: what the other slots are told meanwhile: ``WAIT`` where the session will have tasks for them.
     """
-    try:
-        driver.alone(CALIBRATE, store.path)
-    except WorkerError as failure:
-        raise SearchFailed(f"the clock could not be calibrated: {failure}") from failure
-    costs = store.reload_info().calibration
-    assert costs is not None, "the worker stored what it measured"
-    if costs.disturbances:
-        watch.warn(disturbed(costs))
+
+    def __init__(
+        self,
+        store: Store,
+        watch: Watcher,
+        make_session: Callable[[], SearchSession],
+        idle: Nothing = Nothing.WAIT,
+    ) -> None:
+        self._store, self._watch, self._make_session, self._idle = store, watch, make_session, idle
+        known = store.info.calibration
+        self._calibrated = known is not None
+        self._begun = False
+        self._session = make_session() if known is not None and not known.key else None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the search was stopped before its end, or None."""
+        return None if self._session is None else self._session.stop_reason
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more. Safe to call from a signal handler.
+
+        Raises:
+            KeyboardInterrupt: nothing is trained yet, so there is nothing to wait for.
+        """
+        if self._session is None:
+            raise KeyboardInterrupt
+        self._session.request_stop(reason)
+
+    def ask(self) -> str | Nothing:
+        """The clock's task, and nothing beside it; then the session's."""
+        if self._session is not None:
+            return self._session.ask()
+        if self._begun:
+            return self._idle
+        self._begun = True
+        check, measure = "checking that the clock holds here", "calibrating the clock, alone on the device"
+        self._watch.phase(check if self._calibrated else measure)
+        return CLOCK
+
+    def ended(self, task: str, ending: Ending) -> None:
+        """The clock is set, and the session begins; or a task of the session's has ended."""
+        if self._session is not None:
+            self._session.ended(task, ending)
+            return
+        if ending == "fenced":
+            raise SearchFailed(f"another search holds {self._store.path} now; this one writes nothing more")
+        costs = self._store.reload_info().calibration
+        assert costs is not None, "the worker stored what it measured"
+        if costs.disturbances and not self._calibrated:
+            self._watch.warn(disturbed(costs))
+        self._session = self._make_session()
+
+    def lost(self, task: str, reason: str) -> None:
+        """The worker could not set the clock, or died; or a task of the session's was lost.
+
+        Raises:
+            BadInput: the device or torch is another than the clock was calibrated with.
+            SearchFailed: the workload cannot be trained even alone, or it could not be found out; or as the session.
+        """
+        if self._session is not None:
+            self._session.lost(task, reason)
+            return
+        if reason.startswith(RUN_FAULT):
+            raise SearchFailed(reason.removeprefix(RUN_FAULT))
+        kind, _, text = reason.partition(": ")
+        if kind == OtherSurroundings.__name__:
+            raise BadInput(text)
+        raise SearchFailed(f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {reason}")
+
+    def deadline(self, task: str) -> float | None:
+        """None for the clock's task: how long it takes is what it is to find out."""
+        return None if self._session is None else self._session.deadline(task)
+
+    def tick(self) -> None:
+        """Let the watcher draw, and the session watch its budget."""
+        (self._session or self._watch).tick()
 
 
 def disturbed(costs: CostTable) -> str:
@@ -35,20 +111,3 @@ def disturbed(costs: CostTable) -> str:
         f"the clock was calibrated {costs.tries} times and never alone: {'; '.join(costs.disturbances)}. "
         "Seconds of this run compare its trials with each other; for true ones end what else runs and start a new run"
     )
-
-
-def check_calibration(driver: Driver, store: Store) -> None:
-    """Refuse to go on where the stored clock does not hold.
-
-    Raises:
-        BadInput: the device or torch is another than the clock was calibrated with.
-        SearchFailed: it could not be found out.
-
-    """
-    try:
-        driver.alone(CHECK, store.path)
-    except WorkerError as failure:
-        kind, _, reason = str(failure).partition(": ")
-        if kind == OtherSurroundings.__name__:
-            raise BadInput(reason) from None
-        raise SearchFailed(f"the clock could not be checked: {failure}") from failure

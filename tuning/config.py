@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from policies.base import Scalar
 from search_spaces.base import SearchSpace
-from search_spaces.narrow import narrow
+from search_spaces.narrow import applied, narrow
 from search_spaces.registry import find_space
 from tuning.errors import BadInput
 from tuning.resources import Machine, Resources, resource_faults, share
@@ -26,10 +27,12 @@ IDENTITY = (
     "corpus",
     "space",
     "knobs",
+    "device_choices",
     "seed",
     "target",
     "sampler",
     "warm_start",
+    "clock",
     "objective",
     "replicates",
     "stop_confidence",
@@ -55,6 +58,7 @@ class SearchConfig:
         seed: of the sampler, and of the trials' weights and batches.
         target: the loss that counts as reached, or ``auto``.
         warm_start: directory of another run, whose trials the sampler is to know.
+        clock: directory of another run, whose calibrated clock is taken; None: one is calibrated.
         concurrency: trials at once.
         gpus_per_trial, cpus_per_trial: shares of a trial; fractions are allowed.
         replicates: share of the trials after the baselines that re-run members of the front on other seeds.
@@ -64,6 +68,8 @@ class SearchConfig:
         forks: whether trials start from the trunk.
         corpus: directory of text in place of the workload's own.
         knobs: ranges in place of the space's own, as ``search_spaces.narrow`` reads them.
+        device_choices: knob -> the choices left of it, where the device or the model the search began with can not do
+            all; found then (``tuning.conduct.fitted_to_device``), never given by the user, and kept by a resume.
     """
 
     run: str
@@ -74,6 +80,7 @@ class SearchConfig:
     target: float | str = "auto"
     sampler: str = "auto"
     warm_start: str | None = None
+    clock: str | None = None
     replicates: float = 0.1
     stop_confidence: float | None = 0.95
     concurrency: int | None = None
@@ -86,6 +93,7 @@ class SearchConfig:
     corpus: str | None = None
     objective: str = "pareto"
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    device_choices: Mapping[str, list[Scalar]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -101,12 +109,12 @@ class SearchConfig:
         return cls(**data)
 
     def search_space(self) -> SearchSpace:
-        """The space with this search's own ranges.
+        """The space with this search's own ranges, less what the device could not do when it began.
 
         Raises:
             ValueError: there is no such space.
         """
-        return narrow(find_space(self.space), self.knobs)[0]
+        return applied(find_space(self.space), self._overrides)[0]
 
     def resources(self, machine: Machine) -> Resources:
         """What each trial has, on ``machine``."""
@@ -132,7 +140,8 @@ class SearchConfig:
         faults += self.space_faults()
         faults += numbers
         faults += _choice_faults(self)
-        faults += [] if resuming or self.warm_start is None else _warm_start_faults(self)
+        faults += [] if resuming else warm_start_faults(self)
+        faults += [] if resuming else _clock_faults(self)
         if not numbers and self.address is None:
             machine = machine or Machine.here()
             faults += resource_faults(machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial)
@@ -148,7 +157,12 @@ class SearchConfig:
             space = find_space(self.space)
         except ValueError as error:
             return [str(error)]
-        return narrow(space, self.knobs)[1]
+        return narrow(space, self._overrides)[1]
+
+    @property
+    def _overrides(self) -> dict[str, object]:
+        left = {name: {"choices": choices} for name, choices in self.device_choices.items()}
+        return {**self.knobs, **left}
 
 
 def differences(old: SearchConfig, new: SearchConfig, data: Iterable[tuple[str, str, str]] = ()) -> list[str]:
@@ -201,8 +215,10 @@ def _workload_faults(config: SearchConfig, find: FindWorkload | None) -> list[st
     return []
 
 
-def _warm_start_faults(config: SearchConfig) -> list[str]:
+def warm_start_faults(config: SearchConfig) -> list[str]:
     """Of the other run itself only where the space is known to be sound, for its trials are compared with that."""
+    if config.warm_start is None:
+        return []
     if config.sampler == "random":
         return ["--warm-start must come with a sampler that learns from trials, but got random: leave one of them out"]
     if config.space_faults():
@@ -211,6 +227,19 @@ def _warm_start_faults(config: SearchConfig) -> list[str]:
 
     try:
         gather(Path(str(config.warm_start)), Path(config.run), config.search_space())
+    except BadInput as error:
+        return list(error.faults)
+    return []
+
+
+def _clock_faults(config: SearchConfig) -> list[str]:
+    """Of the other run itself; whether its clock holds for this search is seen when that begins (``run_search``)."""
+    if config.clock is None:
+        return []
+    from tuning.taken_clock import clock_of
+
+    try:
+        clock_of(Path(config.clock))
     except BadInput as error:
         return list(error.faults)
     return []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tuning.baselines import CONTROL_HORIZONS
 from tuning.control import CONTROL_POLICY, controls, is_control
 from tuning.history import COLUMNS, KNOB, outcomes_of
 from tuning.paired import MIN_CONTROLS, ControlCurve
@@ -88,6 +89,14 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
     """Horizons at which the search finished its own control runs, ascending."""
     own = (o for o in outcomes if o.state == "finished" and o.origin in ("baseline", "control"))
     return tuple(sorted({o.horizon for o in own if is_control(o.policy, o.knobs) and o.horizon <= LONGEST_CONTROL}))
+
+
+def enough(horizons: Sequence[float], candidates: Sequence[Candidate]) -> tuple[float, ...]:
+    """The horizons that tell something about ``candidates``: the shortest only where a candidate trains as briefly."""
+    shortest = min(candidate.horizon for candidate in candidates)
+    if shortest < CONTROL_HORIZONS[1]:
+        return tuple(horizons)
+    return tuple(horizon for horizon in horizons if horizon >= CONTROL_HORIZONS[0])
 
 
 def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:

@@ -16,6 +16,7 @@ from tuning.confirm_plan import (
     choose,
     control_faults,
     control_horizons,
+    enough,
     fresh_seeds,
     light_frame,
     used_seeds,
@@ -23,8 +24,7 @@ from tuning.confirm_plan import (
 from tuning.confirm_session import ConfirmStudy, run_key
 from tuning.control import CONTROL_POLICY, is_control
 from tuning.description import refuse_other_data, stored_config
-from tuning.driver import WorkerError
-from tuning.driver_serial import SerialDriver
+from tuning.driver_serial import SerialDriver, said
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.history import outcomes_of
 from tuning.lease import Lease
@@ -41,8 +41,6 @@ from tuning.verdict import Run, Verdict, run_of
 from tuning.verdict_file import VERDICT
 from tuning.verdict_judge import judge
 from tuning.watch import TerminalWatch
-
-WARM_UP = "tuning.worker_clock:warm_up"
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     if faults:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
-    return Plan(candidates, horizons, seeds, target, remark)
+    return Plan(candidates, enough(horizons, candidates), seeds, target, remark)
 
 
 def device_faults(store: Store, device: Device) -> list[str]:
@@ -197,7 +195,7 @@ def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> Non
             watch.phase("warming up")
         with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
             if left:
-                _warm_up(driver, store.path)
+                _warm_up(store.path)
             with stopping_on_signals(session):
                 driver.drive(session)
     (store.path / STOP_FILE).unlink(missing_ok=True)
@@ -205,11 +203,13 @@ def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> Non
         raise Interrupted(session.stop_reason)
 
 
-def _warm_up(driver: SerialDriver, run: Path) -> None:
+def _warm_up(run: Path) -> None:
+    from tuning.worker_clock import warm_up
+
     try:
-        driver.alone(WARM_UP, run)
-    except WorkerError as failure:
-        raise SearchFailed(f"the workload cannot be trained any more: {failure}") from failure
+        warm_up(run)
+    except Exception as fault:
+        raise SearchFailed(f"the workload cannot be trained any more: {said(fault)}") from fault
 
 
 def _session(

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning import report_format as form
+from tuning.control import named, named_shortly, pulled
 from tuning.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
 
 LOUD = 0.05
@@ -20,7 +21,9 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
     console.print(verdict_table(verdict))
     console.print(Text(legend(verdict), style="dim"))
     for candidate in verdict.candidates:
-        details = "; ".join(filter(None, (_by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)))
+        levers = named(candidate.policy, candidate.knobs) if pulled(candidate.knobs) else ""
+        remarks = (levers, _by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)
+        details = "; ".join(filter(None, remarks))
         if details:
             console.print(Text(f"#{candidate.number}: {details}"))
     if remark:
@@ -51,7 +54,7 @@ def _cells(c: CandidateVerdict, seeds: int) -> list[str]:
     return [
         "*" if c.wins else "",
         str(c.number),
-        c.policy,
+        named_shortly(c.policy, c.knobs),
         _number(c.seconds),
         form.loss(c.loss),
         {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),

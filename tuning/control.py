@@ -66,8 +66,18 @@ def schedule_name(row: Mapping[str, Any] | pd.Series) -> str:
     >>> schedule_name({"policy": "full_update", "knob_approximation": "svd", "knob_compiled": True})
     'full_update + svd + compiled'
     """
-    words = [name if value is True else str(value) for name, value in pulled(_switches(row)).items()]
-    return " + ".join([str(row["policy"]), *words])
+    return named(str(row["policy"]), _switches(row))
+
+
+def named(policy: str, knobs: Mapping[str, Any]) -> str:
+    """The same of a run of ``policy`` with ``knobs``."""
+    words = [name if value is True else str(value) for name, value in pulled(knobs).items()]
+    return " + ".join([policy, *words])
+
+
+def named_shortly(policy: str, knobs: Mapping[str, Any]) -> str:
+    """The same where there is little room: a plus for all levers together."""
+    return f"{policy}{'+' if pulled(knobs) else ''}"
 
 
 def _switches(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Ending = Literal["done", "interrupted", "fenced"]
@@ -37,7 +36,8 @@ def function_at(name: str) -> Callable[..., Any]:
 class Nothing(enum.Enum):
     """What a source answers when it has no task to give."""
 
-    WAIT = "ask again when a task in flight has ended"
+    WAIT = "ask again when a task in flight has ended; more than are in flight will run at once then"
+    FULL = "ask again when a task in flight has ended; no more than are in flight are to run at once"
     DONE = "no task will come any more"
 
 
@@ -67,17 +67,5 @@ class Driver(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def alone(self, function: str, run: Path) -> None:
-        """Run ``package.module:function`` with argument ``run`` in one worker, nothing beside it (calibration).
-
-        Raises:
-            WorkerError: the function raised or its process died; the message has the reason.
-
-        """
-
     def drive(self, source: TaskSource) -> None:
         """Run the source's tasks, as many at once as the driver was built for, until it is done."""
-
-
-class WorkerError(RuntimeError):
-    """A function run by ``Driver.alone`` failed; the message is the worker's."""

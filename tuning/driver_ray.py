@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Self
 
-from tuning.driver import EXECUTE, TaskSource, WorkerError, function_at
+from tuning.driver import EXECUTE, TaskSource
 from tuning.driver_ray_cluster import (
     SETTINGS,
     JoinedCluster,
@@ -18,9 +18,6 @@ from tuning.driver_ray_cluster import (
     signals_kept,
     token_settings,
 )
-from tuning.driver_serial import said
-
-POLL_SECONDS = 0.2
 
 
 class RayDriver:
@@ -92,31 +89,6 @@ class RayDriver:
         with signals_kept():
             self._open.close()
 
-    def alone(self, function: str, run: Path) -> None:
-        """Run ``package.module:function`` with ``run`` in a worker of its own, with a task's share of the machine.
-
-        Raises:
-            WorkerError: the function raised or its process died.
-        """
-        import ray
-
-        # A worker that has run it ends with it, so that what it imported and cached is not kept beside the tasks.
-        remote = ray.remote(max_calls=1, max_retries=0)(_call)
-        share = {"num_cpus": self.cpus_per_trial, "num_gpus": self.gpus_per_trial}
-        pending = remote.options(**share).remote(function, run.absolute())
-        while not ray.wait([pending], timeout=POLL_SECONDS)[0]:
-            self._refuse_if_dead()
-        try:
-            fault = ray.get(pending)
-        except ray.exceptions.RayError as error:
-            raise WorkerError(f"the worker died: {str(error).strip().splitlines()[0]}") from error
-        if fault is not None:
-            raise WorkerError(fault)
-
-    def _refuse_if_dead(self) -> None:
-        if reason := self._cluster.dead():
-            raise WorkerError(reason)
-
     def drive(self, source: TaskSource) -> None:
         """Run the source's tasks, ``concurrency`` at once, until it is done.
 
@@ -130,11 +102,3 @@ class RayDriver:
         hand_over = HandOver(source, self.concurrency, fixed, self._cluster.dead)
         with signals_kept():
             drive(hand_over, self._cluster.home / "results", cpus=self.cpus_per_trial, gpus=self.gpus_per_trial)
-
-
-def _call(function: str, run: Path) -> str | None:
-    try:
-        function_at(function)(run)
-    except (Exception, SystemExit) as error:
-        return said(error)
-    return None

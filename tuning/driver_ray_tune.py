@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,8 @@ from tuning.driver_serial import said
 from tuning.errors import SearchFailed
 
 TICK_SECONDS = 1.0
+HOLD_SHARE, LEAST_HOLD, MOST_HOLD = 0.1, 0.2, 10.0
+"""A slot is held for this share of the time that nothing came for it, in seconds between the two bounds."""
 
 
 class TaskTrainable(tune.Trainable):  # type: ignore[misc]
@@ -40,7 +42,10 @@ class TaskTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the task."""
+        """Run the task, or keep the process while there is none."""
+        if self.config["task"] is None:
+            time.sleep(self.config["hold"])
+            return {"ending": None, "done": True}
         ending = self._execute(self.config["run"], self.config["task"], self.config["epoch"])
         return {"ending": ending, "done": True}
 
@@ -54,9 +59,9 @@ class _AbandonedError(BaseException):
 
 @dataclass
 class Flight:
-    """A task that Tune was given: the actor that runs it, and since when, once there is one."""
+    """What Tune was given: a task, or None for a slot that is only held; its actor, and since when, once it has one."""
 
-    task: str
+    task: str | None
     started: float | None = None
     actor: Any = None
     reason: str | None = None
@@ -82,6 +87,7 @@ class HandOver:
     flights: dict[str, Flight] = field(default_factory=dict)
     failure: BaseException | None = None
     _ticked: float = 0.0
+    _waiting_since: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its configuration, these adapters with it, and never reads it back here.
@@ -96,13 +102,29 @@ class HandOver:
             task = self.source.ask()
         except BaseException as error:
             self._give_up(error)
-        if task is Nothing.WAIT or (task is Nothing.DONE and self.flights):
+        if not isinstance(task, Nothing):
+            self.flights[trial], self._waiting_since = Flight(task), None
+            return {**self.fixed, "task": task}
+        if task is Nothing.WAIT:
+            return self._hold(trial)
+        if task is Nothing.FULL or any(flight.task is not None for flight in self.flights.values()):
             return None  # a task in flight may yet be lost, and asked for again
-        if isinstance(task, Nothing):
-            finished: str = Searcher.FINISHED
-            return finished
-        self.flights[trial] = Flight(task)
-        return {**self.fixed, "task": task}
+        self._kill(self.flights.values())
+        finished: str = Searcher.FINISHED
+        return finished
+
+    def _hold(self, trial: str) -> dict[str, Any]:
+        """Keep a slot's process for a while: Tune ends what is idle, and starting another takes seconds.
+
+        It also starts the slots together: a trial that is over before another's process has started would be followed
+        by that other in the same process, and so on, and the second process would never start. The longer nothing comes
+        the longer is the hold, so that there are few of them and yet little time is lost when something does.
+        """
+        now = time.monotonic()
+        self._waiting_since = now if self._waiting_since is None else self._waiting_since
+        self.flights[trial] = Flight(None)
+        seconds = min(max(HOLD_SHARE * (now - self._waiting_since), LEAST_HOLD), MOST_HOLD)
+        return {**self.fixed, "task": None, "hold": seconds}
 
     def started(self, trial: str, actor: Any) -> None:
         """An actor begins a task."""
@@ -111,13 +133,15 @@ class HandOver:
 
     def ended(self, trial: str, result: dict[str, Any]) -> None:
         """An actor returned from a task."""
-        if flight := self.flights.pop(trial, None):
-            self._tell(lambda: self.source.ended(flight.task, result["ending"]))
+        flight = self.flights.pop(trial, None)
+        if flight and (task := flight.task) is not None:
+            self._tell(lambda: self.source.ended(task, result["ending"]))
 
     def lost(self, trial: str, reason: str) -> None:
         """An actor died, or raised."""
-        if flight := self.flights.pop(trial, None):
-            self._tell(lambda: self.source.lost(flight.task, flight.reason or reason))
+        flight = self.flights.pop(trial, None)
+        if flight and (task := flight.task) is not None:
+            self._tell(lambda: self.source.lost(task, flight.reason or reason))
 
     def _tell(self, call: Callable[[], None]) -> None:
         try:
@@ -149,7 +173,7 @@ class HandOver:
             self._enforce_deadline(flight, now)
 
     def _enforce_deadline(self, flight: Flight, now: float) -> None:
-        if flight.started is None or flight.reason:
+        if flight.task is None or flight.started is None or flight.reason:
             return
         limit = self.source.deadline(flight.task)
         if limit is not None and now - flight.started > limit:
@@ -159,10 +183,13 @@ class HandOver:
     def _give_up(self, error: BaseException) -> NoReturn:
         # Tune asks actors politely to stop, and waits: those in a task would keep it waiting.
         self.failure = error
-        for flight in self.flights.values():
+        self._kill(self.flights.values())
+        raise error
+
+    def _kill(self, flights: Iterable[Flight]) -> None:
+        for flight in flights:
             if flight.actor is not None:
                 ray.kill(flight.actor)
-        raise error
 
 
 class SourceSearcher(Searcher):  # type: ignore[misc]

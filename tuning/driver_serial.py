@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from tuning.driver import EXECUTE, Ending, Nothing, TaskSource, WorkerError, function_at
+from tuning.driver import EXECUTE, Ending, Nothing, TaskSource, function_at
 
 TICK_SECONDS = 1.0
 WAIT_SECONDS = 0.05
@@ -39,17 +39,6 @@ class SerialDriver:
 
     def __exit__(self, *exc: object) -> None:
         """Nothing to stop."""
-
-    def alone(self, function: str, run: Path) -> None:
-        """Call ``package.module:function`` with ``run``.
-
-        Raises:
-            WorkerError: the function raised.
-        """
-        try:
-            function_at(function)(run)
-        except (Exception, SystemExit) as error:
-            raise WorkerError(said(error)) from error
 
     def drive(self, source: TaskSource) -> None:
         """Run the source's tasks, each once it is asked for, until it is done."""

@@ -44,6 +44,8 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     Raises:
         BadInput: not a run, no such finished trial, settings of a policy not known here, an unwritable file.
     """
+    from tuning.control import schedule_name
+
     number = _number(trial)
     row = chosen(_load(run), number)
     text = settings_text(row)
@@ -51,7 +53,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
         sys.stdout.write(text)
         return
     _write(output, text)
-    print(f"wrote the settings of trial {row['number']} ({row['policy']}) to {output}", file=sys.stderr)
+    print(f"wrote the settings of trial {row['number']} ({schedule_name(row)}) to {output}", file=sys.stderr)
 
 
 def chosen(frame: pd.DataFrame, number: int | None) -> Row:

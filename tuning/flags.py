@@ -46,6 +46,12 @@ FLAGS = (
         "not become trials of this search (default: none)",
     ),
     Flag(
+        "clock",
+        "RUN",
+        "directory of another run, of the same workload, device and threads, whose calibrated clock this search takes: "
+        "it does not calibrate, and the seconds of both compare (default: calibrate)",
+    ),
+    Flag(
         "replicates",
         "SHARE",
         "share of the trials after the baselines that re-run members of the front on other seeds, to tell luck from "

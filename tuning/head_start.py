@@ -121,9 +121,9 @@ class HeadStart:
         return replay(policy, shorter, self.timetable, self.costs, horizon, levers)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=SEEDS)
 def _trunk(folder: Path) -> Trunk:
-    # Kept between the trials of a reused worker, which all fork from the one trunk of their seed.
+    # Kept between the trials of a reused worker, which all fork from the trunks of a few seeds.
     found = load_trunk(folder)
     if found is None:
         raise FileNotFoundError(folder)

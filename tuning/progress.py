@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuning.control import named_shortly
 from tuning.trial import TrialRecord
 
 BAR_WIDTH = 30
@@ -105,7 +106,8 @@ def duration(seconds: float) -> str:
 
 def trial_line(record: TrialRecord, gain: float | None = None) -> str:
     """A trial that has ended, in one line; ``gain`` is the search's best gain if this trial set it."""
-    parts = [f"trial {record.number:>3}  {record.policy:<15} horizon {record.horizon:<5.3g}"]
+    name = named_shortly(record.policy, record.knobs)
+    parts = [f"trial {record.number:>3}  {name:<15} horizon {record.horizon:<5.3g}"]
     if record.state == "failed":
         return f"{parts[0]} failed: {record.error}"
     if record.train_seconds is not None:

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from tuning import report_format as form
+from tuning.control import named
 from tuning.pareto_front import FrontSummary, never_froze
 from tuning.report_grid import table
 from tuning.report_words import NEVER_FROZE, unfrozen
@@ -118,7 +119,7 @@ def _candidate(c: CandidateVerdict, confirmed: Verdict, axis: Axis, summary: Fro
     gain = BOUNDS[c.bound] + form.gain(c.gain)
     return [
         f'<button type="button" class="pick" data-trial="{c.number}">{c.number}</button>',
-        f"{escape(c.policy)}{tag}",
+        f"{escape(named(c.policy, c.knobs))}{tag}",
         f"<b>{gain}</b>" if c.wins else gain,
         _drawn(c.gain, c.interval, axis) + _written(c.interval),
         escape("< 0.0001" if c.p_corrected < 0.0001 else f"{c.p_corrected:.2g}"),

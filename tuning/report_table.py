@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning import report_format as form
-from tuning.control import is_control_row, schedule_name
+from tuning.control import is_control_row, named_shortly, schedule_name
 from tuning.pareto_front import FrontSummary, fastest_at
 from tuning.report_confirmed import remarks
-from tuning.report_rows import Row, changed_knobs, member, never_froze, rows_of
+from tuning.report_rows import Row, changed_knobs, knobs_of, member, never_froze, rows_of
 from tuning.report_words import (
     NEVER_FROZE,
     caution,
@@ -152,7 +152,7 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
     return [
         mark,
         str(row["number"]),
-        f"{row['policy']}{'+' if schedule_name(row) != row['policy'] else ''}",
+        named_shortly(str(row["policy"]), knobs_of(row)),
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
         form.loss(row["val_loss"]),

@@ -27,6 +27,7 @@ from tuning.store import AlreadyRecorded, InFlight, Store
 from tuning.study import Outcome, outcome_of
 from tuning.target import SEEDS, automatic_target, reference_specs, reference_task
 from tuning.trial import TrialRecord, TrialSpec
+from tuning.trunk_wait import TrunkWait
 
 MAX_LOSSES = 3
 """A task whose worker died so often within a session fails: whatever kills it will go on doing so."""
@@ -100,7 +101,7 @@ class SearchSession:
         expected_seconds: spec -> seconds it should take with the device to itself, for deadlines.
         slowdown: how many times as long it may take beside its neighbours.
         watcher: told of everything that happens.
-        forks: whether a full-update run is trained as trunk where the target was given.
+        trunk_wait: what puts the trials in order while their trunk is trained beside them; None without forks.
         drop_trunks: called with the one reference run whose snapshots are still of use, once it is known.
         make_stopping: the rule for stopping trials early, built from the store's records, or None.
         unknown_forms: spec -> forms of the model that must be timed before it is trained.
@@ -121,7 +122,7 @@ class SearchSession:
         expected_seconds: Callable[[TrialSpec], float],
         slowdown: float,
         watcher: Watcher,
-        forks: bool = False,
+        trunk_wait: TrunkWait | None = None,
         drop_trunks: Callable[[str], None] = lambda keep: None,
         make_stopping: Callable[[Target], Stopping | None] = lambda target: None,
         unknown_forms: Callable[[TrialSpec], Set[str]] = lambda spec: NOTHING,
@@ -131,11 +132,11 @@ class SearchSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._make_study, self._watcher = store, make_study, watcher
-        self._target, self._drop_trunks = target, drop_trunks
+        self._target, self._drop_trunks, self._trunk_wait = target, drop_trunks, trunk_wait
         self._make_stopping = make_stopping
         self._stopping: Stopping | None = None
         # An automatic target needs all of them before the first trial; a trunk alone is trained beside the trials.
-        count = SEEDS if target is None else int(forks)
+        count = SEEDS if target is None else int(trunk_wait is not None)
         self._references = reference_specs(workload, first_seed, count)
         self._expected_seconds, self._slowdown = expected_seconds, slowdown
         self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
@@ -171,7 +172,9 @@ class SearchSession:
         full = self._slots is not None and self._slots.full
         task = None if self._stop_reason or full else self._next_task()
         if task is None:
-            return Nothing.WAIT if self._running else Nothing.DONE
+            if not self._running:
+                return Nothing.DONE
+            return Nothing.FULL if full else Nothing.WAIT
         self._started(task)
         if is_calibration(task):
             self._watcher.phase(f"timing a new form of the model, alone on the device: {'; '.join(self._gate.forms)}")
@@ -209,12 +212,18 @@ class SearchSession:
                 self._drop_trunks(reference_task(target.seed))
             self._study = self._make_study(target)
             self._stopping = self._make_stopping(target)
-        spec = self._study.ask()
+        spec = self._next_trial(self._study)
         if spec is not None:
             return self._begin(spec, str(spec.number), self._stopping.limits(spec) if self._stopping else None)
-        if self._study.exhausted and self._stop_reason is None:
+        if self._study.exhausted and not self._running and self._stop_reason is None:
             self._stop_reason = "every point of the space that the sampler finds has been tried"
         return None
+
+    def _next_trial(self, study: Proposer) -> TrialSpec | None:
+        if self._trunk_wait is None:
+            return study.ask()
+        pending = not self._references.keys() <= self._reference_records.keys()
+        return self._trunk_wait.next(study.ask, pending=pending)
 
     def _begin(self, spec: TrialSpec, task: str, limits: Limits | None = None) -> str:
         self._store.begin(spec, None if task.isdigit() else task, limits)

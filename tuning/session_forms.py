@@ -10,6 +10,8 @@ from collections.abc import Callable, Set
 
 from tuning.trial import TrialSpec
 
+CLOCK = "clock"
+"""The id of the task that sets the clock, before there is any other."""
 PREFIX = "calibrate-"
 NOTHING: frozenset[str] = frozenset()
 

@@ -74,8 +74,9 @@ class Study:
 
     ``trials`` counts the rows a search ends with, whatever their origin; a confirmation's runs are not the search's.
     Where it is less than there are baselines, only the first of them are run. The share ``replicates`` of the trials
-    after them re-runs members of the front on other seeds; see ``tuning.replicates``. ``seed`` is what all other
-    trials train on, ``first_seed`` the search's own, by default the same.
+    after them re-runs members of the front on other seeds; see ``tuning.replicates``. ``later`` are trials that are
+    known before any is run, by the number from which on they are due. ``seed`` is what all but replicates train on,
+    ``first_seed`` the search's own, by default the same.
 
     Attributes:
         exhausted: no point was found that has not been tried; ``ask`` gives no more.
@@ -93,6 +94,7 @@ class Study:
         target_loss: float | None,
         replicates: float = 0.0,
         first_seed: int | None = None,
+        later: Mapping[int, TrialSpec] | None = None,
         history: Iterable[Outcome] = (),
         in_flight: Iterable[TrialSpec] = (),
     ) -> None:
@@ -106,6 +108,7 @@ class Study:
         self._target_loss = target_loss
         self._share = replicates
         self._first_seed = seed if first_seed is None else first_seed
+        self._later = dict(later or {})
         self._finished: list[Outcome] = []
         self._in_flight: dict[int, TrialSpec] = {}
         self._numbers: set[int] = set()
@@ -136,7 +139,7 @@ class Study:
         if number < len(self._baselines):
             spec: TrialSpec | None = self._baselines[number]
         else:
-            spec = self._replicate(number) or self._sampled(number)
+            spec = self._due(number) or self._replicate(number) or self._sampled(number)
         if spec is None:
             self.exhausted = True
             return None
@@ -155,6 +158,12 @@ class Study:
         while self._next in self._numbers:
             self._next += 1
         return self._next
+
+    def _due(self, number: int) -> TrialSpec | None:
+        """The first of the later trials that is due and was not run yet; its place may have gone to a confirmation."""
+        due = (spec for at, spec in sorted(self._later.items()) if at <= number and _digest(spec) not in self._tried)
+        spec = next(due, None)
+        return None if spec is None else dataclasses.replace(spec, number=number)
 
     def _replicate(self, number: int) -> TrialSpec | None:
         """A member of the front on another seed, if ``number`` is to be one and there is a member; else None."""

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from tuning import report_format as form
+from tuning.control import named
 
 if TYPE_CHECKING:
     from tuning.verdict import CandidateVerdict, ControlVerdict
@@ -45,8 +46,8 @@ def sentence(
 
 
 def name(candidate: CandidateVerdict) -> str:
-    """How a schedule is called: its policy and the trial it was found in."""
-    return f"{candidate.policy} (trial {candidate.number})"
+    """How a schedule is called: its policy, its levers and the trial it was found in."""
+    return f"{named(candidate.policy, candidate.knobs)} (trial {candidate.number})"
 
 
 def _won(winner: CandidateVerdict, seeds: int, tested: int) -> str:

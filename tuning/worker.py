@@ -28,12 +28,12 @@ from tuning.lease import Fenced
 from tuning.limits import Limits
 from tuning.outcome import Circumstances, record_of
 from tuning.run_info import STOP_FILE
-from tuning.session_forms import is_calibration, subject
+from tuning.session_forms import CLOCK, is_calibration, subject
 from tuning.stopwatch import Stopwatch
 from tuning.store import AlreadyRecorded, Store
 from tuning.train import TrainingRun, timetable
 from tuning.trial import CurvePoint, TrialRecord, TrialSpec
-from tuning.worker_clock import calibrate_forms, refuse_form
+from tuning.worker_clock import calibrate_forms, refuse_form, set_clock
 from tuning.worker_place import cap_memory, describe, run_device, set_threads, synchronize, workload_of
 
 POLL_SECONDS = 0.25
@@ -102,16 +102,20 @@ class _Execution:
 def execute(run: str, task: str, epoch: int) -> Ending:
     """Train ``task`` of the run directory ``run`` to its record, or to a checkpoint if asked to stop.
 
-    A calibration's task is to time the forms of the model that its trial needs.
+    The clock's task is to calibrate it, or to check that it holds here; a calibration's to time the forms of the model
+    that its trial needs.
 
     ``epoch`` is the lease under which the search runs; once another search holds the run, nothing more is written and
     ``fenced`` is returned.
 
     Raises:
         SearchFailed: the run directory cannot be read or written, which is no fault of the trial.
+        OtherSurroundings: the clock was calibrated on something else.
     """
     try:
         store = Store.open(Path(run), epoch=epoch)
+        if task == CLOCK:
+            return set_clock(store)
         return calibrate_forms(store, subject(task)) if is_calibration(task) else _execute(store, task)
     except Fenced:
         return "fenced"

@@ -11,7 +11,6 @@ from tuning.calibrate import calibrate, surroundings
 from tuning.calibrate_forms import calibrate_form
 from tuning.clock import refuse_other_surroundings
 from tuning.driver import Ending
-from tuning.lease import current_epoch
 from tuning.run_info import RunInfo
 from tuning.store import Store
 from tuning.train import TrainingRun
@@ -34,13 +33,26 @@ def warm_up(run: Path) -> None:
     synchronize()
 
 
-def calibrate_run(run: Path) -> None:
-    """Calibrate the clock of the run in directory ``run`` and store it in its run.json.
+def set_clock(store: Store) -> Ending:
+    """Calibrate the clock of the run, with nothing beside it on the device; or check that the one it has holds here.
+
+    Raises:
+        OtherSurroundings: it was calibrated on something else.
+        Fenced: another search holds the run by now.
+    """
+    if store.info.calibration is None:
+        calibrate_run(store)
+    else:
+        refuse_other_surroundings(store.info.calibration, surroundings(run_device()))
+    return "done"
+
+
+def calibrate_run(store: Store) -> None:
+    """Calibrate the clock of the run and store it in its run.json.
 
     Raises:
         Fenced: another search holds the run by now.
     """
-    store = Store.open(run, epoch=current_epoch(run))
     threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
@@ -75,15 +87,3 @@ def refuse_form(info: RunInfo, levers: Levers) -> None:
     for form in levers.forms():
         if form.key in info.refused_forms:
             raise ValueError(f"the form {form.key!r} could not be calibrated: {info.refused_forms[form.key]}")
-
-
-def check_calibration(run: Path) -> None:
-    """Whether the clock of the run in directory ``run`` holds where this process runs.
-
-    Raises:
-        OtherSurroundings: it was calibrated on something else.
-
-    """
-    costs = Store.open(run).info.calibration
-    if costs is not None:
-        refuse_other_surroundings(costs, surroundings(run_device()))

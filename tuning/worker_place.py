@@ -34,6 +34,11 @@ def run_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def local_device(*, hides_gpus: bool) -> torch.device:
+    """Where this machine's workers compute, from which their driver may hide its GPUs."""
+    return torch.device("cpu") if hides_gpus else run_device()
+
+
 def set_threads(threads: int) -> None:
     """Compute with ``threads`` threads: results depend on it to the last bit, so every worker of a run has the same."""
     if torch.get_num_threads() != threads:

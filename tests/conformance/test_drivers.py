@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.source import ENTRY, ListSource, notes
-from tuning.driver import Driver, Ending, WorkerError
+from tuning.driver import Driver, Ending
 from tuning.driver_ray import RayDriver
 from tuning.driver_serial import SerialDriver
 
@@ -123,22 +122,6 @@ class TestDriver:
         """The source raises in one of its methods: the caller gets that very error."""
         with pytest.raises(_OwnError, match=where):
             started.driver.drive(_broken(where))
-
-    def test_alone(self, started: Open) -> None:
-        """The function gets the run directory, in a process of the driver's."""
-        started.driver.alone("tests.support.source:measure", started.run)
-        same = int((started.run / "measured").read_text()) == os.getpid()
-        assert same == isinstance(started.driver, SerialDriver)
-
-    def test_alone_passes_errors_on(self, started: Open) -> None:
-        """The message of the worker's error arrives whole."""
-        with pytest.raises(WorkerError, match=f"ValueError: nothing to measure in {started.run.name}"):
-            started.driver.alone("tests.support.source:fail", started.run)
-
-    def test_alone_refuses_what_is_not_there(self, started: Open) -> None:
-        """A function that does not exist is the worker's error too."""
-        with pytest.raises(WorkerError, match="no_such_function"):
-            started.driver.alone("tests.support.source:no_such_function", started.run)
 
 
 def _counting_from_first(calls: list[dict[str, Any]], pid: int) -> list[int]:

@@ -102,6 +102,8 @@ def act(run: str, task: str, epoch: int) -> Ending:
         time.sleep(600)
     if verb == "exit":
         raise SystemExit(5)
+    if verb == "nap":
+        time.sleep(1.0)
     if verb == "meet":
         _until(lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1)
     if verb == "stop":
@@ -129,21 +131,6 @@ def notes(run: Path) -> list[dict[str, Any]]:
         {"task": r[1], "pid": int(r[2]), "epoch": int(r[3]), "seen": int(r[4]), "threads": r[5], "gpu": r[6]}
         for r in rows
     ]
-
-
-def measure(run: Path) -> None:
-    """A function for ``Driver.alone``: leaves a file with its process id."""
-    (run / "measured").write_text(str(os.getpid()))
-
-
-def fail(run: Path) -> None:
-    """A function for ``Driver.alone`` that raises."""
-    raise ValueError(f"nothing to measure in {run.name}")
-
-
-def die(run: Path) -> None:
-    """A function for ``Driver.alone`` that takes its process with it."""
-    os._exit(3)
 
 
 def main() -> None:

@@ -149,6 +149,7 @@ def test_faults_of_knobs_come_with_the_rest(here: Path) -> None:
         (b"no_forks = 1", "no_forks must be true or false, but got 1"),
         (b"no_stopping = 'no'", "no_stopping must be true or false, but got 'no'"),
         (b"run = 3", "run must be text, but got 3"),
+        (b"clock = 3", "clock must be text, but got 3"),
         (b"space = 3", "space must be a name, but got 3"),
         (b"knobs = 3", "knobs must be a table, but got 3"),
         (b"resume = 'x'", "'resume' must be a flag"),
@@ -183,6 +184,14 @@ def test_resuming_tells_changes_from_what_must_agree(here: Path) -> None:
     """Options that may change, and those that are to be compared with the run's."""
     request = ask("--resume", str(a_run(here)), "--trials", "64", "--driver", "serial", "--seed", "1", "--no-forks")
     assert request == Resume(Path("run"), {"trials": 64, "driver": "serial"}, {"seed": 1, "forks": False})
+
+
+def test_the_file_that_names_the_run_goes_on_with_it(here: Path) -> None:
+    """The --config with which a search was started holds its directory; written in another way it is the same."""
+    run = a_run(here)
+    (here / "f.toml").write_text(f'run = "{run}"\ntrials = 8\n')
+    assert ask("--resume", str(run), "--config", "f.toml") == Resume(run, {"trials": 8})
+    assert ask("--resume", str(run), "--run", str(here / "run" / ".." / "run")) == Resume(run)
 
 
 @pytest.mark.parametrize(

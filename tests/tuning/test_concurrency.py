@@ -55,3 +55,20 @@ def test_company_changes_no_bit(
     assert (frame["state"] == "finished").all()
     assert (frame["wall_seconds"] > 0).all()
     pd.testing.assert_frame_equal(own_columns(frame), own_columns(alone))
+
+
+@pytest.mark.ray
+def test_the_trunks_own_run_is_not_trained_beside_it(tmp_path: Path) -> None:
+    """With a given target the trunk is trained beside the first trials; the one that it is waits, and costs nothing."""
+    frames = []
+    for driver in ("serial", "ray"):
+        config = config_of(
+            tmp_path / driver, driver=driver, trials=BASELINES, target=1.0,
+            concurrency=2 if driver == "ray" else 1, cpus_per_trial=1,
+        )  # fmt: skip
+        frames.append(search(config, Remembering()).trials.sort_values("number", ignore_index=True))
+    serial, ray = frames
+    assert (ray["state"] == "finished").all()
+    assert ray["forked_from_step"].iloc[0] == ray["steps"].iloc[0]
+    shared = [own_columns(frame).drop(columns="forked_from_step") for frame in (ray, serial)]
+    pd.testing.assert_frame_equal(*shared)

@@ -9,12 +9,17 @@ import pytest
 import torch
 
 from tests.support.costs import made_up_costs
-from tests.support.searches import config_of, prepared, search
+from tests.support.searches import MACHINE, config_of, prepared, search
+from tests.support.tiny import tiny
 from tests.support.watch import Remembering
 from tuning.calibrate import surroundings
-from tuning.conduct_clock import CHECK, calibrate, check_calibration
+from tuning.conduct_clock import ClockFirst
+from tuning.description import describe
+from tuning.driver import Ending, Nothing
 from tuning.driver_serial import SerialDriver
 from tuning.errors import BadInput, SearchFailed
+from tuning.session import SearchSession
+from tuning.session_forms import CLOCK
 from tuning.store import Store
 
 HERE = surroundings(torch.device("cpu"))
@@ -26,18 +31,48 @@ def _store(run: Path, **key: str) -> Store:
     return store
 
 
-class Calibrating(SerialDriver):
-    """Stores a table that was disturbed, as a worker on a busy machine would."""
+def _without(run: Path) -> Store:
+    """A run that has no clock yet."""
+    config = config_of(run)
+    return Store.create(run, describe(config, tiny(), config.resources(MACHINE)))
 
-    def alone(self, function: str, run: Path) -> None:
-        signs = ("50% of the cores' time went to other processes",)
-        Store.open(run).update_info(calibration=dataclasses.replace(made_up_costs(), tries=3, disturbances=signs))
+
+def disturbing(run: str, task: str, epoch: int) -> Ending:
+    """What a worker on a busy machine does: store a table that was disturbed."""
+    assert task == CLOCK
+    signs = ("50% of the cores' time went to other processes",)
+    Store.open(Path(run)).update_info(calibration=dataclasses.replace(made_up_costs(), tries=3, disturbances=signs))
+    return "done"
+
+
+def failing(run: str, task: str, epoch: int) -> Ending:
+    """What a worker does that cannot set the clock."""
+    raise ValueError(f"nothing to measure for {task}")
+
+
+def fenced(run: str, task: str, epoch: int) -> Ending:
+    """What a worker does when another search has taken the run."""
+    return "fenced"
+
+
+class Enough(Exception):  # noqa: N818 - raised where the session would begin
+    """The clock is set."""
+
+
+def set_clock(store: Store, entry: str, watcher: Remembering) -> None:
+    """Drive the clock's task by the serial driver, with ``entry`` in the worker's place."""
+
+    def no_session() -> SearchSession:
+        raise Enough
+
+    SerialDriver(store.path, entry=f"{__name__}:{entry}").drive(ClockFirst(store, watcher, no_session))
 
 
 def test_a_disturbed_clock_is_said(tmp_path: Path) -> None:
     """The warning has the number of tries, the sign and what to do; it is stored in run.json too."""
-    store, watcher = prepared(config_of(tmp_path / "run")), Remembering()
-    calibrate(Calibrating(store.path), store, watcher)
+    store, watcher = _without(tmp_path / "run"), Remembering()
+    with pytest.raises(Enough):
+        set_clock(store, "disturbing", watcher)
     assert len(watcher.warnings) == 1
     assert "calibrated 3 times and never alone: 50% of the cores' time" in watcher.warnings[0]
     assert "start a new run" in watcher.warnings[0]
@@ -64,14 +99,35 @@ def test_other_surroundings_are_refused(tmp_path: Path, name: str) -> None:
     assert Store.open(run).numbers() == []
 
 
-def test_what_cannot_be_checked_ends_the_search(tmp_path: Path) -> None:
-    """The worker fails for another reason: SearchFailed with it."""
+@pytest.mark.parametrize("known", [False, True], ids=["calibrated", "checked"])
+def test_a_clock_that_cannot_be_set_ends_the_search(tmp_path: Path, known: bool) -> None:
+    """The worker fails: SearchFailed with its reason, and no session is built."""
+    run = tmp_path / "run"
+    store = _store(run, **HERE) if known else _without(run)
+    verb = "checked" if known else "calibrated"
+    with pytest.raises(SearchFailed, match=f"clock could not be {verb}: ValueError: nothing to measure for clock"):
+        set_clock(store, "failing", Remembering())
 
-    class Broken(SerialDriver):
-        def alone(self, function: str, run: Path) -> None:
-            assert function == CHECK
-            super().alone("tests.support.source:fail", run)
 
-    store = _store(tmp_path / "run", **HERE)
-    with pytest.raises(SearchFailed, match="clock could not be checked: ValueError"):
-        check_calibration(Broken(store.path), store)
+def test_a_search_that_lost_its_run_meanwhile_stops(tmp_path: Path) -> None:
+    """Another search has taken the run while this one calibrated."""
+    with pytest.raises(SearchFailed, match="another search holds"):
+        set_clock(_without(tmp_path / "run"), "fenced", Remembering())
+
+
+def test_nothing_runs_beside_the_clock(tmp_path: Path) -> None:
+    """However many tasks the driver would take: it waits until the clock is set. Then the session begins."""
+    store = _without(tmp_path / "run")
+    source = ClockFirst(store, Remembering(), lambda: pytest.fail("the clock is not set"))
+    assert source.ask() == CLOCK
+    assert [source.ask() for _ in range(3)] == [Nothing.WAIT] * 3
+    assert source.deadline(CLOCK) is None
+    assert source.stop_reason is None
+
+
+def test_ctrl_c_while_the_clock_is_set_stops_at_once(tmp_path: Path) -> None:
+    """Nothing is trained yet that a worker should save."""
+    source = ClockFirst(_without(tmp_path / "run"), Remembering(), lambda: pytest.fail("not set"))
+    source.ask()
+    with pytest.raises(KeyboardInterrupt):
+        source.request_stop("stopped on request")

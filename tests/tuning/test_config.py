@@ -40,7 +40,12 @@ def test_defaults_have_no_fault_and_create_nothing(tmp_path: Path) -> None:
 def test_json_there_and_back() -> None:
     """Writes every option with a value of its own and reads it back."""
     config = SearchConfig(
-        "r", target=1.5, forks=False, concurrency=2, knobs={"ema_beta": 0.9, "gate": {"choices": [True]}}
+        "r",
+        target=1.5,
+        forks=False,
+        concurrency=2,
+        knobs={"ema_beta": 0.9, "gate": {"choices": [True]}},
+        device_choices={"relevance": ["ratio"]},
     )
     assert SearchConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
@@ -154,3 +159,15 @@ def test_the_space_and_resources_are_those_configured() -> None:
     config = SearchConfig("r", knobs={"gate": False}, concurrency=2)
     assert [k.name for k in config.search_space().searched if k.name.startswith("stability")] == []
     assert config.resources(CPU).concurrency == 2
+
+
+def test_choices_left_by_the_device_narrow_what_was_asked_for(tmp_path: Path) -> None:
+    """What is left of a knob takes the place of what was given for it, other knobs keep theirs; a resume keeps both."""
+    asked = SearchConfig(
+        str(tmp_path), space="attention", knobs={"horizon": 1.0, "dtype": {"choices": ["bfloat16", "float32"]}}
+    )
+    config = dataclasses.replace(asked, device_choices={"dtype": ["float32"], "compiled": [False]})
+    space = config.search_space()
+    assert [space.knob(name).values() for name in ("horizon", "dtype", "compiled")] == [(1.0,), ("float32",), (False,)]
+    assert config.faults(CPU, no_workload, resuming=True) == []
+    assert "must keep its device_choices" in differences(config, asked)[0]

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from tests.support.frames import frame_of, record
-from tuning.confirm_plan import choose, ranked
+from tuning.confirm_plan import choose, enough, ranked
 from tuning.trial import TrialRecord
+from tuning.verdict import Candidate
 
 
 def beside_control(*others: TrialRecord) -> pd.DataFrame:
@@ -40,3 +41,11 @@ def test_a_front_whose_schedules_trained_too_little_falls_back_to_the_others() -
     short = record(3, 5.9, 2.01, mean_active_fraction=0.5)
     found, on_front = ranked(beside_control(short, record(4, 9, 1.9, mean_active_fraction=0.5)))
     assert ([candidate.number for candidate in found], on_front) == ([4], False)
+
+
+def test_short_control_runs_are_trained_only_beside_candidates_that_train_as_briefly() -> None:
+    """Beside one of horizon 0.6 all horizons tell something; beside longer ones the baselines' own are enough."""
+    horizons = (0.3, 0.4, 0.5, 0.625, 0.75, 0.875, 1.0)
+    long, brief = (Candidate(n, "static_suffix", horizon, {}) for n, horizon in ((8, 0.8), (9, 0.6)))
+    assert enough(horizons, [long, brief]) == horizons
+    assert enough(horizons, [long]) == horizons[2:]

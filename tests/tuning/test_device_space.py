@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import tomllib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from models.levers.capabilities import form_fault
 from models.levers.form import Form
+from search_spaces.knobs import Choice
 from search_spaces.narrow import narrow
 from search_spaces.registry import find_space
 from tests.support import tiny
-from tests.support.searches import config_of
+from tests.support.frames import record
+from tests.support.runs import write_run
+from tests.support.searches import TINY, config_of, search
 from tuning.conduct import fitted_to_device
+from tuning.config import SearchConfig
 from tuning.device_space import fit_space, needs_fitting
 from tuning.errors import BadInput
+from tuning.search import main
+from tuning.store import Store
 
 SPACES = ("low_rank", "sparsity", "attention", "joint")
+ASKED = """[knobs]
+horizon = { low = 0.5 }
+approximation_share = { choices = [0.5, 0.25] }
+"""
 
 
-@given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
-def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
-    """Property, over any set of forms a device may lack: unless it is refused, what is left has none of them."""
-    space = find_space(name)
+def lacking(failing: Collection[int]) -> Callable[[Form], str | None]:
+    """What a device says of a form that lacks those that it is asked for at these places in turn."""
     seen: list[Form] = []
 
     def fault_of(form: Form) -> str | None:
@@ -34,6 +46,22 @@ def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
             seen.append(form)
         return "no" if seen.index(form) in failing else None
 
+    return fault_of
+
+
+@contextmanager
+def device_lacking(failing: Collection[int]) -> Iterator[None]:
+    """A search's own device is such a one."""
+    fault_of = lacking(failing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.levers.capabilities.form_fault", lambda workload, form, device: fault_of(form))
+        yield
+
+
+@given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
+def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
+    """Property, over any set of forms a device may lack: unless it is refused, what is left has none of them."""
+    space, fault_of = find_space(name), lacking(failing)
     fitted = fit_space(space, fault_of)
     if not fitted.faults:
         left, faults = narrow(space, {name: {"choices": list(values)} for name, values in fitted.choices.items()})
@@ -86,3 +114,71 @@ def test_a_search_begins_with_what_is_left(tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(BadInput, match="approximation=two_four"):
         fitted_to_device(dataclasses.replace(config, knobs={"approximation": "two_four"}), tiny.tiny())
     assert not (tmp_path / "run").exists()
+
+
+@given(
+    st.sampled_from(("low_rank", "sparsity", "attention")),
+    st.sets(st.integers(0, 40)),
+    st.floats(0.3, 1.0),
+    st.booleans(),
+)
+def test_what_was_asked_for_and_what_is_left_stay_apart(
+    name: str, failing: set[int], horizon: float, reverse: bool
+) -> None:
+    """Property, over any set of forms a device may lack: the knobs stay the user's, and run.json keeps the space."""
+    choices = [k for k in find_space(name).knobs if isinstance(k, Choice)]
+    knobs = {"horizon": horizon} | {k.name: {"choices": list(k.choices)[:: -1 if reverse else 1]} for k in choices}
+    config = SearchConfig("r", space=name, knobs=knobs)
+    with device_lacking(failing):
+        try:
+            fitted = fitted_to_device(config, tiny.tiny())
+        except BadInput:
+            assume(False)
+    assert fitted.knobs == knobs
+    assert dataclasses.replace(fitted, device_choices={}) == config
+    asked, searched = config.search_space(), fitted.search_space()
+    for k in asked.knobs:
+        left = tuple(fitted.device_choices.get(k.name, k.values()))
+        assert searched.knob(k.name).values() == left
+        assert set(left) <= set(k.values())
+    stored = SearchConfig.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert stored == fitted
+    assert stored.search_space().fingerprint() == searched.fingerprint()
+
+
+def test_a_search_goes_on_in_the_space_it_began_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its file given again and without, on a device that can do nothing of it; another file is refused."""
+    run, file = tmp_path / "run", tmp_path / "f.toml"
+    file.write_text(f'space = "sparsity"\nworkload = "{TINY}"\n{ASKED}')
+    knobs = tomllib.loads(ASKED)["knobs"]
+    config = config_of(run, space="sparsity", knobs=knobs, trials=3)
+    search(fitted_to_device(config, tiny.tiny()))
+    with device_lacking(range(40)):
+        assert main(["--resume", str(run), "--config", str(file), "--trials", "4"]) == 0
+        assert main(["--resume", str(run), "--trials", "5"]) == 0
+        file.write_text(file.read_text().replace("0.25", "0.75"))
+        capsys.readouterr()
+        assert main(["--resume", str(run), "--config", str(file), "--trials", "6"]) == 2
+    assert "must keep its knobs" in capsys.readouterr().err
+    info = Store.open(run).info
+    assert len(Store.open(run).numbers()) == 5
+    assert info.config["knobs"] == knobs
+    assert info.config["device_choices"] == {"approximation": ["hidden_units"]}
+    searched, _ = narrow(find_space("sparsity"), {**knobs, "approximation": {"choices": ["hidden_units"]}})
+    assert info.space_fingerprint == searched.fingerprint() != config.search_space().fingerprint()
+
+
+def test_a_warm_start_of_no_use_on_this_device_is_refused(tmp_path: Path) -> None:
+    """All that the other run tried beside the control is what the CPU cannot do: named before anything is created."""
+    full_update = {"policy": "full_update", "horizon": 0.5}
+    knobs = {"approximation": "two_four", "approximation_start": 0.1, "recovery_steps": 0, "dense_from": 0.9}
+    trials = [
+        record(0, 9.0, 2.0, policy="full_update", origin="baseline"),
+        record(1, 4.5, 2.5, **full_update, origin="control"),
+        record(2, 4.0, 2.5, **full_update, knobs=knobs),
+    ]
+    other = write_run(tmp_path / "other", trials)
+    config = config_of(tmp_path / "run", space="sparsity", warm_start=str(other))
+    assert config.faults() == []
+    with pytest.raises(BadInput, match="points of space sparsity"):
+        fitted_to_device(config, tiny.tiny())

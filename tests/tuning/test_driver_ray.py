@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.source import ENTRY, ListSource, notes
-from tuning.driver import WorkerError
+from tuning.driver import Nothing
 from tuning.driver_ray import RayDriver
 from tuning.driver_ray_cluster import gpus_for
 from tuning.driver_ray_link import LINK_PREFIX, make_link, remove_stale_links
@@ -38,6 +38,17 @@ def _eventually(holds: Callable[[], object]) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+class Alone(ListSource):
+    """While a task that naps is in flight there is no other, and what comes after it waits."""
+
+    def ask(self) -> str | Nothing:
+        napping = any(task.startswith("nap") for task in self.in_flight)
+        next_naps = bool(self.waiting) and self.waiting[0].startswith("nap")
+        if napping or (next_naps and self.in_flight):
+            return Nothing.WAIT
+        return super().ask()
 
 
 def _links_of(pid: int) -> list[Path]:
@@ -67,11 +78,13 @@ class TestDeaths:
         assert source.reasons("hang-1") == ["did not end within its deadline of 2.0 s and was killed"]
         assert source.told("ended") == ["hang-1"]
 
-    def test_a_function_alone_may_die(self, driver: RayDriver) -> None:
-        """It takes its process with it; the caller gets an error and the driver goes on."""
-        with pytest.raises(WorkerError, match="the worker died"):
-            driver.alone("tests.support.source:die", driver.run)
-        driver.alone("tests.support.source:measure", driver.run)
+    def test_a_process_that_must_wait_is_kept(self, driver: RayDriver) -> None:
+        """Two at once, then one alone, then two again: the two processes of before, of which none was started anew."""
+        before = len(notes(driver.run))
+        driver.drive(Alone(["meet-1", "meet-2", "nap-3", "meet-4", "meet-5"]))
+        calls = notes(driver.run)[before:]
+        assert [call["task"] for call in calls][2] == "nap-3"
+        assert len({call["pid"] for call in calls}) == 2
 
     def test_workers_have_their_threads_and_no_gpu(self, driver: RayDriver) -> None:
         """The environment a worker saw: two threads, and no GPU, since it has no share of one."""

@@ -91,11 +91,14 @@ def record(seconds: float | None, wall: float, **changes: object) -> TrialRecord
 LENGTHS = st.lists(st.floats(1.0, 3.0), min_size=1, max_size=7)
 
 
-@given(st.integers(1, 12), st.floats(-0.5, 0.04), st.integers(1, 12), LENGTHS, st.data())
+@given(st.integers(1, 12), st.floats(-0.5, 0.0), st.integers(1, 12), LENGTHS, st.data())
 def test_it_ends_within_one_of_the_best(
     knee: int, after: float, most: int, lengths: list[float], data: st.DataObject
 ) -> None:
-    """Property, over devices that saturate at a known number: settled within one of it, never above the limit."""
+    """Property, over devices on which more than a known number bring nothing: settled within one of it, never above.
+
+    Where they bring a little, a few trials of unequal length cannot always tell it from the share that counts.
+    """
     best = min(knee, most)
     start = data.draw(st.integers(1, min(2, best)))
     device, filling = Device(saturating(knee, after), lengths), Filling(most, start)
@@ -261,7 +264,7 @@ def test_a_session_keeps_to_the_limit(tmp_path: Path) -> None:
     )
     for number in range(2):
         assert session.ask() == str(number)
-        assert session.ask() is Nothing.WAIT
+        assert session.ask() is Nothing.FULL
         store.append(record(1.0, 1.0, number=number, workload=config.workload))
         store.end(number)
         session.ended(str(number), "done")

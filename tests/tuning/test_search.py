@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import tuning
-from tests.support.searches import TINY
+from tests.support.searches import TINY, own_columns
 from tuning.search import main
 from tuning.store import Store
 
@@ -76,6 +76,15 @@ def test_resume_extends(tmp_path: Path) -> None:
     assert main(["--run", str(folder), *SERIAL]) == 0
     assert main(["--resume", str(folder), "--trials", "10"]) == 0
     assert len(tuning.resume(folder, trials=11).trials) == 11
+
+
+def test_another_run_on_the_same_clock(run: Path, tmp_path: Path) -> None:
+    """A file names the finished run's clock: what it calibrated is not calibrated again, and each trial is the same."""
+    (tmp_path / "f.toml").write_text(f'clock = "{run}"\nno_forks = true\n')
+    assert main(["--run", str(tmp_path / "run"), *SERIAL, "--config", str(tmp_path / "f.toml")]) == 0
+    assert Store.open(tmp_path / "run").info.calibration == Store.open(run).info.calibration
+    one, other = (own_columns(tuning.load(folder)) for folder in (run, tmp_path / "run"))
+    assert one.drop(columns="forked_from_step").equals(other.drop(columns="forked_from_step"))
 
 
 @pytest.mark.parametrize(

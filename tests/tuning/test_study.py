@@ -16,6 +16,7 @@ from search_spaces.registry import find_space
 from tests.support.outcomes import outcome_for
 from tests.support.strategies import records
 from tuning.baselines import CONTROL_HORIZONS, baseline_specs
+from tuning.replicates import FIRST_FRESH
 from tuning.sampler import OptunaSampler
 from tuning.study import Outcome, Study, outcome_of
 from tuning.trial import Scalar, TrialRecord, TrialSpec
@@ -195,3 +196,43 @@ def test_a_proposal_that_repeats_is_drawn_again() -> None:
     assert first.knobs == {"active_fraction": 0.5}
     assert second.knobs != first.knobs
     assert attempts == [0, *range(8)]
+
+
+LATER = {number: dataclasses.replace(BASELINES[1], number=number, horizon=number / 32) for number in (9, 12)}
+
+
+def with_later(trials: int, history: Sequence[Outcome] = (), replicates: float = 0.5) -> Study:
+    """A study with two control runs among its sampled trials."""
+    return Study(
+        SPACE, BASELINES, OptunaSampler(SPACE, "random", 3, "pareto"), trials, workload="w", seed=3, target_loss=1.9,
+        replicates=replicates, later=LATER, history=history,
+    )  # fmt: skip
+
+
+def test_trials_with_a_number_of_their_own_have_it() -> None:
+    """They stand where they were put, before any replicate's claim; all else is sampled or replicated."""
+    specs = run(with_later(16))
+    assert [s.number for s in specs] == list(range(16))
+    assert {s.number: s.horizon for s in specs if s.origin == "control" and s.number >= 8} == {9: 9 / 32, 12: 12 / 32}
+    assert {s.target_loss for s in specs} == {1.9}
+
+
+@given(at=st.integers(0, 16))
+def test_a_resumed_study_keeps_their_numbers(at: int) -> None:
+    """Property: cut anywhere, the rest is what it would have been."""
+    whole = run(with_later(16))
+    again = run(with_later(16, [outcome_for(spec) for spec in whole[:at]]))
+    assert again == whole[at:]
+
+
+def test_one_whose_number_went_to_a_confirmation_comes_next() -> None:
+    """A confirmation took the numbers 8 to 13 before the search was extended."""
+    whole = run(with_later(8))
+    confirming = [
+        dataclasses.replace(outcome_for(whole[5]), number=n, origin="replicate", seed=3 + FIRST_FRESH + n)
+        for n in range(8, 14)
+    ]
+    specs = run(with_later(12, [*map(outcome_for, whole), *confirming], replicates=0.0))
+    assert [(s.number, s.origin) for s in specs] == [
+        (14, "control"), (15, "control"), (16, "sampled"), (17, "sampled"),
+    ]  # fmt: skip

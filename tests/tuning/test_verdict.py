@@ -17,7 +17,7 @@ from scipy import stats
 from tests.support.stores import record
 from tuning.confirm_table import print_verdict
 from tuning.paired import p_value
-from tuning.trial import CurvePoint
+from tuning.trial import CurvePoint, Scalar
 from tuning.verdict import FORMAT, Candidate, Run, Verdict, run_of
 from tuning.verdict_judge import judge
 from tuning.verdict_words import missing, seeds_needed
@@ -229,6 +229,20 @@ def test_table_fits_eighty_columns() -> None:
     assert "…" not in shown.get()
     assert "1.10" in shown.get()
     assert found.sentence in " ".join(line.strip() for line in lines)
+
+
+def test_levers_are_named() -> None:
+    """A full_update in another form is a schedule: the sentence and its line say which, the table has a plus."""
+    levered, runs = candidate(17, 1.10)
+    knobs: dict[str, Scalar] = {"approximation": "hidden_units", "approximation_share": 0.5}
+    found = verdict((dataclasses.replace(levered, policy="full_update", knobs=knobs), runs))
+    console = Console(width=80)
+    with console.capture() as shown:
+        print_verdict(found, console)
+    assert found.sentence.startswith("full_update + hidden_units (trial 17) beats")
+    assert "17 full_update+ " in shown.get()
+    assert "#17: full_update + hidden_units" in shown.get()
+    assert max(map(len, shown.get().splitlines())) <= 80
 
 
 def test_run_of_a_record() -> None:
