@@ -70,5 +70,5 @@ def test_the_trunks_own_run_is_not_trained_beside_it(tmp_path: Path) -> None:
     serial, ray = frames
     assert (ray["state"] == "finished").all()
     assert ray["forked_from_step"].iloc[0] == ray["steps"].iloc[0]
-    shared = [own_columns(frame).drop(columns="forked_from_step") for frame in (ray, serial)]
-    pd.testing.assert_frame_equal(*shared)
+    ray, serial = (own_columns(frame).drop(columns="forked_from_step") for frame in (ray, serial))
+    pd.testing.assert_frame_equal(ray, serial)

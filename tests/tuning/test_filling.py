@@ -268,6 +268,6 @@ def test_a_session_keeps_to_the_limit(tmp_path: Path) -> None:
         store.append(record(1.0, 1.0, number=number, workload=config.workload))
         store.end(number)
         session.ended(str(number), "done")
-    assert [session.ask(), session.ask(), session.ask()] == ["2", "3", Nothing.WAIT]
+    assert [session.ask(), session.ask(), session.ask()] == ["2", "3", Nothing.FULL]
     assert watcher.notes == ["trials at once: 2, one fewer did 1 solo seconds a second"]
     assert store.reload_info().at_once == AtOnce(2, "one fewer did 1 solo seconds a second")
