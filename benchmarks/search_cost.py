@@ -58,12 +58,14 @@ class Ground:
     Attributes:
         shared: directory of a run that holds the cost table.
         calibration: wall seconds that measuring it took.
+        tries: how often it was measured until nothing disturbed it.
         box: where hypervolume is counted.
         target: the loss of full_update.
     """
 
     shared: Path
     calibration: float
+    tries: int
     box: Box
     target: float
 
@@ -120,7 +122,7 @@ def prepare(name: str, seed: int, folder: Path, *, quick: bool) -> Ground:
     assert short is not None, "it trained to its end"
     assert long is not None, "it trained to its end"
     longest = float(horizon.at(1.0)) * baseline_seconds(costs, workload.steps)
-    return Ground(store.path, calibration, Box((0.0, 2 * long - short), (longest, short)), long)
+    return Ground(store.path, calibration, costs.tries, Box((0.0, 2 * long - short), (longest, short)), long)
 
 
 def measure(job: Job, *, apart: bool) -> Outcome:
@@ -210,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
     rows = compared(outcomes, ground.box, options.at_once)
     searches = [{"side": o.side, "seed": o.seed, "wall s": o.wall, "tasks": len(o.tasks)} for o in outcomes]
+    about |= {"calibration s": round(ground.calibration, 1), "tries": ground.tries}
     publish({"what a search costs": rows, "each search": searches}, options.json, about)
 
 
