@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from search_spaces.base import SearchSpace
-from tuning.sampler_points import uniform
-from tuning.study import Outcome
-from tuning.trial import TrialSpec
+from tuning.study.samplers.draws import uniform
+from tuning.trial.outcome import Outcome
+from tuning.trial.trial import TrialSpec
 
 TARGET = 1.9
 
@@ -45,7 +45,9 @@ def outcome_for(spec: TrialSpec, state: str = "finished") -> Outcome:
 def history(space: SearchSpace, count: int, *, unfinished: Sequence[int] = ()) -> list[Outcome]:
     """``count`` trials at uniform points of ``space``; those numbered in ``unfinished`` failed."""
     specs = (sampled(space, number) for number in range(count))
-    return [outcome_for(spec, "failed" if spec.number in unfinished else "finished") for spec in specs]
+    return [
+        outcome_for(spec, "failed" if spec.number in unfinished else "finished") for spec in specs
+    ]
 
 
 def sampled(space: SearchSpace, number: int, seed: int = 99) -> TrialSpec:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tuning.clock import CostTable
-from tuning.run_info import KnobKind, RunInfo, Target
-from tuning.store import Store
-from tuning.trial import TrialRecord
+from tuning.store.info import KnobKind, RunInfo, Target
+from tuning.store.store import Store
+from tuning.trial.clock import CostTable
+from tuning.trial.trial import TrialRecord
 
 COSTS = CostTable(
     num_blocks=8,

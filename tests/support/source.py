@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tuning.driver import Ending, Nothing
+from tuning.drivers.driver import Nothing
+from tuning.trial.task import Ending
 
 ENTRY = "tests.support.source:act"
 
@@ -87,7 +88,10 @@ _calls_in_this_process: list[str] = []
 
 
 def act(run: str, task: str, epoch: int) -> Ending:
-    """Do what the first word of ``task`` says, and leave a note of having been called; see ``notes``."""
+    """Do what the first word of ``task`` says, and leave a note of having been called.
+
+    See ``notes``.
+    """
     verb = task.partition("-")[0]
     first = not any(Path(run).glob(f"note-*@{task}@*"))
     _calls_in_this_process.append(task)
@@ -105,7 +109,12 @@ def act(run: str, task: str, epoch: int) -> Ending:
     if verb == "nap":
         time.sleep(1.0)
     if verb == "meet":
-        _until(lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1)
+        _until(
+            lambda: (
+                len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")})
+                > 1
+            )
+        )
     if verb == "stop":
         _until((Path(run) / "stop").exists)
     return "interrupted" if verb == "stop" else "done"
@@ -120,25 +129,51 @@ def _note(run: str, task: str, epoch: int) -> None:
     seen = len(_calls_in_this_process)
     threads = os.environ.get("OMP_NUM_THREADS", "")
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    row = (f"{time.monotonic_ns():020d}", task, os.getpid(), epoch, seen, threads, gpu, uuid.uuid4().hex[:6])
+    row = (
+        f"{time.monotonic_ns():020d}",
+        task,
+        os.getpid(),
+        epoch,
+        seen,
+        threads,
+        gpu,
+        uuid.uuid4().hex[:6],
+    )
     Path(run, "note-" + "@".join(map(str, row))).touch()
 
 
 def notes(run: Path) -> list[dict[str, Any]]:
-    """Every call of ``act``, in order: task, pid, epoch, calls so far in its process, its threads and GPUs."""
+    """Every call of ``act``, in order.
+
+    Task, pid, epoch, calls so far in its process, its threads and GPUs.
+    """
     rows = [path.name.split("@") for path in sorted(run.glob("note-*"))]
     return [
-        {"task": r[1], "pid": int(r[2]), "epoch": int(r[3]), "seen": int(r[4]), "threads": r[5], "gpu": r[6]}
+        {
+            "task": r[1],
+            "pid": int(r[2]),
+            "epoch": int(r[3]),
+            "seen": int(r[4]),
+            "threads": r[5],
+            "gpu": r[6],
+        }
         for r in rows
     ]
 
 
 def main() -> None:
-    """Drive the tasks named after a run directory with Ray, two at once on one logical GPU, and say nothing."""
-    from tuning.driver_ray import RayDriver
+    """Drive the tasks named after a run directory with Ray, two at once on one logical GPU, and say
+    nothing.
+    """
+    from tuning.drivers.ray_driver import RayDriver
 
     run, *tasks = sys.argv[1:]
-    options: dict[str, Any] = {"concurrency": 2, "cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "threads": 3}
+    options: dict[str, Any] = {
+        "concurrency": 2,
+        "cpus_per_trial": 0.5,
+        "gpus_per_trial": 0.5,
+        "threads": 3,
+    }
     with RayDriver(Path(run), **options, entry=ENTRY) as driver:
         source = ListSource(tasks)
         driver.drive(source)

@@ -13,14 +13,16 @@ import pytest
 from tests.support.faulty_files import CountingFiles
 from tests.support.folders import fresh_folder
 from tests.support.strategies import KNOB_COLUMNS
-from tuning import store_shards
-from tuning.files import Files
-from tuning.run_info import RunInfo
-from tuning.store import Store
-from tuning.trial import CurvePoint, Decision, TrialRecord, TrialSpec
+from tuning.store import shards as store_shards
+from tuning.store.files import Files
+from tuning.store.info import RunInfo
+from tuning.store.store import Store
+from tuning.trial.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-INFO = RunInfo(version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS)
+INFO = RunInfo(
+    version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS
+)
 
 
 def record(number: int, **changes: Any) -> TrialRecord:
@@ -65,7 +67,9 @@ def parquet_files(run: Path) -> list[str]:
 
 @contextmanager
 def merging_by_three() -> Iterator[None]:
-    """Files of 1, 3 and 9 trials instead of 1, 64 and 4096, so that a few trials make all levels."""
+    """Files of 1, 3 and 9 trials instead of 1, 64 and 4096, so that a few trials make all
+    levels.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_shards, "FAN_IN", 3)
         patch.setattr(store_shards, "SPANS", (1, 3, 9))

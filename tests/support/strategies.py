@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tuning.clock import CostTable
-from tuning.run_info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
-from tuning.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
+from tuning.store.info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
+from tuning.trial.clock import CostTable
+from tuning.trial.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = st.integers(0, 99_999_999)
@@ -40,7 +40,9 @@ def moments() -> st.SearchStrategy[datetime]:
 
 def knobs(columns: Mapping[str, KnobKind] = KNOB_COLUMNS) -> st.SearchStrategy[dict[str, Any]]:
     """Settings of some of the knobs."""
-    return st.fixed_dictionaries({}, optional={n: _KNOB_VALUES[kind] for n, kind in columns.items()})
+    return st.fixed_dictionaries(
+        {}, optional={n: _KNOB_VALUES[kind] for n, kind in columns.items()}
+    )
 
 
 def knob_columns() -> st.SearchStrategy[dict[str, KnobKind]]:
@@ -67,7 +69,10 @@ def records(
     numbers: st.SearchStrategy[int] = NUMBERS,
     columns: Mapping[str, KnobKind] = KNOB_COLUMNS,
 ) -> st.SearchStrategy[TrialRecord]:
-    """Any record that the store accepts: every None, sign and letter that may occur, consistent or not."""
+    """Any record that the store accepts.
+
+    Every None, sign and letter that may occur, consistent or not.
+    """
     optional_float, optional_count = st.none() | FLOATS, st.none() | INT64
     return st.builds(
         TrialRecord,
@@ -150,7 +155,8 @@ def run_infos() -> st.SearchStrategy[RunInfo]:
         device=TEXTS,
         calibration=st.none() | cost_tables(),
         target=st.none() | targets,
-        sampler=st.none() | st.builds(SamplerChoice, TEXTS, TEXTS, st.none() | FLOATS, st.none() | FLOATS),
+        sampler=st.none()
+        | st.builds(SamplerChoice, TEXTS, TEXTS, st.none() | FLOATS, st.none() | FLOATS),
         memory=st.none() | st.builds(Memory, INT64, INT64),
         at_once=st.none() | st.builds(AtOnce, INT64, TEXTS),
     )
