@@ -24,7 +24,10 @@ from tuning.trial.recipe import is_control_row
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
-    """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``; None if none is."""
+    """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``.
+
+    None if none is.
+    """
     reached = numbers(points, "train_seconds")[numbers(points, "val_loss") <= target]
     return float(reached.min()) if len(reached) else None
 
@@ -39,18 +42,21 @@ class FrontSummary:
         others: finished trials on neither, by number.
         line: the line through the control.
         target: the loss at which the front is read, or None.
-        front_seconds: time to quality of the front at the target; None when no finished trial reached it.
+        front_seconds: time to quality of the front at the target; None when no finished trial
+            reached it.
         control_seconds: the same of the control.
         gain: ``control_seconds / front_seconds``, at least 1; None with ``no_gain`` saying why.
-        line_gain: as ``gain``, with the control's seconds read off the line between its runs. The control is
-            a grid of horizons, and part of ``gain`` may be no more than the distance to its next point.
+        line_gain: as ``gain``, with the control's seconds read off the line between its runs. The
+            control is a grid of horizons, and part of ``gain`` may be no more than the distance to
+            its next point.
         no_gain: why there is no gain, in words; None when there is one.
-        winner: number of the schedule that beat training for less at the target, or None when none did. One that
-            never froze a block is no winner: it is training for less.
-        finished, censored, stopped, failed: counts, replicates aside; censored: finished above the target.
+        winner: number of the schedule that beat training for less at the target, or None when none
+            did. One that never froze a block is no winner: it is training for less.
+        finished, censored, stopped, failed: counts, replicates aside; censored: finished above the
+            target.
         background: the noise and the confirmation that the trials are read against.
-        checked, checked_on_front: trials that would have been stopped and were let run on, and how many of them are on
-            the front.
+        checked, checked_on_front: trials that would have been stopped and were let run on, and how
+            many of them are on the front.
         replicates: how many re-runs on other seeds there are, a confirmation's included.
     """
 
@@ -97,7 +103,9 @@ def recorded_target(frame: pd.DataFrame) -> float | None:
 def summary(
     frame: pd.DataFrame, target: float | None = None, background: Background | None = None
 ) -> FrontSummary:
-    """Read the front at ``target``, by default the target recorded with the trials, against ``background``."""
+    """Read the front at ``target``, by default the target recorded with the trials, against
+    ``background``.
+    """
     target = recorded_target(frame) if target is None else target
     members, shorter, competing = front(frame), control(frame), finished(frame)
     line = line_through(shorter)
@@ -133,7 +141,10 @@ def summary(
 
 
 def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
-    """The row with the least seconds at or below ``target``; ties: the lower loss, then the lower number."""
+    """The row with the least seconds at or below ``target``; ties.
+
+    The lower loss, then the lower number.
+    """
     reached = _by_seconds(points[numbers(points, "val_loss") <= target])
     return reached.iloc[0] if len(reached) else None
 
@@ -141,7 +152,10 @@ def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
 def _line_gain(
     line: Line, target: float | None, at_front: float | None, gain: float | None
 ) -> float | None:
-    """Gain with the control read off its line; above its highest loss the shortest run is all there is."""
+    """Gain with the control read off its line.
+
+    Above its highest loss the shortest run is all there is.
+    """
     if target is None or not at_front or gain is None:
         return None
     there = line.seconds_at(target)
@@ -151,7 +165,9 @@ def _line_gain(
 def _winner(
     members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None
 ) -> int | None:
-    """The fastest schedule at the target, if it lies left of the control's line as well as of its runs."""
+    """The fastest schedule at the target, if it lies left of the control's line as well as of its
+    runs.
+    """
     best = None if target is None else fastest_at(members, target)
     if best is None or is_control_row(best) or never_froze(best.to_frame().T)[0]:
         return None
@@ -197,7 +213,9 @@ def read_front(
     if target is not None and reading.front_seconds is None:
         lowest = reading.front.iloc[-1]
         raise BadInput(
-            f"--target must be a loss that a finished trial reached, but got {target:g} and the lowest is "
-            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or search further"
+            f"--target must be a loss that a finished trial reached, but got {target:g} and the "
+            "lowest is "
+            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or "
+            "search further"
         )
     return reading

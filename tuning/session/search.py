@@ -50,10 +50,11 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
 
 
 def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
-    """The search with the ``device_choices`` that this device and the workload's model leave; what is left out is said.
+    """The search with the ``device_choices`` that this device and the workload's model leave; what
+    is left out is said.
 
-    Only before a run is created: a search that goes on keeps the space it began with. Trials that run elsewhere, on a
-    cluster, are not known here: theirs fail with the reason.
+    Only before a run is created: a search that goes on keeps the space it began with. Trials that
+    run elsewhere, on a cluster, are not known here: theirs fail with the reason.
 
     Raises:
         BadInput: nothing would be left, or nothing that a warm start is of use for.
@@ -83,7 +84,8 @@ def resume_search(
     retry_failed: bool = False,
     watcher: Watcher | None = None,
 ) -> SearchResult:
-    """Go on with the search in directory ``run``; ``changes`` are options it is to have from now on.
+    """Go on with the search in directory ``run``; ``changes`` are options it is to have from now
+    on.
 
     With ``retry_failed`` its failed trials run again, under their numbers.
 

@@ -8,7 +8,9 @@ from tuning.errors import SearchFailed
 
 
 def reference_task(seed: int) -> str:
-    """The id of the full-update run on ``seed``, which helps to set the target and from which trials fork."""
+    """The id of the full-update run on ``seed``, which helps to set the target and from which
+    trials fork.
+    """
     return f"seed-{seed}"
 
 
@@ -34,4 +36,7 @@ def is_calibration(task: str) -> bool:
 
 
 Ending = Literal["done", "interrupted", "fenced"]
-"""How a worker left a task: recorded; stopped at a checkpoint on request; not its search's to run any more."""
+"""How a worker left a task: recorded; stopped at a checkpoint on request.
+
+Not its search's to run any more.
+"""
