@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuning.drivers.driver import Nothing
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Lost
 
 WORKERS = 2
 GOAL = 10.0
@@ -31,7 +31,7 @@ SIDES = ("ours", "plain")
 
 def nothing(run: str, task: str, epoch: int) -> Ending:
     """A trivial task."""
-    return "done"
+    return Ending.DONE
 
 
 class _Tasks:
@@ -53,8 +53,8 @@ class _Tasks:
         self.in_flight -= 1
         self.ends.append(time.perf_counter())
 
-    def lost(self, task: str, reason: str) -> None:
-        raise RuntimeError(f"task {task}: {reason}")
+    def lost(self, task: str, why: Lost) -> None:
+        raise RuntimeError(f"task {task}: {why}")
 
     def deadline(self, task: str) -> float | None:
         return None

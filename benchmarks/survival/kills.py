@@ -245,7 +245,7 @@ def repeated(steps: list[Step], kept: dict[str, bytes], kills: list[Kill]) -> li
             nearest = min(range(len(kills)), key=lambda i: abs(kills[i].at - stretch.until))
             if after is not None:
                 counts[nearest] += max(0, stretch.last + 1 - after.first)
-            elif stretch.task not in kept and not stretch.task.startswith("seed-"):
+            elif stretch.task not in kept and stretch.task.isdigit():
                 counts[nearest] += stretch.last + 1
     return counts
 

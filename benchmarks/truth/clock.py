@@ -43,7 +43,7 @@ from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
 from tuning.training.calibrate import calibrate
 from tuning.trial.clock import CostTable
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Lost, Task
 from tuning.trial.trial import TrialRecord, TrialSpec
 from tuning.version import VERSION
 
@@ -97,23 +97,23 @@ class _Given:
         self._waiting, self._running = list(specs), 0
         self._store = store
 
-    def ask(self) -> str | Nothing:
+    def ask(self) -> Task | Nothing:
         if not self._waiting:
             return Nothing.WAIT if self._running else Nothing.DONE
         spec = self._waiting.pop(0)
-        self._store.begin(spec, None)
+        self._store.begin(spec)
         self._running += 1
-        return str(spec.number)
+        return Task.trial(spec.number)
 
-    def ended(self, task: str, ending: Ending) -> None:
-        if ending != "done":
-            raise RuntimeError(f"trial {task} was {ending}")
+    def ended(self, task: Task, ending: Ending) -> None:
+        if ending is not Ending.DONE:
+            raise RuntimeError(f"trial {task} was {ending.value}")
         self._running -= 1
 
-    def lost(self, task: str, reason: str) -> None:
-        raise RuntimeError(f"trial {task}: {reason}")
+    def lost(self, task: Task, why: Lost) -> None:
+        raise RuntimeError(f"trial {task}: {why}")
 
-    def deadline(self, task: str) -> float | None:
+    def deadline(self, task: Task) -> float | None:
         return None
 
     def tick(self) -> None:

@@ -78,7 +78,7 @@ class TestDriver:
         started.driver.drive(source)
         calls = started.calls(tasks)
         assert sorted(call["task"] for call in calls) == sorted(tasks)
-        assert Counter(source.log) == Counter(("ended", task, "done") for task in tasks)
+        assert Counter(source.log) == Counter(("ended", task, "DONE") for task in tasks)
         assert {call["epoch"] for call in calls} == {EPOCH}
         assert source.most_in_flight <= started.at_once
         assert len({call["pid"] for call in calls}) <= started.at_once + 1
@@ -132,7 +132,7 @@ class TestDriver:
         source = Stopping([f"stop-{i}" for i in range(5)])
         started.driver.drive(source)
         stop.unlink()
-        assert {entry[2] for entry in source.log} == {"interrupted"}
+        assert {entry[2] for entry in source.log} == {"INTERRUPTED"}
         assert 1 <= len(source.log) <= started.at_once
         assert source.in_flight == []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.drivers.driver import Nothing
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Lost
 
 ENTRY = "tests.support.source:act"
 
@@ -23,7 +23,8 @@ class ListSource:
 
     Attributes:
         barrier: after this many tasks the source answers WAIT until all of them have ended.
-        log: what the driver told, in order: (``ended`` or ``lost``, task, ending or reason).
+        log: what the driver told, in order: (``ended`` or ``lost``, task, the ending's name or
+            the reason).
         most_in_flight: the most tasks that were in flight at once.
     """
 
@@ -60,11 +61,11 @@ class ListSource:
 
     def ended(self, task: str, ending: Ending) -> None:
         self.in_flight.remove(task)
-        self.log.append(("ended", task, ending))
+        self.log.append(("ended", task, ending.name))
 
-    def lost(self, task: str, reason: str) -> None:
+    def lost(self, task: str, why: Lost) -> None:
         self.in_flight.remove(task)
-        self.log.append(("lost", task, reason))
+        self.log.append(("lost", task, str(why)))
         self.losses[task] = self.losses.get(task, 0) + 1
         if self.losses[task] < self.patience:
             self.waiting.append(task)
@@ -117,7 +118,7 @@ def act(run: str, task: str, epoch: int) -> Ending:
         )
     if verb == "stop":
         _until((Path(run) / "stop").exists)
-    return "interrupted" if verb == "stop" else "done"
+    return Ending.INTERRUPTED if verb == "stop" else Ending.DONE
 
 
 def _until(holds: Callable[[], bool]) -> None:

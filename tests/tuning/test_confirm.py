@@ -31,6 +31,7 @@ from tuning.store.info import Target
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.training import stopwatch
+from tuning.trial.task import Task
 from tuning.trial.trial import FIRST_FRESH, Origin, TrialRecord, TrialSpec
 
 DEVICE = Device("fake device", 2)
@@ -219,7 +220,7 @@ def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None
         TrialSpec(SEARCHED, origin, spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs)
     )
     confirmed(run)
-    assert [task.task for task in Store.open(run).in_flight()] == [str(SEARCHED)]
+    assert [task.task for task in Store.open(run).in_flight()] == [Task.trial(SEARCHED)]
     assert SEARCHED not in Store.open(run).numbers()
 
 

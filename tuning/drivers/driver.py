@@ -1,9 +1,8 @@
 """What a driver is: it runs tasks in worker processes. It owns no search state and decides nothing.
 
-A task is one training run, named by an id: ``"17"`` is trial number 17, ``"seed-2"`` the
-full-update run on seed 2, which helps to set the target. Everything a worker needs to know about a
-task is in the run directory before the driver is handed its id, and everything that came of it is
-there before the worker returns, so a driver passes only ids around.
+Everything a worker needs to know about a task is in the run directory before the driver is handed
+it, and everything that came of it is there before the worker returns. So a driver hands a process
+only the task's text, which is its id, and knows nothing else of it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Lost
 
 EXECUTE = "tuning.training.worker:execute"
-"""What a worker calls for each task: ``execute(run directory, task, epoch) -> Ending``."""
+"""What a worker calls for each task: ``execute(run directory, task's id, epoch) -> Ending``."""
+T = TypeVar("T")
+"""A task: ``tuning.trial.task.Task``, or anything else whose text is its id."""
 
 
 def function_at(name: str) -> Callable[..., Any]:
@@ -44,25 +45,25 @@ class Nothing(enum.Enum):
     DONE = "no task will come any more"
 
 
-class TaskSource(Protocol):
+class TaskSource(Protocol[T]):
     """Where a driver's tasks come from: the search session.
 
     Called from the driver's process, one call at a time.
     """
 
-    def ask(self) -> str | Nothing:
-        """The id of the next task to start; its parameters are already on disk."""
+    def ask(self) -> T | Nothing:
+        """The next task to start; its parameters are already on disk."""
 
-    def ended(self, task: str, ending: Ending) -> None:
-        """The worker returned. After ``done`` the record is in the store."""
+    def ended(self, task: T, ending: Ending) -> None:
+        """The worker returned. After ``DONE`` the record is in the store."""
 
-    def lost(self, task: str, reason: str) -> None:
+    def lost(self, task: T, why: Lost) -> None:
         """The worker died without returning (killed, out of memory, node gone).
 
         The source may offer it again.
         """
 
-    def deadline(self, task: str) -> float | None:
+    def deadline(self, task: T) -> float | None:
         """Wall seconds after its start by which a task must have ended, or None.
 
         A task past it is lost.
@@ -79,5 +80,5 @@ class Driver(Protocol):
 
     def __exit__(self, *exc: object) -> None: ...
 
-    def drive(self, source: TaskSource) -> None:
+    def drive(self, source: TaskSource[Any]) -> None:
         """Run the source's tasks, as many at once as the driver was built for, until it is done."""

@@ -93,7 +93,7 @@ class RayDriver:
         with signals_kept():
             self._open.close()
 
-    def drive(self, source: TaskSource) -> None:
+    def drive(self, source: TaskSource[Any]) -> None:
         """Run the source's tasks, ``concurrency`` at once, until it is done.
 
         Raises:

@@ -21,8 +21,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from tuning.drivers.driver import Nothing, TaskSource, function_at
-from tuning.drivers.serial import said
 from tuning.errors import SearchFailed
+from tuning.trial.task import Ending, Fault, Lost
 
 TICK_SECONDS = 1.0
 HOLD_SHARE, LEAST_HOLD, MOST_HOLD = 0.1, 0.2, 10.0
@@ -52,7 +52,7 @@ class TaskTrainable(tune.Trainable):  # type: ignore[misc]
             time.sleep(self.config["hold"])
             return {"ending": None, "done": True}
         ending = self._execute(self.config["run"], self.config["task"], self.config["epoch"])
-        return {"ending": ending, "done": True}
+        return {"ending": ending.name, "done": True}
 
     def log_result(self, result: dict[str, Any]) -> None:
         """Write no result files: the worker has recorded the task."""
@@ -72,10 +72,10 @@ class Flight:
     Its actor, and since when, once it has one.
     """
 
-    task: str | None
+    task: object | None
     started: float | None = None
     actor: Any = None
-    reason: str | None = None
+    late: Lost | None = None
 
 
 @dataclass
@@ -92,7 +92,7 @@ class HandOver:
         dead: why no task can run any more, or None.
     """
 
-    source: TaskSource
+    source: TaskSource[Any]
     concurrency: int
     fixed: dict[str, Any]
     dead: Callable[[], str | None]
@@ -119,7 +119,7 @@ class HandOver:
             self._give_up(error)
         if not isinstance(task, Nothing):
             self.flights[trial], self._waiting_since = Flight(task), None
-            return {**self.fixed, "task": task}
+            return {**self.fixed, "task": str(task)}
         if task is Nothing.WAIT:
             return self._hold(trial)
         if task is Nothing.FULL or any(flight.task is not None for flight in self.flights.values()):
@@ -152,13 +152,13 @@ class HandOver:
         """An actor returned from a task."""
         flight = self.flights.pop(trial, None)
         if flight and (task := flight.task) is not None:
-            self._tell(lambda: self.source.ended(task, result["ending"]))
+            self._tell(lambda: self.source.ended(task, Ending[result["ending"]]))
 
-    def lost(self, trial: str, reason: str) -> None:
+    def lost(self, trial: str, why: Lost) -> None:
         """An actor died, or raised."""
         flight = self.flights.pop(trial, None)
         if flight and (task := flight.task) is not None:
-            self._tell(lambda: self.source.lost(task, flight.reason or reason))
+            self._tell(lambda: self.source.lost(task, flight.late or why))
 
     def _tell(self, call: Callable[[], None]) -> None:
         try:
@@ -193,11 +193,13 @@ class HandOver:
             self._enforce_deadline(flight, now)
 
     def _enforce_deadline(self, flight: Flight, now: float) -> None:
-        if flight.task is None or flight.started is None or flight.reason:
+        if flight.task is None or flight.started is None or flight.late:
             return
         limit = self.source.deadline(flight.task)
         if limit is not None and now - flight.started > limit:
-            flight.reason = f"did not end within its deadline of {limit:.1f} s and was killed"
+            flight.late = Lost(
+                Fault.DIED, f"did not end within its deadline of {limit:.1f} s and was killed"
+            )
             ray.kill(flight.actor)
 
     def _give_up(self, error: BaseException) -> NoReturn:
@@ -256,16 +258,16 @@ class SourceCallback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A task's actor died or raised; Tune has the exception."""
-        self._hand_over.lost(trial.trial_id, _reason(trial))
+        self._hand_over.lost(trial.trial_id, _why(trial))
 
 
-def _reason(trial: Any) -> str:
+def _why(trial: Any) -> Lost:
     error = _exception(trial)
     if isinstance(error, ray.exceptions.RayTaskError):
-        return said(error.cause)
+        return Lost.by(error.cause)
     if isinstance(error, ray.exceptions.OutOfMemoryError):
-        return "the worker was killed because the machine ran out of memory"
-    return f"the worker died: {cause_in(str(error))}"
+        return Lost(Fault.DIED, "the worker was killed because the machine ran out of memory")
+    return Lost(Fault.DIED, f"the worker died: {cause_in(str(error))}")
 
 
 def _exception(trial: Any) -> Any:

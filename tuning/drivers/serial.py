@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tuning.drivers.driver import EXECUTE, Nothing, TaskSource, function_at
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Lost
 
 TICK_SECONDS = 1.0
 WAIT_SECONDS = 0.05
@@ -44,7 +44,7 @@ class SerialDriver:
     def __exit__(self, *exc: object) -> None:
         """Nothing to stop."""
 
-    def drive(self, source: TaskSource) -> None:
+    def drive(self, source: TaskSource[Any]) -> None:
         """Run the source's tasks, each once it is asked for, until it is done."""
         while (task := source.ask()) is not Nothing.DONE:
             source.tick()
@@ -53,21 +53,16 @@ class SerialDriver:
             else:
                 self._carry_out(source, task)
 
-    def _carry_out(self, source: TaskSource, task: str) -> None:
+    def _carry_out(self, source: TaskSource[Any], task: object) -> None:
         try:
             with _Ticking(source):
-                ending: Ending = function_at(self.entry)(os.fspath(self.run), task, self.epoch)
+                ending: Ending = function_at(self.entry)(os.fspath(self.run), str(task), self.epoch)
         except _SourceFailed as failure:
             raise failure.error from None
         except (Exception, SystemExit) as error:
-            source.lost(task, said(error))
+            source.lost(task, Lost.by(error))
         else:
             source.ended(task, ending)
-
-
-def said(error: BaseException) -> str:
-    """An exception in one line: its kind and its message."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 class _SourceFailed(Exception):  # noqa: N818 - carries an error, is none itself
@@ -81,7 +76,7 @@ class _Ticking:
     of the source.
     """
 
-    def __init__(self, source: TaskSource) -> None:
+    def __init__(self, source: TaskSource[Any]) -> None:
         self._source = source
         self._over = threading.Event()
         self._error: BaseException | None = None

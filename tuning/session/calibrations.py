@@ -15,12 +15,12 @@ from tuning.drivers.driver import Nothing, TaskSource
 from tuning.errors import BadInput, SearchFailed
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
-from tuning.trial.clock import CostTable, OtherSurroundings
-from tuning.trial.task import CLOCK, PREFIX, RUN_FAULT, Ending
+from tuning.trial.clock import CostTable
+from tuning.trial.task import CLOCK, Ending, Fault, Lost, Task
 from tuning.trial.trial import TrialSpec
 
 
-class Stoppable(TaskSource, Protocol):
+class Stoppable(TaskSource[Task], Protocol):
     """A task source that can be stopped before its end."""
 
     @property
@@ -71,7 +71,7 @@ class ClockFirst:
             raise KeyboardInterrupt
         self._session.request_stop(reason)
 
-    def ask(self) -> str | Nothing:
+    def ask(self) -> Task | Nothing:
         """The clock's task, and nothing beside it; then the session's."""
         if self._session is not None:
             return self._session.ask()
@@ -85,12 +85,12 @@ class ClockFirst:
         self._watch.phase(check if self._calibrated else measure)
         return CLOCK
 
-    def ended(self, task: str, ending: Ending) -> None:
+    def ended(self, task: Task, ending: Ending) -> None:
         """The clock is set, and the session begins; or a task of the session's has ended."""
         if self._session is not None:
             self._session.ended(task, ending)
             return
-        if ending == "fenced":
+        if ending is Ending.FENCED:
             raise SearchFailed(
                 f"another search holds {self._store.path} now; this one writes nothing more"
             )
@@ -100,7 +100,7 @@ class ClockFirst:
             self._watch.warn(disturbed(costs))
         self._session = self._make_session()
 
-    def lost(self, task: str, reason: str) -> None:
+    def lost(self, task: Task, why: Lost) -> None:
         """The worker could not set the clock, or died; or a task of the session's was lost.
 
         Raises:
@@ -109,18 +109,17 @@ class ClockFirst:
                 or as the session.
         """
         if self._session is not None:
-            self._session.lost(task, reason)
+            self._session.lost(task, why)
             return
-        if reason.startswith(RUN_FAULT):
-            raise SearchFailed(reason.removeprefix(RUN_FAULT))
-        kind, _, text = reason.partition(": ")
-        if kind == OtherSurroundings.__name__:
-            raise BadInput(text)
+        if why.fault is Fault.RUN:
+            raise SearchFailed(why.text)
+        if why.fault is Fault.SURROUNDINGS:
+            raise BadInput(why.text)
         raise SearchFailed(
-            f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {reason}"
+            f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {why}"
         )
 
-    def deadline(self, task: str) -> float | None:
+    def deadline(self, task: Task) -> float | None:
         """None for the clock's task: how long it takes is what it is to find out."""
         return None if self._session is None else self._session.deadline(task)
 
@@ -152,7 +151,7 @@ class FormGate:
     def __init__(self, unknown: Callable[[TrialSpec], Set[str]]) -> None:
         self._unknown = unknown
         self._tried: set[str] = set()
-        self._held: str | None = None
+        self._held: Task | None = None
         self._begun = False
         self.forms: frozenset[str] = NOTHING
 
@@ -161,7 +160,7 @@ class FormGate:
         """Whether a task is held."""
         return self._held is not None
 
-    def hold(self, task: str, spec: TrialSpec) -> bool:
+    def hold(self, task: Task, spec: TrialSpec) -> bool:
         """Hold ``task`` if it needs a calibration; whether it does.
 
         One that was tried in vain is not tried again.
@@ -170,14 +169,14 @@ class FormGate:
         self._held = task if self.forms else None
         return self.closed
 
-    def calibration(self, *, busy: bool) -> str | None:
-        """The id of the calibration, once nothing else runs and it has not begun."""
+    def calibration(self, *, busy: bool) -> Task | None:
+        """The calibration, once nothing else runs and it has not begun."""
         if busy or self._begun or self._held is None:
             return None
         self._begun = True
-        return PREFIX + self._held
+        return self._held.forms
 
-    def release(self, *, done: bool) -> str:
+    def release(self, *, done: bool) -> Task:
         """The held task; ``done`` unless the worker died on the calibration."""
         assert self._held is not None, "a calibration ended that nothing waits for"
         task = self._held

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.config.resources import usable_cpus
-from tuning.drivers.serial import SerialDriver, said
+from tuning.drivers.serial import SerialDriver
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
@@ -38,6 +38,7 @@ from tuning.study.confirmation import (
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, is_control, key
+from tuning.trial.task import said
 from tuning.trial.trial import REPLICATE, TrialRecord, TrialSpec, of_search
 from tuning.version import VERSION
 

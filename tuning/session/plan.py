@@ -23,6 +23,7 @@ from tuning.study.stopping import stopping_of
 from tuning.study.study import Study
 from tuning.study.warm_start import kept
 from tuning.trial.clock import baseline_seconds
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec, of_search
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def make_session(
     )
 
 
-def keep_all(keep: str) -> None:
+def keep_all(keep: Task) -> None:
     """Drop no trunk: those of the automatic target's other seeds are what replicates fork from."""
 
 
@@ -160,7 +161,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
     history = history_of(store)
     recorded = {outcome.number for outcome in history}
     in_flight = [
-        f.spec for f in store.in_flight() if f.task.isdigit() and f.spec.number not in recorded
+        f.spec for f in store.in_flight() if f.task.is_trial and f.spec.number not in recorded
     ]
     baselines = baseline_specs(config.workload, seed)
     return Study(

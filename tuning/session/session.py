@@ -27,7 +27,7 @@ from tuning.study.baselines import automatic_target, reference_specs
 from tuning.study.stopping import Stopping
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.record import Circumstances, record_of
-from tuning.trial.task import RUN_FAULT, Ending, is_calibration, reference_task, subject
+from tuning.trial.task import Ending, Fault, Lost, Task
 from tuning.trial.trial import SEEDS, Limits, TrialRecord, TrialSpec
 
 MAX_LOSSES = 3
@@ -99,7 +99,7 @@ class SearchSession:
         slowdown: float,
         watcher: Watcher,
         trunk_wait: TrunkWait | None = None,
-        drop_trunks: Callable[[str], None] = lambda keep: None,
+        drop_trunks: Callable[[Task], None] = lambda keep: None,
         make_stopping: Callable[[Target], Stopping | None] = lambda target: None,
         unknown_forms: Callable[[TrialSpec], Set[str]] = lambda spec: NOTHING,
         slots: Slots | None = None,
@@ -117,14 +117,14 @@ class SearchSession:
         self._references = reference_specs(workload, first_seed, count)
         self._expected_seconds, self._slowdown = expected_seconds, slowdown
         self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
-        self._specs: dict[str, TrialSpec] = {
+        self._specs: dict[Task, TrialSpec] = {
             f.task: f.spec for f in store.in_flight() if takes(f.spec)
         }
-        self._left_over: deque[str] = deque(self._specs)
-        self._running: set[str] = set()
+        self._left_over: deque[Task] = deque(self._specs)
+        self._running: set[Task] = set()
         self._gate = FormGate(unknown_forms)
         self._slots = slots
-        self._losses: Counter[str] = Counter()
+        self._losses: Counter[Task] = Counter()
         self._stop_reason: str | None = None
         self._study: Proposer | None = None
         self._reference_records = store.references()
@@ -149,7 +149,7 @@ class SearchSession:
             self._stop_reason = reason
             (self._store.path / STOP_FILE).touch()
 
-    def ask(self) -> str | Nothing:
+    def ask(self) -> Task | Nothing:
         """The next task; see ``TaskSource``."""
         full = self._slots is not None and self._slots.full
         task = None if self._stop_reason or full else self._next_task()
@@ -158,7 +158,7 @@ class SearchSession:
                 return Nothing.DONE
             return Nothing.FULL if full else Nothing.WAIT
         self._started(task)
-        if is_calibration(task):
+        if task.is_forms:
             self._watcher.phase(
                 "timing a new form of the model, alone on the device: "
                 f"{'; '.join(self._gate.forms)}"
@@ -167,24 +167,24 @@ class SearchSession:
             self._watcher.began(self._specs[task])
         return task
 
-    def _started(self, task: str) -> None:
+    def _started(self, task: Task) -> None:
         self._running.add(task)
         if self._slots is not None:
             self._slots.begin(task)
 
-    def _left(self, task: str) -> None:
+    def _left(self, task: Task) -> None:
         self._running.discard(task)
         if self._slots is not None:
             self._slots.end(task)
 
-    def _next_task(self) -> str | None:
+    def _next_task(self) -> Task | None:
         if not self._gate.closed:
             task = self._candidate()
             if task is None or not self._gate.hold(task, self._specs[task]):
                 return task
         return self._gate.calibration(busy=bool(self._running))
 
-    def _candidate(self) -> str | None:
+    def _candidate(self) -> Task | None:
         if self._left_over:
             return self._left_over.popleft()
         if (reference := self._next_reference()) is not None:
@@ -194,13 +194,15 @@ class SearchSession:
             return None
         if self._study is None:
             if target.seed is not None:
-                self._drop_trunks(reference_task(target.seed))
+                self._drop_trunks(Task.reference(target.seed))
             self._study = self._make_study(target)
             self._stopping = self._make_stopping(target)
         spec = self._next_trial(self._study)
         if spec is not None:
             return self._begin(
-                spec, str(spec.number), self._stopping.limits(spec) if self._stopping else None
+                spec,
+                Task.trial(spec.number),
+                self._stopping.limits(spec) if self._stopping else None,
             )
         if self._study.exhausted and not self._running and self._stop_reason is None:
             self._stop_reason = "every point of the space that the sampler finds has been tried"
@@ -212,12 +214,12 @@ class SearchSession:
         pending = not self._references.keys() <= self._reference_records.keys()
         return self._trunk_wait.next(study.ask, pending=pending)
 
-    def _begin(self, spec: TrialSpec, task: str, limits: Limits | None = None) -> str:
-        self._store.begin(spec, None if task.isdigit() else task, limits)
+    def _begin(self, spec: TrialSpec, task: Task, limits: Limits | None = None) -> Task:
+        self._store.begin(spec, task, limits)
         self._specs[task] = spec
         return task
 
-    def _next_reference(self) -> str | None:
+    def _next_reference(self) -> Task | None:
         for task, spec in self._references.items():
             if task not in self._reference_records and task not in self._specs:
                 return self._begin(spec, task)
@@ -246,36 +248,36 @@ class SearchSession:
         self._store.update_info(target=target)
         return target
 
-    def ended(self, task: str, ending: Ending) -> None:
+    def ended(self, task: Task, ending: Ending) -> None:
         """A worker returned; see ``TaskSource``."""
         self._left(task)
-        if ending == "fenced":
+        if ending is Ending.FENCED:
             raise SearchFailed(
                 f"another search holds {self._store.path} now; this one writes nothing more"
             )
-        if is_calibration(task):
+        if task.is_forms:
             self._left_over.appendleft(self._gate.release(done=True))
             return
-        if ending == "interrupted":
+        if ending is Ending.INTERRUPTED:
             self._left_over.append(task)
             return
         record = self._record_of(task)
         assert record is not None, f"the worker said done, but task {task} has no record"
         self._recorded(task, record)
 
-    def _record_of(self, task: str) -> TrialRecord | None:
-        if not task.isdigit():
+    def _record_of(self, task: Task) -> TrialRecord | None:
+        if not task.is_trial:
             return self._store.references().get(task)
         try:
-            return self._store.record(int(task))
+            return self._store.record(task.number)
         except KeyError:
             return None
 
-    def _recorded(self, task: str, record: TrialRecord) -> None:
+    def _recorded(self, task: Task, record: TrialRecord) -> None:
         del self._specs[task]
         self._watcher.ended(record)
         self._learn(task, record)
-        if not task.isdigit():
+        if not task.is_trial:
             self._reference_records[task] = record
             return
         assert self._study is not None or self._store.info.target is not None, (
@@ -287,7 +289,7 @@ class SearchSession:
                 self._stopping.tell(record)
             self._stop_if_hopeless(self._study)
 
-    def _learn(self, task: str, record: TrialRecord) -> None:
+    def _learn(self, task: Task, record: TrialRecord) -> None:
         """What the trial tells of how many should run at once, which run.json says as well."""
         costs = self._store.info.calibration
         if self._slots is None or costs is None or not self._slots.learn(task, record, costs):
@@ -306,7 +308,7 @@ class SearchSession:
                 f"Mend that and go on with --resume {self._store.path} --retry-failed"
             )
 
-    def lost(self, task: str, reason: str) -> None:
+    def lost(self, task: Task, why: Lost) -> None:
         """A worker died; the task goes on from its checkpoint, unless it kills its workers every
         time.
 
@@ -315,9 +317,9 @@ class SearchSession:
                 has too.
         """
         self._left(task)
-        if reason.startswith(RUN_FAULT):
-            raise SearchFailed(reason.removeprefix(RUN_FAULT))
-        if is_calibration(task):
+        if why.fault is Fault.RUN:
+            raise SearchFailed(why.text)
+        if task.is_forms:
             task = self._gate.release(done=False)
         if (record := self._record_of(task)) is not None:
             # It died after its record was written and before it could say so.
@@ -327,30 +329,27 @@ class SearchSession:
         spec = self._specs[task]
         self._losses[task] += 1
         again = self._losses[task] < MAX_LOSSES
-        self._watcher.lost(spec, reason, again=again)
+        self._watcher.lost(spec, why.text, again=again)
         if again:
             self._left_over.appendleft(task)
             return
-        self._recorded(task, self._fail(self._store.task(task), reason))
+        self._recorded(task, self._fail(self._store.task(task), why))
 
-    def _fail(self, lost: InFlight, reason: str) -> TrialRecord:
+    def _fail(self, lost: InFlight, why: Lost) -> TrialRecord:
         now = datetime.now(UTC)
         around = Circumstances(now, now, 0.0, 0.0, lost.executions, self._store.info.device)
-        error = f"its worker died {self._losses[lost.task]} times, the last time with: {reason}"
+        error = f"its worker died {self._losses[lost.task]} times, the last time with: {why}"
         record = record_of(lost.spec, None, None, around, state="failed", error=error)
         with contextlib.suppress(
             AlreadyRecorded
         ):  # a worker that was believed dead finished after all
-            if lost.task.isdigit():
-                self._store.append(record)
-            else:
-                self._store.append_reference(lost.task, record)
+            self._store.commit(lost.task, record)
         self._store.end(lost.task)
         return self._record_of(lost.task) or record
 
-    def deadline(self, task: str) -> float | None:
+    def deadline(self, task: Task) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""
-        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[subject(task)])
+        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[task.subject])
 
     def tick(self) -> None:
         """Watch the time budget and let the watcher draw."""

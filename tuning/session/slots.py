@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tuning.store.info import AtOnce
 from tuning.trial.clock import CostTable
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord
 
 GAIN = 0.05
@@ -113,8 +114,8 @@ class Slots:
 
     def __init__(self, filling: Filling, clock: Callable[[], float] = time.monotonic) -> None:
         self._filling, self._clock = filling, clock
-        self._begun: dict[str, tuple[float, float]] = {}
-        self._ended: dict[str, float] = {}
+        self._begun: dict[Task, tuple[float, float]] = {}
+        self._ended: dict[Task, float] = {}
         self._area, self._at = 0.0, clock()
 
     @property
@@ -127,18 +128,18 @@ class Slots:
         """Whether another task must wait."""
         return len(self._begun) >= self._filling.limit
 
-    def begin(self, task: str) -> None:
+    def begin(self, task: Task) -> None:
         """A worker was given a task."""
         self._pass()
         self._begun[task] = self._at, self._area
 
-    def end(self, task: str) -> None:
+    def end(self, task: Task) -> None:
         """A worker is rid of it."""
         self._pass()
         since, area = self._begun.pop(task)
         self._ended[task] = (self._area - area) / (self._at - since) if self._at > since else 1.0
 
-    def learn(self, task: str, record: TrialRecord, costs: CostTable) -> bool:
+    def learn(self, task: Task, record: TrialRecord, costs: CostTable) -> bool:
         """The task that ended has this record; whether that changed the choice."""
         in_flight = self._ended.pop(task, None)
         if (

@@ -17,6 +17,7 @@ from tuning.errors import SearchFailed
 from tuning.store.files import Files
 from tuning.store.parquet import NotARecord, RecordFormat
 from tuning.store.shards import Shard, outermost, parse
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord
 
 T = TypeVar("T")
@@ -165,9 +166,9 @@ class Catalog:
 
 @dataclass(frozen=True)
 class References:
-    """The records of runs that are no trials, by their task's id, and the files that hold none."""
+    """The records of runs that are no trials, by their task, and the files that hold none."""
 
-    records: dict[str, TrialRecord]
+    records: dict[Task, TrialRecord]
     problems: list[Problem]
 
 
@@ -177,7 +178,7 @@ def read_references(folder: Path, form: RecordFormat) -> References:
     for path in sorted(folder.glob("*.parquet")):
         try:
             with _readable(path):
-                (found.records[path.stem],) = form.to_records(form.read(path))
+                (found.records[Task.parse(path.stem)],) = form.to_records(form.read(path))
         except NotARecord as error:
             found.problems.append(_problem(path, error))
         except ValueError:

@@ -16,6 +16,7 @@ from tuning.store.catalog import Catalog
 from tuning.store.files import Files
 from tuning.store.parquet import RecordFormat
 from tuning.store.shards import Shard, without
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord, TrialSpec
 
 
@@ -65,9 +66,9 @@ class Withdrawal:
             self._commit(self._catalog.path(part), rest)
         self._remove(self._catalog.path(shard))
 
-    def reference(self, task: str, record: TrialRecord) -> None:
+    def reference(self, task: Task, record: TrialRecord) -> None:
         """Take the record of a run that is no trial."""
-        self._keep_copy(task, record)
+        self._keep_copy(str(task), record)
         self._remove(self._run / "trunk" / f"{task}.parquet")
 
     def _keep_copy(self, task: str, record: TrialRecord) -> None:

@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.store.catalog import Problem
 from tuning.store.files import TEMPORARY_SUFFIX, Files
+from tuning.trial.task import Task
 from tuning.trial.trial import Limits, TrialSpec
-
-_TASK = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -22,14 +20,13 @@ class InFlight:
     """A task that was begun and not ended.
 
     Attributes:
-        task: its id; a trial's is its number.
         spec: what to train.
         executions: how often a worker has started it.
         checkpoint: where its latest checkpoint is, if it wrote one.
         limits: losses above which it is stopped; None where it is not to be.
     """
 
-    task: str
+    task: Task
     spec: TrialSpec
     executions: int
     checkpoint: Path
@@ -44,12 +41,12 @@ class Running:
         self._files = files
 
     def begin(
-        self, task: str, spec: TrialSpec, executions: int = 0, limits: Limits | None = None
+        self, task: Task, spec: TrialSpec, executions: int = 0, limits: Limits | None = None
     ) -> None:
         """Note the task, started so often before; FileExistsError where it is in flight already."""
         self._files.commit_once(self._path(task), _to_bytes(spec, executions, limits))
 
-    def started(self, task: str) -> int:
+    def started(self, task: Task) -> int:
         """Count one more execution, durably; how many there are now.
 
         KeyError where it is not in flight.
@@ -60,14 +57,14 @@ class Running:
         )
         return found.executions + 1
 
-    def get(self, task: str) -> InFlight:
+    def get(self, task: Task) -> InFlight:
         """The task; KeyError where it is not in flight, ValueError where its file cannot be
         understood.
         """
         try:
             data = json.loads(self._path(task).read_bytes())
         except FileNotFoundError:
-            raise KeyError(f"task {task!r} is not in flight") from None
+            raise KeyError(f"task {task} is not in flight") from None
         try:
             limits = None if data.get("limits") is None else Limits.from_json(data["limits"])
             return InFlight(
@@ -82,12 +79,13 @@ class Running:
                 f"{self._path(task)} must describe a task, but got {error!r}"
             ) from None
 
-    def tasks(self) -> list[str]:
-        """Every task's id, numbers first and ascending."""
-        ids = [p.stem for p in self.folder.glob("*.json") if _TASK.fullmatch(p.stem)]
-        return sorted(
-            ids, key=lambda task: (not task.isdigit(), len(task) if task.isdigit() else 0, task)
-        )
+    def tasks(self) -> list[Task]:
+        """Every task, trials first, by number."""
+        found = []
+        for path in self.folder.glob("*.json"):
+            with contextlib.suppress(ValueError):  # a file of somebody else's
+                found.append(Task.parse(path.stem))
+        return sorted(found, key=lambda task: (not task.is_trial, task.number))
 
     def problems(self) -> list[Problem]:
         """The files that should describe a task and do not."""
@@ -101,11 +99,11 @@ class Running:
                 continue
         return found
 
-    def checkpoint(self, task: str) -> Path:
+    def checkpoint(self, task: Task) -> Path:
         """Where the task's latest checkpoint is or will be."""
         return self._path(task).with_suffix(".pt")
 
-    def end(self, task: str) -> None:
+    def end(self, task: Task) -> None:
         """Forget the task and its checkpoint; harmless where there is none."""
         # The checkpoint first: a task without one is begun anew, a checkpoint without its task
         # would be litter.
@@ -115,13 +113,11 @@ class Running:
 
     def litter(self) -> list[Path]:
         """What a killed search left: temporary files, and checkpoints whose task is gone."""
-        tasks = set(self.tasks())
+        tasks = {str(task) for task in self.tasks()}
         temporary = self.folder.glob(f".*{TEMPORARY_SUFFIX}")
         return [*temporary, *(p for p in self.folder.glob("*.pt") if p.stem not in tasks)]
 
-    def _path(self, task: str) -> Path:
-        if not _TASK.fullmatch(task):
-            raise ValueError(f"a task's id must match {_TASK.pattern}, but got {task!r}")
+    def _path(self, task: Task) -> Path:
         return self.folder / f"{task}.json"
 
 

@@ -36,6 +36,7 @@ from tuning.store.running import InFlight, Running
 from tuning.store.shards import Shard, complete_group
 from tuning.trial.outcome import COLUMNS, Outcome, outcomes_of, own_trials
 from tuning.trial.recipe import KNOB
+from tuning.trial.task import Task
 from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
@@ -166,31 +167,40 @@ class Store:
             *self._running.problems(),
         ]
 
+    def commit(self, task: Task, record: TrialRecord) -> None:
+        """Record what came of a task, a trial's in the table; raises as ``append``."""
+        if task.is_trial:
+            self.append(record)
+        else:
+            self.append_reference(task, record)
+
     # --- the runs that set the target
 
-    def append_reference(self, task: str, record: TrialRecord) -> None:
+    def append_reference(self, task: Task, record: TrialRecord) -> None:
         """Record a run that is no trial, under its task's id; raises as ``append``."""
         self._commit(self.path / "trunk" / f"{task}.parquet", record)
 
-    def references(self) -> dict[str, TrialRecord]:
-        """Every such record by its task's id."""
+    def references(self) -> dict[Task, TrialRecord]:
+        """Every such record by its task."""
         return self._references().records
 
-    def trunk_folder(self, task: str) -> Path:
+    def trunk_folder(self, task: Task) -> Path:
         """Where a reference run's snapshots are or will be."""
-        return self.path / "trunk" / task
+        return self.path / "trunk" / str(task)
 
-    def drop_trunks(self, keep: str) -> None:
+    def drop_trunks(self, keep: Task) -> None:
         """Remove the snapshots of every reference run but ``keep``, on whose seed the trials
         train.
         """
         for folder in (self.path / "trunk").iterdir():
-            if folder.is_dir() and folder.name != keep:
+            if folder.is_dir() and folder.name != str(keep):
                 shutil.rmtree(folder)
 
     # --- tasks in flight
 
-    def begin(self, spec: TrialSpec, task: str | None = None, limits: Limits | None = None) -> None:
+    def begin(
+        self, spec: TrialSpec, task: Task | None = None, limits: Limits | None = None
+    ) -> None:
         """Note a task before any worker is told of it; a trial's id is its number, ``limits`` are
         what stops it.
 
@@ -202,16 +212,18 @@ class Store:
             raise AlreadyRecorded(f"trial {spec.number} is recorded in {self.path}")
         with self._writing("the parameters of a task"):
             self._fence()
-            self._running.begin(str(spec.number) if task is None else task, spec, limits=limits)
+            self._running.begin(
+                Task.trial(spec.number) if task is None else task, spec, limits=limits
+            )
 
-    def started(self, task: str | int) -> int:
+    def started(self, task: Task) -> int:
         """Count one more execution of a task, durably; how many there are now.
 
         KeyError where it is not in flight.
         """
         with self._writing("the state of a task"):
             self._fence()
-            return self._running.started(str(task))
+            return self._running.started(task)
 
     def in_flight(self) -> list[InFlight]:
         """The tasks that were begun and not ended, numbers first and ascending."""
@@ -221,11 +233,11 @@ class Store:
                 found.append(self._running.get(task))
         return found
 
-    def task(self, task: str | int) -> InFlight:
+    def task(self, task: Task) -> InFlight:
         """A task in flight; KeyError where it is not, ValueError where its file cannot be
         understood.
         """
-        return self._running.get(str(task))
+        return self._running.get(task)
 
     def count_in_flight(self) -> int:
         """How many tasks are in flight; one directory listing."""
@@ -235,14 +247,14 @@ class Store:
         """Raise ``lease.Fenced`` where the epoch this store was opened for has passed."""
         self._fence()
 
-    def checkpoint_path(self, task: str | int) -> Path:
+    def checkpoint_path(self, task: Task) -> Path:
         """Where a task's latest checkpoint is or will be."""
-        return self._running.checkpoint(str(task))
+        return self._running.checkpoint(task)
 
-    def end(self, task: str | int) -> None:
+    def end(self, task: Task) -> None:
         """Forget a task and its checkpoint, after its record was appended."""
         with self._writing("the state of a task"):
-            self._running.end(str(task))
+            self._running.end(task)
 
     # --- upkeep, by the session that holds the lease and by nobody else
 
@@ -258,7 +270,7 @@ class Store:
             problems = self.scan()
             set_aside(self.path, problems, self._files)
             self._drop_left_over()
-            recorded = {str(number) for number in self.numbers()} | set(self.references())
+            recorded = {Task.trial(number) for number in self.numbers()} | set(self.references())
             for task in recorded.intersection(self._running.tasks()):
                 self._running.end(task)
             for path in self._litter():
@@ -277,7 +289,7 @@ class Store:
         elsewhere = [path for folder in folders for path in folder.glob(f".*{TEMPORARY_SUFFIX}")]
         return [*self._running.litter(), *elsewhere]
 
-    def retry_failed(self) -> list[str]:
+    def retry_failed(self) -> list[Task]:
         """Make tasks in flight of the search's failed trials and of the failed runs that set its
         target.
 
@@ -291,7 +303,7 @@ class Store:
             self.frame(("number", "state", "origin", "seed")), int(self.info.config["seed"])
         )
         numbers = frame.loc[frame["state"] == "failed", "number"].tolist()
-        records = {str(number): self.record(number) for number in numbers}
+        records = {Task.trial(number): self.record(number) for number in numbers}
         references = {
             task: record for task, record in self.references().items() if record.state == "failed"
         }

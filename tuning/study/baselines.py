@@ -28,7 +28,7 @@ from policies.settings import knobs_of
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.registry import all_spaces
 from tuning.store.info import KnobKind, Target
-from tuning.trial.task import reference_task
+from tuning.trial.task import Task
 from tuning.trial.trial import Origin, Scalar, TrialRecord, TrialSpec
 
 CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
@@ -103,13 +103,13 @@ def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return space.split(params)[2] if space and params else dict(knobs)
 
 
-def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[str, TrialSpec]:
+def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[Task, TrialSpec]:
     """Full-update runs on consecutive seeds, by task id.
 
     Their numbers count within the trunk, not among the trials.
     """
     return {
-        reference_task(seed): TrialSpec(
+        Task.reference(seed): TrialSpec(
             seed - first_seed, "baseline", workload, "full_update", seed, 1.0
         )
         for seed in range(first_seed, first_seed + seeds)

@@ -231,7 +231,7 @@ class ConfirmStudy:
     exhausted = False
 
     def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Key, int]]) -> None:
-        flying = [task.spec for task in store.in_flight() if task.task.isdigit()]
+        flying = [task.spec for task in store.in_flight() if task.task.is_trial]
         begun = {*done, *(run_key(spec) for spec in flying if spec.origin == REPLICATE)}
         self._queue = deque(
             s for s in plan.specs(store.info.config["workload"]) if run_key(s) not in begun

@@ -18,7 +18,7 @@ from tuning.training.calibrate_forms import calibrate_form
 from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, gpu_memory, set_threads, workload_of
 from tuning.trial.clock import refuse_other_surroundings
-from tuning.trial.task import Ending
+from tuning.trial.task import Ending, Task
 
 WARM_UP_STEPS = 3
 
@@ -54,7 +54,7 @@ def set_clock(store: Store) -> Ending:
         calibrate_run(store)
     else:
         refuse_other_surroundings(store.info.calibration, surroundings(run_device()))
-    return "done"
+    return Ending.DONE
 
 
 def calibrate_run(store: Store) -> None:
@@ -69,7 +69,7 @@ def calibrate_run(store: Store) -> None:
     store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
 
 
-def calibrate_forms(store: Store, task: str) -> Ending:
+def calibrate_forms(store: Store, task: Task) -> Ending:
     """Time the forms of the model that ``task`` needs and the clock does not know; nothing else
     should run.
 
@@ -89,7 +89,7 @@ def calibrate_forms(store: Store, task: str) -> Ending:
             )
         else:
             store.update_info(calibration=replace(costs, forms={**costs.forms, form.key: found}))
-    return "done"
+    return Ending.DONE
 
 
 def refuse_form(info: RunInfo, levers: Levers) -> None:

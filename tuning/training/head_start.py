@@ -22,7 +22,7 @@ from tuning.training.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_f
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.course import Timetable
 from tuning.trial.replay import Standing, Trunk, replay
-from tuning.trial.task import reference_task
+from tuning.trial.task import Task
 from tuning.trial.trial import REPLICATE, SEEDS, CurvePoint, TrialSpec
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class HeadStart:
 
     Attributes:
         store: the run.
-        task: its id.
+        task: it.
         spec: what is trained.
         timetable: the workload's numbers.
         costs: the calibrated clock.
@@ -43,7 +43,7 @@ class HeadStart:
     """
 
     store: Store
-    task: str
+    task: Task
     spec: TrialSpec
     timetable: Timetable
     costs: CostTable
@@ -53,7 +53,7 @@ class HeadStart:
         """What the task is recorded by; None where nothing is shared."""
         if not self._shares:
             return None
-        if self.task.isdigit():
+        if self.task.is_trial:
             file = run_file(self._folder, self.spec.number)
             return RunRecorder(file, self.spec) if self._repeatable else None
         sharing = Sharing(baseline_seconds(self.costs, self.timetable.steps), SEEDS)
@@ -64,7 +64,7 @@ class HeadStart:
 
         The step it goes on from, or None for its first.
         """
-        if not (self._shares and self.task.isdigit()):
+        if not (self._shares and self.task.is_trial):
             return None
         return self._repeat(training) or self._fork(training)
 
@@ -96,7 +96,7 @@ class HeadStart:
 
     def _fork(self, training: TrainingRun) -> int | None:
         """Start at the last snapshot of the trunk before the trial departs from it."""
-        folder = self.store.trunk_folder(reference_task(self.spec.seed))
+        folder = self.store.trunk_folder(Task.reference(self.spec.seed))
         try:
             trunk = _trunk(folder)
         except FileNotFoundError:

@@ -30,7 +30,7 @@ from tuning.training.place import cap_memory, describe, set_threads, workload_of
 from tuning.training.stopwatch import Stopwatch
 from tuning.trial.clock import CostTable
 from tuning.trial.record import Circumstances, record_of
-from tuning.trial.task import CLOCK, Ending, is_calibration, subject
+from tuning.trial.task import CLOCK, Ending, Task
 from tuning.trial.trial import CurvePoint, Limits, TrialRecord, TrialSpec
 
 POLL_SECONDS = 0.25
@@ -46,7 +46,7 @@ class _Execution:
     """One stretch of a task in this process: what the record says about it beside the training."""
 
     store: Store
-    task: str
+    task: Task
     spec: TrialSpec
     executions: int
     limits: Limits | None = None
@@ -115,7 +115,7 @@ def execute(run: str, task: str, epoch: int) -> Ending:
     forms of the model that its trial needs.
 
     ``epoch`` is the lease under which the search runs; once another search holds the run, nothing
-    more is written and ``fenced`` is returned.
+    more is written and ``FENCED`` is returned.
 
     Raises:
         SearchFailed: the run directory cannot be read or written, which is no fault of the trial.
@@ -123,20 +123,21 @@ def execute(run: str, task: str, epoch: int) -> Ending:
     """
     try:
         store = Store.open(Path(run), epoch=epoch)
-        if task == CLOCK:
+        wanted = Task.parse(task)
+        if wanted == CLOCK:
             return set_clock(store)
-        return (
-            calibrate_forms(store, subject(task)) if is_calibration(task) else _execute(store, task)
-        )
+        if wanted.is_forms:
+            return calibrate_forms(store, wanted.subject)
+        return _execute(store, wanted)
     except Fenced:
-        return "fenced"
+        return Ending.FENCED
     except (BadInput, OSError) as fault:
         raise SearchFailed(
             f"the run directory must stay readable and writable, but got: {fault}"
         ) from fault
 
 
-def _execute(store: Store, task: str) -> Ending:
+def _execute(store: Store, task: Task) -> Ending:
     found = store.task(task)
     execution = _Execution(store, task, found.spec, store.started(task), found.limits)
     spec = execution.spec
@@ -152,7 +153,7 @@ def _execute(store: Store, task: str) -> Ending:
     try:
         training = _prepare(execution, costs)
         ending = _train(execution, training)
-        if ending != "done":
+        if ending is not Ending.DONE:
             return ending
         if training.recorder is not None and training.finished:
             training.recorder.finish(
@@ -217,7 +218,7 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
         if len(training.curve) > judged:
             judged = len(training.curve)
             if execution.stops_at(training.curve) is not None:
-                return "done"
+                return Ending.DONE
         with execution.watch.running():
             training.advance()
         now = time.perf_counter()
@@ -233,8 +234,8 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
         saved = time.perf_counter()
         period = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
         if stop:
-            return "interrupted"
-    return "done"
+            return Ending.INTERRUPTED
+    return Ending.DONE
 
 
 def _save(execution: _Execution, training: TrainingRun) -> None:
@@ -247,9 +248,6 @@ def _commit(execution: _Execution, record: TrialRecord) -> Ending:
     # AlreadyRecorded: a worker believed dead finished first; the same trial has the same record, so
     # nothing is lost.
     with contextlib.suppress(AlreadyRecorded):
-        if task.isdigit():
-            store.append(record)
-        else:
-            store.append_reference(task, record)
+        store.commit(task, record)
     store.end(task)
-    return "done"
+    return Ending.DONE

@@ -74,7 +74,7 @@ class TestDeaths:
         assert all(
             reason.startswith("the worker died: ")
             for _, _, reason in source.log
-            if reason != "done"
+            if reason != "DONE"
         )
 
     def test_a_task_past_its_deadline_is_killed(self, driver: RayDriver) -> None:

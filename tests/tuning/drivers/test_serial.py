@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.source import ENTRY, ListSource, notes
 from tuning.drivers.driver import EXECUTE, function_at
-from tuning.drivers.serial import SerialDriver, said
+from tuning.drivers.serial import SerialDriver
+from tuning.trial.task import said
 
 
 def test_tasks_run_here_one_by_one(tmp_path: Path) -> None:

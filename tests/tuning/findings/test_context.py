@@ -13,6 +13,7 @@ from tuning.findings.context import background_of
 from tuning.findings.verdict import VERDICT
 from tuning.store.info import SamplerChoice
 from tuning.store.store import Store
+from tuning.trial.task import Task
 
 
 def test_noise_comes_from_the_runs_that_set_the_target(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_noise_comes_from_the_runs_that_set_the_target(tmp_path: Path) -> None:
     assert background_of(store).noise is None
     for seed, loss in enumerate((1.0, 2.0, 3.0)):
         store.append_reference(
-            f"seed-{seed}", record(seed, 5.0, loss, policy="full_update", seed=seed)
+            Task.reference(seed), record(seed, 5.0, loss, policy="full_update", seed=seed)
         )
     noise = background_of(store).noise
     assert noise is not None

@@ -41,12 +41,12 @@ def _without(run: Path) -> Store:
 
 def disturbing(run: str, task: str, epoch: int) -> Ending:
     """What a worker on a busy machine does: store a table that was disturbed."""
-    assert task == CLOCK
+    assert task == str(CLOCK)
     signs = ("50% of the cores' time went to other processes",)
     Store.open(Path(run)).update_info(
         calibration=dataclasses.replace(made_up_costs(), tries=3, disturbances=signs)
     )
-    return "done"
+    return Ending.DONE
 
 
 def failing(run: str, task: str, epoch: int) -> Ending:
@@ -56,7 +56,7 @@ def failing(run: str, task: str, epoch: int) -> Ending:
 
 def fenced(run: str, task: str, epoch: int) -> Ending:
     """What a worker does when another search has taken the run."""
-    return "fenced"
+    return Ending.FENCED
 
 
 class Enough(Exception):  # noqa: N818 - raised where the session would begin

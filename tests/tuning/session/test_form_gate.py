@@ -15,9 +15,10 @@ from tuning.session.search import resume_search
 from tuning.store.store import Store
 from tuning.training import calibrate_forms
 from tuning.training.calibrate import Effort
-from tuning.trial.task import is_calibration, subject
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
 
+TASK = Task.trial(3)
 SPEC = TrialSpec(3, "sampled", "tiny", "full_update", 0, 1.0, {"approximation": "svd"})
 
 
@@ -28,10 +29,10 @@ def test_a_calibration_waits_until_nothing_runs_and_begins_once(busy: list[bool]
     One task is given, the first time none runs.
     """
     gate = FormGate(lambda spec: {"svd"})
-    assert gate.hold("3", SPEC)
+    assert gate.hold(TASK, SPEC)
     given = [gate.calibration(busy=each) for each in busy]
     first = busy.index(False) if False in busy else None
-    assert given == ["calibrate-3" if index == first else None for index in range(len(busy))]
+    assert given == [TASK.forms if index == first else None for index in range(len(busy))]
 
 
 def test_the_held_task_goes_on_and_is_not_held_again() -> None:
@@ -40,21 +41,14 @@ def test_the_held_task_goes_on_and_is_not_held_again() -> None:
     After a death it is held again.
     """
     gate = FormGate(lambda spec: {"svd"})
-    assert gate.hold("3", SPEC)
+    assert gate.hold(TASK, SPEC)
     gate.calibration(busy=False)
-    assert gate.release(done=False) == "3"
-    assert gate.hold("3", SPEC)
+    assert gate.release(done=False) == TASK
+    assert gate.hold(TASK, SPEC)
     gate.calibration(busy=False)
-    assert gate.release(done=True) == "3"
-    assert not gate.hold("3", SPEC)
+    assert gate.release(done=True) == TASK
+    assert not gate.hold(TASK, SPEC)
     assert not gate.closed
-
-
-def test_ids_say_what_they_are_for() -> None:
-    """A calibration's id names its task; any other id names itself."""
-    assert subject("calibrate-3") == subject("3") == "3"
-    assert is_calibration("calibrate-3")
-    assert not is_calibration("seed-3")
 
 
 @pytest.fixture

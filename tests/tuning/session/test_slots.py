@@ -24,6 +24,7 @@ from tuning.session.slots import GAIN, Filling, Slots, solo_work
 from tuning.store.info import AtOnce, Memory, memory_share, that_fit
 from tuning.trial.clock import Ledger
 from tuning.trial.record import Circumstances, Measurements, record_of
+from tuning.trial.task import Ending, Task
 from tuning.trial.trial import CurvePoint, TrialRecord, TrialSpec
 
 COSTS = made_up_costs()
@@ -47,13 +48,13 @@ class Device:
     throughput: Curve
     lengths: list[float]
     now: float = 0.0
-    left: dict[str, float] = field(default_factory=dict)
+    left: dict[Task, float] = field(default_factory=dict)
     most_seen: int = 0
 
     def run(self, filling: Filling, tasks: int) -> None:
         slots = Slots(filling, clock=lambda: self.now)
-        begun: dict[str, float] = {}
-        waiting = [str(number) for number in range(tasks)]
+        begun: dict[Task, float] = {}
+        waiting = [Task.trial(number) for number in range(tasks)]
         while waiting or self.left:
             while waiting and not slots.full:
                 task = waiting.pop(0)
@@ -68,8 +69,8 @@ class Device:
             slots.end(task)
             slots.learn(task, record(self.length(task), self.now - begun[task]), COSTS)
 
-    def length(self, task: str) -> float:
-        return self.lengths[int(task) % len(self.lengths)]
+    def length(self, task: Task) -> float:
+        return self.lengths[task.number % len(self.lengths)]
 
 
 def record(seconds: float | None, wall: float, **changes: object) -> TrialRecord:
@@ -193,9 +194,9 @@ def test_what_tells_nothing_of_throughput(unusable: TrialRecord) -> None:
     now = iter(range(1000))
     slots = Slots(Filling(4, 1), clock=lambda: float(next(now)))
     for number in range(10):
-        slots.begin(str(number))
-        slots.end(str(number))
-        assert not slots.learn(str(number), unusable, COSTS)
+        slots.begin(Task.trial(number))
+        slots.end(Task.trial(number))
+        assert not slots.learn(Task.trial(number), unusable, COSTS)
 
 
 def test_work_is_what_was_trained_and_evaluated() -> None:
@@ -322,11 +323,15 @@ def test_a_session_keeps_to_the_limit(tmp_path: Path) -> None:
         slots=Slots(Filling(2, 1), clock=lambda: float(next(seconds))),
     )
     for number in range(2):
-        assert session.ask() == str(number)
+        assert session.ask() == Task.trial(number)
         assert session.ask() is Nothing.FULL
         store.append(record(1.0, 1.0, number=number, workload=config.workload))
-        store.end(number)
-        session.ended(str(number), "done")
-    assert [session.ask(), session.ask(), session.ask()] == ["2", "3", Nothing.FULL]
+        store.end(Task.trial(number))
+        session.ended(Task.trial(number), Ending.DONE)
+    assert [session.ask(), session.ask(), session.ask()] == [
+        Task.trial(2),
+        Task.trial(3),
+        Nothing.FULL,
+    ]
     assert watcher.notes == ["trials at once: 2, one fewer did 1 solo seconds a second"]
     assert store.reload_info().at_once == AtOnce(2, "one fewer did 1 solo seconds a second")

@@ -30,6 +30,7 @@ from tuning.study.samplers.values import values_of
 from tuning.study.stopping import stopping_of
 from tuning.training import worker
 from tuning.trial.outcome import outcomes_of
+from tuning.trial.task import Ending, Task
 from tuning.trial.trial import Limits, TrialRecord
 
 TRIALS = 9
@@ -68,7 +69,7 @@ def limited(
     number, at = len(store.numbers()), straight.curve[evaluation].train_seconds
     limits = Limits((at * (1 - 1e-9), at * (1 + 1e-9)), (-1.0, -1.0), runs_on)
     store.begin(dataclasses.replace(spec_of(straight), number=number), limits=limits)
-    assert worker.execute(str(run), str(number), lease.epoch) == "done"
+    assert worker.execute(str(run), str(number), lease.epoch) is Ending.DONE
     assert store.count_in_flight() == 0
     return store.record(number)
 
@@ -132,8 +133,8 @@ def test_limits_stay_with_the_task() -> None:
     with fresh_store() as store:
         store.begin(spec(0), limits=limits)
         store.begin(spec(1))
-        store.started(0)
-        assert store.started(0) == 2
+        store.started(Task.trial(0))
+        assert store.started(Task.trial(0)) == 2
         assert [task.limits for task in store.in_flight()] == [limits, None]
 
 

@@ -23,6 +23,7 @@ from tuning.errors import BadInput
 from tuning.store.info import Target
 from tuning.store.shards import Shard
 from tuning.store.store import Store
+from tuning.trial.task import Task
 
 
 def _crashing(data: st.DataObject, calls: int, first: int = 0) -> CrashingFiles:
@@ -164,8 +165,8 @@ def test_the_description(data: st.DataObject) -> None:
 def _begin_and_start(store: Store) -> None:
     store.begin(spec(0))
     store.begin(spec(1))
-    store.started(0)
-    store.started(0)
+    store.started(Task.trial(0))
+    store.started(Task.trial(0))
 
 
 @settings(deadline=None, max_examples=40)
@@ -196,18 +197,18 @@ def test_ending_a_task(data: st.DataObject) -> None:
 
     def finish(store: Store) -> None:
         store.append(record(0))
-        store.end(0)
+        store.end(Task.trial(0))
 
     calls = _calls(lambda store: store.begin(spec(0)), finish)
     with fresh_store() as store:
         store.begin(spec(0))
-        store.checkpoint_path(0).write_bytes(b"weights")
+        store.checkpoint_path(Task.trial(0)).write_bytes(b"weights")
         files = _crashing(data, calls)
         after = _crash(store.path, finish, files)
         after.tidy()
         if after.numbers() == [0]:
             assert after.in_flight() == []
-            assert not after.checkpoint_path(0).exists()
+            assert not after.checkpoint_path(Task.trial(0)).exists()
         else:
             (found,) = after.in_flight()
             assert found.spec == spec(0)

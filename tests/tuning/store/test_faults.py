@@ -23,6 +23,7 @@ from tuning.store.info import SCHEMA_VERSION
 from tuning.store.lease import Lease
 from tuning.store.parquet import RecordFormat
 from tuning.store.store import Problem, Store
+from tuning.trial.task import Task
 
 GOOD = [record(0), record(2)]
 
@@ -164,7 +165,7 @@ def test_a_record_that_cannot_be_read_is_not_taken_for_a_torn_one() -> None:
     """
     with fresh_store() as store:
         store.append(record(0))
-        store.append_reference("target-0", record(0))
+        store.append_reference(Task.reference(0), record(0))
         blind = Store.open(store.path)
         blind._format = blind._catalog._format = _NoAccess(INFO.knob_columns)
         for read in (blind.records, blind.numbers, blind.tidy, blind.references):
@@ -216,17 +217,17 @@ def test_a_torn_reference_or_task_is_set_aside() -> None:
     again.
     """
     with fresh_store() as store:
-        (store.path / "trunk" / "target-0.parquet").write_bytes(b"PAR1")
-        shutil.copy(_written(store, 0), store.path / "trunk" / "target-1.parquet")
+        (store.path / "trunk" / "seed-0.parquet").write_bytes(b"PAR1")
+        shutil.copy(_written(store, 0), store.path / "trunk" / "seed-1.parquet")
         (store.path / "running" / "5.json").write_bytes(b'{"spec"')
         (store.path / "running" / "6.json").write_bytes(b'{"spec": {"number": 6}}')
         assert {problem.path.name for problem in store.tidy()} == {
-            "target-0.parquet",
+            "seed-0.parquet",
             "5.json",
             "6.json",
         }
-        assert store.references() == {"target-1": record(0)}
-        store.append_reference("target-0", record(0))
+        assert store.references() == {Task.reference(1): record(0)}
+        store.append_reference(Task.reference(0), record(0))
         store.begin(spec(5))
         assert store.scan() == []
 
@@ -238,9 +239,9 @@ def _written(store: Store, number: int) -> Path:
 
 WRITES: dict[str, Callable[[Store], object]] = {
     "append": lambda store: store.append(record(1)),
-    "append_reference": lambda store: store.append_reference("target-0", record(0)),
+    "append_reference": lambda store: store.append_reference(Task.reference(0), record(0)),
     "begin": lambda store: store.begin(spec(1)),
-    "started": lambda store: store.started(0),
+    "started": lambda store: store.started(Task.trial(0)),
     "update_info": lambda store: store.update_info(device="gpu"),
 }
 
@@ -257,7 +258,7 @@ def test_a_disk_that_refuses_stops_the_search_with_one_message(
     """
     with fresh_store() as store:
         store.append(record(0))
-        store.begin(spec(10), "0")
+        store.begin(spec(10), Task.trial(0))
         before = {path: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
         faulty = Store.open(store.path, files=FullDisk(room, code))
         try:

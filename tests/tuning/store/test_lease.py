@@ -27,6 +27,7 @@ from tuning.store import lease as lease_module
 from tuning.store.files import Files
 from tuning.store.lease import Fenced, Holder, Lease, is_current
 from tuning.store.store import Store
+from tuning.trial.task import Task
 
 HOLD = """
 import sys, time
@@ -392,9 +393,9 @@ def test_a_worker_of_a_dead_search_writes_nothing(taken_over: tuple[Store, Store
     with pytest.raises(Fenced, match="epoch 1"):
         old.append(record(0))
     with pytest.raises(Fenced):
-        old.append_reference("target-0", record(0))
+        old.append_reference(Task.reference(0), record(0))
     with pytest.raises(Fenced):
-        old.started(0)
+        old.started(Task.trial(0))
     with pytest.raises(Fenced):
         old.tidy()
     with pytest.raises(Fenced):

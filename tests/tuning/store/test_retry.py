@@ -18,6 +18,7 @@ from tests.support.stores import fresh_store, merging_by_three, parquet_files, r
 from tuning.store.retry import spec_of
 from tuning.store.shards import Shard, without
 from tuning.store.store import Store
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord
 
 FAILED = (1, 4, 10)
@@ -49,8 +50,10 @@ def _fill(store: Store) -> None:
         store.append(_trial(number))
     while store.compact():
         pass
-    store.append_reference("seed-0", record(0))
-    store.append_reference("seed-1", record(1, state="failed", error="no luck", executions=3))
+    store.append_reference(Task.reference(0), record(0))
+    store.append_reference(
+        Task.reference(1), record(1, state="failed", error="no luck", executions=3)
+    )
     assert Shard(0, 9).name in parquet_files(store.path)
 
 
@@ -62,18 +65,18 @@ def test_failed_trials_become_tasks_in_flight() -> None:
     """They have their specs and go on counting executions; all other rows are as they were."""
     with fresh_store() as store:
         _fill(store)
-        assert store.retry_failed() == [*map(str, FAILED), "seed-1"]
+        assert store.retry_failed() == [*map(Task.trial, FAILED), Task.reference(1)]
         assert store.records() == _finished()
         assert [(f.task, f.executions) for f in store.in_flight()] == [
-            ("1", 2),
-            ("4", 2),
-            ("10", 2),
-            ("seed-1", 3),
+            (Task.trial(1), 2),
+            (Task.trial(4), 2),
+            (Task.trial(10), 2),
+            (Task.reference(1), 3),
         ]
         assert [f.spec for f in store.in_flight()[:3]] == [
             spec_of(_trial(number)) for number in FAILED
         ]
-        assert list(store.references()) == ["seed-0"]
+        assert list(store.references()) == [Task.reference(0)]
         assert store.scan() == store.tidy() == []
         assert sorted(pd.read_parquet(store.path / "trials").number) == [
             r.number for r in _finished()
@@ -102,11 +105,11 @@ def test_what_ran_again_is_a_trial_like_any_other() -> None:
         store.retry_failed()
         for number in FAILED:
             store.append(dataclasses.replace(_trial(number), executions=3))
-            store.end(number)
+            store.end(Task.trial(number))
         while store.compact():
             pass
         assert Shard(0, 9).name in parquet_files(store.path)
-        assert store.retry_failed() == list(map(str, FAILED))
+        assert store.retry_failed() == list(map(Task.trial, FAILED))
         assert (store.path / "set_aside" / "failed-00000001-3.parquet").exists()
 
 
@@ -139,17 +142,20 @@ def test_a_death_leaves_each_trial_failed_or_in_flight(calls: int, data: st.Data
             Store.open(store.path, files=files).retry_failed()
         after = Store.open(store.path, files=CountingFiles())
         assert after.tidy() == []
-        failed = {str(r.number) for r in after.records() if r.number in FAILED}
-        flying = {found.task for found in after.in_flight()} - {"seed-1"}
+        failed = {Task.trial(r.number) for r in after.records() if r.number in FAILED}
+        flying = {found.task for found in after.in_flight()} - {Task.reference(1)}
         assert failed.isdisjoint(flying)
-        assert failed | flying == set(map(str, FAILED))
+        assert failed | flying == set(map(Task.trial, FAILED))
         assert [r for r in after.records() if r.number not in FAILED] == _finished()
-        assert ("seed-1" in after.references()) != (
-            "seed-1" in {found.task for found in after.in_flight()}
+        assert (Task.reference(1) in after.references()) != (
+            Task.reference(1) in {found.task for found in after.in_flight()}
         )
         after.retry_failed()
         assert after.records() == _finished()
-        assert {found.task for found in after.in_flight()} == {*map(str, FAILED), "seed-1"}
+        assert {found.task for found in after.in_flight()} == {
+            *map(Task.trial, FAILED),
+            Task.reference(1),
+        }
         assert {found.executions for found in after.in_flight()} == {2, 3}
 
 

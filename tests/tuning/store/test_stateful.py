@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.support.faulty_files import CountingFiles, Crash, CrashingFiles
 from tests.support.stores import fresh_store, merging_by_three, record, spec
 from tuning.store.store import AlreadyRecorded, Store
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord
 
 DEATHS = st.builds(
@@ -62,7 +63,7 @@ class StoreLife(RuleBasedStateMachine):
         """A worker takes one in flight."""
         number = data.draw(st.sampled_from(sorted(self.executions)))
         self.executions[number] += 1
-        assert self.store.started(number) == self.executions[number]
+        assert self.store.started(Task.trial(number)) == self.executions[number]
 
     @precondition(lambda self: self.executions)
     @rule(data=st.data())
@@ -70,7 +71,7 @@ class StoreLife(RuleBasedStateMachine):
         """A worker records one and ends it."""
         number = data.draw(st.sampled_from(sorted(self.executions)))
         self.store.append(record(number))
-        self.store.end(number)
+        self.store.end(Task.trial(number))
         self.recorded[number] = record(number)
         del self.executions[number]
 
@@ -104,7 +105,7 @@ class StoreLife(RuleBasedStateMachine):
         dying = Store.open(self.path, files=files)
         with contextlib.suppress(Crash):
             dying.append(record(number))
-            dying.end(number)
+            dying.end(Task.trial(number))
         self.reopen_after_death(number)
 
     def reopen_after_death(self, number: int) -> None:
@@ -141,7 +142,7 @@ class StoreLife(RuleBasedStateMachine):
         for store in (self.store, Store.open(self.path)):
             assert store.numbers() == sorted(self.recorded)
         assert self.store.records() == [self.recorded[number] for number in sorted(self.recorded)]
-        assert {int(f.task): f.executions for f in self.store.in_flight()} == self.executions
+        assert {f.task.number: f.executions for f in self.store.in_flight()} == self.executions
         assert self.store.scan() == []
 
 

@@ -25,6 +25,7 @@ from tests.support.strategies import KNOB_COLUMNS, records, run_infos, specs
 from tuning.errors import BadInput
 from tuning.store.info import RunInfo, Target
 from tuning.store.store import AlreadyRecorded, Store
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord, TrialSpec
 
 COLUMNS = [
@@ -263,12 +264,16 @@ def test_a_task_in_flight_is_kept_with_its_executions(written: TrialSpec) -> Non
     """
     with fresh_store() as store:
         store.begin(written)
-        assert [store.started(written.number) for _ in range(2)] == [1, 2]
+        assert [store.started(Task.trial(written.number)) for _ in range(2)] == [1, 2]
         (found,) = Store.open(store.path).in_flight()
-        assert (found.task, found.spec, found.executions) == (str(written.number), written, 2)
+        assert (found.task, found.spec, found.executions) == (
+            Task.trial(written.number),
+            written,
+            2,
+        )
         found.checkpoint.write_bytes(b"weights")
-        assert store.checkpoint_path(written.number) == found.checkpoint
-        store.end(written.number)
+        assert store.checkpoint_path(Task.trial(written.number)) == found.checkpoint
+        store.end(Task.trial(written.number))
         assert store.in_flight() == []
         assert not found.checkpoint.exists()
 
@@ -276,12 +281,15 @@ def test_a_task_in_flight_is_kept_with_its_executions(written: TrialSpec) -> Non
 def test_tasks_come_in_the_order_of_their_numbers() -> None:
     """Trial 10 after trial 9, and other tasks after the trials."""
     with fresh_store() as store:
-        store.begin(spec(0), "target-0")
+        store.begin(spec(0), Task.reference(0))
         for number in (10, 9, 100):
             store.begin(spec(number))
-        assert [f.task for f in store.in_flight()] == ["9", "10", "100", "target-0"]
+        assert [f.task for f in store.in_flight()] == [
+            *map(Task.trial, (9, 10, 100)),
+            Task.reference(0),
+        ]
         assert store.count_in_flight() == 4
-        assert store.task(9).spec == spec(9)
+        assert store.task(Task.trial(9)).spec == spec(9)
 
 
 def test_a_task_is_begun_once() -> None:
@@ -296,20 +304,21 @@ def test_a_task_is_begun_once() -> None:
         store.append(record(1))
         with pytest.raises(AlreadyRecorded):
             store.begin(spec(1))
-        with pytest.raises(KeyError, match="'5'"):
-            store.started(5)
-        with pytest.raises(ValueError, match=r"must match .* but got '\.\./x'"):
-            store.begin(spec(0), "../x")
+        with pytest.raises(KeyError, match="task 5 is not"):
+            store.started(Task.trial(5))
 
 
 def test_runs_that_set_the_target_have_records_of_their_own() -> None:
     """The same record under the task's id; once; not among the trials."""
     with fresh_store() as store:
-        store.append_reference("target-1", record(1))
-        store.append_reference("target-0", record(0))
+        store.append_reference(Task.reference(1), record(1))
+        store.append_reference(Task.reference(0), record(0))
         with pytest.raises(AlreadyRecorded):
-            store.append_reference("target-1", record(1))
-        assert Store.open(store.path).references() == {"target-0": record(0), "target-1": record(1)}
+            store.append_reference(Task.reference(1), record(1))
+        assert Store.open(store.path).references() == {
+            Task.reference(0): record(0),
+            Task.reference(1): record(1),
+        }
         assert store.numbers() == []
 
 

@@ -32,6 +32,7 @@ from tuning.training.loop import TrainingRun, timetable
 from tuning.training.worker import execute
 from tuning.trial.record import Measurements
 from tuning.trial.replay import FinishedRun, Schedule, repeats
+from tuning.trial.task import Ending
 from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
 WORKLOAD = tiny.tiny(steps=20)
@@ -288,7 +289,7 @@ def test_a_worker_stops_a_repeated_trial_where_training_would(tmp_path: Path) ->
         with Lease.acquire(store.path) as lease:
             for number, given in enumerate((None, limits)):
                 store.begin(replace(spec_of(PLAIN, number), workload=TINY), limits=given)
-                assert execute(str(store.path), str(number), lease.epoch) == "done"
+                assert execute(str(store.path), str(number), lease.epoch) is Ending.DONE
         found[forks] = store.record(1)
     taken, trained = found[True], found[False]
     assert (taken.state, taken.steps, taken.forked_from_step) == ("stopped", 10, 10)
