@@ -46,7 +46,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
         BadInput: not a run, no such finished trial, settings of a policy not known here, an
             unwritable file.
     """
-    from tuning.trial.recipe import schedule_name
+    from tuning.trial.recipe import recipe_of
 
     number = _number(trial)
     row = chosen(_load(run), number)
@@ -56,7 +56,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
         return
     _write(output, text)
     print(
-        f"wrote the settings of trial {row['number']} ({schedule_name(row)}) to {output}",
+        f"wrote the settings of trial {row['number']} ({recipe_of(row).name}) to {output}",
         file=sys.stderr,
     )
 

@@ -52,6 +52,7 @@ from tuning.store.shards import FAN_IN, SPANS, Shard
 from tuning.store.store import Store
 from tuning.study.baselines import baseline_specs, knob_columns
 from tuning.study.samplers.sampler import OptunaSampler
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 from tuning.version import VERSION
 
@@ -97,26 +98,26 @@ def trials(count: int) -> Iterator[TrialRecord]:
         else:
             policy, horizon, knobs = space.split(sampler.draw(number, 0))
             yield finished(
-                TrialSpec(number, "sampled", config.workload, policy, config.seed, horizon, knobs)
+                TrialSpec(
+                    number, "sampled", config.workload, Recipe(policy, horizon, knobs), config.seed
+                )
             )
 
 
 def finished(spec: TrialSpec) -> TrialRecord:
     """The record of a trial that ran to its end: less loss for more time, with some scatter."""
     scatter = random.Random(spec.number)
-    seconds = 14 * spec.horizon * scatter.uniform(0.97, 1.0)
-    loss = 1.7 + 0.2 / spec.horizon * scatter.uniform(1.0, 1.2)
+    seconds = 14 * spec.recipe.horizon * scatter.uniform(0.97, 1.0)
+    loss = 1.7 + 0.2 / spec.recipe.horizon * scatter.uniform(1.0, 1.2)
     started = START + timedelta(seconds=5 * spec.number)
     points = [(k + 1) / CURVE_POINTS for k in range(CURVE_POINTS)]
     return TrialRecord(
+        recipe=spec.recipe,
         number=spec.number,
         state="finished",
         origin=spec.origin,
         workload=spec.workload,
-        policy=spec.policy,
         seed=spec.seed,
-        horizon=spec.horizon,
-        knobs=spec.knobs,
         started_at=started,
         finished_at=started + timedelta(seconds=seconds),
         executions=1,
@@ -128,7 +129,7 @@ def finished(spec: TrialSpec) -> TrialRecord:
         target_loss=TARGET,
         reached=loss <= TARGET,
         seconds_to_quality=seconds if loss <= TARGET else None,
-        steps=int(500 * spec.horizon),
+        steps=int(500 * spec.recipe.horizon),
         probes=40,
         mean_active_fraction=scatter.uniform(0.3, 1.0),
         required_flops=seconds * 1e10,
@@ -238,7 +239,7 @@ def optuna_trial(record: TrialRecord) -> Any:
     """The record as a complete Optuna trial."""
     import optuna
 
-    params = {"horizon": record.horizon, **record.knobs}
+    params = {"horizon": record.recipe.horizon, **record.recipe.knobs}
     facts: dict[str, Any] = {
         k: v for k, v in vars(record).items() if isinstance(v, (int, float, str))
     }

@@ -38,20 +38,11 @@ def ours(name: str) -> Side:
         sampler = OptunaSampler(space, name, seed, "pareto", first=0)
         study = Study(space, [], sampler, trials, workload="", seed=seed, target_loss=None)
         while (spec := study.ask()) is not None:
-            seconds, loss = problem.evaluate([float(spec.knobs[knob.name]) for knob in space.knobs])
-            values.append((seconds, loss))
-            study.tell(
-                Outcome(
-                    spec.number,
-                    "sampled",
-                    "finished",
-                    spec.policy,
-                    spec.horizon,
-                    spec.knobs,
-                    seconds,
-                    loss,
-                )
+            seconds, loss = problem.evaluate(
+                [float(spec.recipe.knobs[knob.name]) for knob in space.knobs]
             )
+            values.append((seconds, loss))
+            study.tell(Outcome(spec.number, "sampled", "finished", spec.recipe, seconds, loss))
         return values
 
     return run

@@ -20,7 +20,7 @@ from tuning.config.arguments import NewSearch, parse
 from tuning.config.config import SearchConfig
 from tuning.trial.recipe import CONTROL_POLICY
 
-FOLDER = Path(__file__).parent / "studies"
+FOLDER = Path(__file__).parent
 POLICY = "dynamic_suffix"
 CONTROL_HORIZONS = (0.35, 0.5, 0.75, 1.0)
 FIRST_SEED = 1000

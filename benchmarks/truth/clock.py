@@ -43,6 +43,7 @@ from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
 from tuning.training.calibrate import calibrate
 from tuning.trial.clock import CostTable
+from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Lost, Task
 from tuning.trial.trial import TrialRecord, TrialSpec
 from tuning.version import VERSION
@@ -84,7 +85,12 @@ def trials(scale: float) -> list[TrialSpec]:
         knobs = knobs_of(policy)
         specs.append(
             TrialSpec(
-                number, "enqueued", "byte_lm", policy.name, 0, horizon, knobs, target_loss=0.0
+                number,
+                "enqueued",
+                "byte_lm",
+                Recipe(policy.name, horizon, knobs),
+                0,
+                target_loss=0.0,
             )
         )
     return specs
@@ -165,7 +171,9 @@ def burning(processes: int) -> Iterator[None]:
 def alone(workload: Workload, specs: Sequence[TrialSpec], costs: CostTable) -> list[Alone]:
     """Each trial trained in this process."""
     done = [
-        train_beside(workload, make_policy(s.policy, dict(s.knobs)), s.horizon, costs)
+        train_beside(
+            workload, make_policy(s.recipe.policy, dict(s.recipe.knobs)), s.recipe.horizon, costs
+        )
         for s in specs
     ]
     return [Alone(run.seconds.wall, run.units * run.predicted_full) for run in done]
@@ -215,8 +223,8 @@ def trial_rows(
     return [
         {
             "trial": spec.number,
-            "policy": spec.policy,
-            "horizon": spec.horizon,
+            "policy": spec.recipe.policy,
+            "horizon": spec.recipe.horizon,
             "ours": first[i].train_seconds,
             "alone, before": before[i].steady,
             "alone, after": after[i].steady,

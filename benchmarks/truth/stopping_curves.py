@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tuning.study.baselines import CONTROL_HORIZONS
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import CurvePoint, Origin, TrialRecord
 
 BASELINE_SECONDS = 10.0
@@ -92,14 +93,12 @@ def _trial(
     points = zip(seconds.tolist(), losses.tolist(), strict=True)
     curve = tuple(CurvePoint(step, at, loss) for step, (at, loss) in enumerate(points, start=1))
     return TrialRecord(
+        recipe=Recipe("full_update" if origin == "control" else "schedule", horizon),
         number=number,
         state="finished",
         origin=origin,
         workload="synthetic",
-        policy="full_update" if origin == "control" else "schedule",
         seed=0,
-        horizon=horizon,
-        knobs={},
         started_at=START,
         finished_at=START,
         executions=1,

@@ -116,7 +116,7 @@ class TestSearchSpace:
     def test_every_knob_has_a_column(self, space: SearchSpace) -> None:
         """The knobs of the space's points and of the baselines are columns of the store."""
         names = {knob.name for knob in space.knobs} - {"horizon", "policy"}
-        known = {name for spec in baseline_specs("w", 0) for name in spec.knobs}
+        known = {name for spec in baseline_specs("w", 0) for name in spec.recipe.knobs}
         assert names | known <= knob_columns(space).keys()
 
     def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
@@ -124,7 +124,7 @@ class TestSearchSpace:
         presets = [
             s
             for s in baseline_specs("w", 0)
-            if s.origin == "enqueued" and s.policy in space.policies()
+            if s.origin == "enqueued" and s.recipe.policy in space.policies()
         ]
         assert presets or space.policies() == (CONTROL_POLICY,)
-        assert all(space.params_of(s.policy, s.horizon, s.knobs) for s in presets)
+        assert all(space.params_of(s.recipe.policy, s.recipe.horizon, s.recipe.knobs) for s in presets)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tuning.trial.recipe import flat, folded
 from tuning.trial.trial import CurvePoint, Decision, Scalar, TrialRecord
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -41,7 +42,7 @@ def record(number: int, seconds: float | None, loss: float | None, **changes: An
         "val_loss": loss,
         "target_loss": 1.95,
     }
-    return TrialRecord(**(base | changes))
+    return TrialRecord(**folded(base | changes))
 
 
 def frame_of(records: Iterable[TrialRecord]) -> pd.DataFrame:
@@ -51,11 +52,12 @@ def frame_of(records: Iterable[TrialRecord]) -> pd.DataFrame:
     """
     rows = []
     for entry in records:
-        row = {name: value for name, value in vars(entry).items() if name != "knobs"}
-        row |= {f"knob_{name}": value for name, value in entry.knobs.items()}
+        row = flat(vars(entry))
+        row |= {f"knob_{name}": value for name, value in row.pop("knobs").items()}
         row |= {name: [vars(part) for part in row[name]] for name in ("curve", "decisions")}
         rows.append(row)
-    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "knobs"]
+    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "recipe"]
+    names += ["policy", "horizon"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
 
 

@@ -48,7 +48,7 @@ def write_run(path: Path, records: Iterable[TrialRecord], *, target: float | Non
 def _kinds(records: Iterable[TrialRecord]) -> dict[str, KnobKind]:
     kinds: dict[str, KnobKind] = {}
     for record in records:
-        for name, value in record.knobs.items():
+        for name, value in record.recipe.knobs.items():
             kind = type(value).__name__
             assert kind in ("float", "int", "bool", "str")
             kinds[name] = kind  # type: ignore[assignment]

@@ -17,6 +17,7 @@ from tuning.store import shards as store_shards
 from tuning.store.files import Files
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
+from tuning.trial.recipe import Recipe, folded
 from tuning.trial.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,12 +46,12 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "curve": (CurvePoint(10, 3.0, 2.5), CurvePoint(20, 7.5, 1.9)),
         "decisions": (Decision(0, 8, "full"), Decision(12, 4, "reduced")),
     }
-    return TrialRecord(**(values | changes))
+    return TrialRecord(**folded(values | changes))
 
 
 def spec(number: int) -> TrialSpec:
     """A trial to be trained."""
-    return TrialSpec(number, "sampled", "byte_lm", "dynamic_suffix", 0, 0.75, {"levels": 4})
+    return TrialSpec(number, "sampled", "byte_lm", Recipe("dynamic_suffix", 0.75, {"levels": 4}), 0)
 
 
 @contextmanager

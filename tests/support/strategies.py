@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tuning.store.info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
 from tuning.trial.clock import CostTable
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -50,6 +51,11 @@ def knob_columns() -> st.SearchStrategy[dict[str, KnobKind]]:
     return st.dictionaries(NAMES, st.sampled_from(KNOB_KINDS), max_size=6)
 
 
+def recipes(columns: Mapping[str, KnobKind] = KNOB_COLUMNS) -> st.SearchStrategy[Recipe]:
+    """Any recipe that a store with these knob columns takes."""
+    return st.builds(Recipe, TEXTS, FLOATS, knobs(columns))
+
+
 def specs(numbers: st.SearchStrategy[int] = COUNTS) -> st.SearchStrategy[TrialSpec]:
     """Trials to be trained."""
     return st.builds(
@@ -57,10 +63,8 @@ def specs(numbers: st.SearchStrategy[int] = COUNTS) -> st.SearchStrategy[TrialSp
         number=numbers,
         origin=st.sampled_from(ORIGINS),
         workload=TEXTS,
-        policy=TEXTS,
+        recipe=recipes(),
         seed=INT64,
-        horizon=FLOATS,
-        knobs=knobs(),
         target_loss=st.none() | FLOATS,
     )
 
@@ -80,10 +84,8 @@ def records(
         state=st.sampled_from(STATES),
         origin=st.sampled_from(ORIGINS),
         workload=TEXTS,
-        policy=TEXTS,
+        recipe=recipes(columns),
         seed=INT64,
-        horizon=FLOATS,
-        knobs=knobs(columns),
         started_at=moments(),
         finished_at=moments(),
         executions=INT64,

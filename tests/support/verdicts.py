@@ -13,6 +13,7 @@ from tests.support.frames import FULL_SECONDS, loss_after
 from tuning.findings.context import Background, Noise
 from tuning.findings.judge import judge
 from tuning.findings.verdict import Candidate, Run, Verdict
+from tuning.trial.recipe import Recipe
 
 SEEDS = (1000, 1001, 1002, 1003, 1004)
 HORIZONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -35,7 +36,7 @@ def confirmed(gains: Mapping[int, float], *, target: float = 1.95) -> Verdict:
     control = {h: [run(place, h, 1.0) for place in range(len(SEEDS))] for h in HORIZONS}
     candidates = [
         (
-            Candidate(number, "dynamic_suffix", 0.75, {"threshold": 0.7}),
+            Candidate(number, Recipe("dynamic_suffix", 0.75, {"threshold": 0.7})),
             [run(place, 0.75, gain) for place in range(len(SEEDS))],
         )
         for number, gain in gains.items()

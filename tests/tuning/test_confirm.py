@@ -216,9 +216,7 @@ def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None
     """
     store = Store.open(run)
     spec = dataclasses.replace(Store.open(run).record(11), number=SEARCHED)
-    store.begin(
-        TrialSpec(SEARCHED, origin, spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs)
-    )
+    store.begin(TrialSpec(SEARCHED, origin, spec.workload, spec.recipe, spec.seed))
     confirmed(run)
     assert [task.task for task in Store.open(run).in_flight()] == [Task.trial(SEARCHED)]
     assert SEARCHED not in Store.open(run).numbers()

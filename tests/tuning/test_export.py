@@ -31,7 +31,7 @@ def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path:
     for trial in search_records():
         if trial.state == "finished":
             text = settings_text(chosen(frame, trial.number))
-            assert load_policy(text) == make_policy(trial.policy, trial.knobs)
+            assert load_policy(text) == make_policy(trial.recipe.policy, trial.recipe.knobs)
     for number in (0, 6, 37):
         file = tmp_path / f"{number}.toml"
         assert main([str(run), "--trial", str(number), "-o", str(file)]) == 0

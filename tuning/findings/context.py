@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tuning.findings.verdict import Verdict, read_verdict
 from tuning.trial.outcome import COLUMNS, outcomes_of
-from tuning.trial.recipe import KNOB, Key, key
+from tuning.trial.recipe import KNOB, Recipe
 from tuning.trial.trial import REPLICATE, TrialRecord
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Background:
     confirmed: Verdict | None = None
     remark: str = ""
     confirm_command: str = "python -m tuning.confirm DIR"
-    replicated: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
+    replicated: Mapping[Recipe, tuple[float, ...]] = field(default_factory=dict)
     sampler: str = ""
 
 
@@ -57,15 +57,15 @@ def background_of(store: Store) -> Background:
     return Background(noise, confirmed, remark, command, replicated_losses(store), sampler)
 
 
-def replicated_losses(store: Store) -> dict[Key, tuple[float, ...]]:
+def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
     """Final losses of the finished replicates, by schedule."""
     if not (store.frame(["origin"])["origin"] == REPLICATE).any():
         return {}
     frame = store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
-    found: dict[Key, tuple[float, ...]] = {}
+    found: dict[Recipe, tuple[float, ...]] = {}
     for run in outcomes_of(frame[frame["origin"] == REPLICATE]):
         if run.state == "finished" and run.val_loss is not None and math.isfinite(run.val_loss):
-            schedule = key(run.policy, run.horizon, run.knobs)
+            schedule = run.recipe
             found[schedule] = (*found.get(schedule, ()), run.val_loss)
     return found
 

@@ -167,9 +167,7 @@ def _candidate(
     lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
     return CandidateVerdict(
         number=candidate.number,
-        policy=candidate.policy,
-        horizon=candidate.horizon,
-        knobs=dict(candidate.knobs),
+        recipe=candidate.recipe,
         seeds=len(comparisons),
         gain=gain.value,
         bound=gain.bound,

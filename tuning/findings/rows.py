@@ -16,7 +16,7 @@ from models.levers.levers import lever_settings
 from policies.registry import policies
 from tuning.findings.context import loss_over_seeds
 from tuning.findings.summary import FrontSummary
-from tuning.trial.recipe import KNOB, is_control_row, is_schedule, key
+from tuning.trial.recipe import KNOB, recipe_of
 from tuning.trial.trial import Scalar
 
 FACTS = (
@@ -78,9 +78,8 @@ def never_froze(row: Row) -> bool:
 
     Training for less, renamed.
     """
-    return not is_control_row(row) and not is_schedule(
-        str(row["policy"]), knobs_of(row), row.get("mean_active_fraction")
-    )
+    recipe = recipe_of(row)
+    return not recipe.is_control and not recipe.is_schedule(row.get("mean_active_fraction"))
 
 
 def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
@@ -93,7 +92,9 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
     facts["gain"] = summary.line.gain(row["train_seconds"], row["val_loss"])
     facts["within_noise"] = (
-        None if is_control_row(row) else summary.within_noise(row["train_seconds"], row["val_loss"])
+        None
+        if recipe_of(row).is_control
+        else summary.within_noise(row["train_seconds"], row["val_loss"])
     )
     facts["never_froze"] = never_froze(row)
     again = replicated(row, summary)
@@ -106,7 +107,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
 def replicated(row: Row, summary: FrontSummary) -> tuple[float, ...]:
     """Final losses of the trial's schedule on other seeds."""
     known = summary.background.replicated
-    return known.get(key(str(row["policy"]), row["horizon"], knobs_of(row)), ()) if known else ()
+    return known.get(recipe_of(row), ()) if known else ()
 
 
 class _Unknown:

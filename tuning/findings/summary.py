@@ -20,7 +20,7 @@ from tuning.findings.front import (
     never_froze,
     numbers,
 )
-from tuning.trial.recipe import is_control_row
+from tuning.trial.recipe import recipe_of
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
@@ -169,7 +169,7 @@ def _winner(
     runs.
     """
     best = None if target is None else fastest_at(members, target)
-    if best is None or is_control_row(best) or never_froze(best.to_frame().T)[0]:
+    if best is None or recipe_of(best).is_control or never_froze(best.to_frame().T)[0]:
         return None
     gains = [value for value in (gain, line_gain) if value is not None]
     # A gain that reads 1.00 is no gain.

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuning.findings.paired import Bound, SeedComparison
+from tuning.trial.recipe import Recipe, flat, folded
 from tuning.trial.record import seconds_to_quality
-from tuning.trial.trial import Scalar, TrialRecord
+from tuning.trial.trial import TrialRecord
 
 FORMAT = 1
 ALPHA = 0.008
@@ -55,9 +56,7 @@ class Candidate:
     """The trial that is confirmed, by number, and its schedule."""
 
     number: int
-    policy: str
-    horizon: float
-    knobs: Mapping[str, Scalar]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class CandidateVerdict:
     """What the seeds say about one schedule.
 
     Attributes:
-        number, policy, horizon, knobs: as in ``Candidate``.
+        number, recipe: as in ``Candidate``.
         seeds: on how many it and the control finished.
         gain, bound, interval, bootstrap_interval: as ``paired.Gain``.
         solo_gain, solo_interval: the same gain by the clock's seconds, which do not stray; beside
@@ -86,9 +85,7 @@ class CandidateVerdict:
     """
 
     number: int
-    policy: str
-    horizon: float
-    knobs: Mapping[str, Scalar]
+    recipe: Recipe
     seeds: int
     gain: float | None
     bound: Bound
@@ -175,7 +172,12 @@ class Verdict:
 
     def to_json(self) -> str:
         """JSON text; the same for the same verdict to the last byte."""
-        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+        return json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n"
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        data = dataclasses.asdict(self)
+        return data | {"candidates": [flat(candidate) for candidate in data["candidates"]]}
 
 
 def run_of(record: TrialRecord, target: float) -> Run | None:
@@ -224,14 +226,14 @@ def verdict_from_json(text: str) -> Verdict:
         ValueError, TypeError, KeyError, AttributeError: the text is no such verdict, or one of
             another format.
     """
-    from tuning.findings.paired import SeedComparison
-
     data = json.loads(text)
     if data["format"] != FORMAT:
         raise ValueError(f"its format is {data['format']}, and {FORMAT} is read")
     candidates = tuple(
         _built(
-            CandidateVerdict, c, per_seed=tuple(_built(SeedComparison, s) for s in c["per_seed"])
+            CandidateVerdict,
+            folded(c),
+            per_seed=tuple(_built(SeedComparison, s) for s in c["per_seed"]),
         )
         for c in data["candidates"]
     )

@@ -13,7 +13,6 @@ import numpy as np
 from scipy import special
 
 from tuning.findings import format as form
-from tuning.trial.recipe import named
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import CandidateVerdict, ControlVerdict
@@ -53,7 +52,7 @@ def sentence(
 
 def name(candidate: CandidateVerdict) -> str:
     """How a schedule is called: its policy, its levers and the trial it was found in."""
-    return f"{named(candidate.policy, candidate.knobs)} (trial {candidate.number})"
+    return f"{candidate.recipe.name} (trial {candidate.number})"
 
 
 def _won(winner: CandidateVerdict, seeds: int, tested: int) -> str:

@@ -12,7 +12,7 @@ from tuning.findings.format import gain, loss, over_seeds, seconds
 from tuning.findings.front import controls, never_froze
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
-from tuning.trial.recipe import is_control_row, schedule_name
+from tuning.trial.recipe import recipe_of
 
 NEVER_FROZE = "never froze a block"
 
@@ -191,7 +191,7 @@ def _not_won(summary: FrontSummary, best: pd.Series) -> str:
         )
     if summary.gain is None:
         return f"{_name(best)} reaches {_target(summary)} in {there}; {summary.no_gain}."
-    if is_control_row(best):
+    if recipe_of(best).is_control:
         return (
             f"{lead}: {_name(best)} at horizon {best['horizon']:.3g} is first, in {there} (gain "
             "1.00)."
@@ -222,7 +222,7 @@ def _without_target(summary: FrontSummary) -> str:
 
 
 def _name(row: pd.Series) -> str:
-    return f"{schedule_name(row)} #{int(row['number'])}"
+    return f"{recipe_of(row).name} #{int(row['number'])}"
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -15,7 +15,6 @@ from tuning.findings.front import never_froze
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, unfrozen
 from tuning.report.grid import table
-from tuning.trial.recipe import named
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import CandidateVerdict, Interval, Verdict
@@ -153,7 +152,7 @@ def _candidate(
     gain = BOUNDS[c.bound] + form.gain(c.gain)
     return [
         f'<button type="button" class="pick" data-trial="{c.number}">{c.number}</button>',
-        f"{escape(named(c.policy, c.knobs))}{tag}",
+        f"{escape(c.recipe.name)}{tag}",
         f"<b>{gain}</b>" if c.wins else gain,
         _drawn(c.gain, c.interval, axis) + _written(c.interval),
         escape("< 0.0001" if c.p_corrected < 0.0001 else f"{c.p_corrected:.2g}"),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.findings import format as form
-from tuning.findings.rows import Row, changed_knobs, knobs_of, member, never_froze, rows_of
+from tuning.findings.rows import Row, changed_knobs, member, never_froze, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
 from tuning.findings.words import (
     NEVER_FROZE,
@@ -24,7 +24,7 @@ from tuning.findings.words import (
     verdict,
 )
 from tuning.report.confirmation import remarks
-from tuning.trial.recipe import is_control_row, named_shortly, schedule_name
+from tuning.trial.recipe import recipe_of
 
 HEADINGS = ("", "#", "policy", "horizon", "seconds", "loss", "gain", "FLOP", "FLOP/s", "overhead")
 FIGURES_FROM = 3
@@ -75,7 +75,7 @@ def _print_confirmed(summary: FrontSummary, console: Console) -> None:
 
 def _print_knobs(summary: FrontSummary, console: Console) -> None:
     rows = rows_of(summary.front)
-    every = [row for row in rows if not is_control_row(row)]
+    every = [row for row in rows if not recipe_of(row).is_control]
     chosen = [row for row in rows if row["number"] in told_in_full(summary)]
     if chosen:
         console.print("\nKnobs that differ from their defaults:", highlight=False)
@@ -94,7 +94,9 @@ def told_in_full(summary: FrontSummary) -> set[int]:
     These are the nearest to the target on either side, and those that beat the control beyond
     noise, by how much.
     """
-    facts = [member(row, summary) for row in rows_of(summary.front) if not is_control_row(row)]
+    facts = [
+        member(row, summary) for row in rows_of(summary.front) if not recipe_of(row).is_control
+    ]
     if len(facts) <= MOST_KNOBS:
         return {fact["number"] for fact in facts}
     leads = {fact["number"]: _lead(fact, summary) for fact in facts}
@@ -169,7 +171,7 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
     return [
         mark,
         str(row["number"]),
-        named_shortly(str(row["policy"]), knobs_of(row)),
+        recipe_of(row).short_name,
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
         form.loss(row["val_loss"]),
@@ -182,5 +184,7 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
 
 def _knobs(row: Row) -> Padding:
     changed = form.knobs(changed_knobs(row)) or "none"
-    name = f"#{row['number']} {schedule_name(row)}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
+    name = (
+        f"#{row['number']} {recipe_of(row).name}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
+    )
     return Padding(Text(f"{name}: {changed}"), (0, 0, 0, 2))

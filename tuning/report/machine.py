@@ -54,7 +54,7 @@ def _noise(summary: FrontSummary) -> dict[str, Any] | None:
 def _confirmation(summary: FrontSummary) -> dict[str, Any] | None:
     """What verdict.json holds; see ``tuning.findings.verdict``."""
     confirmed = summary.background.confirmed
-    return None if confirmed is None else dataclasses.asdict(confirmed)
+    return None if confirmed is None else confirmed.as_json()
 
 
 def json_text(summary: FrontSummary) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from tuning.findings.front import numbers
 from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
-from tuning.trial.recipe import schedule_name
+from tuning.trial.recipe import recipe_of
 
 MOST_OTHERS = 1500
 MOST_CURVES = 300
@@ -77,7 +77,7 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
     curve = _curve(row)
     return {
         "number": row["number"],
-        "policy": schedule_name(row),
+        "policy": recipe_of(row).name,
         "origin": row["origin"],
         "state": row["state"],
         "horizon": row["horizon"],

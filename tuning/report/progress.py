@@ -18,7 +18,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuning.trial.recipe import named_shortly
 from tuning.trial.trial import TrialRecord
 
 BAR_WIDTH = 30
@@ -114,8 +113,8 @@ def trial_line(record: TrialRecord, gain: float | None = None) -> str:
 
     ``gain`` is the search's best gain if this trial set it.
     """
-    name = named_shortly(record.policy, record.knobs)
-    parts = [f"trial {record.number:>3}  {name:<15} horizon {record.horizon:<5.3g}"]
+    name = record.recipe.short_name
+    parts = [f"trial {record.number:>3}  {name:<15} horizon {record.recipe.horizon:<5.3g}"]
     if record.state == "failed":
         return f"{parts[0]} failed: {record.error}"
     if record.train_seconds is not None:

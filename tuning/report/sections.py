@@ -17,7 +17,7 @@ from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
 from tuning.report.confirmation import BOUNDS, clock_check
 from tuning.report.grid import folded, grid, table
-from tuning.trial.recipe import is_control_row, schedule_name
+from tuning.trial.recipe import recipe_of
 
 MOST_ROWS = 500
 IN_THE_TABLE = frozenset(
@@ -125,14 +125,14 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[str]:
         cells[LOSS_AT] += (
             f'<br><i class="tag">mean {escape(form.over_seeds(facts["val_loss_over_seeds"]))}</i>'
         )
-    return [number, escape(schedule_name(row)) + tag, *cells, _knob_cell(row)]
+    return [number, escape(recipe_of(row).name) + tag, *cells, _knob_cell(row)]
 
 
 def _knob_cell(row: Row) -> str:
     """Changed knobs in full; those at their defaults only as a count."""
     changed, every = changed_knobs(row), knobs_of(row)
     if not every:
-        return "" if is_control_row(row) else "defaults"
+        return "" if recipe_of(row).is_control else "defaults"
     items = [f"<b>{escape(n)}</b>&nbsp;{escape(form.knob(v))}" for n, v in changed.items()]
     rest = len(every) - len(changed)
     if rest:
@@ -145,7 +145,7 @@ def _unfinished(frame: pd.DataFrame) -> str:
     cells = [
         [
             escape(str(row["number"])),
-            escape(schedule_name(row)),
+            escape(recipe_of(row).name),
             escape(str(row["state"])),
             escape(form.seconds(row.get("train_seconds"))),
             escape(form.loss(row.get("val_loss"))),

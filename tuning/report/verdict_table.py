@@ -9,7 +9,6 @@ from rich.text import Text
 
 from tuning.findings import format as form
 from tuning.findings.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
-from tuning.trial.recipe import named, named_shortly, pulled
 
 LOUD = 0.05
 """Where measured seconds stray by more than this, the time is the larger part of the noise."""
@@ -23,7 +22,7 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
     console.print(verdict_table(verdict))
     console.print(Text(legend(verdict), style="dim"))
     for candidate in verdict.candidates:
-        levers = named(candidate.policy, candidate.knobs) if pulled(candidate.knobs) else ""
+        levers = candidate.recipe.name if candidate.recipe.pulled else ""
         remarks = (levers, _by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)
         details = "; ".join(filter(None, remarks))
         if details:
@@ -60,7 +59,7 @@ def _cells(c: CandidateVerdict, seeds: int) -> list[str]:
     return [
         "*" if c.wins else "",
         str(c.number),
-        named_shortly(c.policy, c.knobs),
+        c.recipe.short_name,
         _number(c.seconds),
         form.loss(c.loss),
         {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),

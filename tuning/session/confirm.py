@@ -37,7 +37,7 @@ from tuning.study.confirmation import (
 )
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.outcome import outcomes_of
-from tuning.trial.recipe import CONTROL_POLICY, is_control, key
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.task import said
 from tuning.trial.trial import REPLICATE, TrialRecord, TrialSpec, of_search
 from tuning.version import VERSION
@@ -243,7 +243,7 @@ def _session(
     first_seed = int(store.info.config["seed"])
 
     def expected(spec: TrialSpec) -> float:
-        return spec.horizon * baseline
+        return spec.recipe.horizon * baseline
 
     watch.expects(expected)
     return SearchSession(
@@ -269,18 +269,14 @@ def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:
 def verdict_of(store: Store, plan: Plan) -> Verdict:
     """The verdict on what is recorded of the plan."""
     records = replicates(store, plan.seeds)
-    by_schedule: dict[object, list[Run]] = {}
+    by_schedule: dict[Recipe, list[Run]] = {}
     for record in records:
-        found = by_schedule.setdefault(key(record.policy, record.horizon, record.knobs), [])
+        found = by_schedule.setdefault(record.recipe, [])
         if (run := run_of(record, plan.target)) is not None:
             found.append(run)
-    candidates = [
-        (c, by_schedule.get(key(c.policy, c.horizon, c.knobs), [])) for c in plan.candidates
-    ]
-    control = {h: by_schedule.get(key(CONTROL_POLICY, h, {}), []) for h in plan.horizons}
+    candidates = [(c, by_schedule.get(c.recipe, [])) for c in plan.candidates]
+    control = {h: by_schedule.get(Recipe(CONTROL_POLICY, h), []) for h in plan.horizons}
     # Whoever was tested before on these seeds counts, or one could confirm until something wins by
     # chance.
-    tested = {
-        key(r.policy, r.horizon, r.knobs) for r in records if not is_control(r.policy, r.knobs)
-    }
+    tested = {r.recipe for r in records if not r.recipe.is_control}
     return judge(candidates, control, seeds=plan.seeds, target=plan.target, tested=len(tested))

@@ -16,7 +16,6 @@ from models.levers.form import PLAIN
 from models.levers.levers import divide_knobs, make_levers
 from policies.base import Progress
 from policies.registry import make_policy
-from tuning.trial.recipe import is_control
 from tuning.trial.trial import TrialSpec
 
 KNOWN_BEFORE = ("baseline", "control", "enqueued")
@@ -50,7 +49,9 @@ class TrunkWait:
         ready = [spec for spec in self._held if not _is_the_trunk(spec)]
         if not ready:
             return None
-        chosen = min(ready, key=lambda spec: (not self._departs(spec), spec.horizon, spec.number))
+        chosen = min(
+            ready, key=lambda spec: (not self._departs(spec), spec.recipe.horizon, spec.number)
+        )
         self._held.remove(chosen)
         return chosen
 
@@ -77,12 +78,13 @@ def departs_at_once(spec: TrialSpec, num_blocks: int) -> bool:
 
     A block is frozen in it, or a lever pulled.
     """
-    policy = make_policy(spec.policy, divide_knobs(spec.knobs)[0])
+    policy = make_policy(spec.recipe.policy, divide_knobs(spec.recipe.knobs)[0])
     plan = policy.plan(policy.init(num_blocks), Progress(0, 0.0))
     return (
-        len(plan.active_blocks) < num_blocks or make_levers(spec.knobs).form(0.0, PLAIN, 0) != PLAIN
+        len(plan.active_blocks) < num_blocks
+        or make_levers(spec.recipe.knobs).form(0.0, PLAIN, 0) != PLAIN
     )
 
 
 def _is_the_trunk(spec: TrialSpec) -> bool:
-    return is_control(spec.policy, spec.knobs) and spec.horizon == 1.0
+    return spec.recipe.is_control and spec.recipe.horizon == 1.0

@@ -59,10 +59,10 @@ def make_session(
         evaluations = (
             6 * workload.steps / workload.eval_every + 1
         )  # a light schedule takes so many times the steps
-        return spec.horizon * baseline + evaluations * costs.evaluation_seconds
+        return spec.recipe.horizon * baseline + evaluations * costs.evaluation_seconds
 
     def unknown_forms(spec: TrialSpec) -> frozenset[str]:
-        needed = frozenset(form.key for form in make_levers(spec.knobs).forms())
+        needed = frozenset(form.key for form in make_levers(spec.recipe.knobs).forms())
         if not needed:  # most trials: nothing is read for them
             return needed
         info = store.reload_info()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tuning.report.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
-from tuning.trial.recipe import CONTROL_POLICY, is_control
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import TrialRecord, TrialSpec
 
 
@@ -103,7 +103,7 @@ class TerminalWatch:
             return False
         if record.target_loss is None or record.val_loss > record.target_loss:
             return False
-        for group in ("all", *(["control"] if is_control(record.policy, record.knobs) else [])):
+        for group in ("all", *(["control"] if record.recipe.is_control else [])):
             self._best[group] = min(
                 record.train_seconds, self._best.get(group, record.train_seconds)
             )
@@ -157,7 +157,7 @@ class TerminalWatch:
         waiting = max(0, self._trials - self._done - len(self._started))
         # The horizons of trials not yet proposed are unknown; the default space's middle stands for
         # them.
-        typical = self._expected(TrialSpec(0, "sampled", "", CONTROL_POLICY, 0, 0.65))
+        typical = self._expected(TrialSpec(0, "sampled", "", Recipe(CONTROL_POLICY, 0.65), 0))
         return seconds_left(
             sorted(rest)[: self._concurrency], [typical] * waiting, self._concurrency
         )

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from tuning.store.info import SCHEMA_VERSION, KnobKind
 from tuning.store.shards import NUMBERS
-from tuning.trial.recipe import KNOB
+from tuning.trial.recipe import KNOB, Recipe, flat
 from tuning.trial.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class RecordFormat:
         }
         faults += [f"trial {record.number}: {rule}" for rule, holds in rules.items() if not holds]
         return faults + [
-            f for name, value in record.knobs.items() for f in self._knob_faults(name, value)
+            f for name, value in record.recipe.knobs.items() for f in self._knob_faults(name, value)
         ]
 
     def _knob_faults(self, name: str, value: object) -> list[str]:
@@ -237,6 +237,7 @@ class RecordFormat:
 
     def _row(self, record: TrialRecord) -> dict[str, Any]:
         row = dict(vars(record))
+        row = flat(row)
         row |= {KNOB + name: value for name, value in row.pop("knobs").items()}
         row["curve"] = [vars(point) for point in record.curve]
         row["decisions"] = [vars(decision) for decision in record.decisions]
@@ -248,7 +249,8 @@ class RecordFormat:
         decisions = tuple(Decision(**decision) for decision in row.pop("decisions"))
         row |= {name: _utc(row[name]) for name in ("started_at", "finished_at")}
         held = {name: value for name, value in knobs.items() if value is not None}
-        return TrialRecord(**row, knobs=held, curve=curve, decisions=decisions)
+        recipe = Recipe(row.pop("policy"), row.pop("horizon"), held)
+        return TrialRecord(**row, recipe=recipe, curve=curve, decisions=decisions)
 
     def _checked_schema(self, file: Any) -> Any:
         schema = file.schema_arrow
@@ -301,7 +303,11 @@ def _parsing(path: Path) -> Iterator[Any]:
 
 def _floats(record: TrialRecord) -> list[tuple[str, float]]:
     """Every number of the record that is a float, with its name."""
-    named: list[tuple[str, Any]] = [*vars(record).items(), *record.knobs.items()]
+    named: list[tuple[str, Any]] = [
+        *vars(record).items(),
+        ("horizon", record.recipe.horizon),
+        *record.recipe.knobs.items(),
+    ]
     named += [
         (f"curve[{i}].{n}", v)
         for i, point in enumerate(record.curve)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tuning.store.catalog import Problem
 from tuning.store.files import TEMPORARY_SUFFIX, Files
+from tuning.trial.recipe import flat, folded
 from tuning.trial.task import Task
 from tuning.trial.trial import Limits, TrialSpec
 
@@ -69,7 +70,7 @@ class Running:
             limits = None if data.get("limits") is None else Limits.from_json(data["limits"])
             return InFlight(
                 task,
-                TrialSpec(**data["spec"]),
+                TrialSpec(**folded(data["spec"])),
                 int(data["executions"]),
                 self.checkpoint(task),
                 limits,
@@ -124,7 +125,7 @@ class Running:
 def _to_bytes(spec: TrialSpec, executions: int, limits: Limits | None) -> bytes:
     data = {
         "executions": executions,
-        "spec": vars(spec) | {"knobs": dict(spec.knobs)},
+        "spec": flat(vars(spec)),
         "limits": None if limits is None else limits.to_json(),
     }
     return json.dumps(data, indent=2, allow_nan=False).encode()

@@ -28,6 +28,7 @@ from policies.settings import knobs_of
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.registry import all_spaces
 from tuning.store.info import KnobKind, Target
+from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import Origin, Scalar, TrialRecord, TrialSpec
 
@@ -42,7 +43,7 @@ def baseline_specs(
 ) -> tuple[TrialSpec, ...]:
     """The baselines of a search on ``workload``, numbered from 0, all trained on ``seed``."""
     return tuple(
-        TrialSpec(number, origin, workload, policy, seed, horizon, knobs, target_loss)
+        TrialSpec(number, origin, workload, Recipe(policy, horizon, knobs), seed, target_loss)
         for number, (origin, policy, horizon, knobs) in enumerate(_baselines())
     )
 
@@ -62,7 +63,8 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
     count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
     horizons = [low + (high - low) * i / count for i in range(count)]
     return tuple(
-        TrialSpec(0, "control", workload, FullUpdate.name, seed, horizon) for horizon in horizons
+        TrialSpec(0, "control", workload, Recipe(FullUpdate.name, horizon), seed)
+        for horizon in horizons
     )
 
 
@@ -72,7 +74,7 @@ def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
     The space's and the baselines'.
     """
     kinds: dict[str, KnobKind] = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
-    names = {*space.policies(), *(spec.policy for spec in baseline_specs("", 0))}
+    names = {*space.policies(), *(spec.recipe.policy for spec in baseline_specs("", 0))}
     columns = {
         field.name: kinds[str(field.type)]
         for name in sorted(names)
@@ -110,7 +112,7 @@ def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[Task, Tr
     """
     return {
         Task.reference(seed): TrialSpec(
-            seed - first_seed, "baseline", workload, "full_update", seed, 1.0
+            seed - first_seed, "baseline", workload, Recipe("full_update"), seed
         )
         for seed in range(first_seed, first_seed + seeds)
     }

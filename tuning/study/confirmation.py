@@ -19,7 +19,7 @@ from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.trial.outcome import COLUMNS, Outcome, outcome_of, outcomes_of, own_trials
-from tuning.trial.recipe import CONTROL_POLICY, KNOB, Key, is_control, key
+from tuning.trial.recipe import CONTROL_POLICY, KNOB, Recipe
 from tuning.trial.trial import FIRST_FRESH, REPLICATE, SEEDS, TrialRecord, TrialSpec
 
 DEFAULT_TOP = 3
@@ -52,13 +52,12 @@ class Plan:
         found = []
         for seed in self.seeds:
             runs = [
-                *((CONTROL_POLICY, horizon, {}) for horizon in self.horizons),
-                *((c.policy, c.horizon, dict(c.knobs)) for c in self.candidates),
+                *(Recipe(CONTROL_POLICY, horizon) for horizon in self.horizons),
+                *(candidate.recipe for candidate in self.candidates),
             ]
             random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
             found += [
-                TrialSpec(0, REPLICATE, workload, policy, seed, horizon, knobs, self.target)
-                for policy, horizon, knobs in runs
+                TrialSpec(0, REPLICATE, workload, recipe, seed, self.target) for recipe in runs
             ]
         return found
 
@@ -95,9 +94,9 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
     return tuple(
         sorted(
             {
-                o.horizon
+                o.recipe.horizon
                 for o in own
-                if is_control(o.policy, o.knobs) and o.horizon <= LONGEST_CONTROL
+                if o.recipe.is_control and o.recipe.horizon <= LONGEST_CONTROL
             }
         )
     )
@@ -108,7 +107,7 @@ def enough(horizons: Sequence[float], candidates: Sequence[Candidate]) -> tuple[
 
     The shortest only where a candidate trains as briefly.
     """
-    shortest = min(candidate.horizon for candidate in candidates)
+    shortest = min(candidate.recipe.horizon for candidate in candidates)
     if shortest < CONTROL_HORIZONS[1]:
         return tuple(horizons)
     return tuple(horizon for horizon in horizons if horizon >= CONTROL_HORIZONS[0])
@@ -144,7 +143,7 @@ def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
         if lower > -float("inf")
     ]
     chosen = [by_number[n] for n in order]
-    return [Candidate(o.number, o.policy, o.horizon, dict(o.knobs)) for o in chosen]
+    return [Candidate(o.number, o.recipe) for o in chosen]
 
 
 def _control_curve(frame: pd.DataFrame) -> ControlCurve:
@@ -230,7 +229,7 @@ class ConfirmStudy:
 
     exhausted = False
 
-    def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Key, int]]) -> None:
+    def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Recipe, int]]) -> None:
         flying = [task.spec for task in store.in_flight() if task.task.is_trial]
         begun = {*done, *(run_key(spec) for spec in flying if spec.origin == REPLICATE)}
         self._queue = deque(
@@ -259,6 +258,6 @@ class ConfirmStudy:
         self._finished.append(record if isinstance(record, Outcome) else outcome_of(record))
 
 
-def run_key(spec: TrialSpec | TrialRecord) -> tuple[Key, int]:
+def run_key(spec: TrialSpec | TrialRecord) -> tuple[Recipe, int]:
     """What makes two replicates the same run."""
-    return key(spec.policy, spec.horizon, spec.knobs), spec.seed
+    return spec.recipe, spec.seed

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuning.findings.front import LONGEST_CONTROL, Floats, Line, nondominated
-from tuning.trial.recipe import Key, is_control, is_schedule, key
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def is_replicate(share: float, place: int) -> bool:
 
 
 def choose(
-    finished: Sequence[Outcome], begun: Mapping[Key, Collection[int]], first_seed: int
+    finished: Sequence[Outcome], begun: Mapping[Recipe, Collection[int]], first_seed: int
 ) -> tuple[Outcome, int] | None:
     """The member of the front to run again, and the seed; None where there is no such member.
 
@@ -61,7 +61,7 @@ def choose(
     """
     ranked = []
     for lead, member in _schedules_on_front(finished):
-        taken = begun.get(key(member.policy, member.horizon, member.knobs), ())
+        taken = begun.get(member.recipe, ())
         if (seed := _next_seed({*taken, member.seed}, first_seed)) is not None:
             ranked.append((len(taken), -lead, member.number, member, seed))
     return min(ranked)[3:] if ranked else None
@@ -79,7 +79,7 @@ def _schedules_on_front(finished: Iterable[Outcome]) -> list[tuple[float, Outcom
     """Schedules on the front, each with how far its loss lies below the control's at equal time."""
     known = [outcome for outcome in finished if outcome.state == "finished" and _is_point(outcome)]
     seconds, losses = _axes(known)
-    control = [o for o in known if is_control(o.policy, o.knobs) and o.horizon <= LONGEST_CONTROL]
+    control = [o for o in known if o.recipe.is_control and o.recipe.horizon <= LONGEST_CONTROL]
     line = Line.through(*_axes(control))
     members = [known[place] for place in np.flatnonzero(nondominated(seconds, losses))]
     return [(_lead(line, member), member) for member in members if _may_be_replicated(member)]
@@ -96,7 +96,7 @@ def _axes(outcomes: Sequence[Outcome]) -> tuple[Floats, Floats]:
 
 
 def _may_be_replicated(member: Outcome) -> bool:
-    schedule = is_schedule(member.policy, member.knobs, member.mean_active_fraction)
+    schedule = member.recipe.is_schedule(member.mean_active_fraction)
     return schedule and member.origin in PROPOSED
 
 

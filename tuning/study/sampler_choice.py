@@ -18,6 +18,7 @@ from search_spaces.base import HORIZON, SearchSpace
 from tuning.store.info import SamplerChoice
 from tuning.study.samplers.sampler import CAPS, ENOUGH, START, OptunaSampler
 from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialSpec
 
 AFFORDABLE = 10
@@ -111,9 +112,7 @@ def made_up(space: SearchSpace, number: int) -> Outcome:
         number,
         "sampled",
         "finished",
-        spec.policy,
-        spec.horizon,
-        spec.knobs,
+        spec.recipe,
         seconds,
         loss,
         seconds_to_quality=seconds,
@@ -123,7 +122,7 @@ def made_up(space: SearchSpace, number: int) -> Outcome:
 
 def _spec(space: SearchSpace, number: int) -> TrialSpec:
     policy, horizon, knobs = space.split(space.at(_point(space, number).tolist()))
-    return TrialSpec(number, "sampled", "", policy, 0, horizon, knobs)
+    return TrialSpec(number, "sampled", "", Recipe(policy, horizon, knobs), 0)
 
 
 def _point(space: SearchSpace, number: int) -> np.ndarray:

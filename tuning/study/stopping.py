@@ -102,7 +102,7 @@ class Control:
 
         None where there are none.
         """
-        rows = {math.log(run.horizon): _row(run, baseline_seconds) for run in runs}
+        rows = {math.log(run.recipe.horizon): _row(run, baseline_seconds) for run in runs}
         if not rows:
             return None
         horizons = np.array(sorted(rows))
@@ -220,7 +220,7 @@ class Stopping:
 
         None where it is not to be stopped, or too little is known to judge it.
         """
-        seconds = spec.horizon * self._baseline_seconds
+        seconds = spec.recipe.horizon * self._baseline_seconds
         q, front = self.quantile, max(self._front.least(seconds), self._good_enough)
         if (
             spec.origin not in STOPPABLE
@@ -230,7 +230,7 @@ class Stopping:
             or math.isinf(front)
         ):
             return None
-        *losses, final = self._control.at(spec.horizon)
+        *losses, final = self._control.at(spec.recipe.horizon)
         noise = NOISE * (losses[0] - final)
         if noise <= 0:
             return None
@@ -268,7 +268,7 @@ def score(record: TrialRecord, control: Control, baseline_seconds: float) -> flo
     −∞ where it cannot be stopped, for want of evaluations or of a σ > 0.
     """
     fractions, losses = _curve(record, baseline_seconds)
-    *along, final = control.at(record.horizon)
+    *along, final = control.at(record.recipe.horizon)
     noise = NOISE * (along[0] - final)
     judged = (fractions >= FIRST) & (fractions <= LAST)
     if noise <= 0 or record.val_loss is None:
@@ -311,7 +311,7 @@ def _curve(record: TrialRecord, baseline_seconds: float) -> tuple[Floats, Floats
     (evaluations,).
     """
     seconds = np.array([point.train_seconds for point in record.curve])
-    return seconds / (record.horizon * baseline_seconds), np.array(
+    return seconds / (record.recipe.horizon * baseline_seconds), np.array(
         [point.val_loss for point in record.curve]
     )
 

@@ -17,7 +17,7 @@ from search_spaces.base import SearchSpace
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.sampler import Sampler
 from tuning.trial.outcome import Outcome, outcome_of
-from tuning.trial.recipe import Key, key
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import REPLICATE, TrialRecord, TrialSpec, of_search
 
 SAMPLER_ATTEMPTS = 8
@@ -69,7 +69,7 @@ class Study:
         self._in_flight: dict[int, TrialSpec] = {}
         self._numbers: set[int] = set()
         self._confirming: set[int] = set()
-        self._replicated: dict[Key, set[int]] = {}
+        self._replicated: dict[Recipe, set[int]] = {}
         self._tried: set[bytes] = set()
         self._next = 0
         for outcome in sorted(history, key=_number):
@@ -141,9 +141,7 @@ class Study:
         if chosen is None:
             return None
         member, seed = chosen
-        return TrialSpec(
-            number, REPLICATE, self._workload, member.policy, seed, member.horizon, member.knobs
-        )
+        return TrialSpec(number, REPLICATE, self._workload, member.recipe, seed)
 
     def _sampled(self, number: int) -> TrialSpec | None:
         """The sampler's proposal for ``number``, drawn again while it repeats a trial.
@@ -157,7 +155,9 @@ class Study:
             else:
                 params = self._sampler.draw(number, attempt)
             policy, horizon, knobs = self._space.split(params)
-            spec = TrialSpec(number, "sampled", self._workload, policy, self._seed, horizon, knobs)
+            spec = TrialSpec(
+                number, "sampled", self._workload, Recipe(policy, horizon, knobs), self._seed
+            )
             if _digest(spec) not in self._tried:
                 return spec
         return None
@@ -181,7 +181,7 @@ class Study:
         self._finished[place : place + again] = [outcome]
 
     def _note_replicate(self, run: TrialSpec | Outcome) -> None:
-        self._replicated.setdefault(key(run.policy, run.horizon, run.knobs), set()).add(run.seed)
+        self._replicated.setdefault(run.recipe, set()).add(run.seed)
         if not of_search(run.origin, run.seed, self._first_seed):
             self._confirming.add(run.number)
 
@@ -197,5 +197,4 @@ def _digest(trial: TrialSpec | Outcome) -> bytes:
     Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's
     memory.
     """
-    schedule = key(trial.policy, trial.horizon, trial.knobs)
-    return hashlib.blake2b(repr(schedule).encode(), digest_size=16).digest()
+    return hashlib.blake2b(trial.recipe.digest_text.encode(), digest_size=16).digest()

@@ -76,7 +76,7 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     One that the model cannot take is noted in run.json with the reason, and the trials that need it
     will fail with it.
     """
-    for form in make_levers(store.task(task).spec.knobs).forms():
+    for form in make_levers(store.task(task).spec.recipe.knobs).forms():
         costs = store.reload_info().calibration
         if costs is None or form.key in costs.forms:
             continue

@@ -70,10 +70,10 @@ class RunRecorder:
     def finish(self, evaluations: Mapping[int, float]) -> None:
         """The run is over: from now on other trials may be it."""
         state = {
-            "policy": self.spec.policy,
-            "knobs": dict(self.spec.knobs),
+            "policy": self.spec.recipe.policy,
+            "knobs": dict(self.spec.recipe.knobs),
             "seed": self.spec.seed,
-            "horizon": self.spec.horizon,
+            "horizon": self.spec.recipe.horizon,
             **self.state_dict(),
             "evaluations": dict(evaluations),
         }
@@ -104,7 +104,7 @@ def find_repeated(
     trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,
     or None; the trial ends there if it is.
     """
-    schedule = _schedule(spec.policy, spec.knobs, spec.seed, spec.horizon)
+    schedule = _schedule(spec.recipe.policy, spec.recipe.knobs, spec.seed, spec.recipe.horizon)
     for file in (path for number, path in _files(folder) if number < spec.number):
         run = _load(file)
         end = None if run is None else repeats(schedule, run, timetable, costs)

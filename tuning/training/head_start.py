@@ -120,8 +120,8 @@ class HeadStart:
         """Where the trial departs from the trunk, or before the evaluation on it at which it is
         stopped early.
         """
-        policy = make_policy(self.spec.policy, divide_knobs(self.spec.knobs)[0])
-        levers, horizon = make_levers(self.spec.knobs), self.spec.horizon
+        policy = make_policy(self.spec.recipe.policy, divide_knobs(self.spec.recipe.knobs)[0])
+        levers, horizon = make_levers(self.spec.recipe.knobs), self.spec.recipe.horizon
         standing = replay(policy, trunk, self.timetable, self.costs, horizon, levers)
         curve = (
             [] if standing is None else [CurvePoint(**point) for point in standing.course["curve"]]

@@ -187,8 +187,8 @@ def _execute(store: Store, task: Task) -> Ending:
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
     spec, workload = execution.spec, workload_of(execution.store)
-    own, _ = divide_knobs(spec.knobs)
-    policy, levers = make_policy(spec.policy, own), make_levers(spec.knobs)
+    own, _ = divide_knobs(spec.recipe.knobs)
+    policy, levers = make_policy(spec.recipe.policy, own), make_levers(spec.recipe.knobs)
     refuse_form(execution.store.info, levers)
     start = HeadStart(
         execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at
@@ -197,7 +197,7 @@ def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
         execution.watch.around_evaluation(workload),
         policy,
         seed=spec.seed,
-        horizon=spec.horizon,
+        horizon=spec.recipe.horizon,
         costs=costs,
         device=run_device(),
         levers=levers,

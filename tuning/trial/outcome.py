@@ -6,14 +6,14 @@ Light enough for a hundred thousand of them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tuning.trial.recipe import KNOB
+from tuning.trial.recipe import KNOB, Recipe
 from tuning.trial.trial import Origin, Scalar, State, TrialRecord, of_search
 
 COLUMNS = (
@@ -46,9 +46,14 @@ def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
         for row in (zip(*columns, strict=True) if columns else ((),) * len(frame))
     ]
     return [
-        Outcome(**dict(zip(COLUMNS, row, strict=True)), knobs=own)
+        _outcome(dict(zip(COLUMNS, row, strict=True)), own)
         for row, own in zip(zip(*facts, strict=True), knobs, strict=True)
     ]
+
+
+def _outcome(facts: dict[str, Any], knobs: dict[str, Scalar]) -> Outcome:
+    recipe = Recipe(facts.pop("policy"), facts.pop("horizon"), knobs)
+    return Outcome(**facts, recipe=recipe)
 
 
 def _values(column: pd.Series[Any]) -> Iterator[Any]:
@@ -69,9 +74,7 @@ class Outcome:
     number: int
     origin: Origin
     state: State
-    policy: str
-    horizon: float
-    knobs: Mapping[str, Scalar] = field(default_factory=dict)
+    recipe: Recipe
     train_seconds: float | None = None
     val_loss: float | None = None
     seconds_to_quality: float | None = None

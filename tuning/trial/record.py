@@ -62,14 +62,12 @@ def record_of(
     shows nothing about its schedule.
     """
     record = TrialRecord(
+        recipe=spec.recipe,
         number=spec.number,
         state=state,
         origin=spec.origin,
         workload=spec.workload,
-        policy=spec.policy,
         seed=spec.seed,
-        horizon=spec.horizon,
-        knobs=dict(spec.knobs),
         started_at=around.started_at,
         finished_at=around.finished_at,
         executions=around.executions,

@@ -8,11 +8,13 @@ apply is None, never NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
+
+from tuning.trial.recipe import Recipe
 
 Scalar = bool | int | float | str
 State = Literal["finished", "stopped", "failed"]
@@ -27,8 +29,6 @@ class TrialSpec:
 
     Attributes:
         number: dense, from 0.
-        horizon: how long to train, as a fraction of the full-update baseline's seconds; > 0.
-        knobs: settings of the policy by name; only those that apply to it.
         target_loss: the loss whose first time is ``seconds_to_quality``; None while it is being
             determined.
     """
@@ -36,10 +36,8 @@ class TrialSpec:
     number: int
     origin: Origin
     workload: str
-    policy: str
+    recipe: Recipe
     seed: int
-    horizon: float
-    knobs: Mapping[str, Scalar] = field(default_factory=dict)
     target_loss: float | None = None
 
 
@@ -70,17 +68,16 @@ class Decision:
 class TrialRecord:
     """One row of the store.
 
-    Every attribute is a column, except ``knobs``, which is one column a knob.
+    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and there is
+    one for each knob.
     """
 
     number: int
     state: State
     origin: Origin
     workload: str
-    policy: str
+    recipe: Recipe
     seed: int
-    horizon: float
-    knobs: Mapping[str, Scalar]
     started_at: datetime
     finished_at: datetime
     executions: int

@@ -52,7 +52,7 @@ def config_of(this: Study, *flags: str) -> SearchConfig:
 
 def test_every_file_is_a_study() -> None:
     """One TOML file for each name, and none beside them."""
-    assert sorted(path.stem for path in FOLDER.iterdir()) == sorted(STUDIES)
+    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == sorted(STUDIES)
 
 
 @every_study

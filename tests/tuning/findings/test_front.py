@@ -19,6 +19,7 @@ from tests.support.frames import frame_of, points, record, search_frame
 from tuning.findings.context import Background, Noise
 from tuning.findings.front import control, finished, front, line_through, never_froze, nondominated
 from tuning.findings.summary import summary, time_to_quality
+from tuning.trial.recipe import flat
 from tuning.trial.trial import ORIGINS, STATES, TrialRecord
 
 # Few distinct values, so that ties on one axis and on both are common.
@@ -59,7 +60,7 @@ def read(trials: list[TrialRecord]) -> pd.DataFrame:
         "val_loss",
         "target_loss",
     )
-    return pd.DataFrame({name: [getattr(trial, name) for trial in trials] for name in names})
+    return pd.DataFrame({name: [flat(vars(trial))[name] for trial in trials] for name in names})
 
 
 def competes(trial: TrialRecord) -> bool:
@@ -127,7 +128,7 @@ def test_only_finished_trials_at_or_below_the_target_are_read(
         assert reading.gain >= 1
     if reading.winner is not None:
         winner = next(t for t in trials if t.number == reading.winner)
-        assert winner.policy != "full_update"
+        assert winner.recipe.policy != "full_update"
         assert winner.val_loss is not None
         assert winner.val_loss <= target
 

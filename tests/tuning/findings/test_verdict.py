@@ -20,6 +20,7 @@ from tuning.findings.paired import p_value
 from tuning.findings.verdict import FORMAT, Candidate, Run, Verdict, run_of
 from tuning.findings.verdict_words import missing, seeds_needed
 from tuning.report.verdict_table import print_verdict
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import CurvePoint, Scalar
 
 HORIZONS = (0.5, 0.625, 0.75, 0.875, 1.0)
@@ -52,7 +53,7 @@ def candidate(
     number: int, speed: float, horizon: float = 0.9, scale: float = 1.0
 ) -> tuple[Candidate, list[Run]]:
     runs = [run(s, horizon, speed, stray=scale * e) for s, e in zip(SEEDS, STRAY, strict=True)]
-    return Candidate(number, "dynamic_suffix", horizon, {"levels": 4}), runs
+    return Candidate(number, Recipe("dynamic_suffix", horizon, {"levels": 4})), runs
 
 
 def verdict(
@@ -123,7 +124,7 @@ def test_better_than_any_control_is_a_bound() -> None:
     It wins, by at least the seconds it saves.
     """
     runs = [dataclasses.replace(r, loss=r.loss - 0.05) for r in candidate(5, 1.02, horizon=1.0)[1]]
-    found = verdict((Candidate(5, "dynamic_suffix", 1.0, {}), runs))
+    found = verdict((Candidate(5, Recipe("dynamic_suffix", 1.0)), runs))
     assert found.winner == 5
     assert found.candidates[0].bound == "at least"
     assert found.candidates[0].interval[1] is None
@@ -133,7 +134,7 @@ def test_better_than_any_control_is_a_bound() -> None:
 def test_worse_than_any_control_is_a_bound_too() -> None:
     """A loss above the shortest control's: at most, and no win."""
     runs = [dataclasses.replace(r, loss=r.loss + 0.5) for r in candidate(5, 1.0)[1]]
-    found = verdict((Candidate(5, "static_suffix", 0.9, {}), runs))
+    found = verdict((Candidate(5, Recipe("static_suffix", 0.9)), runs))
     assert found.candidates[0].bound == "at most"
     assert found.winner is None
 
@@ -302,7 +303,7 @@ def test_levers_are_named() -> None:
     """
     levered, runs = candidate(17, 1.10)
     knobs: dict[str, Scalar] = {"approximation": "hidden_units", "approximation_share": 0.5}
-    found = verdict((dataclasses.replace(levered, policy="full_update", knobs=knobs), runs))
+    found = verdict((dataclasses.replace(levered, recipe=Recipe("full_update", 1.0, knobs)), runs))
     console = Console(width=80)
     with console.capture() as shown:
         print_verdict(found, console)

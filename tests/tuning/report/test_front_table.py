@@ -14,7 +14,7 @@ from tests.support.verdicts import background
 from tuning.findings.context import Background
 from tuning.findings.summary import FrontSummary, summary
 from tuning.report.front_table import print_report, told_in_full
-from tuning.trial.recipe import key
+from tuning.trial.recipe import Recipe
 
 
 def printed(reading: FrontSummary, *, width: int = 80, encoding: str = "utf-8") -> str:
@@ -162,7 +162,7 @@ def test_a_members_loss_over_seeds_is_told() -> None:
     table = frame_of(
         [record(0, 5.0, 2.0, knobs={"levels": 4}), record(1, 8.0, 1.9, knobs={"levels": 2})]
     )
-    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
+    again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
     text = " ".join(printed(summary(table, background=again)).split())
     assert "#0 2.1000 ± 0.1 over 3 seeds." in text
     assert "over seeds" not in printed(summary(table))

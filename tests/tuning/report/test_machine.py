@@ -13,7 +13,7 @@ from tests.support.verdicts import NOISE, background
 from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.report.machine import csv_text, json_text
-from tuning.trial.recipe import key
+from tuning.trial.recipe import Recipe
 
 
 def test_json_has_the_names_that_programs_read() -> None:
@@ -72,7 +72,7 @@ def test_json_tells_the_loss_over_seeds() -> None:
     table = frame_of(
         [record(0, 5.0, 2.0, knobs={"levels": 4}), record(1, 8.0, 1.9, knobs={"levels": 2})]
     )
-    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.5,)})
+    again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.5,)})
     first, second = json.loads(json_text(summary(table, background=again)))["front"]
     assert first["replicates"] == 1
     assert first["val_loss_over_seeds"] == {

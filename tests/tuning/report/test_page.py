@@ -18,7 +18,7 @@ from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.report import points as report_points
 from tuning.report.page import page_text
-from tuning.trial.recipe import key
+from tuning.trial.recipe import Recipe
 
 HOSTILE = '</script><script>alert("1")</script><!--VERDICT--> & "quoted" <b>'
 
@@ -180,7 +180,7 @@ def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
     Mean, deviation and how many seeds, in the table of the front.
     """
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
-    again = Background(replicated={key("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
+    again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
     assert '2.0000<br><i class="tag">mean 2.1000 ± 0.1 over 3 seeds</i>' in page(table, None, again)
     assert "over 3 seeds" not in page(table)
 

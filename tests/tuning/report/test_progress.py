@@ -23,18 +23,17 @@ from tuning.report.progress import (
     seconds_left,
     trial_line,
 )
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = TrialRecord(
+    recipe=Recipe("dynamic_suffix", 0.75),
     number=7,
     state="finished",
     origin="sampled",
     workload="tiny",
-    policy="dynamic_suffix",
     seed=0,
-    horizon=0.75,
-    knobs={},
     started_at=NOW,
     finished_at=NOW,
     executions=1,

@@ -15,11 +15,12 @@ from tuning.session.search import resume_search
 from tuning.store.store import Store
 from tuning.training import calibrate_forms
 from tuning.training.calibrate import Effort
+from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
 
 TASK = Task.trial(3)
-SPEC = TrialSpec(3, "sampled", "tiny", "full_update", 0, 1.0, {"approximation": "svd"})
+SPEC = TrialSpec(3, "sampled", "tiny", Recipe("full_update", 1.0, {"approximation": "svd"}), 0)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))

@@ -15,6 +15,7 @@ from search_spaces.registry import find_space
 from tuning.session.order import TrunkWait, departs_at_once
 from tuning.study.baselines import baseline_specs
 from tuning.study.samplers.draws import uniform
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialSpec
 
 BLOCKS = 4
@@ -27,7 +28,7 @@ def sampled(count: int) -> list[TrialSpec]:
     found = []
     for number in range(len(BASELINES), len(BASELINES) + count):
         policy, horizon, knobs = SPACE.split(uniform(SPACE, 0, number, 0))
-        found.append(TrialSpec(number, "sampled", "w", policy, 3, horizon, knobs, 1.9))
+        found.append(TrialSpec(number, "sampled", "w", Recipe(policy, horizon, knobs), 3, 1.9))
     return found
 
 
@@ -93,7 +94,7 @@ def test_a_lever_departs_at_once() -> None:
 
     Full_update in its own does not.
     """
-    plain = TrialSpec(0, "sampled", "w", "full_update", 3, 1.0)
-    pulled = TrialSpec(0, "sampled", "w", "full_update", 3, 1.0, {"compiled": True})
+    plain = TrialSpec(0, "sampled", "w", Recipe("full_update"), 3)
+    pulled = TrialSpec(0, "sampled", "w", Recipe("full_update", 1.0, {"compiled": True}), 3)
     assert departs_at_once(pulled, BLOCKS)
     assert not departs_at_once(plain, BLOCKS)

@@ -118,8 +118,8 @@ def test_replicates_are_schedules_of_the_front_on_other_seeds(straight: pd.DataF
     )
     for run in outcomes_of(again):
         before = front(own[own["number"] < run.number])
-        assert (run.policy, run.horizon, run.knobs) in [
-            (o.policy, o.horizon, o.knobs) for o in outcomes_of(before)
+        assert (run.recipe.policy, run.recipe.horizon, run.recipe.knobs) in [
+            (o.recipe.policy, o.recipe.horizon, o.recipe.knobs) for o in outcomes_of(before)
         ]
     pd.testing.assert_frame_equal(front(straight), front(own))
 

@@ -23,6 +23,7 @@ from tuning.session.session import SearchSession
 from tuning.session.slots import GAIN, Filling, Slots, solo_work
 from tuning.store.info import AtOnce, Memory, memory_share, that_fit
 from tuning.trial.clock import Ledger
+from tuning.trial.recipe import Recipe
 from tuning.trial.record import Circumstances, Measurements, record_of
 from tuning.trial.task import Ending, Task
 from tuning.trial.trial import CurvePoint, TrialRecord, TrialSpec
@@ -76,14 +77,12 @@ class Device:
 def record(seconds: float | None, wall: float, **changes: object) -> TrialRecord:
     """A finished trial of so many solo seconds."""
     found = TrialRecord(
+        recipe=Recipe("full_update", 1.0),
         number=0,
         state="finished",
         origin="sampled",
         workload="w",
-        policy="full_update",
         seed=0,
-        horizon=1.0,
-        knobs={},
         started_at=NOW,
         finished_at=NOW,
         executions=1,
@@ -207,7 +206,7 @@ def test_work_is_what_was_trained_and_evaluated() -> None:
     curve = tuple(CurvePoint(step, 0.0, 1.0) for step in (5, 10, 15, 20))
     full_step = COSTS.step_cost(4) + COSTS.data_seconds
     around = Circumstances(NOW, NOW, 1.0, 0.0, 1, "d")
-    spec = TrialSpec(0, "sampled", "w", "full_update", 0, 1.0)
+    spec = TrialSpec(0, "sampled", "w", Recipe("full_update"), 0)
     measured = Measurements(Ledger({4: 20}), curve, ())
     whole = record_of(spec, COSTS, measured, around)
     forked = record_of(spec, COSTS, measured, around, forked_from_step=10)

@@ -157,7 +157,10 @@ def test_with_time_to_quality_the_target_is_good_enough(run: Path) -> None:
 
     With stopping turned off there is no rule.
     """
-    store, next_trial = Store.open(run), dataclasses.replace(spec(99), horizon=0.9)
+    store, next_trial = (
+        Store.open(run),
+        dataclasses.replace(spec(99), recipe=dataclasses.replace(spec(99).recipe, horizon=0.9)),
+    )
     above = max(record.curve[0].val_loss for record in store.records())
     found = []
     for objective in ("pareto", "time-to-quality"):

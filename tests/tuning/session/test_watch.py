@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from tuning.report.progress import Snapshot
 from tuning.session.watch import TerminalWatch
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord, TrialSpec
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,21 +34,19 @@ class Drawn:
 
 
 def spec(number: int, policy: str = "full_update", target: float | None = 2.0) -> TrialSpec:
-    return TrialSpec(number, "sampled", "tiny", policy, 0, 1.0, {}, target)
+    return TrialSpec(number, "sampled", "tiny", Recipe(policy, 1.0), 0, target)
 
 
 def record(
     number: int, policy: str, seconds: float, loss: float, target: float | None = 2.0
 ) -> TrialRecord:
     return TrialRecord(
+        recipe=Recipe(policy, 1.0),
         number=number,
         state="finished",
         origin="sampled",
         workload="tiny",
-        policy=policy,
         seed=0,
-        horizon=1.0,
-        knobs={},
         started_at=WHEN,
         finished_at=WHEN,
         executions=1,

@@ -137,7 +137,7 @@ def test_what_cannot_be_a_row_is_refused(changes: dict[str, Any], message: str) 
     """Nothing is adjusted to fit: the record is refused with the rule, and nothing is written."""
     with fresh_store() as store:
         with pytest.raises(ValueError, match=message):
-            store.append(dataclasses.replace(record(0), **changes))
+            store.append(record(**{"number": 0} | changes))
         assert parquet_files(store.path) == []
 
 
@@ -327,7 +327,7 @@ def test_the_knob_columns_are_the_run_s() -> None:
     info = dataclasses.replace(INFO, knob_columns={"a": "int", "b": "str"})
     with fresh_store(info=info) as store:
         store.append(record(0, knobs={"a": 5}))
-        assert store.record(0).knobs == {"a": 5}
+        assert store.record(0).recipe.knobs == {"a": 5}
         assert [name for name in store.frame().columns if name.startswith("knob_")] == [
             "knob_a",
             "knob_b",

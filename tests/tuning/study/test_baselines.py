@@ -31,7 +31,7 @@ def test_no_two_neighbours_are_further_apart_than_an_eighth(low: float) -> None:
 
     None where the baselines' own reach down to it.
     """
-    found = [spec.horizon for spec in short_controls(searching(low), "w", 3)]
+    found = [spec.recipe.horizon for spec in short_controls(searching(low), "w", 3)]
     assert all(low <= h < CONTROL_HORIZONS[0] for h in found)
     assert found == sorted(set(found))
     if low < CONTROL_HORIZONS[0]:
@@ -50,7 +50,7 @@ def test_a_fixed_horizon_needs_none_and_a_choice_its_least(
 ) -> None:
     """What is not searched has no short end."""
     space = dataclasses.replace(SPACE, knobs=(knob, *(k for k in SPACE.knobs if k.name != HORIZON)))
-    assert [spec.horizon for spec in short_controls(space, "w", 3)] == horizons
+    assert [spec.recipe.horizon for spec in short_controls(space, "w", 3)] == horizons
 
 
 @pytest.mark.parametrize("name", sorted(all_spaces()))
@@ -61,4 +61,4 @@ def test_they_follow_the_space_filling_start_and_leave_the_replicates_their_plac
     later = later_specs(SearchConfig("run", workload="w", space=name), 7)
     assert sorted(later) == [16, 18]
     for spec in later.values():
-        assert (spec.policy, spec.origin, spec.seed) == ("full_update", "control", 7)
+        assert (spec.recipe.policy, spec.origin, spec.seed) == ("full_update", "control", 7)

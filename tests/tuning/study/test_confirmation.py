@@ -9,6 +9,7 @@ import pandas as pd
 from tests.support.frames import frame_of, record
 from tuning.findings.verdict import Candidate
 from tuning.study.confirmation import choose, enough, ranked
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord
 
 
@@ -55,7 +56,7 @@ def test_short_control_runs_are_trained_only_beside_candidates_that_train_as_bri
     """
     horizons = (0.3, 0.4, 0.5, 0.625, 0.75, 0.875, 1.0)
     long, brief = (
-        Candidate(n, "static_suffix", horizon, {}) for n, horizon in ((8, 0.8), (9, 0.6))
+        Candidate(n, Recipe("static_suffix", horizon)) for n, horizon in ((8, 0.8), (9, 0.6))
     )
     assert enough(horizons, [long, brief]) == horizons
     assert enough(horizons, [long]) == horizons[2:]

@@ -18,7 +18,7 @@ from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.sampler import OptunaSampler
 from tuning.study.study import Study
 from tuning.trial.outcome import Outcome
-from tuning.trial.recipe import Key, key
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH, REPLICATE, Scalar, TrialSpec, of_search
 
 SPACE = find_space("static_suffix")
@@ -52,9 +52,7 @@ def member(number: int, seconds: float, loss: float, **changes: object) -> Outco
         number,
         "sampled",
         "finished",
-        "static_suffix",
-        1.0,
-        {"active_fraction": number / 100},
+        Recipe("static_suffix", 1.0, {"active_fraction": number / 100}),
         seed=OWN,
     )
     facts = {"train_seconds": seconds, "val_loss": loss, "mean_active_fraction": 0.5, **changes}
@@ -67,14 +65,12 @@ def control(number: int, seconds: float, loss: float) -> Outcome:
         seconds,
         loss,
         origin="control",
-        policy="full_update",
-        knobs={},
-        horizon=seconds / 10,
+        recipe=Recipe("full_update", seconds / 10),
     )
 
 
-def schedule(outcome: Outcome) -> Key:
-    return key(outcome.policy, outcome.horizon, outcome.knobs)
+def schedule(outcome: Outcome) -> Recipe:
+    return outcome.recipe
 
 
 def dominated(point: Outcome, others: Sequence[Outcome]) -> bool:
@@ -89,7 +85,7 @@ def dominated(point: Outcome, others: Sequence[Outcome]) -> bool:
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> tuple[list[Outcome], dict[Key, set[int]]]:
+def searches(draw: st.DrawFn) -> tuple[list[Outcome], dict[Recipe, set[int]]]:
     """Trials on a coarse grid, so that there are ties, of every kind and state, and seeds they were
     replicated on.
     """
@@ -109,7 +105,7 @@ def searches(draw: st.DrawFn) -> tuple[list[Outcome], dict[Key, set[int]]]:
 @settings(deadline=None)
 @given(search=searches())
 def test_it_is_a_member_of_the_front_with_fewest_replicates_on_a_new_seed(
-    search: tuple[list[Outcome], dict[Key, set[int]]],
+    search: tuple[list[Outcome], dict[Recipe, set[int]]],
 ) -> None:
     """Property, against the definition of the front.
 
@@ -192,7 +188,15 @@ def test_a_search_ends_with_as_many_rows_as_asked_for() -> None:
         8 + place for place in range(20) if is_replicate(0.3, place)
     ]
     assert all(of_search(spec.origin, spec.seed, FIRST) and spec.seed != OWN for spec in again)
-    assert len({(spec.policy, spec.horizon, repr(spec.knobs), spec.seed) for spec in specs}) == 28
+    assert (
+        len(
+            {
+                (spec.recipe.policy, spec.recipe.horizon, repr(spec.recipe.knobs), spec.seed)
+                for spec in specs
+            }
+        )
+        == 28
+    )
     assert {spec.seed for spec in specs if spec.origin != REPLICATE} == {OWN}
 
 
@@ -234,7 +238,7 @@ def test_replicates_in_flight_count_so_that_workers_share_seeds_out() -> None:
     asked = [spec for _ in range(12) if (spec := search.ask()) is not None]
     again = [spec for spec in asked if spec.origin == REPLICATE]
     assert len(again) == 6
-    assert len({(repr(spec.knobs), spec.seed) for spec in again}) == 6
+    assert len({(repr(spec.recipe.knobs), spec.seed) for spec in again}) == 6
 
 
 def test_the_sampler_hears_nothing_of_replicates() -> None:

@@ -96,7 +96,10 @@ def test_the_made_up_history_is_one_of_finished_points() -> None:
         space = find_space(name)
         for trial in (made_up(space, number) for number in range(5)):
             assert counts(trial)
-            assert space.params_of(trial.policy, trial.horizon, trial.knobs) is not None
+            assert (
+                space.params_of(trial.recipe.policy, trial.recipe.horizon, trial.recipe.knobs)
+                is not None
+            )
 
 
 def test_a_middling_horizon_is_the_spaces_own() -> None:

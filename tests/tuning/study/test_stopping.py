@@ -38,6 +38,7 @@ from tuning.study.stopping import (
     runs_on,
     score,
 )
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import ORIGINS, CurvePoint, Limits, Origin, TrialRecord, TrialSpec
 
 CONFIDENCES = st.floats(0.05, 0.97)
@@ -58,7 +59,7 @@ def rule_of(records: Sequence[TrialRecord], confidence: float, seed: int = 0) ->
 
 def spec(number: int, horizon: float = 0.7, origin: Origin = "sampled") -> TrialSpec:
     """A trial to come."""
-    return TrialSpec(number, origin, "synthetic", "schedule", 0, horizon)
+    return TrialSpec(number, origin, "synthetic", Recipe("schedule", horizon), 0)
 
 
 def curves(horizon: float) -> st.SearchStrategy[tuple[CurvePoint, ...]]:
@@ -319,7 +320,7 @@ def test_control_of_a_known_horizon_is_its_own_curve(seed: int, horizon: float) 
     control = Control.of(runs, BASELINE_SECONDS)
     assert control is not None
     ends = [run.curve[-1].val_loss for run in runs]
-    assert control.at(runs[2].horizon)[-1] == pytest.approx(ends[2])
+    assert control.at(runs[2].recipe.horizon)[-1] == pytest.approx(ends[2])
     if horizon >= 0.5:
         assert min(ends) - 1e-9 <= control.at(horizon)[-1] <= max(ends) + 1e-9
     else:
@@ -370,4 +371,4 @@ def test_crossing_is_the_first_evaluation_above_the_line(
 
 def test_spec_of_a_record_is_what_was_asked_for() -> None:
     """What hindsight judges is the trial as it was asked for."""
-    assert spec_of(record(3, 1.0, 2.0, horizon=0.4)).horizon == 0.4
+    assert spec_of(record(3, 1.0, 2.0, horizon=0.4)).recipe.horizon == 0.4

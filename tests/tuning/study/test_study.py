@@ -19,6 +19,7 @@ from tuning.study.baselines import CONTROL_HORIZONS, baseline_specs
 from tuning.study.samplers.sampler import OptunaSampler
 from tuning.study.study import Study
 from tuning.trial.outcome import Outcome, outcome_of
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH, Scalar, TrialRecord, TrialSpec
 
 SPACE = find_space("static_suffix")
@@ -66,11 +67,19 @@ def test_baselines_come_first_in_their_order() -> None:
     """Full update, the control's horizons, the presets; then what is sampled. All on one seed."""
     specs = run(study(12))
     assert [s.number for s in specs] == list(range(12))
-    assert (specs[0].policy, specs[0].horizon, specs[0].origin) == ("full_update", 1.0, "baseline")
-    assert [(s.policy, s.horizon, s.origin) for s in specs[1:5]] == [
+    assert (specs[0].recipe.policy, specs[0].recipe.horizon, specs[0].origin) == (
+        "full_update",
+        1.0,
+        "baseline",
+    )
+    assert [(s.recipe.policy, s.recipe.horizon, s.origin) for s in specs[1:5]] == [
         ("full_update", horizon, "control") for horizon in CONTROL_HORIZONS
     ]
-    assert [s.policy for s in specs[5:8]] == ["static_suffix", "dynamic_suffix", "dynamic_suffix"]
+    assert [s.recipe.policy for s in specs[5:8]] == [
+        "static_suffix",
+        "dynamic_suffix",
+        "dynamic_suffix",
+    ]
     assert [s.origin for s in specs[5:]] == ["enqueued"] * 3 + ["sampled"] * 4
     assert {(s.seed, s.target_loss, s.workload) for s in specs} == {(3, 1.9, "w")}
 
@@ -89,10 +98,10 @@ def test_presets_give_only_the_knobs_that_apply() -> None:
     from policies.registry import make_policy
 
     *_, tuned, second = BASELINES
-    assert "stability_window" in tuned.knobs
-    assert "stability_window" not in second.knobs
-    assert make_policy(tuned.policy, tuned.knobs) == PRESETS["tuned"]
-    assert make_policy(second.policy, second.knobs) == PRESETS["tuned_v2"]
+    assert "stability_window" in tuned.recipe.knobs
+    assert "stability_window" not in second.recipe.knobs
+    assert make_policy(tuned.recipe.policy, tuned.recipe.knobs) == PRESETS["tuned"]
+    assert make_policy(second.recipe.policy, second.recipe.knobs) == PRESETS["tuned_v2"]
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])
@@ -173,7 +182,10 @@ def test_whatever_the_order_numbers_are_dense_and_knobs_differ(
         else:
             break
     assert [s.number for s in specs] == list(range(24))
-    assert len({(s.policy, s.horizon, *sorted(s.knobs.items())) for s in specs}) == 24
+    assert (
+        len({(s.recipe.policy, s.recipe.horizon, *sorted(s.recipe.knobs.items())) for s in specs})
+        == 24
+    )
 
 
 def test_a_space_of_few_points_is_exhausted_and_says_so() -> None:
@@ -196,7 +208,7 @@ def test_a_space_of_few_points_is_exhausted_and_says_so() -> None:
         seed=0,
         target_loss=None,
     )
-    assert {(s.horizon, s.knobs["active_fraction"]) for s in run(search)} == {
+    assert {(s.recipe.horizon, s.recipe.knobs["active_fraction"]) for s in run(search)} == {
         (h, a) for h in (0.5, 1.0) for a in (0.25, 0.75)
     }
     assert search.exhausted
@@ -229,13 +241,15 @@ def test_a_proposal_that_repeats_is_drawn_again() -> None:
         target_loss=None,
     )
     first, second = run(search)
-    assert first.knobs == {"active_fraction": 0.5}
-    assert second.knobs != first.knobs
+    assert first.recipe.knobs == {"active_fraction": 0.5}
+    assert second.recipe.knobs != first.recipe.knobs
     assert attempts == [0, *range(8)]
 
 
 LATER = {
-    number: dataclasses.replace(BASELINES[1], number=number, horizon=number / 32)
+    number: dataclasses.replace(
+        BASELINES[1], number=number, recipe=Recipe("full_update", number / 32)
+    )
     for number in (9, 12)
 }
 
@@ -257,7 +271,9 @@ def test_trials_with_a_number_of_their_own_have_it() -> None:
     """
     specs = run(with_later(16))
     assert [s.number for s in specs] == list(range(16))
-    assert {s.number: s.horizon for s in specs if s.origin == "control" and s.number >= 8} == {
+    assert {
+        s.number: s.recipe.horizon for s in specs if s.origin == "control" and s.number >= 8
+    } == {
         9: 9 / 32,
         12: 12 / 32,
     }

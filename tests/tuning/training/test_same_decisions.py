@@ -30,6 +30,7 @@ from tuning.training.checkpoint import save_checkpoint
 from tuning.training.finished_runs import RunRecorder, find_repeated, run_file
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.worker import execute
+from tuning.trial.recipe import Recipe
 from tuning.trial.record import Measurements
 from tuning.trial.replay import FinishedRun, Schedule, repeats
 from tuning.trial.task import Ending
@@ -64,7 +65,7 @@ Knobs = dict[str, Scalar]
 
 
 def spec_of(knobs: Knobs, number: int = 0, seed: int = 3, horizon: float = HORIZON) -> TrialSpec:
-    return TrialSpec(number, "sampled", "tiny", "dynamic_suffix", seed, horizon, knobs)
+    return TrialSpec(number, "sampled", "tiny", Recipe("dynamic_suffix", horizon, knobs), seed)
 
 
 @lru_cache(maxsize=64)

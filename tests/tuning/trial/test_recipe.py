@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.levers.levers import NO_LEVERS, lever_settings, make_levers
 from tuning.findings.front import control, controls, levered, never_froze
-from tuning.trial.recipe import OFF, is_control, is_control_row, is_schedule, schedule_name
+from tuning.trial.recipe import OFF, Recipe, recipe_of
 
 SETTINGS = {
     name: field.metadata["choices"] or (False, True)
@@ -29,7 +29,9 @@ def test_a_control_is_a_run_that_no_lever_changes(
 
     Off by name exactly where the run's levers do nothing.
     """
-    assert is_control(policy, knobs) == (policy == "full_update" and not make_levers(knobs).used)
+    assert Recipe(policy, 1.0, knobs).is_control == (
+        policy == "full_update" and not make_levers(knobs).used
+    )
 
 
 @given(
@@ -45,20 +47,20 @@ def test_tables_rows_and_trials_agree(
     Null knobs are off.
     """
     rows = [
-        {"policy": policy, **{f"knob_{name}": knobs.get(name) for name in OFF}}
+        {"policy": policy, "horizon": 1.0, **{f"knob_{name}": knobs.get(name) for name in OFF}}
         for policy, knobs in runs
     ]
     frame = pd.DataFrame(rows)
-    expected = [is_control(policy, knobs) for policy, knobs in runs]
+    expected = [Recipe(policy, 1.0, knobs).is_control for policy, knobs in runs]
     assert controls(frame).tolist() == expected
-    assert [is_control_row(row) for _, row in frame.iterrows()] == expected
-    assert [is_control_row(row) for row in rows] == expected
+    assert [recipe_of(row).is_control for _, row in frame.iterrows()] == expected
+    assert [recipe_of(row).is_control for row in rows] == expected
 
 
 def test_off_is_the_default() -> None:
     """What counts as off is what a trial has that does not give the setting."""
     assert {name: lever_settings()[name].default for name in OFF} == dict(OFF)
-    assert is_control("full_update", {})
+    assert Recipe("full_update").is_control
     assert not NO_LEVERS.used
 
 
@@ -77,7 +79,7 @@ def test_a_schedule_freezes_or_pulls_a_lever(
     policy: str, knobs: dict[str, bool | str], active: float, expected: bool
 ) -> None:
     """By hand: anything else is full_update under another name."""
-    assert is_schedule(policy, knobs, active) == expected
+    assert Recipe(policy, 1.0, knobs).is_schedule(active) == expected
 
 
 def test_a_levered_full_update_is_no_control_and_no_renamed_one() -> None:
@@ -112,4 +114,4 @@ def test_a_levered_full_update_is_no_control_and_no_renamed_one() -> None:
     assert control(frame)["number"].tolist() == [0]
     assert levered(frame).tolist() == [False, True]
     assert not never_froze(frame).any()
-    assert schedule_name(frame.iloc[1]) == "full_update + svd"
+    assert recipe_of(frame.iloc[1]).name == "full_update + svd"

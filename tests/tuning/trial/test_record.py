@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from tests.support.costs import made_up_costs
 from tuning.trial.clock import Ledger, charge
+from tuning.trial.recipe import Recipe
 from tuning.trial.record import Circumstances, Measurements, record_of, seconds_to_quality
 from tuning.trial.trial import CurvePoint, Decision, TrialSpec
 
@@ -21,7 +22,7 @@ MEASURED = Measurements(
 
 def spec(target: float | None) -> TrialSpec:
     return TrialSpec(
-        3, "sampled", "tiny", "static_suffix", 0, 0.5, {"active_fraction": 0.5}, target
+        3, "sampled", "tiny", Recipe("static_suffix", 0.5, {"active_fraction": 0.5}), 0, target
     )
 
 

@@ -26,7 +26,7 @@ from search_spaces.base import SearchSpace
 from tuning.study.samplers.known import within
 from tuning.study.samplers.values import counts
 from tuning.trial.outcome import Outcome
-from tuning.trial.recipe import is_control
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import Scalar
 
 MOST = 64
@@ -142,7 +142,10 @@ class Scale:
 
 def fits(space: SearchSpace, outcome: Outcome) -> bool:
     """Whether a trial is a point of the space."""
-    return space.params_of(outcome.policy, outcome.horizon, outcome.knobs) is not None
+    return (
+        space.params_of(outcome.recipe.policy, outcome.recipe.horizon, outcome.recipe.knobs)
+        is not None
+    )
 
 
 def _scale(there: Sequence[Measured], here: Sequence[Measured]) -> Scale | None:
@@ -168,9 +171,9 @@ def _measured(outcome: Outcome) -> Measured:
     assert outcome.train_seconds is not None, "it counts, so it has both"
     assert outcome.val_loss is not None
     return Measured(
-        outcome.policy,
-        outcome.horizon,
-        dict(outcome.knobs),
+        outcome.recipe.policy,
+        outcome.recipe.horizon,
+        dict(outcome.recipe.knobs),
         outcome.train_seconds,
         outcome.val_loss,
     )
@@ -186,9 +189,7 @@ def _outcome(number: int, trial: Measured, target: float | None) -> Outcome:
         number,
         "sampled",
         "finished",
-        trial.policy,
-        trial.horizon,
-        trial.knobs,
+        Recipe(trial.policy, trial.horizon, trial.knobs),
         trial.seconds,
         trial.loss,
         seconds_to_quality=trial.seconds if reached else None,
@@ -202,4 +203,4 @@ def in_both(outcome: Outcome) -> bool:
 
     The baseline, or the control at another horizon.
     """
-    return outcome.origin in ("baseline", "control") and is_control(outcome.policy, outcome.knobs)
+    return outcome.origin in ("baseline", "control") and outcome.recipe.is_control

@@ -106,4 +106,4 @@ def _column(values: list[float | None]) -> NDArray[np.float64]:
 
 
 def _params(space: SearchSpace, trial: Outcome | TrialSpec) -> dict[str, Scalar] | None:
-    return space.params_of(trial.policy, trial.horizon, trial.knobs)
+    return space.params_of(trial.recipe.policy, trial.recipe.horizon, trial.recipe.knobs)

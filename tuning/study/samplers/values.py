@@ -159,6 +159,6 @@ def _beyond(values: Sequence[float]) -> tuple[float, float]:
 
 def _pace(outcome: Outcome) -> float:
     seconds = outcome.train_seconds
-    if seconds is None or not math.isfinite(seconds) or outcome.horizon <= 0:
+    if seconds is None or not math.isfinite(seconds) or outcome.recipe.horizon <= 0:
         return 0.0
-    return min(max(seconds, 0.0) / outcome.horizon, LARGEST)
+    return min(max(seconds, 0.0) / outcome.recipe.horizon, LARGEST)

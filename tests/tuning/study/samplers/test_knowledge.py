@@ -18,6 +18,7 @@ from tests.support.runs import write_run
 from tests.support.searches import config_of
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput
+from tuning.session.other_runs import warm_start_faults
 from tuning.session.plan import make_study
 from tuning.store.info import Target
 from tuning.store.store import Store
@@ -28,6 +29,7 @@ from tuning.study.samplers.sampler import START, START_WARM, OptunaSampler
 from tuning.study.study import Study
 from tuning.study.warm_start import FILE, described, gather, keep, kept
 from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord, TrialSpec
 
 SPACE = find_space("static_suffix")
@@ -43,8 +45,7 @@ def control(pace: float = 1.0, offset: float = 0.0, stretch: float = 1.0) -> lis
             number,
             "control" if number else "baseline",
             "finished",
-            "full_update",
-            horizon,
+            Recipe("full_update", horizon),
             train_seconds=10 * pace * horizon,
             val_loss=offset + stretch * (3.0 - horizon),
         )
@@ -79,7 +80,10 @@ def test_a_run_on_another_scale_is_brought_to_this_one(
     for outcome, original in zip(found, trials, strict=True):
         assert outcome.train_seconds == pytest.approx(original.train_seconds)
         assert outcome.val_loss == pytest.approx(original.val_loss, abs=1e-6)
-        assert (outcome.policy, outcome.knobs) == (original.policy, original.knobs)
+        assert (outcome.recipe.policy, outcome.recipe.knobs) == (
+            original.recipe.policy,
+            original.recipe.knobs,
+        )
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.5, 5)), min_size=2, max_size=8))
@@ -102,12 +106,14 @@ def test_what_is_no_point_of_the_space_is_left_out_and_counted() -> None:
     Replicates and failures do not count at all.
     """
     good, other, outside, failed = (outcome_for(sampled(SPACE, number)) for number in range(10, 14))
-    strange = dataclasses.replace(other, policy="dynamic_suffix", knobs={})
-    far = dataclasses.replace(outside, knobs={"active_fraction": 0.01})
+    strange = dataclasses.replace(other, recipe=Recipe("dynamic_suffix"))
+    far = dataclasses.replace(
+        outside, recipe=Recipe("static_suffix", 1.0, {"active_fraction": 0.01})
+    )
     broken = dataclasses.replace(failed, state="failed")
     again = dataclasses.replace(good, number=20, origin="replicate")
     knowledge = Knowledge.of([*control(), good, strange, far, broken, again], SPACE)
-    assert [trial.knobs for trial in knowledge.trials] == [good.knobs]
+    assert [trial.knobs for trial in knowledge.trials] == [good.recipe.knobs]
     assert knowledge.left_out == 2
     assert len(knowledge.control) == len(HORIZONS)
 
@@ -140,7 +146,7 @@ def test_a_long_run_is_not_copied_whole(monkeypatch: pytest.MonkeyPatch) -> None
     trials = history(SPACE, 60)
     knowledge = Knowledge.of([*control(), *trials], SPACE)
     assert (len(knowledge.trials), knowledge.left_out) == (20, 0)
-    assert knowledge.trials[-1].knobs == trials[-1].knobs
+    assert knowledge.trials[-1].knobs == trials[-1].recipe.knobs
 
 
 def test_a_target_is_this_runs_own() -> None:
@@ -182,7 +188,7 @@ def test_the_start_is_shorter() -> None:
 
 
 def distance(outcome: Outcome) -> float:
-    return abs(float(outcome.knobs["active_fraction"]) - 0.37)
+    return abs(float(outcome.recipe.knobs["active_fraction"]) - 0.37)
 
 
 def over(outcome: Outcome) -> Outcome:
@@ -268,7 +274,7 @@ def faults(path: Path, run: Path | None = None, **options: object) -> list[str]:
             **options,
         }  # type: ignore[arg-type]
     )
-    return config.faults(find_workload=lambda name, corpus: None)
+    return [*config.faults(find_workload=lambda name, corpus: None), *warm_start_faults(config)]
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.support.outcomes import history, outcome_for, outcomes, sampled
 from tuning.study.samplers.known import points, within
 from tuning.study.samplers.values import counts
 from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialSpec
 
 SPACE = find_space("static_suffix")
@@ -64,9 +65,9 @@ def test_only_points_of_the_space_are_seen(objective: str) -> None:
     A trial in flight has no values.
     """
     good = [outcome_for(sampled(SPACE, number)) for number in range(4)]
-    control = outcome_for(TrialSpec(4, "control", "w", "full_update", 0, 0.5))
+    control = outcome_for(TrialSpec(4, "control", "w", Recipe("full_update", 0.5), 0))
     outside = outcome_for(
-        TrialSpec(5, "sampled", "w", "static_suffix", 0, 0.5, {"active_fraction": 0.01})
+        TrialSpec(5, "sampled", "w", Recipe("static_suffix", 0.5, {"active_fraction": 0.01}), 0)
     )
     replicate = dataclasses.replace(good[0], number=6, origin="replicate")
     running = sampled(SPACE, 7)
@@ -82,7 +83,7 @@ def test_only_points_of_the_space_are_seen(objective: str) -> None:
 
 def test_a_preset_is_seen_with_what_its_policy_defaults_to() -> None:
     """A trial that gives no knob at all stands for the policy's defaults."""
-    plain = outcome_for(TrialSpec(0, "enqueued", "w", "static_suffix", 0, 1.0))
+    plain = outcome_for(TrialSpec(0, "enqueued", "w", Recipe("static_suffix"), 0))
     assert counts(plain)
     (seen,) = points(SPACE, "pareto", [plain], [], cap=10)
     assert seen.params == {"horizon": 1.0, "active_fraction": 0.5}

@@ -99,7 +99,7 @@ def test_a_model_beats_chance(name: str, trials: int) -> None:
     """
 
     def distance(outcome: Outcome) -> float:
-        return abs(float(outcome.knobs["active_fraction"]) - 0.37)
+        return abs(float(outcome.recipe.knobs["active_fraction"]) - 0.37)
 
     sampler = OptunaSampler(STATIC, name, 1, "time-to-quality", first=0)
     study = Study(STATIC, [], sampler, trials, workload="w", seed=0, target_loss=1.0)

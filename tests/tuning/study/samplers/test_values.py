@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from tests.support.outcomes import outcomes
 from tuning.study.samplers.values import counts, drawn_in, shortfalls, values_of
 from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
 
 OBJECTIVES = ("pareto", "time-to-quality")
 
 
 def outcome(number: int, state: str = "finished", horizon: float = 1.0, **facts: Any) -> Outcome:
-    return Outcome(number, "sampled", state, "static_suffix", horizon, **facts)  # type: ignore[arg-type]
+    return Outcome(number, "sampled", state, Recipe("static_suffix", horizon), **facts)  # type: ignore[arg-type]
 
 
 FAST = outcome(
