@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
+from models import workloads
 from models.workload import Workload
 
 Factory = Callable[..., Workload]
@@ -43,7 +43,7 @@ def find_workload(name: str, corpus: Path | None = None) -> Workload:
 
 def _embedded() -> dict[str, Factory]:
     found: dict[str, Factory] = {}
-    for module in pkgutil.iter_modules(models.__path__, "models."):
+    for module in pkgutil.iter_modules(workloads.__path__, "models.workloads."):
         found.update(getattr(importlib.import_module(module.name), "WORKLOADS", {}))
     return found
 

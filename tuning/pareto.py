@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import BadInput, SearchFailed
-from tuning.findings.summary import read_front
-from tuning.store.store import load_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +46,8 @@ def report(options: argparse.Namespace) -> None:
             unwritable file.
     """
     from tuning.findings.context import background_of
+    from tuning.findings.summary import read_front
+    from tuning.store.store import load_frame
 
     target, outputs, store = _read_all(
         lambda: _target(options.target), lambda: _outputs(options), lambda: _open(options.run)

@@ -37,6 +37,7 @@ from tuning.store.store import Store
 from tuning.training.loop import TrainingRun
 from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, charge
+from tuning.trial.trial import AGAIN
 
 SPACE = "dynamic_suffix"
 SHORT_STEPS = 200
@@ -219,7 +220,7 @@ def ours(job: Job, **options: Any) -> list[Done]:
     found = []
     for record in [*store.references().values(), *store.records()]:
         times = record.started_at.timestamp(), record.finished_at.timestamp()
-        point = record.state == "finished" and record.origin != "replicate"
+        point = record.state == "finished" and record.origin not in AGAIN
         found.append(Done(*times, record.train_seconds, record.val_loss) if point else Done(*times))
     return found
 

@@ -31,7 +31,7 @@ from benchmarks.truth.stopping_curves import BASELINE_SECONDS, FAMILIES, search
 from tuning.findings.front import nondominated
 from tuning.store.store import Store
 from tuning.study.stopping import STOPPABLE, Staircase, Stopping
-from tuning.trial.trial import TrialRecord, TrialSpec
+from tuning.trial.trial import AGAIN, TrialRecord, TrialSpec
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -145,7 +145,7 @@ def recorded(run: Path) -> tuple[list[TrialRecord], int, float]:
     records = [
         record
         for record in store.records()
-        if record.state == "finished" and record.origin != "replicate"
+        if record.state == "finished" and record.origin not in AGAIN
     ]
     baseline = next(record for record in records if record.origin == "baseline")
     return records, int(store.info.config["seed"]), seconds_and_loss(baseline)[0]

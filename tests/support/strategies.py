@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from tuning.store.info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
 from tuning.trial.clock import CostTable
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
+from tuning.trial.trial import (
+    FIRST_FRESH,
+    ORIGINS,
+    REPLICATE,
+    STATES,
+    CurvePoint,
+    Decision,
+    TrialRecord,
+    TrialSpec,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = st.integers(0, 99_999_999)
@@ -109,7 +118,12 @@ def records(
         error=st.none() | TEXTS,
         curve=st.lists(st.builds(CurvePoint, INT64, FLOATS, FLOATS), max_size=4).map(tuple),
         decisions=st.lists(st.builds(Decision, INT64, INT64, TEXTS), max_size=4).map(tuple),
-    )
+    ).filter(_is_of_today)
+
+
+def _is_of_today(record: TrialRecord) -> bool:
+    """A replicate on a fresh seed is how a confirmation's run was recorded before."""
+    return record.origin != REPLICATE or record.seed < FIRST_FRESH
 
 
 def cost_tables() -> st.SearchStrategy[CostTable]:

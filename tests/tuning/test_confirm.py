@@ -32,7 +32,7 @@ from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.training import stopwatch
 from tuning.trial.task import Task
-from tuning.trial.trial import FIRST_FRESH, Origin, TrialRecord, TrialSpec
+from tuning.trial.trial import Origin, TrialRecord, TrialSpec
 
 DEVICE = Device("fake device", 2)
 SEARCHED = 12
@@ -77,9 +77,7 @@ def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
 def replicates(run: Path) -> pd.DataFrame:
     """The confirmation's, without the search's own."""
     frame = Store.open(run).frame()
-    return frame[(frame["origin"] == "replicate") & (frame["seed"] >= FIRST_FRESH)].reset_index(
-        drop=True
-    )
+    return frame[frame["origin"] == "confirmation"].reset_index(drop=True)
 
 
 def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:

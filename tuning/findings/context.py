@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tuning.findings.verdict import Verdict, read_verdict
 from tuning.trial.outcome import COLUMNS, outcomes_of
 from tuning.trial.recipe import KNOB, Recipe
-from tuning.trial.trial import REPLICATE, TrialRecord
+from tuning.trial.trial import AGAIN, TrialRecord
 
 if TYPE_CHECKING:
     from tuning.store.store import Store
@@ -59,11 +59,11 @@ def background_of(store: Store) -> Background:
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
     """Final losses of the finished replicates, by schedule."""
-    if not (store.frame(["origin"])["origin"] == REPLICATE).any():
+    if not store.frame(["origin"])["origin"].isin(AGAIN).any():
         return {}
     frame = store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
     found: dict[Recipe, tuple[float, ...]] = {}
-    for run in outcomes_of(frame[frame["origin"] == REPLICATE]):
+    for run in outcomes_of(frame[frame["origin"].isin(AGAIN)]):
         if run.state == "finished" and run.val_loss is not None and math.isfinite(run.val_loss):
             schedule = run.recipe
             found[schedule] = (*found.get(schedule, ()), run.val_loss)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF
+from tuning.trial.trial import AGAIN
 
 LONGEST_CONTROL = 1.0
 AXES = ("train_seconds", "val_loss")
@@ -40,7 +41,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     In the frame's order.
     """
     seconds, losses = (numbers(frame, axis) for axis in AXES)
-    own = (frame["state"] == "finished") & (frame["origin"] != "replicate")
+    own = (frame["state"] == "finished") & ~frame["origin"].isin(AGAIN)
     kept = frame[own.to_numpy(dtype=bool) & np.isfinite(seconds) & np.isfinite(losses)]
     return kept.assign(**{axis: numbers(kept, axis) for axis in AXES})
 

@@ -21,6 +21,7 @@ from tuning.findings.front import (
     numbers,
 )
 from tuning.trial.recipe import recipe_of
+from tuning.trial.trial import AGAIN
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
@@ -114,7 +115,7 @@ def summary(
     at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(line, target, at_front, gain)
-    own = frame[frame["origin"] != "replicate"]
+    own = frame[~frame["origin"].isin(AGAIN)]
     return FrontSummary(
         front=members,
         control=shorter,

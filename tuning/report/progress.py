@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuning.trial.trial import TrialRecord
+from tuning.trial.trial import AGAIN, TrialRecord
 
 BAR_WIDTH = 30
 
@@ -123,7 +123,7 @@ def trial_line(record: TrialRecord, gain: float | None = None) -> str:
         parts.append(f"val loss {record.val_loss:.4f}")
     if record.state == "stopped":
         parts.append("stopped")
-    if record.origin == "replicate":
+    if record.origin in AGAIN:
         parts.append(f"replicate on seed {record.seed}")
     if gain is not None:
         parts.append(f"gain {gain:.3f}")

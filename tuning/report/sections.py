@@ -18,6 +18,7 @@ from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfroz
 from tuning.report.confirmation import BOUNDS, clock_check
 from tuning.report.grid import folded, grid, table
 from tuning.trial.recipe import recipe_of
+from tuning.trial.trial import AGAIN
 
 MOST_ROWS = 500
 IN_THE_TABLE = frozenset(
@@ -141,7 +142,7 @@ def _knob_cell(row: Row) -> str:
 
 
 def _unfinished(frame: pd.DataFrame) -> str:
-    own = frame[(frame["state"] != "finished") & (frame["origin"] != "replicate")]
+    own = frame[(frame["state"] != "finished") & ~frame["origin"].isin(AGAIN)]
     cells = [
         [
             escape(str(row["number"])),

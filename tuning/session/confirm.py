@@ -39,7 +39,7 @@ from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.task import said
-from tuning.trial.trial import REPLICATE, TrialRecord, TrialSpec, of_search
+from tuning.trial.trial import CONFIRMATION, TrialRecord, TrialSpec
 from tuning.version import VERSION
 
 
@@ -240,7 +240,6 @@ def _session(
     store: Store, study: ConfirmStudy, target: float, costs: CostTable, steps: int, watch: Watcher
 ) -> SearchSession:
     baseline = baseline_seconds(costs, steps)
-    first_seed = int(store.info.config["seed"])
 
     def expected(spec: TrialSpec) -> float:
         return spec.recipe.horizon * baseline
@@ -255,14 +254,14 @@ def _session(
         expected_seconds=expected,
         slowdown=1.0,
         watcher=watch,
-        takes=lambda spec: not of_search(spec.origin, spec.seed, first_seed),
+        takes=lambda spec: spec.origin == CONFIRMATION,
     )
 
 
 def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:
-    """The recorded replicates on these seeds, by number."""
+    """The recorded runs of confirmations on these seeds, by number."""
     frame = store.frame(("number", "origin", "seed"))
-    wanted = (frame["origin"] == REPLICATE) & frame["seed"].isin(list(seeds))
+    wanted = (frame["origin"] == CONFIRMATION) & frame["seed"].isin(list(seeds))
     return [store.record(int(number)) for number in frame.loc[wanted, "number"]]
 
 

@@ -24,7 +24,7 @@ from tuning.study.study import Study
 from tuning.study.warm_start import kept
 from tuning.trial.clock import baseline_seconds
 from tuning.trial.task import Task
-from tuning.trial.trial import TrialSpec, of_search
+from tuning.trial.trial import CONFIRMATION, TrialSpec
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -83,7 +83,7 @@ def make_session(
         trunk_wait=TrunkWait(costs.num_blocks) if config.forks else None,
         slots=make_slots(store, config, resources, watcher),
         drop_trunks=store.drop_trunks if config.replicates == 0 else keep_all,
-        takes=lambda spec: of_search(spec.origin, spec.seed, config.seed),
+        takes=lambda spec: spec.origin != CONFIRMATION,
         unknown_forms=unknown_forms,
         make_stopping=lambda target: stopping_of(store, config, target, baseline),
         time_budget=config.time_budget,

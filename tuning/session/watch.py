@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tuning.report.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
-from tuning.trial.trial import TrialRecord, TrialSpec
+from tuning.trial.trial import AGAIN, TrialRecord, TrialSpec
 
 
 class TerminalWatch:
@@ -95,9 +95,7 @@ class TerminalWatch:
 
         Control seconds to the target over the least seconds to it.
         """
-        if (
-            record.origin == "replicate"
-        ):  # on another seed, whose losses say nothing about this one's
+        if record.origin in AGAIN:  # on another seed, whose losses say nothing about this one's
             return False
         if record.state != "finished" or record.train_seconds is None or record.val_loss is None:
             return False

@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tuning.store.info import SCHEMA_VERSION, KnobKind
 from tuning.store.shards import NUMBERS
 from tuning.trial.recipe import KNOB, Recipe, flat
-from tuning.trial.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord
+from tuning.trial.trial import (
+    CONFIRMATION,
+    FIRST_FRESH,
+    ORIGINS,
+    REPLICATE,
+    STATES,
+    CurvePoint,
+    Decision,
+    TrialRecord,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +109,9 @@ class RecordFormat:
     cannot be a row.
     """
 
-    def __init__(self, knob_columns: Mapping[str, KnobKind]) -> None:
+    def __init__(self, knob_columns: Mapping[str, KnobKind], first_seed: int = 0) -> None:
         self.knob_columns = dict(knob_columns)
+        self._first_fresh = first_seed + FIRST_FRESH
         knobs = {KNOB + name: _KNOB_TYPES[kind] for name, kind in self.knob_columns.items()}
         types = _BEFORE_KNOBS | knobs | _AFTER_KNOBS
         fields = [
@@ -153,7 +164,9 @@ class RecordFormat:
         with _parsing(path) as file:
             schema = self._checked_schema(file)
             present = [name for name in wanted if name in schema.names]
-            table = file.read(present, use_threads=file.metadata.num_rows > 1)
+            needed = [*present, *({"seed"} - set(present) if "origin" in present else ())]
+            table = file.read(needed, use_threads=file.metadata.num_rows > 1)
+            table = self._with_confirmations(table).select(present)
             return self._conform(table, wanted)
 
     def extent(self, path: Path) -> tuple[int, int, int]:
@@ -272,6 +285,19 @@ class RecordFormat:
                 f"foreign: unknown or differing columns {differing}, missing columns {missing}"
             )
         return schema
+
+    def _with_confirmations(self, table: Any) -> Any:
+        """The table with the runs of confirmations named so.
+
+        They were replicates before, told apart by their fresh seeds alone.
+        """
+        if "origin" not in table.column_names:
+            return table
+        fresh = pc.greater_equal(table["seed"], self._first_fresh)
+        old = pc.and_(pc.equal(table["origin"], REPLICATE), fresh)
+        place = table.column_names.index("origin")
+        named = pc.if_else(old, CONFIRMATION, table["origin"])
+        return table.set_column(place, table.schema.field("origin"), named)
 
     def _conform(self, table: Any, wanted: Sequence[str]) -> Any:
         schema = (

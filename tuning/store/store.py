@@ -30,14 +30,14 @@ from tuning.store.catalog import Catalog, Listing, Problem, References, read_ref
 from tuning.store.directory import RUN_JSON, create_directory, read_info
 from tuning.store.files import FILES, TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
-from tuning.store.parquet import RecordFormat
+from tuning.store.parquet import NESTED, RecordFormat
 from tuning.store.retry import Withdrawal, spec_of
 from tuning.store.running import InFlight, Running
 from tuning.store.shards import Shard, complete_group
-from tuning.trial.outcome import COLUMNS, Outcome, outcomes_of, own_trials
+from tuning.trial.outcome import COLUMNS, Outcome, outcomes_of
 from tuning.trial.recipe import KNOB
 from tuning.trial.task import Task
-from tuning.trial.trial import Limits, TrialRecord, TrialSpec
+from tuning.trial.trial import CONFIRMATION, Limits, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ class Store:
         self.epoch = epoch
         self._info = info
         self._files = files
-        self._format = RecordFormat(info.knob_columns)
+        self._format = RecordFormat(info.knob_columns, int(info.config.get("seed", 0)))
         self._catalog = Catalog(path / "trials", self._format)
         self._running = Running(path / "running", files)
 
@@ -132,6 +132,11 @@ class Store:
     def records(self, numbers: Collection[int] | None = None) -> list[TrialRecord]:
         """Every trial, by number; with ``numbers`` only those of them that are recorded."""
         return self._format.to_records(self._table(None, numbers))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the table's columns, in order."""
+        return self._format.columns
 
     def frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Every trial as a row, by number; with ``columns`` only those, which is much faster
@@ -299,10 +304,9 @@ class Store:
         Returns:
             The tasks.
         """
-        frame = own_trials(
-            self.frame(("number", "state", "origin", "seed")), int(self.info.config["seed"])
-        )
-        numbers = frame.loc[frame["state"] == "failed", "number"].tolist()
+        frame = self.frame(("number", "state", "origin"))
+        failed = (frame["state"] == "failed") & (frame["origin"] != CONFIRMATION)
+        numbers = frame.loc[failed, "number"].tolist()
         records = {Task.trial(number): self.record(number) for number in numbers}
         references = {
             task: record for task, record in self.references().items() if record.state == "failed"
@@ -441,13 +445,4 @@ def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
     """The run's trials; without ``curves`` the nested columns are not read, which is much
     faster.
     """
-    from tuning.trial.trial import TrialRecord
-
-    if curves:
-        return store.frame()
-    plain = [
-        f.name
-        for f in dataclasses.fields(TrialRecord)
-        if f.name not in ("knobs", "curve", "decisions")
-    ]
-    return store.frame([*plain, *(KNOB + name for name in store.info.knob_columns)])
+    return store.frame(None if curves else [c for c in store.columns if c not in NESTED])

@@ -18,9 +18,16 @@ from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
-from tuning.trial.outcome import COLUMNS, Outcome, outcome_of, outcomes_of, own_trials
+from tuning.trial.outcome import COLUMNS, Outcome, outcome_of, outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, Recipe
-from tuning.trial.trial import FIRST_FRESH, REPLICATE, SEEDS, TrialRecord, TrialSpec
+from tuning.trial.trial import (
+    AGAIN,
+    CONFIRMATION,
+    FIRST_FRESH,
+    SEEDS,
+    TrialRecord,
+    TrialSpec,
+)
 
 DEFAULT_TOP = 3
 
@@ -57,7 +64,7 @@ class Plan:
             ]
             random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
             found += [
-                TrialSpec(0, REPLICATE, workload, recipe, seed, self.target) for recipe in runs
+                TrialSpec(0, CONFIRMATION, workload, recipe, seed, self.target) for recipe in runs
             ]
         return found
 
@@ -83,7 +90,7 @@ def used_seeds(store: Store, frame: pd.DataFrame) -> set[int]:
     """Every seed that the search trained on, those of its replicates and those that set its target
     included.
     """
-    own = own_trials(frame, int(store.info.config["seed"]))["seed"]
+    own = frame.loc[frame["origin"] != CONFIRMATION, "seed"]
     target = store.info.target.seeds if store.info.target else ()
     return {*map(int, own), *target, *(record.seed for record in store.references().values())}
 
@@ -206,7 +213,7 @@ def control_faults(
 ) -> list[str]:
     """What is missing of what must stand before anything can be confirmed."""
     go_on = f"go on with the search first: python -m tuning.search --resume {run}"
-    recorded = sum(outcome.origin != REPLICATE for outcome in outcomes)
+    recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
     if recorded < baselines:
         # A replicate would take the number, and with it the place, of a baseline that has not been
         # asked for.
@@ -231,7 +238,7 @@ class ConfirmStudy:
 
     def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Recipe, int]]) -> None:
         flying = [task.spec for task in store.in_flight() if task.task.is_trial]
-        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == REPLICATE)}
+        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == CONFIRMATION)}
         self._queue = deque(
             s for s in plan.specs(store.info.config["workload"]) if run_key(s) not in begun
         )
@@ -259,5 +266,5 @@ class ConfirmStudy:
 
 
 def run_key(spec: TrialSpec | TrialRecord) -> tuple[Recipe, int]:
-    """What makes two replicates the same run."""
+    """What makes two of them the same run."""
     return spec.recipe, spec.seed

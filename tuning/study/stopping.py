@@ -57,7 +57,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuning.findings.front import finished, numbers
-from tuning.trial.trial import Limits, Origin, TrialRecord, TrialSpec
+from tuning.trial.trial import AGAIN, Limits, Origin, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
     from tuning.config.config import SearchConfig
@@ -185,7 +185,7 @@ class Stopping:
             or not record.curve
         ):
             return
-        if record.origin != "replicate":
+        if record.origin not in AGAIN:
             self._front.add(record.train_seconds, record.val_loss)
         if record.origin in CONTROL:
             self._runs[record.number] = record

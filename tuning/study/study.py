@@ -18,7 +18,7 @@ from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.sampler import Sampler
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import REPLICATE, TrialRecord, TrialSpec, of_search
+from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, TrialRecord, TrialSpec
 
 SAMPLER_ATTEMPTS = 8
 RANDOM_ATTEMPTS = 100
@@ -148,7 +148,7 @@ class Study:
 
         None if all do.
         """
-        in_flight = [spec for spec in self.in_flight if spec.origin != REPLICATE]
+        in_flight = [spec for spec in self.in_flight if spec.origin not in AGAIN]
         for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
             if attempt < SAMPLER_ATTEMPTS:
                 params = self._sampler.propose(number, self._finished, in_flight, attempt)
@@ -165,24 +165,24 @@ class Study:
     def _start(self, spec: TrialSpec) -> None:
         self._in_flight[spec.number] = spec
         self._numbers.add(spec.number)
-        if spec.origin == REPLICATE:
-            self._note_replicate(spec)
-        else:
-            self._tried.add(_digest(spec))
+        self._note(spec)
 
     def _finish(self, outcome: Outcome) -> None:
         self._numbers.add(outcome.number)
-        if outcome.origin == REPLICATE:
-            self._note_replicate(outcome)
+        self._note(outcome)
+        if outcome.origin in AGAIN:
             return
-        self._tried.add(_digest(outcome))
         place = bisect.bisect_left(self._finished, outcome.number, key=_number)
         again = place < len(self._finished) and self._finished[place].number == outcome.number
         self._finished[place : place + again] = [outcome]
 
-    def _note_replicate(self, run: TrialSpec | Outcome) -> None:
+    def _note(self, run: TrialSpec | Outcome) -> None:
+        """Which recipes were tried, and on which other seeds."""
+        if run.origin not in AGAIN:
+            self._tried.add(_digest(run))
+            return
         self._replicated.setdefault(run.recipe, set()).add(run.seed)
-        if not of_search(run.origin, run.seed, self._first_seed):
+        if run.origin == CONFIRMATION:
             self._confirming.add(run.number)
 
 

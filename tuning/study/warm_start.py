@@ -14,6 +14,7 @@ from tuning.store.files import FILES
 from tuning.store.store import Store, history_of
 from tuning.study.samplers.knowledge import Knowledge, in_both
 from tuning.study.samplers.values import counts
+from tuning.trial.trial import AGAIN
 
 FILE = "warm_start.json"
 
@@ -36,7 +37,7 @@ def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
             f"--warm-start must name the directory of a search: {fault}" for fault in error.faults
         ) from None
     history = history_of(store)
-    finished = [outcome for outcome in history if counts(outcome) and outcome.origin != "replicate"]
+    finished = [outcome for outcome in history if counts(outcome) and outcome.origin not in AGAIN]
     if not finished:
         raise BadInput(
             f"--warm-start must name a run with finished trials, but {other} has none: wait until "

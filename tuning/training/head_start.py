@@ -23,7 +23,7 @@ from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.course import Timetable
 from tuning.trial.replay import Standing, Trunk, replay
 from tuning.trial.task import Task
-from tuning.trial.trial import REPLICATE, SEEDS, CurvePoint, TrialSpec
+from tuning.trial.trial import AGAIN, SEEDS, CurvePoint, TrialSpec
 
 if TYPE_CHECKING:
     from tuning.training.loop import Recorder, TrainingRun
@@ -75,7 +75,7 @@ class HeadStart:
     @property
     def _repeatable(self) -> bool:
         # A replicate is there to see what training again gives.
-        return self.spec.origin != REPLICATE
+        return self.spec.origin not in AGAIN
 
     @property
     def _folder(self) -> Path:

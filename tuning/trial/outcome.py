@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tuning.trial.recipe import KNOB, Recipe
-from tuning.trial.trial import Origin, Scalar, State, TrialRecord, of_search
+from tuning.trial.trial import Origin, Scalar, State, TrialRecord
 
 COLUMNS = (
     "number",
@@ -87,11 +86,3 @@ class Outcome:
 def outcome_of(record: TrialRecord) -> Outcome:
     """The outcome of a record."""
     return Outcome(**{f.name: getattr(record, f.name) for f in dataclasses.fields(Outcome)})
-
-
-def own_trials(frame: pd.DataFrame, first_seed: int) -> pd.DataFrame:
-    """The rows of ``frame`` for which ``of_search`` holds."""
-    pairs = zip(frame["origin"].tolist(), frame["seed"].tolist(), strict=True)
-    return frame[
-        np.array([of_search(origin, seed, first_seed) for origin, seed in pairs], dtype=bool)
-    ]

@@ -37,7 +37,7 @@ class Recipe:
 
     Equal by value, whatever the order of the knobs, and an int is the float of the same value.
 
-    >>> Recipe("static_suffix", 1, {"active_fraction": 1}) == Recipe("static_suffix", 1.0, {"active_fraction": 1.0})
+    >>> Recipe("full_update", 1) == Recipe("full_update", 1.0)
     True
     >>> Recipe("full_update", 0.5, {"approximation": "svd", "compiled": True}).name
     'full_update + svd + compiled'

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from tuning.trial.recipe import Recipe
 
 Scalar = bool | int | float | str
 State = Literal["finished", "stopped", "failed"]
-Origin = Literal["baseline", "control", "enqueued", "sampled", "replicate"]
-STATES: tuple[State, ...] = ("finished", "stopped", "failed")
-ORIGINS: tuple[Origin, ...] = ("baseline", "control", "enqueued", "sampled", "replicate")
+Origin = Literal["baseline", "control", "enqueued", "sampled", "replicate", "confirmation"]
+STATES: tuple[State, ...] = get_args(State)
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Decision:
 class TrialRecord:
     """One row of the store.
 
-    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and there is
-    one for each knob.
+    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and each of
+    its knobs is one.
     """
 
     number: int
@@ -104,20 +104,13 @@ class TrialRecord:
 
 
 REPLICATE: Literal["replicate"] = "replicate"
-
-
+CONFIRMATION: Literal["confirmation"] = "confirmation"
+AGAIN: tuple[Origin, ...] = (REPLICATE, CONFIRMATION)
+"""Origins of what re-runs a trial on another seed: no point of its own, and on no front."""
 FIRST_FRESH = 1000
 """A confirmation's seeds are at least so far above the search's first seed, and the search's own
 are less far.
 """
-
-
-def of_search(origin: str, seed: int, first_seed: int) -> bool:
-    """Whether a trial counts as one of the search that began at ``first_seed``.
-
-    All but a confirmation's runs do.
-    """
-    return origin != REPLICATE or seed < first_seed + FIRST_FRESH
 
 
 SEEDS = 5

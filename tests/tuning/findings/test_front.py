@@ -67,7 +67,7 @@ def competes(trial: TrialRecord) -> bool:
     """Whether a trial may be on the front at all, said without the code under test."""
     pair = (trial.train_seconds, trial.val_loss)
     known = all(value is not None and math.isfinite(value) for value in pair)
-    return trial.state == "finished" and trial.origin != "replicate" and known
+    return trial.state == "finished" and trial.origin not in ("replicate", "confirmation") and known
 
 
 def dominates(one: TrialRecord, other: TrialRecord) -> bool:

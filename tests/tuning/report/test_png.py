@@ -68,7 +68,7 @@ def test_pyplot_is_never_imported() -> None:
     Pyplot keeps global state and picks a backend, which a library must not.
     """
     code = (
-        "import sys; from tests.support.frames import search_frame; from tuning.findings.front "
+        "import sys; from tests.support.frames import search_frame; from tuning.findings.summary "
         "import summary; "
         "from tuning.report.png import png_bytes; png_bytes(summary(search_frame(12))); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"

@@ -40,7 +40,7 @@ def _trial(number: int) -> TrialRecord:
         origin = "replicate" if number == FAILED[-1] else "sampled"
         return record(number, state="failed", origin=origin, error="no luck", executions=2)
     if number == TRIALS - 1:
-        return record(number, state="failed", origin="replicate", seed=1000, error="no luck")
+        return record(number, state="failed", origin="confirmation", seed=1000, error="no luck")
     return record(number)
 
 

@@ -333,3 +333,13 @@ def test_the_knob_columns_are_the_run_s() -> None:
             "knob_b",
         ]
     assert set(KNOB_COLUMNS) == {"threshold", "levels", "gate", "metric"}
+
+
+@given(seed=st.integers(0, 5000))
+def test_a_confirmation_recorded_as_a_replicate_is_read_as_one(seed: int) -> None:
+    """Versions before told them apart by their seeds: fresh ones are 1000 above the search's."""
+    with fresh_store() as store:
+        store.append(record(0, origin="replicate", seed=seed))
+        expected = "confirmation" if seed >= 1000 else "replicate"
+        assert store.frame(["origin"])["origin"].tolist() == [expected]
+        assert Store.open(store.path).record(0).origin == expected

@@ -144,7 +144,7 @@ def test_a_confirmations_runs_are_not_counted_but_have_numbers() -> None:
     """Confirmation's rows take numbers; the trials asked for are still made."""
     straight = run(study(10))
     replicates = [
-        dataclasses.replace(outcome_for(straight[0]), number=n, origin="replicate", seed=1003)
+        dataclasses.replace(outcome_for(straight[0]), number=n, origin="confirmation", seed=1003)
         for n in (10, 11)
     ]
     resumed = study(11, [*map(outcome_for, straight), *replicates])
@@ -293,7 +293,7 @@ def test_one_whose_number_went_to_a_confirmation_comes_next() -> None:
     whole = run(with_later(8))
     confirming = [
         dataclasses.replace(
-            outcome_for(whole[5]), number=n, origin="replicate", seed=3 + FIRST_FRESH + n
+            outcome_for(whole[5]), number=n, origin="confirmation", seed=3 + FIRST_FRESH + n
         )
         for n in range(8, 14)
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from search_spaces.base import SearchSpace
 from tuning.study.samplers.values import Values, values_of
 from tuning.trial.outcome import Outcome
-from tuning.trial.trial import Scalar, TrialSpec
+from tuning.trial.trial import AGAIN, Scalar, TrialSpec
 
 KEPT_BEST = 0.5
 """The best trials take up to this share of what is kept; the newest take the rest."""
@@ -64,7 +64,7 @@ def within(finished: Sequence[Outcome], objective: str, cap: int) -> list[Outcom
 
     The best and the newest.
     """
-    trials = [outcome for outcome in finished if outcome.origin != "replicate"]
+    trials = [outcome for outcome in finished if outcome.origin not in AGAIN]
     if len(trials) <= cap:
         return trials
     chosen = set(_best(trials, objective, int(cap * KEPT_BEST)).tolist())
