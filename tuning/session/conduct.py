@@ -23,7 +23,7 @@ from tuning.session.description import (
     stored_form,
     trials_of,
 )
-from tuning.session.plan import make_driver, make_session
+from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
 from tuning.session.watch import Watcher, say
 from tuning.store.info import STOP_FILE
@@ -150,7 +150,9 @@ def run_tasks(
         source = ClockFirst(
             store,
             watch,
-            lambda: make_session(store, config, workload, resources, watch),
+            lambda: SearchSession(
+                store, SearchPlan(store, config, workload, resources, watch.note), watch
+            ),
             idle=Nothing.FULL if resources.fills else Nothing.WAIT,
         )
         with stopping_on_signals(source):

@@ -18,9 +18,10 @@ from tuning.report.progress import progress_on
 from tuning.report.render import write
 from tuning.session.conduct import stopping_on_signals, write_report
 from tuning.session.description import refuse_other_data, stored_config
+from tuning.session.plan import Plan as SessionPlan
 from tuning.session.session import SearchSession
 from tuning.session.watch import TerminalWatch, Watcher
-from tuning.store.info import STOP_FILE
+from tuning.store.info import STOP_FILE, Target
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
@@ -35,7 +36,7 @@ from tuning.study.confirmation import (
     run_key,
     used_seeds,
 )
-from tuning.trial.clock import CostTable, baseline_seconds
+from tuning.trial.clock import baseline_seconds
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.task import said
@@ -214,7 +215,8 @@ def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> Non
     left = sum(run_key(spec) not in done for spec in plan.specs(""))
     recorded = len(store.numbers())
     with _watching(watcher, recorded + left, recorded) as watch:
-        session = _session(store, study, plan.target, costs, steps, watch)
+        baseline = baseline_seconds(costs, steps)
+        session = SearchSession(store, ConfirmPlan(study, plan.target, baseline), watch)
         if left:
             watch.phase("warming up")
         with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
@@ -236,26 +238,23 @@ def _warm_up(run: Path) -> None:
         raise SearchFailed(f"the workload cannot be trained any more: {said(fault)}") from fault
 
 
-def _session(
-    store: Store, study: ConfirmStudy, target: float, costs: CostTable, steps: int, watch: Watcher
-) -> SearchSession:
-    baseline = baseline_seconds(costs, steps)
+class ConfirmPlan(SessionPlan):
+    """A confirmation's plan: a list of runs, and nothing that must come before them."""
 
-    def expected(spec: TrialSpec) -> float:
-        return spec.recipe.horizon * baseline
+    def __init__(self, study: ConfirmStudy, target: float, baseline: float) -> None:
+        self._study, self._baseline, self.target = study, baseline, target
 
-    watch.expects(expected)
-    return SearchSession(
-        store,
-        lambda _: study,
-        target=target,
-        first_seed=0,
-        workload=str(store.info.config["workload"]),
-        expected_seconds=expected,
-        slowdown=1.0,
-        watcher=watch,
-        takes=lambda spec: spec.origin == CONFIRMATION,
-    )
+    def study(self, target: Target) -> ConfirmStudy:
+        """The list of its runs."""
+        return self._study
+
+    def expected_seconds(self, spec: TrialSpec) -> float:
+        """Its horizon."""
+        return spec.recipe.horizon * self._baseline
+
+    def takes(self, spec: TrialSpec) -> bool:
+        """Not what the search left in flight."""
+        return spec.origin == CONFIRMATION
 
 
 def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:

@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from models.levers.form import PLAIN
-from models.levers.levers import divide_knobs, make_levers
 from policies.base import Progress
-from policies.registry import make_policy
 from tuning.trial.trial import TrialSpec
 
 KNOWN_BEFORE = ("baseline", "control", "enqueued")
@@ -78,12 +76,9 @@ def departs_at_once(spec: TrialSpec, num_blocks: int) -> bool:
 
     A block is frozen in it, or a lever pulled.
     """
-    policy = make_policy(spec.recipe.policy, divide_knobs(spec.recipe.knobs)[0])
+    policy, levers = spec.recipe.policy_and_levers()
     plan = policy.plan(policy.init(num_blocks), Progress(0, 0.0))
-    return (
-        len(plan.active_blocks) < num_blocks
-        or make_levers(spec.recipe.knobs).form(0.0, PLAIN, 0) != PLAIN
-    )
+    return len(plan.active_blocks) < num_blocks or levers.form(0.0, PLAIN, 0) != PLAIN
 
 
 def _is_the_trunk(spec: TrialSpec) -> bool:

@@ -1,30 +1,29 @@
-"""The parts of a search put together: its driver, its session, its study."""
+"""What a session is to do: the plan of a search, and the parts that it is put together from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from models.levers.levers import make_levers
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
 from tuning.drivers.driver import Driver
 from tuning.drivers.serial import SerialDriver
 from tuning.session.order import TrunkWait
-from tuning.session.session import SearchSession
 from tuning.session.slots import Filling, Slots
-from tuning.session.watch import Watcher
 from tuning.store.info import AtOnce, SamplerChoice, Target, that_fit
 from tuning.store.store import Store, history_of
-from tuning.study.baselines import baseline_specs, short_controls
+from tuning.study.baselines import baseline_specs, reference_specs, short_controls
 from tuning.study.sampler_choice import choose, middling_horizon
 from tuning.study.samplers.sampler import START, OptunaSampler
-from tuning.study.stopping import stopping_of
-from tuning.study.study import Study
+from tuning.study.stopping import Stopping, stopping_of
+from tuning.study.study import Proposer, Study
 from tuning.study.warm_start import kept
 from tuning.trial.clock import baseline_seconds
 from tuning.trial.task import Task
-from tuning.trial.trial import CONFIRMATION, TrialSpec
+from tuning.trial.trial import CONFIRMATION, SEEDS, TrialSpec
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -47,55 +46,121 @@ def make_driver(run: Path, config: SearchConfig, resources: Resources, epoch: in
     )
 
 
-def make_session(
-    store: Store, config: SearchConfig, workload: Workload, resources: Resources, watcher: Watcher
-) -> SearchSession:
-    """The session over what the store holds."""
-    costs = store.info.calibration
-    assert costs is not None, "a session begins after calibration"
-    baseline = baseline_seconds(costs, workload.steps)
+class Plan:
+    """What a session is to do, as far as it does not change while it does it.
 
-    def expected(spec: TrialSpec) -> float:
-        evaluations = (
-            6 * workload.steps / workload.eval_every + 1
-        )  # a light schedule takes so many times the steps
-        return spec.recipe.horizon * baseline + evaluations * costs.evaluation_seconds
+    A search's is ``SearchPlan``; what a plan does not say is as here.
 
-    def unknown_forms(spec: TrialSpec) -> frozenset[str]:
-        needed = frozenset(form.key for form in make_levers(spec.recipe.knobs).forms())
+    Attributes:
+        target: the loss to reach, or None for the median of full_update over seeds.
+        references: the full-update runs that come before the trials, or beside them.
+        slowdown: how many times as long a task may take beside its neighbours.
+        order: what puts the trials in order while their trunk is trained beside them; None without
+            forks.
+        slots: what finds how many trials run at once; None where as many do as the driver takes.
+        time_budget: wall seconds after which the session stops as if asked to; None: never.
+    """
+
+    target: float | None
+    references: Mapping[Task, TrialSpec] = MappingProxyType({})
+    slowdown: float = 1.0
+    order: TrunkWait | None = None
+    slots: Slots | None = None
+    time_budget: float | None = None
+
+    def study(self, target: Target) -> Proposer:
+        """What decides which trials there are, from the store's records and the tasks in flight."""
+        raise NotImplementedError
+
+    def expected_seconds(self, spec: TrialSpec) -> float:
+        """Seconds it should take with the device to itself, for deadlines."""
+        raise NotImplementedError
+
+    def stopping(self, target: Target) -> Stopping | None:
+        """The rule for stopping trials early, from the store's records; None: none is."""
+        return None
+
+    def unknown_forms(self, spec: TrialSpec) -> Set[str]:
+        """Forms of the model that must be timed before it is trained."""
+        return frozenset()
+
+    def takes(self, spec: TrialSpec) -> bool:
+        """Whether a task that an earlier session left in flight is this one's."""
+        return True
+
+    def drop_trunks(self, keep: Task) -> None:
+        """Called with the one reference run whose snapshots are still of use, once it is known."""
+
+
+class SearchPlan(Plan):
+    """A search's plan, once its clock is set.
+
+    Args:
+        store: the run.
+        config: what was asked for.
+        workload: what is trained.
+        resources: of each trial.
+        note: told which sampler there is, and how many trials run at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: SearchConfig,
+        workload: Workload,
+        resources: Resources,
+        note: Callable[[str], None],
+    ) -> None:
+        costs = store.info.calibration
+        assert costs is not None, "a session begins after calibration"
+        self._store, self._config, self._workload, self._costs = store, config, workload, costs
+        self._baseline = baseline_seconds(costs, workload.steps)
+        self.target = target_of(config, workload)
+        self.slowdown = resources.concurrency
+        self.order = TrunkWait(costs.num_blocks) if config.forks else None
+        # An automatic target needs all of them before the first trial; a trunk alone is trained
+        # beside the trials.
+        count = SEEDS if self.target is None else int(config.forks)
+        self.references = reference_specs(config.workload, config.seed, count)
+        self.time_budget = config.time_budget
+        chosen = settle_sampler(store, config, resources, self._baseline)
+        note(f"sampler: {chosen.name}, {chosen.reason}")
+        self.slots = make_slots(store, config, resources, note)
+
+    def study(self, target: Target) -> Study:
+        """The study, its baselines on the seed that the target is of."""
+        return make_study(self._store, self._config, target)
+
+    def expected_seconds(self, spec: TrialSpec) -> float:
+        """Its horizon, and its evaluations."""
+        # A light schedule takes so many times the steps.
+        evaluations = 6 * self._workload.steps / self._workload.eval_every + 1
+        return spec.recipe.horizon * self._baseline + evaluations * self._costs.evaluation_seconds
+
+    def stopping(self, target: Target) -> Stopping | None:
+        """As ``--stop-confidence`` says."""
+        return stopping_of(self._store, self._config, target, self._baseline)
+
+    def unknown_forms(self, spec: TrialSpec) -> Set[str]:
+        """Those of its levers that the clock does not know and that were not refused."""
+        needed = frozenset(form.key for form in spec.recipe.levers.forms())
         if not needed:  # most trials: nothing is read for them
             return needed
-        info = store.reload_info()
+        info = self._store.reload_info()
         return needed - {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
 
-    watcher.expects(expected)
-    chosen = settle_sampler(store, config, resources, baseline)
-    watcher.note(f"sampler: {chosen.name}, {chosen.reason}")
-    return SearchSession(
-        store,
-        lambda target: make_study(store, config, target),
-        target=target_of(config, workload),
-        first_seed=config.seed,
-        workload=config.workload,
-        expected_seconds=expected,
-        slowdown=resources.concurrency,
-        watcher=watcher,
-        trunk_wait=TrunkWait(costs.num_blocks) if config.forks else None,
-        slots=make_slots(store, config, resources, watcher),
-        drop_trunks=store.drop_trunks if config.replicates == 0 else keep_all,
-        takes=lambda spec: spec.origin != CONFIRMATION,
-        unknown_forms=unknown_forms,
-        make_stopping=lambda target: stopping_of(store, config, target, baseline),
-        time_budget=config.time_budget,
-    )
+    def takes(self, spec: TrialSpec) -> bool:
+        """All but what a killed confirmation left."""
+        return spec.origin != CONFIRMATION
 
-
-def keep_all(keep: Task) -> None:
-    """Drop no trunk: those of the automatic target's other seeds are what replicates fork from."""
+    def drop_trunks(self, keep: Task) -> None:
+        """Those of the automatic target's other seeds, unless replicates are to fork from them."""
+        if self._config.replicates == 0:
+            self._store.drop_trunks(keep)
 
 
 def make_slots(
-    store: Store, config: SearchConfig, resources: Resources, watcher: Watcher
+    store: Store, config: SearchConfig, resources: Resources, note: Callable[[str], None]
 ) -> Slots | None:
     """What finds how many trials run at once; None where there is nothing to find. The number,
     known or first, is said.
@@ -111,7 +176,7 @@ def make_slots(
         slots.choice if slots else AtOnce(resources.concurrency, "as many as the machine holds")
     )
     store.update_info(at_once=choice)
-    watcher.note(f"trials at once: {choice.trials}, {choice.reason}")
+    note(f"trials at once: {choice.trials}, {choice.reason}")
     return slots
 
 

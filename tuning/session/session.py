@@ -8,27 +8,25 @@ worker hears of it, so this object may die at any time.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from tuning.drivers.driver import Nothing
 from tuning.errors import SearchFailed
-from tuning.session.calibrations import NOTHING, FormGate
-from tuning.session.order import TrunkWait
-from tuning.session.slots import Slots
+from tuning.session.calibrations import FormGate
+from tuning.session.plan import Plan
 from tuning.session.watch import Watcher
 from tuning.store.info import STOP_FILE, Target
 from tuning.store.store import AlreadyRecorded, InFlight, Store
-from tuning.study.baselines import automatic_target, reference_specs
+from tuning.study.baselines import automatic_target
 from tuning.study.stopping import Stopping
-from tuning.trial.outcome import Outcome, outcome_of
+from tuning.study.study import Proposer
+from tuning.trial.outcome import outcome_of
 from tuning.trial.record import Circumstances, record_of
 from tuning.trial.task import Ending, Fault, Lost, Task
-from tuning.trial.trial import SEEDS, Limits, TrialRecord, TrialSpec
+from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
 MAX_LOSSES = 3
 """A task whose worker died so often within a session fails.
@@ -42,93 +40,36 @@ It is the set-up that fails, not the knobs.
 """
 
 
-class Proposer(Protocol):
-    """What decides which trials there are: a search's study, or a confirmation's list.
-
-    Attributes:
-        exhausted: there are no more although more were asked for.
-
-    """
-
-    exhausted: bool
-
-    @property
-    def finished(self) -> Sequence[Outcome]:
-        """The trials that are over."""
-
-    def ask(self) -> TrialSpec | None:
-        """The next trial, or None when there is none."""
-
-    def tell(self, record: TrialRecord | Outcome) -> None:
-        """A trial is over."""
-
-
 class SearchSession:
     """The task source of one search, from its start or resumption to its end or interruption.
 
     Args:
         store: the run, held by this search's lease.
-        make_study: the study for a target, built from the store's records and the tasks in flight.
-        target: the loss to reach, or None for the median of full_update over seeds.
-        first_seed: of the search; the automatic target uses this and the following ones.
-        workload: name, for the specs of the target's runs.
-        expected_seconds: spec -> seconds it should take with the device to itself, for deadlines.
-        slowdown: how many times as long it may take beside its neighbours.
+        plan: what is to be done.
         watcher: told of everything that happens.
-        trunk_wait: what puts the trials in order while their trunk is trained beside them; None
-            without forks.
-        drop_trunks: called with the one reference run whose snapshots are still of use, once it is
-            known.
-        make_stopping: the rule for stopping trials early, built from the store's records, or None.
-        unknown_forms: spec -> forms of the model that must be timed before it is trained.
-        slots: what finds how many trials run at once; None where as many do as the driver takes.
-        takes: which of the tasks an earlier session left in flight are this one's.
-        time_budget: wall seconds after which the search stops as if asked to.
-
     """
 
     def __init__(
         self,
         store: Store,
-        make_study: Callable[[Target], Proposer],
-        *,
-        target: float | None,
-        first_seed: int,
-        workload: str,
-        expected_seconds: Callable[[TrialSpec], float],
-        slowdown: float,
+        plan: Plan,
         watcher: Watcher,
-        trunk_wait: TrunkWait | None = None,
-        drop_trunks: Callable[[Task], None] = lambda keep: None,
-        make_stopping: Callable[[Target], Stopping | None] = lambda target: None,
-        unknown_forms: Callable[[TrialSpec], Set[str]] = lambda spec: NOTHING,
-        slots: Slots | None = None,
-        takes: Callable[[TrialSpec], bool] = lambda spec: True,
-        time_budget: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._make_study, self._watcher = store, make_study, watcher
-        self._target, self._drop_trunks, self._trunk_wait = target, drop_trunks, trunk_wait
-        self._make_stopping = make_stopping
-        self._stopping: Stopping | None = None
-        # An automatic target needs all of them before the first trial; a trunk alone is trained
-        # beside the trials.
-        count = SEEDS if target is None else int(trunk_wait is not None)
-        self._references = reference_specs(workload, first_seed, count)
-        self._expected_seconds, self._slowdown = expected_seconds, slowdown
-        self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
+        self._store, self._plan, self._watcher, self._clock = store, plan, watcher, clock
+        self._stops_at = None if plan.time_budget is None else clock() + plan.time_budget
         self._specs: dict[Task, TrialSpec] = {
-            f.task: f.spec for f in store.in_flight() if takes(f.spec)
+            f.task: f.spec for f in store.in_flight() if plan.takes(f.spec)
         }
         self._left_over: deque[Task] = deque(self._specs)
         self._running: set[Task] = set()
-        self._gate = FormGate(unknown_forms)
-        self._slots = slots
+        self._gate = FormGate(plan.unknown_forms)
         self._losses: Counter[Task] = Counter()
         self._stop_reason: str | None = None
         self._study: Proposer | None = None
+        self._stopping: Stopping | None = None
         self._reference_records = store.references()
-        self._lock = threading.Lock()
+        watcher.expects(plan.expected_seconds)
 
     @property
     def stop_reason(self) -> str | None:
@@ -151,7 +92,7 @@ class SearchSession:
 
     def ask(self) -> Task | Nothing:
         """The next task; see ``TaskSource``."""
-        full = self._slots is not None and self._slots.full
+        full = self._plan.slots is not None and self._plan.slots.full
         task = None if self._stop_reason or full else self._next_task()
         if task is None:
             if not self._running:
@@ -169,13 +110,13 @@ class SearchSession:
 
     def _started(self, task: Task) -> None:
         self._running.add(task)
-        if self._slots is not None:
-            self._slots.begin(task)
+        if self._plan.slots is not None:
+            self._plan.slots.begin(task)
 
     def _left(self, task: Task) -> None:
         self._running.discard(task)
-        if self._slots is not None:
-            self._slots.end(task)
+        if self._plan.slots is not None:
+            self._plan.slots.end(task)
 
     def _next_task(self) -> Task | None:
         if not self._gate.closed:
@@ -194,9 +135,9 @@ class SearchSession:
             return None
         if self._study is None:
             if target.seed is not None:
-                self._drop_trunks(Task.reference(target.seed))
-            self._study = self._make_study(target)
-            self._stopping = self._make_stopping(target)
+                self._plan.drop_trunks(Task.reference(target.seed))
+            self._study = self._plan.study(target)
+            self._stopping = self._plan.stopping(target)
         spec = self._next_trial(self._study)
         if spec is not None:
             return self._begin(
@@ -209,10 +150,10 @@ class SearchSession:
         return None
 
     def _next_trial(self, study: Proposer) -> TrialSpec | None:
-        if self._trunk_wait is None:
+        if self._plan.order is None:
             return study.ask()
-        pending = not self._references.keys() <= self._reference_records.keys()
-        return self._trunk_wait.next(study.ask, pending=pending)
+        pending = not self._plan.references.keys() <= self._reference_records.keys()
+        return self._plan.order.next(study.ask, pending=pending)
 
     def _begin(self, spec: TrialSpec, task: Task, limits: Limits | None = None) -> Task:
         self._store.begin(spec, task, limits)
@@ -220,7 +161,7 @@ class SearchSession:
         return task
 
     def _next_reference(self) -> Task | None:
-        for task, spec in self._references.items():
+        for task, spec in self._plan.references.items():
             if task not in self._reference_records and task not in self._specs:
                 return self._begin(spec, task)
         return None
@@ -230,12 +171,12 @@ class SearchSession:
 
         It is written to the run before any trial is asked for.
         """
-        if self._target is not None:
-            target = Target(self._target)
-        elif self._references.keys() <= self._reference_records.keys():
+        if self._plan.target is not None:
+            target = Target(self._plan.target)
+        elif self._plan.references.keys() <= self._reference_records.keys():
             try:
                 target = automatic_target(
-                    [self._reference_records[task] for task in self._references]
+                    [self._reference_records[task] for task in self._plan.references]
                 )
             except ValueError as fault:
                 raise SearchFailed(
@@ -292,10 +233,14 @@ class SearchSession:
     def _learn(self, task: Task, record: TrialRecord) -> None:
         """What the trial tells of how many should run at once, which run.json says as well."""
         costs = self._store.info.calibration
-        if self._slots is None or costs is None or not self._slots.learn(task, record, costs):
+        if (
+            self._plan.slots is None
+            or costs is None
+            or not self._plan.slots.learn(task, record, costs)
+        ):
             return
         self._store.reload_info()  # a worker may have added a form of the model to it
-        choice = self._slots.choice
+        choice = self._plan.slots.choice
         self._store.update_info(at_once=choice)
         self._watcher.note(f"trials at once: {choice.trials}, {choice.reason}")
 
@@ -349,7 +294,9 @@ class SearchSession:
 
     def deadline(self, task: Task) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""
-        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[task.subject])
+        return 60 + 10 * self._plan.slowdown * self._plan.expected_seconds(
+            self._specs[task.subject]
+        )
 
     def tick(self) -> None:
         """Watch the time budget and let the watcher draw."""

@@ -12,6 +12,7 @@ import bisect
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from search_spaces.base import SearchSpace
 from tuning.study.replicates import choose, is_replicate
@@ -22,6 +23,27 @@ from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, TrialRecord, Tria
 
 SAMPLER_ATTEMPTS = 8
 RANDOM_ATTEMPTS = 100
+
+
+class Proposer(Protocol):
+    """What decides which trials there are: a search's study, or a confirmation's list.
+
+    Attributes:
+        exhausted: there are no more although more were asked for.
+
+    """
+
+    exhausted: bool
+
+    @property
+    def finished(self) -> Sequence[Outcome]:
+        """The trials that are over."""
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial, or None when there is none."""
+
+    def tell(self, record: TrialRecord | Outcome) -> None:
+        """A trial is over."""
 
 
 class Study:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.device import run_device, synchronize
-from models.levers.levers import Levers, make_levers
+from models.levers.levers import Levers
 from policies.registry import make_policy
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
@@ -76,7 +76,7 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     One that the model cannot take is noted in run.json with the reason, and the trials that need it
     will fail with it.
     """
-    for form in make_levers(store.task(task).spec.recipe.knobs).forms():
+    for form in store.task(task).spec.recipe.levers.forms():
         costs = store.reload_info().calibration
         if costs is None or form.key in costs.forms:
             continue

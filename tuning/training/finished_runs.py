@@ -16,11 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.levers.levers import divide_knobs, make_levers
-from policies.registry import make_policy
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
+from tuning.trial.recipe import Recipe
 from tuning.trial.replay import FinishedRun, Schedule, Standing, repeats
 from tuning.trial.trial import CurvePoint, TrialSpec
 
@@ -104,7 +103,7 @@ def find_repeated(
     trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,
     or None; the trial ends there if it is.
     """
-    schedule = _schedule(spec.recipe.policy, spec.recipe.knobs, spec.seed, spec.recipe.horizon)
+    schedule = _schedule(spec.recipe, spec.seed)
     for file in (path for number, path in _files(folder) if number < spec.number):
         run = _load(file)
         end = None if run is None else repeats(schedule, run, timetable, costs)
@@ -114,8 +113,8 @@ def find_repeated(
     return None
 
 
-def _schedule(policy: str, knobs: Mapping[str, Any], seed: int, horizon: float) -> Schedule:
-    return Schedule(make_policy(policy, divide_knobs(knobs)[0]), make_levers(knobs), seed, horizon)
+def _schedule(recipe: Recipe, seed: int) -> Schedule:
+    return Schedule(*recipe.policy_and_levers(), seed, recipe.horizon)
 
 
 @lru_cache(maxsize=2 * MOST_RUNS)
@@ -124,7 +123,8 @@ def _read(file: Path, written: int) -> FinishedRun | None:
     state = load_checkpoint(file)
     if state is None:
         return None
-    schedule = _schedule(state["policy"], state["knobs"], state["seed"], state["horizon"])
+    recipe = Recipe(state["policy"], state["horizon"], state["knobs"])
+    schedule = _schedule(recipe, state["seed"])
     return FinishedRun(schedule, state["losses"], state["relevance"], state["evaluations"])
 
 

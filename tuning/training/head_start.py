@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.levers.levers import divide_knobs, make_levers
-from policies.registry import make_policy
 from tuning.store.store import Store
 from tuning.training.checkpoint import load_checkpoint
 from tuning.training.finished_runs import RunRecorder, find_repeated, run_file
@@ -120,8 +118,8 @@ class HeadStart:
         """Where the trial departs from the trunk, or before the evaluation on it at which it is
         stopped early.
         """
-        policy = make_policy(self.spec.recipe.policy, divide_knobs(self.spec.recipe.knobs)[0])
-        levers, horizon = make_levers(self.spec.recipe.knobs), self.spec.recipe.horizon
+        policy, levers = self.spec.recipe.policy_and_levers()
+        horizon = self.spec.recipe.horizon
         standing = replay(policy, trunk, self.timetable, self.costs, horizon, levers)
         curve = (
             [] if standing is None else [CurvePoint(**point) for point in standing.course["curve"]]

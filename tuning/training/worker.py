@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from models.device import device_name, run_device, synchronize
-from models.levers.levers import divide_knobs, make_levers
-from policies.registry import make_policy
 from tuning.errors import BadInput, SearchFailed
 from tuning.store.info import STOP_FILE, memory_share
 from tuning.store.lease import Fenced
@@ -187,8 +185,7 @@ def _execute(store: Store, task: Task) -> Ending:
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
     spec, workload = execution.spec, workload_of(execution.store)
-    own, _ = divide_knobs(spec.recipe.knobs)
-    policy, levers = make_policy(spec.recipe.policy, own), make_levers(spec.recipe.knobs)
+    policy, levers = spec.recipe.policy_and_levers()
     refuse_form(execution.store.info, levers)
     start = HeadStart(
         execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at

@@ -111,13 +111,22 @@ class Recipe:
         """The same where there is little room: a plus for all levers together."""
         return f"{self.policy}{'+' if self.pulled else ''}"
 
+    @property
+    def levers(self) -> Levers:
+        """What is done to the model beside the policy's plan.
+
+        Raises:
+            ValueError: a knob breaks its rule.
+        """
+        return make_levers(self.knobs)
+
     def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
         """What plans the steps, and what is done to the model beside that.
 
         Raises:
             ValueError: the policy is unknown, or a knob is or breaks its rule; names every fault.
         """
-        return make_policy(self.policy, divide_knobs(self.knobs)[0]), make_levers(self.knobs)
+        return make_policy(self.policy, divide_knobs(self.knobs)[0]), self.levers
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import tiny
 from tests.support.costs import made_up_costs
 from tests.support.searches import config_of, prepared
 from tests.support.watch import Remembering
-from tuning.config.resources import Resources
+from tuning.config.resources import Machine, Resources
 from tuning.drivers.driver import Nothing
-from tuning.session.plan import make_slots, make_study
+from tuning.session.plan import SearchPlan, make_slots
 from tuning.session.session import SearchSession
 from tuning.session.slots import GAIN, Filling, Slots, solo_work
 from tuning.store.info import AtOnce, Memory, memory_share, that_fit
@@ -281,7 +282,7 @@ def test_who_finds_how_many(
     """
     config, watcher = config_of(tmp_path / "run", **options), Remembering()
     store = prepared(replace(config, driver="serial", address=None))
-    slots = make_slots(store, config, resources, watcher)
+    slots = make_slots(store, config, resources, watcher.note)
     assert (slots is not None) is finds
     assert store.reload_info().at_once == choice
     assert watcher.notes == (
@@ -294,7 +295,7 @@ def test_a_resumed_search_begins_where_it_was(tmp_path: Path) -> None:
     config = config_of(tmp_path / "run", driver="ray")
     store = prepared(config)
     store.update_info(at_once=AtOnce(3, "so far"), memory=Memory(25 * GIB, 4 * GIB))
-    slots = make_slots(store, config, Resources(8, 1, 0.125, 1, True), Remembering())
+    slots = make_slots(store, config, Resources(8, 1, 0.125, 1, True), Remembering().note)
     assert slots is not None
     assert slots.choice.trials == 3
 
@@ -310,17 +311,12 @@ def test_a_session_keeps_to_the_limit(tmp_path: Path) -> None:
         iter(range(1000)),
     )
     store = prepared(config)
-    session = SearchSession(
-        store,
-        lambda target: make_study(store, config, target),
-        target=0.5,
-        first_seed=0,
-        workload=config.workload,
-        expected_seconds=lambda spec: 1.0,
-        slowdown=1.0,
-        watcher=watcher,
-        slots=Slots(Filling(2, 1), clock=lambda: float(next(seconds))),
+    plan = SearchPlan(
+        store, config, tiny.tiny(), config.resources(Machine(cpus=2, gpus=0)), watcher.note
     )
+    plan.slots = Slots(Filling(2, 1), clock=lambda: float(next(seconds)))
+    watcher.notes.clear()
+    session = SearchSession(store, plan, watcher)
     for number in range(2):
         assert session.ask() == Task.trial(number)
         assert session.ask() is Nothing.FULL

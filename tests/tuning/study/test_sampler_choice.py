@@ -138,7 +138,7 @@ def test_the_search_says_what_it_chose(tmp_path: Path) -> None:
     """The one note that a watcher hears as the search is put together."""
     config, watcher = config_of(tmp_path / "run", trials=2), Remembering()
     workload = find_workload(config.workload, None)
-    assemble.make_session(prepared(config), config, workload, config.resources(MACHINE), watcher)
+    assemble.SearchPlan(prepared(config), config, workload, config.resources(MACHINE), watcher.note)
     assert watcher.notes == [
         "sampler: tpe, no trial of this search comes after the space-filling start"
     ]
