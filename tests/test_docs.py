@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import importlib.util
 import re
 import subprocess
 import sys
@@ -49,7 +48,7 @@ def exists(dotted: str) -> bool:
     words = dotted.split(".")
     for end in range(len(words), 0, -1):
         module = ".".join(words[:end])
-        if importlib.util.find_spec(words[0]) is None or not _is_module(module):
+        if not _is_module(module):
             continue
         found: object = importlib.import_module(module) if end < len(words) else None
         for word in words[end:]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import runpy
 import subprocess
@@ -50,6 +49,15 @@ def test_the_loop_follows_a_policy_that_freezes(folder: Path) -> None:
     assert left["error"] < left["loss"](left["make_model"](7), left["batch_at"](7, 0))
 
 
+def test_the_guide_to_taking_it_away_runs(folder: Path) -> None:
+    """Runs what ``docs/take_away.md`` shows, one block after the other, on the same policy."""
+    (folder / "recipe.toml").write_text(dump_policy(TUNED_V2), encoding="utf-8")
+    guide = (ROOT / "docs" / "take_away.md").read_text(encoding="utf-8")
+    (folder / "guide.py").write_text("\n".join(blocks("python", guide)), encoding="utf-8")
+    left = runpy.run_path("guide.py")
+    assert (left["policy"], left["levers"].used) == (TUNED_V2, False)
+
+
 def test_a_reader_gets_an_answer(folder: Path) -> None:
     """Searches by the README's own command, if in one process, for two trials, on a fake clock.
 
@@ -58,7 +66,7 @@ def test_a_reader_gets_an_answer(folder: Path) -> None:
     (flags,) = re.findall(r"-m tuning\.search (--workload .*?)(?: +#|$)", README, re.MULTILINE)
     request = parse([*flags.split(), "--driver", "serial", "--trials", "2", "--target", "1.5"])
     assert isinstance(request, NewSearch)
-    found = search(dataclasses.replace(request.config, forks=False))
+    found = search(request.config)
     assert list(found.trials["state"]) == ["finished", "finished"]
     assert found.run == Path("runs/mine")
     assert "python -m tuning.pareto runs/mine`" in README
