@@ -48,9 +48,7 @@ def interleaved(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each action in each of ``rounds`` rounds, one after the other, after one round to
-    warm up.
-    """
+    """Seconds of each action in each of ``rounds`` rounds in turn, after one to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(rounds + 1):
         for name, action in actions.items():

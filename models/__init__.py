@@ -1,1 +1,1 @@
-"""See the module of each step."""
+"""What is trained: workloads, and what can be done to a model beside its schedule."""

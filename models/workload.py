@@ -19,8 +19,7 @@ The training loop moves it to the device.
 
 @dataclass(frozen=True)
 class Workload:
-    """A task to train, by indexed batches, so that a run can be stopped, resumed or forked at any
-    step.
+    """A task to train, by indexed batches: a run can be stopped, resumed or forked anywhere.
 
     Attributes:
         name: as given to ``--workload``.

@@ -1,1 +1,1 @@
-"""See the module of each step."""
+"""Which blocks are updated, step by step, and the one file that applies it to a model."""

@@ -1,1 +1,1 @@
-"""See the module of each step."""
+"""What is searched: one named space a file."""

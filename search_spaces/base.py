@@ -103,9 +103,7 @@ class SearchSpace:
         return {k.name: k for k in self.knobs}[name]
 
     def decide(self, choose: Callable[[Knob], Scalar]) -> dict[str, Scalar]:
-        """Params, with ``choose`` asked for each searched knob that applies given those before
-        it.
-        """
+        """Params: ``choose`` is asked for each searched knob that applies given those before."""
         params: dict[str, Scalar] = {}
         for k in self.knobs:
             if applies(k, params):
@@ -113,9 +111,7 @@ class SearchSpace:
         return params
 
     def at(self, point: Sequence[float]) -> dict[str, Scalar]:
-        """Params at a point of the unit cube, one coordinate in [0, 1] a searched knob, in their
-        order.
-        """
+        """Params at a point of the unit cube: a coordinate for each searched knob, in order."""
         coordinates = dict(zip((k.name for k in self.searched), point, strict=True))
         return self.decide(lambda k: k.at(coordinates[k.name]))
 
@@ -127,9 +123,7 @@ class SearchSpace:
         return self.decide(lambda k: params[k.name])
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
-        """(policy, horizon, knobs of that policy and of the levers), as a trial's spec holds
-        them.
-        """
+        """(policy, horizon, knobs of that policy and of the levers)."""
         knobs = dict(params)
         policy = knobs.pop(POLICY, self.policy)
         return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs

@@ -130,9 +130,7 @@ class Int(_Range):
     high: int
 
     def at(self, u: float) -> int:
-        """The value at ``u``; the shares reach half a unit beyond the ends, whose own would else be
-        half.
-        """
+        """The value at ``u``; shares reach half a unit beyond the ends, which else had half."""
         value = round(_between(self.low - 0.5, self.high + 0.5, u, self.log))
         return min(max(value, self.low), self.high)
 

@@ -1,5 +1,4 @@
-"""Which matrices of the blocks are replaced by ones of low rank or of Monarch's structure, how, and
-from when to when.
+"""Which matrices are replaced by ones of low rank or Monarch's structure, how, and when.
 
 Shares and placements are few: each combination is a form of the model whose steps must be timed
 when it is first met.

@@ -1,6 +1,4 @@
-"""How many hidden units of the MLPs are kept, or 2:4 sparsity where the device has it, and from
-when to when.
-"""
+"""How many hidden units of the MLPs are kept, or 2:4 sparsity where there is any, and when."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What starting trials from a shared trunk saves, by how far they share it, and what its snapshots
-cost.
+"""What starting trials from a shared trunk saves, by how far they share it, and what it costs.
 
 A trunk is trained and recorded. Then trials that depart from it at different depths (control
 horizons, and schedules that freeze from different fractions of the run on) are trained from their

@@ -49,9 +49,7 @@ class Row:
 
 
 def decision_row(name: str, policy: UpdatePolicy[Any], rounds: int, steps: int = 1000) -> Row:
-    """Microseconds a step of ``plan`` and ``observe`` on 24 blocks, over whole runs of ``steps``
-    steps.
-    """
+    """Microseconds a step of ``plan`` and ``observe`` on 24 blocks, over runs of ``steps``."""
     loss = [2.0 + (step % 7) / 10 for step in range(steps)]
     scores = tuple(1.0 + block / NUM_BLOCKS for block in range(NUM_BLOCKS))
     per_step = []

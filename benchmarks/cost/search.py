@@ -1,5 +1,4 @@
-"""What a search costs: this project's against plain Ray Tune with OptunaSearch and plain Optuna,
-and part by part.
+"""What a search costs, beside plain Ray Tune with OptunaSearch and plain Optuna, part by part.
 
 Every side searches the same space on the same workload with the same number of trials, so many at
 once, one side after another, each in a process of its own. Trials are scored by solo seconds from

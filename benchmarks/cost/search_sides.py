@@ -1,5 +1,4 @@
-"""The sides of ``benchmarks.cost.search``: the same search by Ray Tune, by Optuna and by this
-project.
+"""The sides of ``benchmarks.cost.search``: the same search by Ray Tune, by Optuna, by ours.
 
 Every trial trains with the same loop on the same cost table, so that equal knobs are equal training
 whoever proposed them. The plain sides optimise what people measure, the wall seconds of a trial and

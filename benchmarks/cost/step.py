@@ -1,5 +1,4 @@
-"""How much faster a step is that updates only the top blocks: measured against the limit 3 / (1 +
-2a).
+"""How much faster a step of the top blocks alone is, against the limit 3 / (1 + 2a).
 
 A full step is forward, gradients of activations and gradients of weights, three equal parts. With a
 fraction a of the blocks active the last two shrink to a each, so no schedule of this kind is faster

@@ -1,5 +1,4 @@
-"""How the store grows: 1,000 to 100,000 trials with curves, beside an Optuna journal and SQLite
-with the same.
+"""How the store grows, 1,000 to 100,000 trials, beside an Optuna journal and SQLite.
 
 For each size and each store
 
@@ -83,9 +82,7 @@ def configuration(trials: int) -> SearchConfig:
 
 
 def trials(count: int) -> Iterator[TrialRecord]:
-    """A search's records: the baselines, then random points with a plausible outcome, each with its
-    curve.
-    """
+    """A search's records, with curves: the baselines, then random points with a plausible end."""
     config = configuration(count)
     space = config.search_space()
     sampler = OptunaSampler(
@@ -178,9 +175,7 @@ def fill_ours(path: Path, count: int, measured: int) -> Row:
 
 
 def lay_down(store: Store, records: Iterator[TrialRecord], count: int) -> None:
-    """Put the first ``count`` records, a multiple of ``FAN_IN``, where merging would have put
-    them.
-    """
+    """Put the first ``count`` (a multiple of ``FAN_IN``) where merging would have."""
     form = RecordFormat(store.info.knob_columns)
     done = 0
     while done < count:

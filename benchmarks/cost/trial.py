@@ -1,5 +1,4 @@
-"""What a trial costs beside its training: ours against plain Ray Tune with OptunaSearch, as its
-documentation has it.
+"""What a trial costs beside its training: ours against plain Ray Tune with OptunaSearch.
 
 Both run 40 tasks that do nothing, two at once, each side in a process of its own that starts Ray
 afresh; the sides take turns. Printed are seconds a trial once workers are up (the whole search less

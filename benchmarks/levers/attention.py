@@ -1,5 +1,4 @@
-"""What each attention backend costs and how far it is from exact: forward, backward, and in a step
-of byte_lm.
+"""What each attention backend costs, and how far it is from exact.
 
 Every backend that the device has is forced in turn, A/B/A/B, and set against math in float32 at the
 same shape, in the same run. Errors are against math in float64 on the same rounded inputs, as a

@@ -129,9 +129,7 @@ def _on_cpu(moments: Moments) -> Moments:
 
 
 def layer_speeds(sizes: Sequence[int], shares: Sequence[float], options: Namespace) -> list[Row]:
-    """Square layers of each size, all kinds and shares of a size taking turns with the dense
-    one.
-    """
+    """Square layers of each size, kinds and shares taking turns with the dense one."""
     rows = []
     for size in sizes:
         dense = _linear(_gaussian(size, size, 0)).to(options.device)

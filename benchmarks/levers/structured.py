@@ -155,8 +155,7 @@ def verdicts(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Course:
-    """A run of ``trunk`` steps at the peak learning rate and ``recovery`` steps in which it falls
-    to zero.
+    """``trunk`` steps at the peak learning rate, and ``recovery`` in which it falls to zero.
 
     Every run of a course sees the same batches at the same rates, so losses differ by the matrices
     alone.

@@ -1,5 +1,4 @@
-"""How ``byte_lm`` was fitted: which shape, batch and learning rate serve full_update best in a
-given time.
+"""How ``byte_lm`` was fitted: shape, batch and rate that serve full_update best in a time.
 
 Three parts, each a table:
 

@@ -9,8 +9,7 @@ Point = tuple[float, float]
 
 
 def hypervolume(points: Iterable[Point], reference: Point) -> float:
-    """Area of what some point dominates and ``reference`` does not; points not better than it on
-    both axes add none.
+    """Area dominated within ``reference``; points not better than it on both axes add none.
 
     >>> hypervolume([(1.0, 2.0), (2.0, 1.0)], reference=(3.0, 3.0))
     3.0
@@ -25,8 +24,7 @@ def hypervolume(points: Iterable[Point], reference: Point) -> float:
 
 @dataclass(frozen=True)
 class Box:
-    """Where hypervolume is counted: below ``reference`` on both axes and above ``ideal``; the whole
-    box is 1.
+    """Where hypervolume is counted: below ``reference`` and above ``ideal``; the whole box is 1.
 
     Raises:
         ValueError: ``ideal`` is not below ``reference`` on both axes.

@@ -1,5 +1,4 @@
-"""Problems whose true front is known, for ``benchmarks.quality.search``. Both objectives are
-minimised.
+"""Problems whose true front is known, for ``benchmarks.quality.search``; both axes minimised.
 
 Needs the extra ``bench``: ``pip install --constraint constraints.txt --editable ".[bench]"``.
 """

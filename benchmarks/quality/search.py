@@ -47,9 +47,7 @@ def run(problem: str, side: str, seed: int, after: Sequence[int]) -> Row:
 
 
 def table(rows: Sequence[Row], problem: str, after: Sequence[int]) -> list[Row]:
-    """One row a side: median over seeds (least to largest) after each number of trials, best
-    first.
-    """
+    """One row a side, best first: median over seeds (least to largest) after so many trials."""
     found: list[tuple[float, Row]] = []
     for side in SIDES:
         own = [row for row in rows if (row["problem"], row["side"]) == (problem, side)]

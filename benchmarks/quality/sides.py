@@ -1,5 +1,4 @@
-"""Who takes part in ``benchmarks.quality.search``: this project's samplers, Optuna's as documented,
-Syne Tune's MOASHA.
+"""Who takes part in ``benchmarks.quality.search``: our samplers, Optuna's, Syne Tune's MOASHA.
 
 Each side is a function of a problem, a number of trials and a seed; it asks for one point at a time
 and is told both values before the next, and returns the values in order.

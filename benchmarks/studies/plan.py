@@ -95,9 +95,7 @@ STUDIES: Mapping[str, Study] = {
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train: settings as pairs in alphabetical order, so that equal runs are equal
-    jobs.
-    """
+    """One run to train: settings as sorted pairs, so that equal runs are equal jobs."""
 
     workload: str
     policy: str

@@ -89,8 +89,7 @@ def _workload(name: str) -> Workload:
 
 
 def clock(folder: Path, workload: str, effort: Effort | None = None) -> CostTable:
-    """The clock of the studies in ``folder``: measured once, and then the same for all that is
-    added there.
+    """The clock of the studies in ``folder``: measured once, and the same for all added later.
 
     Raises:
         OtherSurroundings: it was measured on another workload or device.

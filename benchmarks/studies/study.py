@@ -1,5 +1,4 @@
-"""The research note's four next iterations, a small study each: relevance, levels, probe cadence,
-recovery.
+"""The research note's four next iterations, a study each: relevance, levels, cadence, recovery.
 
 A study searches its knob (``benchmarks/studies/NAME.toml``, every other knob fixed at one base),
 then trains a few values of it on fresh seeds, beside full_update at the whole horizon and three

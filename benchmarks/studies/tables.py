@@ -1,5 +1,4 @@
-"""What the studies' runs show: each value beside the base, and beside full_update trained for less.
-Pure.
+"""What the studies' runs show: each value beside the base and the control. Pure.
 
 Everything is compared in pairs: on one seed all runs share initial weights and batches. All values
 train for the same solo seconds, so that a difference of losses is one at equal time. The statistics
@@ -116,9 +115,7 @@ def _gain(seen: Sequence[SeedComparison]) -> Row:
 
 
 def control_curves(runs: Runs, workload: str, seeds: Sequence[int]) -> dict[int, ControlCurve]:
-    """The control's loss against solo seconds on each seed on which it finished at every
-    horizon.
-    """
+    """The control's loss against solo seconds, of each seed with every horizon finished."""
     curves = {}
     for seed in seeds:
         done = [runs.get(control_job(workload, horizon, seed)) for horizon in CONTROL_HORIZONS]

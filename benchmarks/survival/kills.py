@@ -1,5 +1,4 @@
-"""Random kills of random processes: what a search loses, ours against plain Ray Tune with
-OptunaSearch.
+"""Random kills of random processes: what a search loses, ours against plain Ray Tune.
 
 Searches of two dozen trials of about a second, two at once, are killed with SIGKILL again and
 again, at moments and of processes drawn from a seed, and resumed after each kill that ended them.
@@ -42,8 +41,7 @@ END_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: of what, when in the search's life, when by the clock, and what was there just
-    before it.
+    """One kill: of what, when in the search, when by the clock, and what was there before it.
 
     Attributes:
         finished: the trials that had ended, and what of them must not change.

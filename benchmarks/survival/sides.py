@@ -1,5 +1,4 @@
-"""The two searches that ``benchmarks.survival.kills`` kills, each the program of a process of its
-own.
+"""The two searches that ``benchmarks.survival.kills`` kills, each a process's program.
 
     python -m benchmarks.survival.sides ours ARGUMENTS OF tuning.search
     python -m benchmarks.survival.sides plain DIR TRIALS

@@ -1,5 +1,4 @@
-"""Training with a full step timed beside it: seconds of a run, and the same in units that drift
-with them.
+"""Training with a full step timed beside it, a unit that drifts as the run's seconds do.
 
 After every few training steps a full step of another, idle model is timed. A processor that slows
 down slows both.

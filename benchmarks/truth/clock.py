@@ -1,5 +1,4 @@
-"""Is a trial charged the same whatever runs beside it, and is that what it takes alone? The wall
-clock against ours.
+"""Whether a trial is charged the same whatever runs beside it, and what it takes alone.
 
 The same nine trials of ``byte_lm``, of mixed policies and horizons, run in the search's own
 workers: two at once, four at once, and two beside a process that burns a core. Before and after,

@@ -1,5 +1,4 @@
-"""Does the calibrated clock charge what training takes? Predicted over measured seconds of random
-schedules.
+"""Does the clock charge what training takes? Predicted over measured seconds.
 
 Schedules are random points of the space ``dynamic_suffix``. Each is trained, alone, with a full
 step timed after every other step of its own; measured seconds are in units of those, predicted ones

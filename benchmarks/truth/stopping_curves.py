@@ -1,5 +1,4 @@
-"""Synthetic searches for ``benchmarks.truth.stopping``: families of loss curves whose every ending
-is known.
+"""Synthetic searches for ``benchmarks.truth.stopping``, whose every ending is known.
 
 The control follows loss(h, v) = 1.6 + 0.3 · (h·v)^-0.35 + 0.15 · (1 − decay), with decay rising
 from 0 to 1 over the last fifth of a horizon h, much like byte_lm. A schedule has an excess over it:

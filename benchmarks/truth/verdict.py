@@ -156,9 +156,7 @@ def measure(noise: Noise, simulations: int) -> list[dict[str, Any]]:
 
 
 def coverage(noise: Noise, simulations: int) -> list[dict[str, Any]]:
-    """How often the 95 % intervals hold a true gain of 1.05, Student's t and the bootstrap side by
-    side.
-    """
+    """How often the 95 % intervals hold a true gain of 1.05, Student's and the bootstrap's."""
     random, rows = np.random.default_rng(7), []
     held = {n: [0, 0, 0] for n in SEEDS}
     for _ in range(simulations):

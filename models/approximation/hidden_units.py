@@ -1,5 +1,4 @@
-"""MLPs with fewer hidden units: which linear layers make an MLP, which units stay, and the layers
-that remain.
+"""MLPs with fewer hidden units: which layers make one, which units stay, what remains.
 
 An MLP is an up layer (or several), an activation that acts on each unit by itself, and a down
 layer. An up layer has as many rows as there are hidden units, or a multiple where it makes gates
@@ -64,8 +63,7 @@ class MLP:
 
 
 def find_mlps(model: nn.Module, layers: Mapping[str, nn.Linear]) -> list[MLP]:
-    """The MLPs of ``model`` whose linear layers are among ``layers``; layers of no MLP are left
-    alone.
+    """The MLPs of ``model`` whose linear layers are among ``layers``.
 
     Raises:
         ValueError: there is none, or only a part of one was given.
@@ -101,9 +99,7 @@ def _mlps(model: nn.Module) -> Iterator[MLP]:
 
 
 def _up_in_sequence(sequence: nn.Sequential, last: str) -> list[str]:
-    """The first linear layer of a sequence whose second and last is ``last``, with only activations
-    between.
-    """
+    """The first of a sequence of two linear layers, whose second is ``last``."""
     children = dict(sequence.named_children())
     found = [name for name, child in children.items() if type(child) is nn.Linear]
     if len(found) != 2 or found[1] != last:

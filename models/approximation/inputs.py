@@ -30,8 +30,7 @@ class Moments(NamedTuple):
 def collect_inputs(
     model: nn.Module, patterns: Sequence[str], forward: Callable[[], object]
 ) -> Mapping[str, Moments]:
-    """Run ``forward``, which calls ``model`` on data, and add up the inputs of the layers that
-    match.
+    """Run ``forward``, which calls ``model``, and add up the inputs of the layers that match.
 
     Args:
         model: stays as it is; set it to evaluation mode first if it has dropout.

@@ -35,8 +35,7 @@ def require_rank(rank: int, rows: int, columns: int) -> None:
 
 
 def truncated_svd(weight: Tensor, rank: int) -> Factors:
-    """The best factors in Frobenius norm: A = U √Σ and B = √Σ Vᵀ of the ``rank`` greatest singular
-    values.
+    """The best factors in Frobenius norm: U √Σ and √Σ Vᵀ of the ``rank`` greatest singular values.
 
     No matrix of that rank is closer to W (Eckart and Young 1936).
 
@@ -57,8 +56,7 @@ def truncated_svd(weight: Tensor, rank: int) -> Factors:
 
 
 def whitened(weight: Tensor, gram: Tensor, rank: int) -> Factors:
-    """The factors that change the layer's outputs least: they minimise ||X (W - A B)ᵀ|| over all of
-    that rank.
+    """The factors of that rank that minimise ||X (W - A B)ᵀ||, the change of the layer's outputs.
 
     With XᵀX = S Sᵀ the error is ||(W - A B) S||, so the truncated SVD of W S = U Σ Vᵀ is the best
     (SVD-LLM, Wang et al. 2024, arXiv 2403.07378). It equals U_r U_rᵀ W S, hence A B = U_r U_rᵀ W: S
@@ -103,8 +101,7 @@ def _root(gram: Tensor, columns: int) -> Tensor:
 def with_diagonal(
     weight: Tensor, rank: int, gram: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Factors and a diagonal, W ~ A B + diag(d), by alternation: each is the best one given the
-    other.
+    """Factors and a diagonal, W ~ A B + diag(d), each in turn the best given the other.
 
     Starts from d = 0, so it is never worse than the factors alone. The diagonal of an oblong matrix
     is that of its leading square.

@@ -90,8 +90,7 @@ def _refuse_shared(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
 def placement_patterns(
     model: nn.Module, placement: Placement, blocks: Sequence[nn.Module]
 ) -> tuple[str, ...]:
-    """Patterns for the linear layers of ``blocks``: all of them, those of their MLPs, or those of
-    their attention.
+    """Patterns for the linear layers of ``blocks``: all, those of MLPs, or those of attention.
 
     What a layer is for is told by the parts of its name below its block (``PARTS``); attention's
     names go first, so ``attention.gate`` is attention. Layers outside the blocks, so the stem and

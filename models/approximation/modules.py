@@ -1,5 +1,4 @@
-"""Layers that stand for a linear one: the same inputs, outputs and bias, with fewer operations
-between.
+"""Layers that stand for a linear one: same inputs, outputs and bias, fewer operations between.
 
 Each has ``weight``, the matrix it stands for (out, in), worked out anew at each reading, so that
 what only looks at a linear layer's weight still works; what trains are its factors. The bias is the

@@ -1,5 +1,4 @@
-"""Monarch matrices: two block-diagonal factors with a permutation between them (Dao et al. 2022,
-arXiv 2204.00595).
+"""Monarch matrices: two permuted block-diagonal factors (Dao et al. 2022, arXiv 2204.00595).
 
 Cut W (m, n) into a grid of k x k blocks. W is a Monarch matrix of block rank b where every block
 has rank b: the block in grid row j and column i is Lⱼ[:, i] Rᵢ[j]. A product with it is k products
@@ -21,8 +20,7 @@ Blocks = tuple[Tensor, Tensor]
 
 
 def grid(rows: int, columns: int, share: float) -> tuple[int, int]:
-    """Choose the number of blocks a side and their rank so that a product costs ``share`` of that
-    of full low rank.
+    """Choose blocks a side and their rank so that a product costs ``share`` of full low rank.
 
     The number is the common divisor of both sides, 2 or more, whose ratio to 1 / ``share`` is
     nearest to one: for a square matrix both factors then have blocks that are nearly square, as in
@@ -46,8 +44,7 @@ def grid(rows: int, columns: int, share: float) -> tuple[int, int]:
 
 
 def project(weight: Tensor, blocks: int, rank: int) -> Blocks:
-    """The closest Monarch matrix in Frobenius norm: the truncated SVD of each block (the paper's
-    algorithm 1).
+    """The closest Monarch matrix in Frobenius norm: each block's truncated SVD (algorithm 1).
 
     Args:
         weight: (m, n).

@@ -42,8 +42,7 @@ def approximate(
     share: float,
     inputs: Mapping[str, Moments] | None = None,
 ) -> None:
-    """Replace the layers that match by fits to their present weights. Deterministic to the last bit
-    on a CPU.
+    """Replace the layers that match by fits to their weights; on a CPU the same to the bit.
 
     Type, device, bias, mode and ``requires_grad`` of the weights stay; no random number is drawn.
 
@@ -77,8 +76,7 @@ def approximate(
 
 @torch.no_grad()
 def skeleton(model: nn.Module, kind: Kind, patterns: Sequence[str], share: float) -> None:
-    """Replace the layers as ``approximate`` does, but fit nothing: values are arbitrary until a
-    state is loaded.
+    """Replace the layers as ``approximate`` does, but fit nothing: a state is to be loaded.
 
     Makes the same modules with parameters and buffers of the same names, shapes and types. They are
     finite.

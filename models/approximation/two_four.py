@@ -1,5 +1,4 @@
-"""2:4 sparsity: of every four weights in a row at most two are not zero, which tensor cores
-multiply at twice the rate.
+"""2:4 sparsity: two or more of four weights in a row are zero; tensor cores take half as long.
 
 Mishra et al. 2021, arXiv 2104.08378. The gain is the hardware's: elsewhere the zeros are multiplied
 like any number.
@@ -60,8 +59,7 @@ def _kernel_fault(weight: Tensor) -> str | None:
 
 
 def two_four_mask(weight: Tensor) -> Tensor:
-    """True for the two greatest magnitudes of every four in a row, the first where they tie: the
-    closest 2:4 matrix.
+    """True for the two greatest magnitudes of every four in a row, the first where they tie.
 
     Args:
         weight: (m, n).
@@ -82,8 +80,7 @@ def two_four_mask(weight: Tensor) -> Tensor:
 
 
 def sparse_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``functional.linear`` with a 2:4 ``weight``, through the sparse kernels where the device has
-    them.
+    """``functional.linear`` with a 2:4 ``weight``, through sparse kernels where there are any.
 
     The weight is packed in each call, since it changes with each step. Only the forward product
     gains: the two of the backward need the weight's transpose, which is not 2:4, and a dense

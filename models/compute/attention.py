@@ -52,8 +52,7 @@ _in_force: str | None = None
 
 @contextlib.contextmanager
 def forced(backend: str) -> Iterator[None]:
-    """Make every ``scaled_dot_product_attention`` of any model run on ``backend``; backward belongs
-    inside too.
+    """Make every ``scaled_dot_product_attention`` run on ``backend``; backward belongs inside.
 
     May be nested, the innermost one holds. Attention that a model spells out in products of its own
     is not touched.
@@ -86,9 +85,7 @@ def in_force() -> str | None:
 
 @contextlib.contextmanager
 def traced() -> Iterator[None]:
-    """State the backend in force once more, inside a function that torch compiles, so that its
-    graph carries it.
-    """
+    """State the backend in force inside a function that torch compiles: its graph carries it."""
     if _in_force is None:
         yield
     else:
@@ -107,9 +104,7 @@ def require_backend(backend: str) -> None:
 
 
 def _unseen(backend: str) -> BackendRefused:
-    """For a call that did not come through ``torch.nn.functional``, or came while it was
-    compiled.
-    """
+    """For a call not through ``torch.nn.functional``, or made while it was compiled."""
     if backend == "flex":
         why = (
             "it must be called as functional.scaled_dot_product_attention, not by a name imported "

@@ -1,5 +1,4 @@
-"""torch.compile for a model's blocks, in a way that freezing, forced attention and FLOP counting
-survive.
+"""torch.compile for a model's blocks; freezing, forced attention and FLOP counting survive it.
 
 Blocks are compiled one by one and not the model whole: a block is either trained or not, so that
 however many depths a policy uses, there are only a few graphs (whether its weights and its input
@@ -30,8 +29,7 @@ dtypes.
 def compiled(
     model: nn.Module, blocks: Sequence[nn.Module], compiler: str = "inductor"
 ) -> Callable[[], None]:
-    """Compile each block's ``forward`` in place; hooks stay outside the graph, names of parameters
-    as they are.
+    """Compile each block's ``forward`` in place; hooks and names of parameters stay.
 
     The first step of each kind compiles, which takes seconds: warm up before timing. While single
     operations are watched (by the FLOP counter, say) blocks run as they are written.
@@ -94,9 +92,7 @@ class _Compiled:
 
 
 def gradient_faults(module: nn.Module) -> list[str]:
-    """After a backward: parameters that need a gradient and have none, and those that have one and
-    need none.
-    """
+    """After a backward: parameters whose gradient is missing, or there and not needed."""
     return [
         f"{name} "
         + (
@@ -111,8 +107,7 @@ def gradient_faults(module: nn.Module) -> list[str]:
 
 @functools.cache
 def compile_fault(device: torch.device) -> str | None:
-    """Why blocks cannot be compiled for ``device`` here, found by compiling one; None where they
-    can.
+    """Why blocks cannot be compiled for ``device`` here, by compiling one; None if they can.
 
     Takes some seconds the first time in a process.
     """

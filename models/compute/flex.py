@@ -39,8 +39,7 @@ def flex(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Attention (B, H, T, D), the arguments and result as those of
-    ``scaled_dot_product_attention``.
+    """Attention (B, H, T, D) with the arguments of ``scaled_dot_product_attention``.
 
     Raises:
         BackendRefused: dropout, a learned mask, other than four dimensions, or whatever
@@ -121,9 +120,7 @@ def _autocast(x: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _causal(queries: int, keys: int, device: torch.device) -> BlockMask:
-    """Each query sees the keys up to its own place, counted from the first (the upper left
-    corner).
-    """
+    """Each query sees the keys up to its own place, counted from the first."""
     return create_block_mask(_not_later, None, None, queries, keys, device=device)
 
 

@@ -23,8 +23,7 @@ PROBE = (1, 2, 32, 32)
 def backend_fault(
     backend: str, device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int, int] = PROBE
 ) -> str | None:
-    """Why ``backend`` cannot train with causal attention of ``shape`` (B, H, T, D) on ``device``;
-    None where it can.
+    """Why ``backend`` cannot train causal attention of ``shape`` (B, H, T, D); None if it can.
 
     Forward and backward really run, and the operations that ran are compared with those of the
     backend.

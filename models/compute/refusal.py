@@ -53,9 +53,7 @@ def lacks_kernel(error: RuntimeError) -> bool:
 
 
 def reasons(call: Callable[[], object]) -> str:
-    """Repeat a call that no kernel takes and gather torch's warnings, which name the rule that it
-    breaks.
-    """
+    """Repeat a call that no kernel takes; torch's warnings name the rule that it breaks."""
     with warnings.catch_warnings(record=True) as said, contextlib.suppress(RuntimeError):
         warnings.simplefilter("always")
         call()

@@ -1,5 +1,4 @@
-"""Workload ``byte_lm``: next-byte prediction on real text by a small transformer, fitted to one
-core.
+"""Workload ``byte_lm``: next bytes of real text by a small transformer, fitted to one core.
 
 How depth, width, batch, steps and learning rate were chosen is measured by
 ``benchmarks/quality/byte_lm_fit.py`` and told in ``docs/byte_lm.md``.
@@ -56,8 +55,7 @@ class Recipe:
 
 
 def byte_lm(corpus_dir: Path | None = None, recipe: Recipe = Recipe()) -> Workload:
-    """Next-byte prediction on the text below ``corpus_dir``, or on the Python standard library's
-    sources.
+    """Next bytes of the text below ``corpus_dir``, or of the Python standard library's sources.
 
     A batch is int64 (batch, window + 1); the loss is in nats a byte, at first about ln 256 = 5.55.
 
@@ -107,9 +105,7 @@ def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
 
 
 def evaluation(corpus: Corpus, window: int) -> Callable[[nn.Module], float]:
-    """Make ``evaluate``: mean loss over windows spread evenly over the validation bytes, always the
-    same.
-    """
+    """Make ``evaluate``: mean loss over windows spread evenly over the validation bytes."""
     count = VALIDATION_BYTES // window
     starts = np.linspace(0, len(corpus.validation) - window - 1, count).astype(np.int64)
     windows = _windows(corpus.validation, starts, window)

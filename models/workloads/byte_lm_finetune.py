@@ -1,5 +1,4 @@
-"""Workload ``byte_lm_finetune``: a transformer over bytes, pretrained on programs, is adapted to
-prose.
+"""Workload ``byte_lm_finetune``: a transformer pretrained on programs is adapted to prose.
 
 The model is ``byte_lm``'s, wider. It is pretrained once on the Python standard library's sources
 and kept in the cache directory (``models.workloads.pretrained``); every run starts from those
@@ -69,8 +68,7 @@ class Recipe:
 
 
 def byte_lm_finetune(corpus_dir: Path | None = None, recipe: Recipe | None = None) -> Workload:
-    """Next-byte prediction on the text below ``corpus_dir``, or on Python's language reference,
-    after pretraining.
+    """Next bytes of the text below ``corpus_dir``, or of Python's language reference.
 
     The pretraining happens when the first model is made, unless its weights are in the cache; it
     takes about half a minute. The seed of a run orders the windows; the initial weights are the
@@ -149,9 +147,7 @@ def _weights(origin: Origin) -> Weights:
 
 
 def pretrain(recipe: byte_lm.Recipe) -> Weights:
-    """Train on the standard library's sources, on the CPU with one thread, so that the weights are
-    always the same.
-    """
+    """Train on the standard library, on one thread of the CPU: always the same weights."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -181,9 +177,7 @@ def _rate_factor(workload: Workload, step: int) -> float:
 
 
 def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
-    """Make ``batch_at``: the same windows every epoch, in an order drawn from (seed, epoch),
-    (batch, window + 1).
-    """
+    """Make ``batch_at``: (batch, window + 1), the windows in an order drawn from (seed, epoch)."""
     length = recipe.pretraining.window + 1
     places = len(corpus.train) - length + 1
     starts = np.random.default_rng(WINDOWS_SEED).choice(places, size=recipe.windows, replace=False)

@@ -56,8 +56,7 @@ class Corpus:
 
 
 def load_corpus(directory: Path | None = None) -> Corpus:
-    """Load the text below ``directory``, or the standard library's sources; once a process, then
-    from memory.
+    """Load the text below ``directory``, or the standard library's sources; once a process.
 
     Hidden, binary and empty files are left out, and of files with the same content all but one.
 

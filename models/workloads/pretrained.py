@@ -1,5 +1,4 @@
-"""Weights that are trained once and then kept in a cache directory, under a name that says what
-they came from.
+"""Weights trained once and kept in a cache, under a name that says what they came from.
 
 The directory is ``$TTQ_CACHE``, else ``$XDG_CACHE_HOME/time-to-quality``, else
 ``~/.cache/time-to-quality``. A file is renamed into place when it is whole, and whoever makes it

@@ -1,5 +1,4 @@
-"""Workload ``teacher_student``: a deep residual network learns the function of a fixed random deep
-network.
+"""Workload ``teacher_student``: a deep residual network learns a fixed random network.
 
 The kind of task on which the project's research note compared full, static and dynamic updates:
 synthetic regression by 24 residual blocks. Inputs are standard normal and new in every batch, so

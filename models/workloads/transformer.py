@@ -39,9 +39,7 @@ class Shape:
 
     @property
     def hidden(self) -> int:
-        """Width inside an MLP: as many weights as a plain one four times as wide, in whole vectors
-        of 16.
-        """
+        """Width inside an MLP: the weights of a plain one four times as wide, by 16s."""
         return math.ceil(8 * self.width / 3 / 16) * 16
 
 
@@ -125,9 +123,7 @@ class Transformer(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + W/2H) of ``x``, (..., T, W/H), by its position's angle (equation
-    34).
-    """
+    """Turn each pair (i, i + W/2H) of ``x``, (..., T, W/H), by its position (equation 34)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 

@@ -85,9 +85,7 @@ class Catalog:
         return self.reading(lambda listing: listing)
 
     def reading(self, read: Callable[[Listing], T]) -> T:
-        """What ``read`` makes of a listing, looked up anew where a file went away or proved torn
-        meanwhile.
-        """
+        """What ``read`` makes of a listing, anew where a file went away or proved torn."""
         for _ in range(_MOST_LOOKS):
             with contextlib.suppress(FileNotFoundError):
                 return read(self._look())

@@ -16,8 +16,7 @@ RUN_JSON = "run.json"
 
 
 def create_directory(path: Path, info: RunInfo, files: Files) -> None:
-    """Make a run at ``path``, which must not exist. It is made beside it and renamed, so it appears
-    whole.
+    """Make a run at ``path``, which must not exist: made beside it and renamed, it appears whole.
 
     Raises:
         BadInput: ``path`` exists, or cannot be written; then nothing is left of it.

@@ -162,8 +162,7 @@ class RunInfo:
             ) from None
 
     def require_version(self, version: str) -> None:
-        """Refuse to go on with a run that another version of the project started; reading it is
-        fine.
+        """Refuse to go on with a run of another version of the project; reading it is fine.
 
         Raises:
             BadInput: the versions differ.

@@ -74,8 +74,7 @@ class Holder:
 
 
 class Lease:
-    """A run held by this process until ``release`` or the process's end; renewed by a thread of its
-    own.
+    """A run held by this process until ``release`` or its end; renewed by a thread.
 
     Use as ``with Lease.acquire(run) as lease``. Only the process that acquired it can renew or
     release it: in a forked child both do nothing.

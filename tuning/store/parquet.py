@@ -1,5 +1,4 @@
-"""A trial's record as a row of Parquet and back: the columns, their types, and what may stand in
-them.
+"""A trial's record as a row of Parquet and back: columns, types, and what may stand in them.
 
 A value that does not apply is null. NaN and infinities are refused, so that no reader ever has to
 tell a missing number from a broken one; times are UTC with microseconds.

@@ -1,5 +1,4 @@
-"""How trials are spread over Parquet files: which names there may be, what each holds, which belong
-together.
+"""How trials are spread over Parquet files: names, what each holds, which belong together.
 
 A *shard* is one file, named for exactly the trial numbers it holds: ``00000017.parquet`` one trial,
 as its worker wrote it, ``00000000-00000063.parquet`` the 64 of an aligned range. Since a name says

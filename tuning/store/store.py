@@ -1,5 +1,4 @@
-"""The run directory: Parquet is the truth, and nothing that was recorded is ever lost or recorded
-twice.
+"""The run directory: Parquet is the truth, and nothing recorded is lost or recorded twice.
 
     RUN/run.json            what the run is (``RunInfo``)
     RUN/trials/             finished trials, see ``store_shards`` for the files' names
@@ -194,9 +193,7 @@ class Store:
         return self.path / "trunk" / str(task)
 
     def drop_trunks(self, keep: Task) -> None:
-        """Remove the snapshots of every reference run but ``keep``, on whose seed the trials
-        train.
-        """
+        """Remove every reference run's snapshots but those of ``keep``, whose seed trials have."""
         for folder in (self.path / "trunk").iterdir():
             if folder.is_dir() and folder.name != str(keep):
                 shutil.rmtree(folder)
@@ -442,7 +439,5 @@ def history_of(store: Store) -> list[Outcome]:
 
 
 def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
-    """The run's trials; without ``curves`` the nested columns are not read, which is much
-    faster.
-    """
+    """The run's trials; without ``curves``, much faster, the nested columns are not read."""
     return store.frame(None if curves else [c for c in store.columns if c not in NESTED])

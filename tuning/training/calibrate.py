@@ -101,8 +101,7 @@ def calibrate(
     seed: int = 0,
     host: Host | None = None,
 ) -> CostTable:
-    """Measure the cost table of ``workload`` on ``device``; nothing else should run on it
-    meanwhile.
+    """Measure the cost table of ``workload`` on ``device``, which nothing else should use.
 
     What did is named in the table's ``disturbances``.
 
@@ -223,9 +222,7 @@ def measure_rounds(
 def _parts(
     bench: StepBench, step_seconds: Mapping[int, float], rounds: int
 ) -> dict[str, dict[int, float]]:
-    """Each step's seconds shared among its parts as their medians are, so that they add up to
-    it.
-    """
+    """Each step's seconds shared among its parts as their medians are: they add up."""
     on_cpu = bench.device.type == "cpu"
     shared: dict[str, dict[int, float]] = {part: {} for part in PARTS}
     for depth, seconds in step_seconds.items():

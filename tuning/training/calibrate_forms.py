@@ -38,8 +38,7 @@ def calibrate_form(
     seed: int = 0,
     host: Host | None = None,
 ) -> CostTable:
-    """Measure what steps in ``form`` cost, on the clock of ``costs``; nothing else should run
-    meanwhile.
+    """Measure what steps in ``form`` cost, on the clock of ``costs``, with nothing beside.
 
     Raises:
         ValueError: the model cannot take the form; the message says why.

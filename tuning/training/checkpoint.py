@@ -16,8 +16,7 @@ from tuning.store.files import FILES, Files
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], files: Files = FILES) -> int:
-    """Write ``state`` to ``path``; a reader, or a crash, sees the old file or the new one. Returns
-    bytes written.
+    """Write ``state`` to ``path`` at once, the old file or the new one; returns bytes written.
 
     Raises:
         SearchFailed: the file system refuses, which is no fault of the trial.

@@ -1,5 +1,4 @@
-"""Noticing company: whether the clock was calibrated alone, and what may be said of a machine that
-was shared.
+"""Noticing company: whether the clock was calibrated alone, and what to say where it was not.
 
 What was measured comes in as *laps* and *evidence*, and time as a ``Host`` that is handed in, so
 everything that is decided here is decided by pure functions of numbers.
@@ -177,8 +176,7 @@ def quietest(
     tries: int,
     rest: Callable[[], object],
 ) -> tuple[AttemptT, int]:
-    """Measure until nothing disturbs, ``tries`` times at most, resting between; the quietest try
-    and how many.
+    """Measure until nothing disturbs, ``tries`` times at most; the quietest, and how many.
 
     The quietest is the one whose worst disturbance is mildest.
     """

@@ -1,5 +1,4 @@
-"""What trials leave behind so that none is trained twice: RUN/trunk/trial-17.pt, a few kilobytes
-for a trial.
+"""What trials leave so that none is trained twice: RUN/trunk/trial-17.pt, some kilobytes.
 
 A worker writes the file when its trial is finished and before the trial's record; a trial that is
 killed between the two goes on from its checkpoint and writes it again. The newest are kept, within
@@ -61,9 +60,7 @@ class RunRecorder:
         self.losses.append(loss)
 
     def fork(self, losses: Sequence[float], probed: Mapping[int, Scores]) -> None:
-        """The trial starts after ``losses``, which it shares with a trunk, and its probes among
-        them.
-        """
+        """The trial starts after ``losses`` and probes that it shares with a trunk."""
         self.losses, self.relevance = list(losses), dict(probed)
 
     def finish(self, evaluations: Mapping[int, float]) -> None:
@@ -96,8 +93,7 @@ def run_file(folder: Path, number: int) -> Path:
 def find_repeated(
     folder: Path, spec: TrialSpec, timetable: Timetable, costs: CostTable, stops_at: StopsAt
 ) -> Standing[Any] | None:
-    """Where the trial ends if it would repeat a finished run of ``folder``; None where it would
-    repeat none.
+    """Where the trial ends if it would repeat a finished run of ``folder``, else None.
 
     Only trials of lower numbers count, so that one which was killed after its file was written
     trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,

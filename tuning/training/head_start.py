@@ -1,5 +1,4 @@
-"""What a task needs not train: the start that it shares with the trunk, or all of it where another
-trial was the same.
+"""What a task needs not train: a start shared with the trunk, or all that another trial was.
 
 A run that others may share is recorded while it trains: the reference runs as trunks, the search's
 own trials as runs that a later trial may repeat.

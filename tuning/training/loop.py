@@ -36,8 +36,7 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def evaluate(workload: Workload, model: nn.Module) -> float:
-    """Validation loss of ``model``, measured in evaluation mode without gradients; the mode is put
-    back.
+    """Validation loss of ``model`` in evaluation mode without gradients; the mode is put back.
 
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
@@ -46,9 +45,7 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
-    """Run ``model`` on the last batches before ``step``, or on the first ones, to see what its
-    layers are given.
-    """
+    """Run ``model`` on the last batches before ``step``, or the first, for its layers' inputs."""
     device = next(model.parameters()).device
     first = max(0, step - FITTED_ON)
     for index in range(first, first + FITTED_ON):
@@ -157,9 +154,7 @@ class TrainingRun:
         return self._course.measurements()
 
     def advance(self) -> None:
-        """Train one step; evaluate if one is due (every ``eval_every`` steps and after the
-        last).
-        """
+        """Train one step; evaluate every ``eval_every`` steps and after the last."""
         step = self.steps
         if (form := self._course.form) != self._shaped.form:
             self._change(form)

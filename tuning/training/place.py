@@ -52,9 +52,7 @@ def set_threads(threads: int) -> None:
 
 
 def cap_memory(share: float) -> None:
-    """Take no more of the GPU's memory than its share, so that one trial's excess does not kill its
-    neighbours.
-    """
+    """Take no more than a share of the GPU's memory: one trial's excess kills no neighbour."""
     if 0 < share < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(share)
 

@@ -1,5 +1,4 @@
-"""The trunk on disk: what a full-update run records while it trains, and how a trial starts from
-it.
+"""The trunk on disk: what a full-update run records, and how a trial starts from it.
 
     RUN/trunk/seed-3.parquet        the run's record
     RUN/trunk/seed-3/recorded.pt    losses, relevance scores and evaluations of every step, written
