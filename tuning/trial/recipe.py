@@ -28,6 +28,7 @@ OFF: Mapping[str, Scalar] = {
 """The levers' switches, and their values in a run whose model is the workload's own."""
 KNOB = "knob_"
 """How the name of a knob's column begins in the trials' table."""
+PARTS = ("policy", "horizon", "knobs")
 _Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
 
 
@@ -131,10 +132,14 @@ class Recipe:
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON values that hold a recipe, its parts beside the others as files and tables have them."""
-    others = dict(values)
-    recipe = others.pop("recipe")
-    parts = recipe if isinstance(recipe, Mapping) else vars(recipe)
-    return others | {name: parts[name] for name in ("policy", "horizon", "knobs")}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name != "recipe":
+            found[name] = value
+            continue
+        parts = value if isinstance(value, Mapping) else vars(value)
+        found |= {part: parts[part] for part in PARTS}
+    return found
 
 
 def folded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,8 +149,7 @@ def folded(values: Mapping[str, Any]) -> dict[str, Any]:
         KeyError: there is none among them.
     """
     others = dict(values)
-    parts = [others.pop(name) for name in ("policy", "horizon", "knobs")]
-    return others | {"recipe": Recipe(*parts)}
+    return others | {"recipe": Recipe(*(others.pop(part) for part in PARTS))}
 
 
 class Row(Protocol):

@@ -1,0 +1,63 @@
+"""A run directory that the version before wrote: it opens, shows its front, exports, confirms."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tuning
+from policies.settings import load_policy
+from tuning import export, pareto
+from tuning.session.confirm import Device, Request, confirm
+from tuning.store.store import Store
+
+BEFORE = Path(__file__).parents[1] / "data" / "run_of_before"
+SEARCHED, CONFIRMED, SEEDS = 14, 2 * 6, 2
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A copy, since confirming renews what is in it."""
+    shutil.copytree(BEFORE, tmp_path / "run")
+    for folder in ("running", "trunk"):
+        (tmp_path / "run" / folder).mkdir(exist_ok=True)
+    return tmp_path / "run"
+
+
+def test_it_opens(run: Path) -> None:
+    """Every row is there, and what confirmed it has the origin of its own."""
+    frame = tuning.load(run)
+    assert frame["number"].tolist() == list(range(SEARCHED + CONFIRMED))
+    assert frame["origin"].value_counts()["confirmation"] == CONFIRMED
+    assert frame["origin"].value_counts()["replicate"] == 1
+    assert Store.open(run).scan() == []
+    assert len(tuning.front(frame)) > 1
+
+
+def test_it_shows_its_front(run: Path, tmp_path: Path) -> None:
+    """The page, the picture and JSON; the confirmation's sentence is the one it wrote."""
+    out = tmp_path / "front.json"
+    assert pareto.main([str(run), "--json", str(out), "--html", str(tmp_path / "a.html")]) == 0
+    found = json.loads(out.read_text())
+    written = json.loads((BEFORE / "verdict.json").read_text())
+    assert found["confirmation"]["sentence"] == written["sentence"]
+    assert found["confirmation"]["candidates"] == written["candidates"]
+
+
+def test_it_exports(run: Path, tmp_path: Path) -> None:
+    """Its best trial's policy is loaded from what is written."""
+    out = tmp_path / "recipe.toml"
+    assert export.main([str(run), "--trial", "best", "-o", str(out)]) == 0
+    assert load_policy(out).name in ("static_suffix", "dynamic_suffix", "full_update")
+
+
+def test_it_confirms(run: Path) -> None:
+    """All of its runs are recorded, so that nothing is trained and the verdict is the same."""
+    costs = Store.open(run).info.calibration
+    assert costs is not None
+    verdict, _ = confirm(Request(run, 1, SEEDS), device=Device(costs.device, 8))
+    assert json.loads(verdict.to_json()) == json.loads((BEFORE / "verdict.json").read_text())
+    assert len(tuning.load(run)) == SEARCHED + CONFIRMED
