@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.config.arguments import NewSearch, ShowSpace, parse
-from tuning.config.config import Resume
+from tuning.config.resume import Resume
 from tuning.errors import BadInput, Interrupted, SearchFailed
 
 if TYPE_CHECKING:
@@ -55,13 +55,12 @@ def show(request: ShowSpace) -> None:
 
 def carry_out(request: NewSearch | Resume) -> None:
     """Do what was asked for, and print what came of it."""
-    from tuning.session.search import resume_search, run_search
+    from tuning.session.search import carry_on, run_search
 
     if isinstance(request, NewSearch):
-        result = run_search(request.config)
+        result = run_search(request.config, faults=request.faults)
     else:
-        options = {**request.changes, **request.given}
-        result = resume_search(request.run, options, retry_failed=request.retry_failed)
+        result = carry_on(request)
     print_result(result)
 
 

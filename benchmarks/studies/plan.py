@@ -18,6 +18,8 @@ from search_spaces.base import HORIZON
 from search_spaces.knobs import Fixed
 from tuning.config.arguments import NewSearch, parse
 from tuning.config.config import SearchConfig
+from tuning.errors import BadInput
+from tuning.session.search import all_faults
 from tuning.trial.recipe import CONTROL_POLICY
 
 FOLDER = Path(__file__).parent
@@ -71,6 +73,8 @@ class Study:
         """
         request = parse(["--config", str(self.toml), "--run", str(run), *flags])
         assert isinstance(request, NewSearch), "neither --resume nor --help-space was given"
+        if faults := [*request.faults, *all_faults(request.config)]:
+            raise BadInput(faults)
         return request.config
 
 
@@ -116,10 +120,10 @@ def fixed_knobs(toml: Path) -> Mapping[str, Scalar]:
     Raises:
         BadInput: the file has faults; all are named.
     """
-    request = parse(
-        ["--config", str(toml)], find_workload=lambda name, corpus: None
-    )  # which it is changes no knob
+    request = parse(["--config", str(toml)])
     assert isinstance(request, NewSearch), "neither --resume nor --help-space was given"
+    if faults := [*request.faults, *request.config.space_faults()]:
+        raise BadInput(faults)
     space = request.config.search_space()
     return {k.name: k.value for k in space.knobs if isinstance(k, Fixed) and k.name != HORIZON}
 

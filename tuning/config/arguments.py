@@ -17,37 +17,64 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from search_spaces.base import SearchSpace
-from tuning.config.config import (
-    CHANGEABLE,
-    FLAGS,
-    HELP_SPACE,
-    FindWorkload,
-    Resume,
-    SearchConfig,
-    _unchecked,
-    default_run,
-)
-from tuning.config.resources import Machine
+from tuning.config import option
+from tuning.config.config import SearchConfig, default_run
+from tuning.config.option import Flag
+from tuning.config.resume import Resume
 from tuning.errors import BadInput
 
-WHOLE = ("trials", "seed", "concurrency")
-NUMERIC = (
-    "target",
-    "replicates",
-    "stop_confidence",
-    "gpus_per_trial",
-    "cpus_per_trial",
-    "time_budget",
+SWITCHES = (
+    Flag(
+        "resume",
+        "DIR",
+        "go on with the search in DIR; more --trials extend it (default: a new search)",
+    ),
+    Flag(
+        "retry_failed",
+        None,
+        "with --resume: run the failed trials again (default: leave them as they are)",
+    ),
+    Flag(
+        "no_stopping",
+        None,
+        "train every trial to its horizon (default: stop as --stop-confidence says)",
+    ),
+    Flag(
+        "no_forks",
+        None,
+        "train every trial from its first step, sharing nothing with others (default: fork)",
+    ),
+    Flag(
+        "config",
+        "FILE",
+        "TOML file with any of these flags (underscores for dashes) and [knobs], which narrows, "
+        "fixes or widens the space; flags given here win (default: none)",
+    ),
+    Flag(
+        "help_space",
+        None,
+        "print the knobs of --space with range, scale, unit and meaning, and exit "
+        "(default: search)",
+    ),
 )
+"""What is asked for on the command line and is no option of the search's configuration."""
+FLAGS = (*option.flags(SearchConfig).values(), *SWITCHES)
+NOT_IN_FILES = ("config", "resume", "retry_failed", "help_space")
 DESCRIPTION = """Search the knobs of a training schedule for the least time at each validation loss.
 Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else."""
 
 
 @dataclass(frozen=True)
 class NewSearch:
-    """A search to start; its configuration has no fault."""
+    """A search to start.
+
+    Attributes:
+        config: what is wanted of it; nobody has judged it yet.
+        faults: what was wrong with the words in which it was asked for.
+    """
 
     config: SearchConfig
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,46 +87,35 @@ class ShowSpace:
 Request = NewSearch | Resume | ShowSpace
 
 
-def parse(
-    argv: Sequence[str],
-    *,
-    machine: Machine | None = None,
-    find_workload: FindWorkload | None = None,
-) -> Request:
+def parse(argv: Sequence[str]) -> Request:
     """What ``argv``, without the program's name, asks for.
 
+    It is judged by whoever carries it out, together with the faults of its words, so that one
+    message names every fault.
+
     Raises:
-        BadInput: names every fault of the flags, of the file and of the configuration they make.
+        BadInput: a space that is to be shown has faults.
         SystemExit: status 0, after ``--help``.
     """
     given, faults = _flags(argv)
     from_file, file_faults = _file(given.pop("config", None))
     faults += file_faults + _stopping(from_file) + _stopping(given)
     options = {**from_file, **given}
-    help_space = options.pop("help_space", False)
-    if "resume" in options and not help_space:
-        return _resume(options, faults)
-    if options.pop("retry_failed", False) and not help_space:
-        faults.append("--retry-failed must come with --resume DIR, but there is no --resume")
-    if help_space:
+    if options.pop("help_space", False):
         return ShowSpace(_space(options, faults))
-    return _new(options, faults, machine, find_workload)
+    if "resume" in options:
+        return _resume(options, faults)
+    if options.pop("retry_failed", False):
+        faults.append("--retry-failed must come with --resume DIR, but there is no --resume")
+    return _new(options, faults)
 
 
-def _new(
-    options: dict[str, Any],
-    faults: list[str],
-    machine: Machine | None,
-    find_workload: FindWorkload | None,
-) -> NewSearch:
+def _new(options: dict[str, Any], faults: list[str]) -> NewSearch:
     config = SearchConfig(**{"run": "", **options})
     if not config.run:
         run = default_run(datetime.now(UTC), str(config.workload), str(config.space))
         config = SearchConfig(**{**options, "run": run})
-    faults += config.faults(machine, find_workload)
-    if faults:
-        raise BadInput(faults)
-    return NewSearch(config)
+    return NewSearch(config, tuple(faults))
 
 
 def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
@@ -108,31 +124,13 @@ def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
     named = Path(options.pop("run", run))  # by the file that the search was started with, too
     if named.resolve() != run.resolve():
         faults.append(f"one of --run and --resume must be given, but got both ({named}, {run})")
-    if not (run / "run.json").is_file():
-        what = "holds no run.json" if run.is_dir() else "is not a directory"
-        faults.append(f"--resume must name the directory of a search, but {run} {what}")
-    changes = {name: value for name, value in options.items() if name in CHANGEABLE}
-    faults += _change_faults(changes)
-    if faults:
-        raise BadInput(faults)
-    given = {name: value for name, value in options.items() if name not in CHANGEABLE}
-    return Resume(run, changes, given, retry_failed)
-
-
-def _change_faults(changes: Mapping[str, Any]) -> list[str]:
-    """Faults of single values.
-
-    Whether the machine has what they ask for is seen when the run is read.
-    """
-    ample = Machine(cpus=float("inf"), gpus=1 << 30)
-    return SearchConfig("", **changes).faults(ample, _unchecked, resuming=True)
+    return Resume.of(run, options, retry_failed=retry_failed, faults=tuple(faults))
 
 
 def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
     """The space asked for, with its ranges as narrowed."""
-    config = SearchConfig(
-        "", **{name: options[name] for name in ("space", "knobs") if name in options}
-    )
+    asked = {name: options[name] for name in ("space", "knobs") if name in options}
+    config = SearchConfig("", **asked)
     faults += config.space_faults()
     if faults:
         raise BadInput(faults)
@@ -169,7 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    for flag in (*FLAGS, HELP_SPACE):
+    for flag in FLAGS:
         if flag.metavar is None:
             parser.add_argument(flag.option, action="store_true", help=flag.help)
         else:
@@ -196,7 +194,7 @@ def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     each.
     """
     needy = {flag.option for flag in FLAGS if flag.metavar is not None}
-    options = needy | {flag.option for flag in (*FLAGS, HELP_SPACE)}
+    options = needy | {flag.option for flag in FLAGS}
     kept, faults = [], []
     for token, after in zip(argv, [*argv, None][1:], strict=True):
         if token in needy and (after is None or after in options):
@@ -207,26 +205,28 @@ def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _unknown(token: str) -> str:
-    options = [flag.option for flag in (*FLAGS, HELP_SPACE)]
+    options = [flag.option for flag in FLAGS]
     close = difflib.get_close_matches(token.partition("=")[0], options, n=1)
     return f"no such flag: {token!r}: " + (f"did you mean {close[0]}?" if close else "see --help")
 
 
 def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Flags' text as numbers where it is one; text that is not stays, for its rule to name it."""
-    typed = dict(options)
-    for name in typed.keys() & {*WHOLE, *NUMERIC}:
-        typed[name] = _number(typed[name], int if name in WHOLE else float)
+    kinds = {flag.name: flag.kind for flag in FLAGS}
+    typed = {
+        name: _number(value, kinds[name]) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
     if typed.pop("no_forks", False):
         typed["forks"] = False
     return typed
 
 
-def _number(value: str, kind: type[int] | type[float]) -> int | float | str:
+def _number(text: str, kind: option.Kind) -> int | float | str:
     try:
-        return kind(value)
+        return kind(text)
     except ValueError:
-        return value
+        return text
 
 
 def _file(path: str | None) -> tuple[dict[str, Any], list[str]]:
@@ -234,12 +234,10 @@ def _file(path: str | None) -> tuple[dict[str, Any], list[str]]:
     if path is None:
         return {}, []
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return {}, [f"--config must be a readable TOML file, but {path} is not: {error}"]
-    known = {
-        flag.name for flag in FLAGS if flag.name not in ("config", "resume", "retry_failed")
-    } | {"knobs"}
+    known = {flag.name for flag in FLAGS if flag.name not in NOT_IN_FILES} | {"knobs"}
     faults = [
         f"{path}: {name!r} must be a flag (underscores for dashes) or [knobs], but is neither: "
         + _suggestion(name, known)
@@ -267,9 +265,4 @@ def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[st
         faults.append(
             f"{path}: no_stopping must be true or false, but got {options.pop('no_stopping')!r}"
         )
-    texts = ("run", "corpus", "address", "warm_start", "clock")
-    wrong = {name for name in texts if not isinstance(options.get(name, ""), str)}
-    faults += [
-        f"{path}: {name} must be text, but got {options.pop(name)!r}" for name in sorted(wrong)
-    ]
     return {**options, **({"forks": False} if forks is True else {})}

@@ -134,7 +134,7 @@ def warm_start_faults(config: SearchConfig) -> list[str]:
     """Of the other run itself only where the space is known to be sound, for its trials are
     compared with that.
     """
-    if config.warm_start is None:
+    if not isinstance(config.warm_start, str):
         return []
     if config.sampler == "random":
         return [
@@ -157,7 +157,7 @@ def clock_faults(config: SearchConfig) -> list[str]:
 
     Whether its clock holds for this search is seen when that begins (``run_search``).
     """
-    if config.clock is None:
+    if not isinstance(config.clock, str):
         return []
     try:
         clock_of(Path(config.clock))

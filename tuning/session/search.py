@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.config.config import CHANGEABLE, Resume, SearchConfig, resumed
+from tuning.config.config import RUN_FILE, FindWorkload, SearchConfig
 from tuning.config.fitting import fit_space, needs_fitting
 from tuning.config.resources import Machine
+from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
@@ -26,8 +28,12 @@ if TYPE_CHECKING:
     from models.workload import Workload
 
 
-def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> SearchResult:
+def run_search(
+    config: SearchConfig, *, faults: Sequence[str] = (), watcher: Watcher | None = None
+) -> SearchResult:
     """Start the search that ``config`` describes and see it through.
+
+    ``faults`` are those of the words in which it was asked for; they are named with the others.
 
     Raises:
         BadInput: the configuration has faults; all are named and nothing was created.
@@ -35,8 +41,8 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
         SearchFailed: it cannot go on.
 
     """
-    if faults := [*config.faults(), *warm_start_faults(config), *clock_faults(config)]:
-        raise BadInput(faults)
+    if found := [*faults, *all_faults(config)]:
+        raise BadInput(found)
     from models.registry import find_workload
 
     workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
@@ -47,6 +53,16 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
         info = with_clock_of(Path(config.clock), info, config, workload, resources)
     store = Store.create(Path(config.run), info)
     return conduct(store, config, workload, resources, watcher)
+
+
+def all_faults(
+    config: SearchConfig,
+    machine: Machine | None = None,
+    find_workload: FindWorkload | None = None,
+) -> list[str]:
+    """Every fault of a search that is to begin, those of other runs among them."""
+    own = config.faults(machine, find_workload)
+    return [*own, *warm_start_faults(config), *clock_faults(config)]
 
 
 def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
@@ -94,16 +110,28 @@ def resume_search(
         Interrupted, SearchFailed: as ``run_search``.
 
     """
-    changes = changes or {}
-    may_change = {name: value for name, value in changes.items() if name in CHANGEABLE}
-    given = {name: value for name, value in changes.items() if name not in CHANGEABLE}
-    return carry_on(Resume(run, may_change, given, retry_failed), watcher)
+    return carry_on(Resume.of(run, changes or {}, retry_failed=retry_failed), watcher)
 
 
-def carry_on(request: Any, watcher: Watcher | None = None) -> SearchResult:
+def resume_faults(request: Resume) -> list[str]:
+    """Whether there is a run, and faults of single values.
+
+    Whether the machine has what they ask for is seen when the run is read.
+    """
+    ample = Machine(cpus=float("inf"), gpus=1 << 30)
+    faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
+    if not (request.run / RUN_FILE).is_file():
+        what = "holds no run.json" if request.run.is_dir() else "is not a directory"
+        faults.append(f"--resume must name the directory of a search, but {request.run} {what}")
+    return faults
+
+
+def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
     """Go on with the search that a ``Resume`` request names; see ``resume_search``."""
     from models.registry import find_workload
 
+    if faults := [*request.faults, *resume_faults(request)]:
+        raise BadInput(faults)
     store = Store.open(request.run)
     store.info.require_version(VERSION)
     config = resumed(stored_config(store), request)

@@ -45,7 +45,7 @@ every_study = pytest.mark.parametrize("this", STUDIES.values(), ids=list(STUDIES
 
 
 def config_of(this: Study, *flags: str) -> SearchConfig:
-    request = parse(["--config", str(this.toml), *flags], find_workload=lambda name, corpus: None)
+    request = parse(["--config", str(this.toml), *flags])
     assert isinstance(request, NewSearch)
     return request.config
 

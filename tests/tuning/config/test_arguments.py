@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from tuning.config.arguments import NewSearch, Request, parse
-from tuning.config.config import FLAGS, Resume, SearchConfig, resumed
+from tuning.config.arguments import FLAGS, NewSearch, Request, parse
+from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine
+from tuning.config.resume import Resume, resumed
 from tuning.errors import BadInput
 from tuning.search import main
+from tuning.session.search import all_faults, resume_faults
 
 CPU = Machine(cpus=4)
 
@@ -23,8 +25,17 @@ def any_workload(name: str, corpus: Path | None) -> object:
     return object()
 
 
-def ask(*argv: str) -> Request | None:
-    return parse(argv, machine=CPU, find_workload=any_workload)
+def ask(*argv: str) -> Request:
+    """The request, judged as whoever carries it out does."""
+    request = parse(argv)
+    faults = list(getattr(request, "faults", ()))
+    if isinstance(request, NewSearch):
+        faults += all_faults(request.config, CPU, any_workload)
+    if isinstance(request, Resume):
+        faults += resume_faults(request)
+    if faults:
+        raise BadInput(faults)
+    return request
 
 
 def config_of(*argv: str) -> SearchConfig:
@@ -161,6 +172,7 @@ def test_faults_of_knobs_come_with_the_rest(here: Path) -> None:
         (b"space = 3", "space must be a name, but got 3"),
         (b"knobs = 3", "knobs must be a table, but got 3"),
         (b"resume = 'x'", "'resume' must be a flag"),
+        (b"sampler = 3", "sampler must be one of"),
     ],
 )
 def test_a_bad_file_is_named(here: Path, content: bytes | None, part: str) -> None:
@@ -296,3 +308,9 @@ def test_help_loads_nothing_heavy() -> None:
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"torch", "ray", "optuna", "pyarrow", "pandas", "numpy", "rich"}
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(here: Path) -> None:
+    """As some editors write UTF-8."""
+    (here / "f.toml").write_bytes(b"\xef\xbb\xbftrials = 7\n")
+    assert config_of("--config", "f.toml").trials == 7

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tuning.config.config import SearchConfig, default_run, differences
+from tuning.config.config import SearchConfig, default_run
 from tuning.config.resources import Machine
+from tuning.config.resume import differences
 
 CPU = Machine(cpus=4)
 

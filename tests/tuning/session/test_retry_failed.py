@@ -13,7 +13,7 @@ from models.workload import Workload
 from tests.support import tiny
 from tests.support.searches import config_of, prepared
 from tuning.config.arguments import parse
-from tuning.config.config import Resume
+from tuning.config.resume import Resume
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.store.store import Store
