@@ -27,10 +27,8 @@ HEADINGS = (
     "Met target",
     "Seconds to it",
     "Seconds",
-    "Loss",
-    "Predicted / measured",
 )
-FIGURES = frozenset(HEADINGS) - {"Schedule", "95 % interval"}
+LEFT = frozenset({"Schedule", "95 % interval"})
 BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ "}
 
 
@@ -65,7 +63,8 @@ def confirmed_table(summary: FrontSummary) -> Table | None:
     rows += [_control(confirmed, at) for at in range(len(confirmed.control.runs))]
     notes = [Note(text) for text in (_legend(confirmed), *remarks(confirmed))]
     title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
-    return Table(title, HEADINGS, rows, FIGURES, notes, kind="confirmed")
+    headings = (*HEADINGS, confirmed.metric.heading, "Predicted / measured")
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, kind="confirmed")
 
 
 def remarks(confirmed: Verdict) -> list[str]:
@@ -74,7 +73,7 @@ def remarks(confirmed: Verdict) -> list[str]:
     """
     from tuning.report.verdict_table import LOUD, exchange_rate, loud
 
-    found = [exchange_rate(confirmed.control)]
+    found = [exchange_rate(confirmed)]
     spread = confirmed.control.time_spread or 0.0
     if confirmed.time == "measured" and spread > LOUD:
         found.append(loud(spread))
@@ -103,12 +102,12 @@ def _legend(confirmed: Verdict) -> str:
     corrected = (
         f"corrected for {confirmed.tested} schedules" if confirmed.tested > 1 else "one-sided"
     )
+    plural = "losses" if confirmed.metric.is_default else f"values of {confirmed.metric.short}"
     return (
-        f"Medians over {len(confirmed.seeds)} fresh seeds, losses are means; seconds are {time}. "
-        "Gain: the control's "
-        "seconds at the same loss over the schedule's, with Student's interval, drawn beside "
-        f"1.00. p: {corrected}; "
-        f"a gain in bold wins, at {confirmed.alpha:g}. Target: {form.loss(confirmed.target_loss)}."
+        f"Medians over {len(confirmed.seeds)} fresh seeds, {plural} are means; seconds are {time}. "
+        f"Gain: the control's seconds at the same {confirmed.metric.short} over the schedule's, "
+        f"with Student's interval, drawn beside 1.00. p: {corrected}; a gain in bold wins, at "
+        f"{confirmed.alpha:g}. Target: {confirmed.shown(confirmed.target_loss)}."
     )
 
 
@@ -145,23 +144,19 @@ def _candidate(
         unsure,
         f"{c.reached} of {len(confirmed.seeds)}",
         form.seconds(c.seconds_to_target),
-        *_shared(c.seconds, c.loss, c.predicted_over_measured),
+        *_shared(c.seconds, confirmed.shown(c.loss), c.predicted_over_measured),
     ]
 
 
 def _control(confirmed: Verdict, at: int) -> list[AnyCell]:
     run = confirmed.control.runs[at]
     name, reached = f"control, horizon {run.horizon:.3g}", f"{run.reached} of {run.seeds}"
-    rest = _shared(run.seconds, run.loss, run.predicted_over_measured)
+    rest = _shared(run.seconds, confirmed.shown(run.loss), run.predicted_over_measured)
     return ["", name, "", "", "", reached, "", *rest]
 
 
-def _shared(seconds: float | None, loss: float | None, ratio: float | None) -> list[str]:
-    return [
-        form.seconds(seconds),
-        form.loss(loss),
-        form.NOTHING if not ratio else f"{ratio:.3f}",
-    ]
+def _shared(seconds: float | None, loss: str, ratio: float | None) -> list[str]:
+    return [form.seconds(seconds), loss, form.NOTHING if not ratio else f"{ratio:.3f}"]
 
 
 def _interval(gain: float | None, ends: Interval, axis: Axis) -> IntervalCell:

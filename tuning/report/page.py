@@ -44,6 +44,7 @@ def page_text(
             figures=key_figures(summary),
             confirmed=confirmed_table(summary),
             marks=marks(summary),
+            metric=summary.metric,
             found=_tables(summary, frame, run_info),
             run=facts(run_info),
             data=page_data(summary, frame),

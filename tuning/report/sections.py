@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
 from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, Note, Table
 from tuning.report.confirmation import BOUNDS, clock_check
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -21,19 +22,8 @@ IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
 NOT_SHOWN = frozenset({"calibration", "knob_columns", "schema_version"})
-TRIAL_HEADINGS = (
-    "#",
-    "Policy",
-    "Horizon",
-    "Seconds",
-    "Loss",
-    "Gain",
-    "FLOP",
-    "FLOP/s",
-    "Overhead",
-    "Knobs",
-)
-FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
+LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
+"""Headings of columns that are set to the left."""
 
 
 def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -47,9 +37,13 @@ def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
         ),
         ("Front", form.seconds(summary.front_seconds)),
         ("Training for less", form.seconds(summary.control_seconds)),
-        ("Target loss", form.loss(summary.target)),
-        *([] if noise is None else [("Noise of a loss", f"± {noise.deviation:.2g}")]),
+        (f"Target {summary.metric.short}", summary.shown(summary.target)),
+        *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
     ]
+
+
+def _noise(metric: Metric) -> str:
+    return "Noise of a loss" if metric.is_default else f"Noise of {metric.short}"
 
 
 def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -66,7 +60,8 @@ def front_table(summary: FrontSummary) -> Table:
     """Members of the front with their knobs; those off their default are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
     notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
-    return Table("Front, by seconds", TRIAL_HEADINGS, rows, FIGURES, [Note(note) for note in notes])
+    told = [Note(note) for note in notes]
+    return _table("Front, by seconds", _headings(summary.metric), rows, notes=told)
 
 
 def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
@@ -75,7 +70,7 @@ def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
     """
     groups = (("Control runs", summary.control), ("Other finished trials", summary.others))
     tables = [_folded(title, trials, summary) for title, trials in groups]
-    return [table for table in (*tables, _unfinished(frame)) if table.rows]
+    return [table for table in (*tables, _unfinished(summary, frame)) if table.rows]
 
 
 def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
@@ -96,13 +91,17 @@ def facts(run_info: Mapping[str, Any] | None) -> Facts:
 def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
     told = member(row, summary)
     number, near = row["number"], told["within_noise"]
-    over_seeds = form.over_seeds(told["val_loss_over_seeds"]) if told["replicates"] else ""
+    over_seeds = (
+        form.over_seeds(told["val_loss_over_seeds"], summary.power, summary.metric)
+        if told["replicates"]
+        else ""
+    )
     return [
         Cell(str(number), trial=number),
         Cell(recipe_of(row).name, tag=NEVER_FROZE if told["never_froze"] else ""),
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]),
-        Cell(form.loss(row["val_loss"]), below=over_seeds and f"mean {over_seeds}"),
+        Cell(summary.shown(row["val_loss"]), below=over_seeds and f"mean {over_seeds}"),
         Cell(("≈ " if near else "") + form.gain(told["gain"]), quiet=bool(near)),
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
@@ -120,7 +119,7 @@ def _knob_cell(row: Row) -> AnyCell:
     return KnobsCell(shown, len(every) - len(changed))
 
 
-def _unfinished(frame: pd.DataFrame) -> Table:
+def _unfinished(summary: FrontSummary, frame: pd.DataFrame) -> Table:
     own = frame[(frame["state"] != "finished") & ~frame["origin"].isin(AGAIN)]
     rows = [
         [
@@ -128,13 +127,13 @@ def _unfinished(frame: pd.DataFrame) -> Table:
             recipe_of(row).name,
             str(row["state"]),
             form.seconds(row.get("train_seconds")),
-            form.loss(row.get("val_loss")),
+            summary.shown(row.get("val_loss")),
             str(row.get("error") or "stopped before its horizon"),
         ]
         for row in _some(own)
     ]
-    headings = ("#", "Policy", "State", "Seconds", "At loss", "Reason")
-    return Table("Stopped and failed trials", headings, rows, FIGURES)
+    headings = ("#", "Policy", "State", "Seconds", f"At {summary.metric.short}", "Reason")
+    return _table("Stopped and failed trials", headings, rows)
 
 
 def _calibration(costs: Mapping[str, Any], check: str) -> Table:
@@ -232,7 +231,23 @@ def _some(frame: pd.DataFrame) -> list[Row]:
 def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in _some(trials)]
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return Table(title, TRIAL_HEADINGS, rows, FIGURES, count=shown)
+    return _table(title, _headings(summary.metric), rows, count=shown)
+
+
+def _headings(metric: Metric) -> tuple[str, ...]:
+    what, how = ("#", "Policy", "Horizon", "Seconds"), ("FLOP", "FLOP/s", "Overhead", "Knobs")
+    return (*what, metric.heading, "Gain", *how)
+
+
+def _table(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[AnyCell]],
+    *,
+    notes: Sequence[Note] = (),
+    count: str = "",
+) -> Table:
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count)
 
 
 HEADINGS = ("Form", "Full step", "Of a plain one", "FLOP of a plain one", "Entering it")

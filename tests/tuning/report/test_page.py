@@ -227,7 +227,7 @@ def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
     """
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
-    assert '2.0000<br><i class="tag">mean 2.1000 ± 0.1 over 3 seeds</i>' in page(table, None, again)
+    assert '2.000<br><i class="tag">mean 2.100 ± 0.1 over 3 seeds</i>' in page(table, None, again)
     assert "over 3 seeds" not in page(table)
 
 
