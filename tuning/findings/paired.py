@@ -37,6 +37,8 @@ BEYOND = math.log(1.15)
 Measured seconds stray.
 """
 RESAMPLES = 4000
+TIED = 1e-9
+"""Means that differ by less than this share of the values' range are the same mean."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +286,9 @@ def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | N
         return mean, mean
     draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
     means = np.sort(values[draws].mean(axis=1))
-    below = ((means < mean).mean() + (means <= mean).mean()) / 2
+    # Resamples that hold every value once have the mean itself, however their sum is rounded.
+    tie = TIED * float(np.ptp(values))
+    below = ((means < mean - tie).mean() + (means <= mean + tie).mean()) / 2
     bias = special.ndtri(below)
     left_out = (values.sum() - values) / (count - 1)
     away = left_out.mean() - left_out
