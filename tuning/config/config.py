@@ -380,9 +380,8 @@ FLAGS = (
     Flag(
         "target",
         "LOSS",
-        "validation loss that counts as reached, in the workload's unit, or auto: the median final "
-        "loss of "
-        "full_update over seeds (default: auto)",
+        "value of the workload's metric, a validation loss say, that counts as reached, or auto: "
+        "the median final one of full_update over seeds (default: auto)",
     ),
     Flag(
         "sampler",
