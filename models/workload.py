@@ -16,6 +16,9 @@ Batch = Any
 The training loop moves it to the device.
 """
 
+LONGEST_NAME = 24
+"""Characters of a metric's name: it heads a column."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -28,8 +31,8 @@ class Workload:
         blocks: model -> its blocks in forward order (the units a policy may freeze).
         batch_at: (seed, step) -> the batch of that step; a pure function of its arguments.
         loss: (model, batch) -> scalar tensor to minimise.
-        evaluate: model -> validation loss, lower is better; deterministic; called in evaluation
-            mode.
+        evaluate: model -> validation loss, lower is better, or another metric; a number or what
+            ``float`` makes one of; deterministic; called in evaluation mode.
         make_optimizer: model -> optimizer with its peak learning rates.
         steps: steps of the full-update baseline (a horizon of 1.0).
         eval_every: steps between evaluations; the last step is always evaluated.
@@ -37,9 +40,12 @@ class Workload:
             horizon.
         decay_fraction: last share of the horizon over which the learning rate falls linearly to
             zero.
-        target: the loss that counts as reached, or ``auto``: the median final loss of full_update
-            over seeds.
+        target: the value of ``evaluate`` that counts as reached, or ``auto``: the median final one
+            of full_update over seeds.
         fingerprint: identifies the data (a hash of the corpus), stored with the run.
+        metric: what ``evaluate`` measures, as tables and plots name it.
+        maximize: higher is better, of an accuracy say. Targets, tables and plots are in the
+            metric's own sign; the column ``val_loss`` holds its negative.
 
     Raises:
         ValueError: a number is out of range; the message names every one that is.
@@ -58,6 +64,8 @@ class Workload:
     decay_fraction: float = 0.2
     target: float | Literal["auto"] = "auto"
     fingerprint: str = ""
+    metric: str = "validation loss"
+    maximize: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers no run could use."""
@@ -71,9 +79,21 @@ class Workload:
             f"0 <= decay_fraction <= 1 must hold, but got decay_fraction={self.decay_fraction}": (
                 0 <= self.decay_fraction <= 1
             ),
+            f"metric must be a name of 1 to {LONGEST_NAME} printable characters, but got "
+            f"metric={self.metric!r}": is_name(self.metric),
+            f"maximize must be True or False, but got maximize={self.maximize!r}": isinstance(
+                self.maximize, bool
+            ),
         }
         if faults := [message for message, holds in rules.items() if not holds]:
             raise ValueError(f"workload {self.name!r}: " + "; ".join(faults))
+
+
+def is_name(text: object) -> bool:
+    """Whether something is a text that can head a column of a table."""
+    if not isinstance(text, str) or text != text.strip():
+        return False
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -52,6 +52,7 @@ HEAVY = {
     "pyarrow": r"tuning/store/.*",
     "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare)\.py",
     "matplotlib": r"tuning/report/.*",
+    "jinja2": r"tuning/report/.*",
 }
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MOST_FILES = 22

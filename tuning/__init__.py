@@ -56,8 +56,9 @@ def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
 
 
 def load(run: str | os.PathLike[str]) -> pd.DataFrame:
-    """Every trial of a run, one row each, by number. Columns: ``tuning.trial.trial.TrialRecord``
-    and ``knob_NAME``.
+    """Every trial of a run, one row each, by number. Columns: ``tuning.trial.trial.TrialRecord``,
+    ``knob_NAME``, and ``val_metric``: the value of the workload's metric, which is ``val_loss`` or,
+    where the metric is maximised, its negative.
 
     Raises:
         tuning.errors.BadInput: ``run`` is not a run directory.
@@ -67,7 +68,10 @@ def load(run: str | os.PathLike[str]) -> pd.DataFrame:
 
     from tuning.store.store import Store
 
-    return Store.open(Path(run)).frame()
+    store = Store.open(Path(run))
+    frame = store.frame()
+    losses = frame["val_loss"]
+    return frame.assign(val_metric=0.0 - losses if store.info.metric.maximize else losses)
 
 
 def front(frame: pd.DataFrame) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def carry_out(request: Request) -> None:
     from rich.console import Console
 
     from tuning.findings.comparison import against_control, rows_of, summary_of
-    from tuning.report.comparison_table import print_comparison
+    from tuning.report.comparison_table import Comparison, print_comparison
     from tuning.session.compare import Plan, compared, measured_costs
 
     _say(f"calibrating the clock of {request.workload.name}")
@@ -78,9 +78,9 @@ def carry_out(request: Request) -> None:
         _say(f"warning: the clock was disturbed: {disturbance}")
     plan = Plan(request.workload, costs, request.seeds)
     _say(f"{plan.runs} runs of at most {plan.baseline:.3g} s")
-    rows = rows_of(compared(plan, _say))
-    comparisons = against_control(rows)
-    print_comparison(summary_of(rows), comparisons, Console(), costs.disturbances)
+    rows = rows_of(compared(plan, _say), plan.metric)
+    found = Comparison(summary_of(rows), against_control(rows), plan.metric)
+    print_comparison(found, Console(), costs.disturbances)
     if request.json is not None:
         _write(request.json, document(plan, rows))
 
@@ -97,6 +97,7 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "workload": plan.workload.name,
         "fingerprint": plan.workload.fingerprint,
+        "metric": dataclasses.asdict(plan.metric),
         "device": plan.costs.device,
         "num_blocks": plan.costs.num_blocks,
         "baseline_steps": plan.workload.steps,
@@ -107,7 +108,7 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "rows": list(rows),
         "summary": summary_of(rows),
         "against_control": [dataclasses.asdict(comparison) for comparison in comparisons],
-        "verdict": verdict(comparisons),
+        "verdict": verdict(comparisons, plan.metric),
     }
 
 

@@ -99,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--target",
-        metavar="LOSS",
-        help="validation loss whose time is told (default: the run's own target)",
+        metavar="VALUE",
+        help="value of the workload's metric, a validation loss say, whose time is told (default: "
+        "the run's own target)",
     )
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines"
@@ -160,7 +161,8 @@ def _not_a_loss(text: str | None) -> list[str]:
         finite = text is None or math.isfinite(float(text))
     except ValueError:
         finite = False
-    return [] if finite else [f"--target must be a finite number, a loss, but got {text!r}"]
+    rule = "--target must be a finite number, a value of the metric"
+    return [] if finite else [f"{rule}, but got {text!r}"]
 
 
 def command(options: argparse.Namespace) -> str:

@@ -16,13 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.errors import BadInput, SearchFailed
+from tuning.trial.metric import LOSS, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tuning.findings.rows import Row
+    from tuning.store.store import Store
 
-FACTS = ("number", "workload", "seed", "horizon", "train_seconds", "val_loss", "target_loss")
+FACTS = (
+    "number",
+    "workload",
+    "seed",
+    "horizon",
+    "train_seconds",
+    "val_loss",
+    "target_loss",
+    "metric",
+    "val_metric",
+    "target_metric",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,9 +61,9 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     """
     from tuning.trial.recipe import recipe_of
 
-    number = _number(trial)
-    row = chosen(_load(run), number)
-    text = settings_text(row)
+    number, store = _number(trial), _open(run)
+    row = chosen(_load(store), number, store.info.metric)
+    text = settings_text(row, store.info.metric)
     if output is None:
         sys.stdout.write(text)
         return
@@ -61,7 +74,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     )
 
 
-def chosen(frame: pd.DataFrame, number: int | None) -> Row:
+def chosen(frame: pd.DataFrame, number: int | None, metric: Metric = LOSS) -> Row:
     """The trial of that number, which must have finished; with None the best one (see ``best``).
 
     Raises:
@@ -70,7 +83,7 @@ def chosen(frame: pd.DataFrame, number: int | None) -> Row:
     from tuning.findings.rows import rows_of
 
     if number is None:
-        return rows_of(best(frame).to_frame().T)[0]
+        return rows_of(best(frame, metric).to_frame().T)[0]
     found = frame[frame["number"] == number]
     if found.empty:
         raise BadInput(
@@ -86,9 +99,9 @@ def chosen(frame: pd.DataFrame, number: int | None) -> Row:
     return row
 
 
-def best(frame: pd.DataFrame) -> pd.Series:
-    """The front's member with the least seconds at or below the target; if none reached it, the
-    lowest loss.
+def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
+    """The front's member with the least seconds at the target or better; if none reached it, the
+    best value of the ``metric``.
 
     Raises:
         BadInput: no trial has finished.
@@ -104,20 +117,25 @@ def best(frame: pd.DataFrame) -> pd.Series:
     found = None if target is None else fastest_at(members, target)
     if found is not None:
         return found
-    lowest = members.iloc[-1]
+    print(_instead(members.iloc[-1], target, metric), file=sys.stderr)
+    return members.iloc[-1]
+
+
+def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
+    """Why a trial that did not reach the target is taken, and which."""
+    from tuning.findings import format as form
+
+    power = form.told_apart([target, lowest["val_loss"]])
     why = (
         "no target was set"
         if target is None
-        else f"no finished trial reached the target {target:.6g}"
+        else f"no finished trial reached the target {form.loss(target, power, metric)}"
     )
-    print(
-        f"{why}: taking the lowest loss, {lowest['val_loss']:.6g} of trial {lowest['number']}",
-        file=sys.stderr,
-    )
-    return lowest
+    value = form.loss(lowest["val_loss"], power, metric)
+    return f"{why}: taking the {metric.best} {metric.short}, {value} of trial {lowest['number']}"
 
 
-def settings_text(row: Row) -> str:
+def settings_text(row: Row, metric: Metric = LOSS) -> str:
     """The policy's settings, every one of them, those of the levers if any is pulled, and where
     they come from.
 
@@ -136,13 +154,26 @@ def settings_text(row: Row) -> str:
         raise BadInput(
             f"trial {row['number']} must have settings this version knows, but {error}"
         ) from None
-    facts = [f"{name} = {_toml(row[name])}" for name in FACTS if row.get(name) is not None]
+    values = {**row, **_own_values(row, metric)}
+    facts = [f"{name} = {_toml(values[name])}" for name in FACTS if values.get(name) is not None]
     pulled = (
         ["[levers]", *(f"{name} = {_toml(value)}" for name, value in others.items()), ""]
         if levers.used
         else []
     )
     return "\n".join([dump_policy(policy), *pulled, "[trial]", *facts]) + "\n"
+
+
+def _own_values(row: Row, metric: Metric) -> dict[str, object]:
+    """The trial's losses as values of a metric that has a name of its own."""
+    if metric.is_default:
+        return {}
+    target = row.get("target_loss")
+    return {
+        "metric": metric.name,
+        "val_metric": metric.of(row["val_loss"]),
+        "target_metric": None if target is None else metric.of(target),
+    }
 
 
 def _toml(value: object) -> str:
@@ -166,9 +197,9 @@ def _parser() -> argparse.ArgumentParser:
         "--trial",
         metavar="N|best",
         required=True,
-        help="number of a finished trial; or best: the front's member with the least seconds at or "
-        "below the "
-        "run's target, or with the lowest loss where none reached it",
+        help="number of a finished trial; or best: the front's member with the least seconds the "
+        "run's target or better, or with the lowest loss (the best value of the workload's metric) "
+        "where none reached it",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)"
@@ -186,10 +217,16 @@ def _number(text: str) -> int | None:
     return int(text)
 
 
-def _load(run: Path) -> pd.DataFrame:
-    from tuning.store.store import Store, load_frame
+def _open(run: Path) -> Store:
+    from tuning.store.store import Store
 
-    return load_frame(Store.open(run), curves=False)
+    return Store.open(run)
+
+
+def _load(store: Store) -> pd.DataFrame:
+    from tuning.store.store import load_frame
+
+    return load_frame(store, curves=False)
 
 
 def _recorded(frame: pd.DataFrame) -> str:

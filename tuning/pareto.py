@@ -53,7 +53,8 @@ def report(options: argparse.Namespace) -> None:
         lambda: _target(options.target), lambda: _outputs(options), lambda: _open(options.run)
     )
     frame = load_frame(store, curves="html" in outputs)
-    reading = read_front(options.run, frame, target, background_of(store))
+    loss = None if target is None else store.info.metric.loss(target)
+    reading = read_front(options.run, frame, loss, background_of(store))
     _print(reading)
     info = dataclasses.asdict(store.info)
     for kind, path in outputs.items():
@@ -76,17 +77,17 @@ def _read_all(*readers: Callable[[], Any]) -> list[Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.pareto",
-        description="Prints the front of a run: training seconds against validation loss, beside "
-        "full_update "
-        "trained for less. Without an output flag it also renews report.html and front.png in DIR.",
+        description="Prints the front of a run: training seconds against validation loss, or the "
+        "workload's own metric, beside full_update trained for less. Without an output flag it "
+        "also renews report.html and front.png in DIR.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
     parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
     parser.add_argument(
         "--target",
-        metavar="LOSS",
-        help="validation loss at which the front is read, in the workload's unit (default: the "
-        "run's own)",
+        metavar="VALUE",
+        help="value of the workload's metric, a validation loss say, at which the front is read "
+        "(default: the run's own target)",
     )
     for kind, what in (
         ("html", "interactive page that works offline"),
@@ -116,7 +117,7 @@ def _target(text: str | None) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadInput(f"--target must be a finite number, a loss, but got {text!r}")
+        raise BadInput(f"--target must be a finite number, a value of the metric, but got {text!r}")
     return value
 
 

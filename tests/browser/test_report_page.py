@@ -16,8 +16,10 @@ from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.runs import COSTS
 from tests.support.verdicts import background
 from tests.support.webdriver import Browser, browser, missing, until
+from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.report.render import render
+from tuning.trial.metric import Metric
 
 pytestmark = [
     pytest.mark.browser,
@@ -180,6 +182,47 @@ def test_any_table_is_drawn_without_an_error(
     assert window.run(OVERLAPS) == []
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e200, 1e-300])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_better_is_on_its_own_side_whatever_the_size(
+    window: Browser, tmp_path: Path, maximize: bool, unit: float
+) -> None:
+    """Of a score the highest value is the highest point, of a loss the lowest; ticks are read in
+    the metric's own sign and rise, and no label covers another at a phone's width.
+    """
+    table = search_frame()
+    for name in ("val_loss", "target_loss"):
+        table[name] = (table[name] - (3.0 if maximize else 0.0)) * unit
+    table = table.assign(curve=None)
+    name = "<b>accuracy</b>" if maximize else "validation loss"
+    known = Background(metric=Metric(name, maximize))
+    path = tmp_path / "report.html"
+    path.write_bytes(render("html", summary(table, None, known), table))
+    window.resize(390, 1400)
+    window.open(path)
+    until(lambda: window.find(".plot svg"), "drawing")
+    assert window.errors() == []
+    assert window.run(OVERLAPS) == []
+    assert name in window.text("figcaption")
+    reading = summary(table)
+    best, worst = reading.front["number"].iloc[-1], reading.front["number"].iloc[0]
+    above = window.run(HEIGHT, int(best)) < window.run(HEIGHT, int(worst))
+    assert above == maximize
+    ticks = [float(text) for text in window.run(TICKS)]
+    assert len(ticks) > 2
+    assert ticks == sorted(ticks)
+    assert all(0 < tick < 3 * unit for tick in ticks)
+
+
+HEIGHT = """
+const ring = document.querySelector(`.plot .point[data-trial="${arguments[0]}"] .ring`);
+return ring.getBoundingClientRect().top;
+"""
+TICKS = """
+const texts = [...document.querySelectorAll('.plot line.grid + text')];
+const top = (text) => text.getBoundingClientRect().top;
+return texts.sort((a, b) => top(b) - top(a)).map((text) => text.textContent);
+"""
 INTERVALS = """
 return [...document.querySelectorAll('.interval')].every((box) => {
   const outer = box.getBoundingClientRect(), bar = box.querySelector('i').getBoundingClientRect();

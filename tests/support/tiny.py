@@ -137,6 +137,38 @@ def tiny(*, steps: int = 20, target: float | Literal["auto"] = "auto") -> Worklo
     )
 
 
+def scored() -> Workload:
+    """``tiny`` with a score that is to be maximised: one less its error."""
+    return replace(
+        tiny(),
+        name="scored",
+        evaluate=lambda model: float(1 - evaluate(model)),
+        metric="score",
+        maximize=True,
+    )
+
+
+def score_negated() -> Workload:
+    """What a user without ``maximize`` does: the negative of the same score as a loss."""
+    score = scored().evaluate
+    return replace(tiny(), name="scored", evaluate=lambda model: -score(model))
+
+
+def score_becomes(value: float) -> Workload:
+    """``scored`` with ``value`` as what every evaluation of a trained model returns."""
+    return replace(scored(), evaluate=lambda model: float(value), target=0.5)
+
+
+def score_nan() -> Workload:
+    """``scored``, not a number from the first evaluation on."""
+    return score_becomes(math.nan)
+
+
+def score_infinite() -> Workload:
+    """``scored``, infinite from the first evaluation on."""
+    return score_becomes(math.inf)
+
+
 def _with_fault(name: str, fault: Callable[[int, Pair], Pair]) -> Workload:
     """``tiny`` with each batch passed through ``fault(step, batch)``."""
     return replace(

@@ -96,7 +96,7 @@ def test_best_without_the_target_is_the_lowest_loss_and_says_so(
     printed = capsys.readouterr()
     assert tomllib.loads(printed.out)["trial"]["number"] == 1
     assert (
-        "no finished trial reached the target 1.95: taking the lowest loss, 1.99 of trial 1"
+        "no finished trial reached the target 1.950: taking the lowest loss, 1.990 of trial 1"
         in printed.err
     )
 

@@ -72,18 +72,24 @@ def test_a_target_of_the_run_that_nothing_reached_is_said(
     mine = write_run(tmp_path / "run", [record(0, 5.0, 2.0, target_loss=1.5)])
     out = tmp_path / "out.json"
     assert main([str(mine), "--json", str(out)]) == 0
-    assert "No finished trial reached 1.5000" in capsys.readouterr().out
+    assert "No finished trial reached 1.500" in capsys.readouterr().out
     assert json.loads(out.read_text())["gain_at_target"] is None
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--target", "low"], "--target must be a finite number, a loss, but got 'low'"),
-        (["--target", "nan"], "--target must be a finite number, a loss, but got 'nan'"),
+        (
+            ["--target", "low"],
+            "--target must be a finite number, a value of the metric, but got 'low'",
+        ),
+        (
+            ["--target", "nan"],
+            "--target must be a finite number, a value of the metric, but got 'nan'",
+        ),
         (
             ["--target", "0.5"],
-            "--target must be a loss that a finished trial reached, but got 0.5 and the lowest is",
+            "--target must be a loss that a finished trial reached, but got 0.5000 and the lowest",
         ),
         (["--png", "{tmp}"], "--png must be a file, but {tmp} is a directory"),
         (

@@ -87,8 +87,8 @@ class SearchConfig:
     target: float | str = option.option(
         "auto",
         metavar="LOSS",
-        meaning="validation loss that counts as reached, in the workload's unit, or auto: the "
-        "median final loss of full_update over seeds",
+        meaning="value of the workload's metric, a validation loss say, that counts as reached, or "
+        "auto: the median final one of full_update over seeds",
         identity=True,
         kind=float,
         rule=_TARGET,

@@ -8,9 +8,12 @@ that trains for the seconds that schedule took at equal steps, with its learning
 At equal time the control is full_update itself.
 
     speedup     = ms a step of full_update / ms a step
-    gap_percent = 100 · (loss / loss of full_update in the same mode, on the same seed − 1)
+    gap         = metric − metric of full_update in the same mode, on the same seed
+    gap_percent = 100 · gap / metric of full_update, where that is above 0
 
-A control's gap is taken against full_update's whole run.
+The metric is the loss, or its negative where the workload maximises. A control's gap is taken
+against full_update's whole run. What is concluded is concluded from differences, which are the same
+wherever zero lies.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from tuning.findings import format as form
 from tuning.findings.paired import holm, p_value
 from tuning.trial.clock import CostTable, Ledger, charge
+from tuning.trial.metric import LOSS, Metric
 
 Mode = Literal["steps", "time", "control"]
 MODES: tuple[Mode, ...] = ("steps", "time", "control")
@@ -29,9 +34,11 @@ FULL = "full_update"
 Row = dict[str, Any]
 AVERAGED = (
     "val_loss",
+    "val_metric",
     "ms_per_step",
     "measured_ms_per_step",
     "speedup",
+    "gap",
     "gap_percent",
     "seconds",
     "steps",
@@ -56,7 +63,7 @@ class Trained:
         levels: depths of its reduced steps, ascending; empty where it never froze a block.
         mean_active_blocks: over all steps; None before the first.
         mean_reduced_blocks: over the reduced steps alone; None where there are none.
-        val_loss: after the last step; None where it failed.
+        val_loss: after the last step, lower is better; None where it failed.
         error: why it failed; None where it did not.
     """
 
@@ -117,8 +124,8 @@ def solo_seconds(costs: CostTable, ledger: Ledger) -> float:
     return charge(costs, ledger).train_seconds
 
 
-def rows_of(runs: Iterable[Trained]) -> list[Row]:
-    """One row a run, in their order.
+def rows_of(runs: Iterable[Trained], metric: Metric = LOSS) -> list[Row]:
+    """One row a run, in their order, with the ``metric``'s own values beside the losses.
 
     Full_update's whole run is a row of both equal steps and equal time.
     """
@@ -127,20 +134,22 @@ def rows_of(runs: Iterable[Trained]) -> list[Row]:
     rows = []
     for run in runs:
         baseline = baselines[run.seed]
-        rows.append(_row(run, baseline))
-        if run is baseline:
-            rows.append(_row(run, baseline) | {"mode": "time"})
+        row = _row(run, baseline, metric)
+        rows += [row, row | {"mode": "time"}] if run is baseline else [row]
     return rows
 
 
-def _row(run: Trained, baseline: Trained) -> Row:
+def _row(run: Trained, baseline: Trained, metric: Metric) -> Row:
     facts = asdict(run) | {"levels": list(run.levels)}
     own, full = _per_step(run.seconds, run.steps), _per_step(baseline.seconds, baseline.steps)
+    value, full_value = (_value(trained.val_loss, metric) for trained in (run, baseline))
     return facts | {
+        "val_metric": value,
         "ms_per_step": own,
         "measured_ms_per_step": _per_step(run.measured_seconds, run.steps),
         "speedup": full / own if full and own else None,
-        "gap_percent": _percent(run.val_loss, baseline.val_loss),
+        "gap": None if value is None or full_value is None else value - full_value,
+        "gap_percent": _percent(value, full_value),
     }
 
 
@@ -148,12 +157,19 @@ def _per_step(seconds: float, steps: int) -> float | None:
     return 1000 * seconds / steps if steps else None
 
 
-def _percent(loss: float | None, reference: float | None) -> float | None:
-    """By how many per cent ``loss`` lies above ``reference``.
+def _percent(value: float | None, reference: float | None) -> float | None:
+    """By how many per cent a value lies above a ``reference``.
 
-    None where either is missing or the latter is 0.
+    None where either is missing, and where the latter is not above zero: per cent of it would
+    turn round, or mean nothing.
     """
-    return None if loss is None or not reference else 100 * (loss / reference - 1)
+    if value is None or reference is None or reference <= 0:
+        return None
+    return 100 * (value / reference - 1)
+
+
+def _value(loss: float | None, metric: Metric) -> float | None:
+    return None if loss is None else metric.of(loss)
 
 
 def summary_of(rows: Sequence[Row]) -> list[Row]:
@@ -172,10 +188,13 @@ def summary_of(rows: Sequence[Row]) -> list[Row]:
 def _over_seeds(group: Sequence[Row]) -> Row:
     losses = [row["val_loss"] for row in group if row["val_loss"] is not None]
     first = {name: group[0][name] for name in ("schedule", "policy", "mode", "control_for")}
+    means = {name: _mean(row[name] for row in group) for name in AVERAGED}
+    if any(row["gap_percent"] is None for row in group if row["gap"] is not None):
+        means["gap_percent"] = None  # per cent of some seeds alone would stand for all
     return {
         **first,
         "n": len(losses),
-        **{name: _mean(row[name] for row in group) for name in AVERAGED},
+        **means,
         "val_loss_sd": statistics.stdev(losses) if len(losses) > 1 else None,
         "levels": sorted({level for row in group for level in row["levels"]}),
     }
@@ -186,10 +205,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def control_losses(rows: Sequence[Row], schedule: str, mode: str) -> Mapping[int, float]:
-    """By seed, what full_update reaches in the seconds that ``schedule`` took in ``mode``."""
+def controls_of(rows: Sequence[Row], schedule: str, mode: str) -> Mapping[int, Row]:
+    """By seed, the run of full_update in the seconds that ``schedule`` took in ``mode``."""
     return {
-        row["seed"]: row["val_loss"]
+        row["seed"]: row
         for row in rows
         if row["val_loss"] is not None and _is_control(row, schedule if mode == "steps" else None)
     }
@@ -213,8 +232,10 @@ class AgainstControl:
 
     Attributes:
         schedule, mode: which; ``steps`` or ``time``.
-        percent: by how many per cent its loss lies above the control's, the mean over seeds;
-            negative is better.
+        above: by how much its loss lies above the control's, the mean over seeds; negative is
+            better.
+        percent: by how many per cent its metric lies above the control's, the mean over seeds; None
+            where that is not above zero on every seed.
         lower: seeds on which its loss is the lower one.
         seeds: seeds on which both finished.
         p: of "it is no better", corrected for all comparisons; 1 for a single seed.
@@ -222,7 +243,8 @@ class AgainstControl:
 
     schedule: str
     mode: str
-    percent: float
+    above: float
+    percent: float | None
     lower: int
     seeds: int
     p: float
@@ -247,24 +269,29 @@ def against_control(rows: Sequence[Row]) -> list[AgainstControl]:
 
 
 def _compared(rows: Sequence[Row], schedule: str, mode: str) -> AgainstControl | None:
-    control = control_losses(rows, schedule, mode)
+    control = controls_of(rows, schedule, mode)
     mine = [row for row in rows if row["schedule"] == schedule and row["mode"] == mode]
     if not any(row["levels"] for row in mine):
         return None
-    own = {row["seed"]: row["val_loss"] for row in mine}
-    pairs = [
-        (own[seed], loss) for seed, loss in control.items() if own.get(seed) is not None and loss
-    ]
+    own = {row["seed"]: row for row in mine if row["val_loss"] is not None}
+    pairs = [(own[seed], row) for seed, row in control.items() if seed in own]
     if not pairs:
         return None
-    lower = [control_loss - loss for loss, control_loss in pairs]
-    percent = statistics.fmean(100 * (loss / control_loss - 1) for loss, control_loss in pairs)
+    gaps = [row["val_loss"] - beside["val_loss"] for row, beside in pairs]
+    shares = [_percent(row["val_metric"], beside["val_metric"]) for row, beside in pairs]
+    known = [share for share in shares if share is not None]
     return AgainstControl(
-        schedule, mode, percent, sum(d > 0 for d in lower), len(pairs), p_value(lower)
+        schedule,
+        mode,
+        above=statistics.fmean(gaps),
+        percent=statistics.fmean(known) if len(known) == len(pairs) else None,
+        lower=sum(gap < 0 for gap in gaps),
+        seeds=len(pairs),
+        p=p_value([-gap for gap in gaps]),
     )
 
 
-def verdict(comparisons: Sequence[AgainstControl]) -> str:
+def verdict(comparisons: Sequence[AgainstControl], metric: Metric = LOSS) -> str:
     """One sentence: which schedules beat the control, or which comes closest."""
     if not comparisons:
         return "Nothing can be said about the control: no schedule finished beside it."
@@ -272,23 +299,23 @@ def verdict(comparisons: Sequence[AgainstControl]) -> str:
     if winners:
         return (
             "Better than full_update trained for the same seconds: "
-            f"{'; '.join(map(_told, winners))}."
+            f"{'; '.join(_told(c, metric) for c in winners)}."
         )
-    best = min(comparisons, key=lambda c: c.percent)
-    if best.percent > 0:
-        return (
-            f"No schedule beats full_update trained for the same seconds. Closest: {_told(best)}."
-        )
+    best = min(comparisons, key=lambda c: c.above)
+    told = _told(best, metric)
+    if best.above > 0:
+        return f"No schedule beats full_update trained for the same seconds. Closest: {told}."
     return (
-        f"No schedule is shown to beat full_update trained for the same seconds: {_told(best)} is "
-        "not beyond chance."
+        f"No schedule is shown to beat full_update trained for the same seconds: {told} is not "
+        "beyond chance."
     )
 
 
-def _told(c: AgainstControl) -> str:
-    side = "above" if c.percent > 0 else "below"
+def _told(c: AgainstControl, metric: Metric) -> str:
+    by = form.significant(abs(c.above)) if c.percent is None else f"{abs(c.percent):.1f} %"
+    side = metric.short_of if c.above > 0 else metric.beyond
     odds = f"; corrected p = {c.p:.2g}" if c.seeds > 1 else ""
     return (
-        f"{c.schedule} at {WORDS[c.mode]} (loss {abs(c.percent):.1f} % {side} the control's, "
-        f"lower on {c.lower} of {c.seeds} {'seeds' if c.seeds > 1 else 'seed'}{odds})"
+        f"{c.schedule} at {WORDS[c.mode]} ({metric.short} {by} {side} the control's, "
+        f"{metric.better} on {c.lower} of {c.seeds} {'seeds' if c.seeds > 1 else 'seed'}{odds})"
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuning.findings.verdict import Verdict, read_verdict
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.outcome import COLUMNS, outcomes_of
 from tuning.trial.recipe import KNOB, Recipe
 from tuning.trial.trial import AGAIN, TrialRecord
@@ -34,6 +35,7 @@ class Background:
         replicated: final losses by schedule, as ``tuning.trial.recipe.key`` has it, of the finished
             replicates, those of a confirmation among them.
         sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
+        metric: what a loss is the value of.
     """
 
     noise: Noise | None = None
@@ -42,6 +44,7 @@ class Background:
     confirm_command: str = "python -m tuning.confirm DIR"
     replicated: Mapping[Recipe, tuple[float, ...]] = field(default_factory=dict)
     sampler: str = ""
+    metric: Metric = LOSS
 
 
 def background_of(store: Store) -> Background:
@@ -54,7 +57,8 @@ def background_of(store: Store) -> Background:
     noise = noise_of_records(store.references().values())
     chosen = store.info.sampler
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
-    return Background(noise, confirmed, remark, command, replicated_losses(store), sampler)
+    losses = replicated_losses(store)
+    return Background(noise, confirmed, remark, command, losses, sampler, store.info.metric)
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:

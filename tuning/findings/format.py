@@ -4,12 +4,22 @@ picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.trial import Scalar
 
 NOTHING = "–"
+DIGITS, MOST_DIGITS = 4, 15
+SMALLEST, LARGEST = -4, 5
+"""Powers of ten between which a number is written out."""
+ROUNDING = 1e-12
+"""Numbers that differ by less than this share of the largest may be the same number, computed in
+two ways.
+"""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -23,21 +33,81 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f} s" if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".") + " s"
 
 
-def loss(value: float | None) -> str:
-    """A loss to four decimals, or in scientific notation where these would show nothing."""
-    if value is None:
-        return NOTHING
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3e}"
+def loss(value: float | None, power: int | None = None, metric: Metric = LOSS) -> str:
+    """A loss as the value of its ``metric``; digits as in ``significant``.
+
+    >>> loss(1.92784), loss(1.92784, -4), loss(1e200), loss(-0.97, metric=Metric("a", True))
+    ('1.928', '1.9278', '1.000e+200', '0.9700')
+    """
+    return NOTHING if value is None else significant(metric.of(value), power)
 
 
-def over_seeds(facts: Mapping[str, Any] | None) -> str:
+def significant(value: float, power: int | None = None) -> str:
+    """A number to four significant digits, or to as many as show steps of ten to the ``power``.
+
+    In scientific notation where most of it would be zeros.
+
+    >>> [significant(value) for value in (0.0001234, 12345, 1e-300, 9.99996, -5.0)]
+    ['0.0001234', '12345', '1.000e-300', '10.00', '-5.000']
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value + 0.0:g}"  # of two zeros the one without a sign
+    wanted = DIGITS if power is None else power_of(value) - power + 1
+    digits = min(max(DIGITS, wanted), MOST_DIGITS)
+    rounded = f"{value:.{digits - 1}e}"
+    size = power_of(float(rounded))
+    if not SMALLEST <= size <= max(LARGEST, digits - 1):
+        return rounded
+    return f"{value:.{max(0, digits - 1 - size)}f}"
+
+
+def told_apart(values: Iterable[float | None]) -> int | None:
+    """The power of ten in whose steps values that differ look different, for ``significant``.
+
+    Differences below a thousandth of what the values span need not show, and what rounding may
+    have made is no difference. None of values that do not differ.
+
+    >>> told_apart([1.92784, 1.92752, 2.05]), told_apart([1.9, 2.1]), told_apart([0.5, 0.5])
+    (-4, -1, None)
+    """
+    known = sorted({value for value in values if value is not None and math.isfinite(value)})
+    # Of halves, because the span of very large values of both signs is beyond any float.
+    half_span = known[-1] / 2 - known[0] / 2 if known else 0.0
+    if half_span <= ROUNDING * max(map(abs, known), default=0.0):
+        return None
+    return power_of(max(min(b - a for a, b in itertools.pairwise(known)), half_span / 500))
+
+
+def tick(value: float, step: float) -> str:
+    """A value on an axis whose ticks are a ``step`` apart.
+
+    >>> tick(1.25, 0.05), tick(300.0, 100.0), tick(1.25e200, 5e198), tick(1e-18, 0.1)
+    ('1.25', '300', '1.25e+200', '0')
+    """
+    if abs(value) < step / 2:
+        return "0"
+    power = power_of(step)
+    if SMALLEST <= power_of(value) <= LARGEST:
+        return f"{value:.{max(0, -power)}f}"
+    return f"{value:.{max(0, power_of(value) - power)}e}"
+
+
+def power_of(value: float) -> int:
+    """The power of ten of a number's first digit; 0 of 0."""
+    return int(f"{value:.17e}".partition("e")[2])
+
+
+def over_seeds(
+    facts: Mapping[str, Any] | None, power: int | None = None, metric: Metric = LOSS
+) -> str:
     """A loss over seeds, from ``mean``, ``deviation`` and ``seeds``.
 
-    ``1.9312 ± 0.021 over 3 seeds``.
+    ``1.931 ± 0.021 over 3 seeds``.
     """
     if facts is None:
         return NOTHING
-    return f"{loss(facts['mean'])} ± {facts['deviation']:.2g} over {facts['seeds']} seeds"
+    mean = loss(facts["mean"], power, metric)
+    return f"{mean} ± {facts['deviation']:.2g} over {facts['seeds']} seeds"
 
 
 def gain(value: float | None) -> str:

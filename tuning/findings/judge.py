@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from tuning.findings.verdict import (
     Verdict,
 )
 from tuning.findings.verdict_words import sentence
+from tuning.trial.metric import LOSS, Metric
 
 
 def judge(
@@ -42,6 +44,7 @@ def judge(
     seeds: Sequence[int],
     target: float,
     tested: int | None = None,
+    metric: Metric = LOSS,
 ) -> Verdict:
     """The verdict on ``candidates`` with their runs, against the control's runs by horizon.
 
@@ -52,6 +55,7 @@ def judge(
         seeds: the fresh seeds that were asked for; a run that is missing on one of them did not
             finish.
         tested: see ``paired.holm``.
+        metric: what a loss is the value of.
     """
     everything = [run for _, runs in candidates for run in runs] + [
         r for rs in control.values() for r in rs
@@ -63,26 +67,36 @@ def judge(
     solo = [gain_over_seeds(_comparisons(runs, solo_curves, "solo")) for _, runs in candidates]
     ps = [_p(comparisons, len(seeds)) for comparisons in seen]
     corrected = holm(ps, tested)
+    terms = _Terms(seeds, time, metric)
     judged = tuple(
-        _candidate(candidate, runs, comparisons, by_clock, p, adjusted, seeds, time)
-        for (candidate, runs), comparisons, by_clock, p, adjusted in zip(
-            candidates, seen, solo, ps, corrected, strict=True
+        _candidate(candidate, runs, comparisons, by_clock, both, terms)
+        for (candidate, runs), comparisons, by_clock, both in zip(
+            candidates, seen, solo, zip(ps, corrected, strict=True), strict=True
         )
     )
     winner = max((c for c in judged if c.wins), key=_merit, default=None)
-    beside = _control(control, curves, time, seeds)
-    count = max(tested or 0, len(judged))
-    return Verdict(
-        sentence=sentence(judged, winner, beside, len(seeds), count, ALPHA),
+    found = Verdict(
+        sentence="",
         winner=None if winner is None else winner.number,
         alpha=ALPHA,
-        tested=count,
+        tested=max(tested or 0, len(judged)),
         seeds=tuple(seeds),
         target_loss=target,
         time=time,
         candidates=judged,
-        control=beside,
+        control=_control(control, curves, terms),
+        metric=metric,
     )
+    return replace(found, sentence=sentence(found))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for every schedule of a verdict: see ``Verdict``."""
+
+    seeds: Sequence[int]
+    time: Time
+    metric: Metric
 
 
 def _speeds(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, float]:
@@ -158,12 +172,10 @@ def _candidate(
     runs: Sequence[Run],
     comparisons: tuple[SeedComparison, ...],
     by_clock: Gain,
-    p: float,
-    p_corrected: float,
-    seeds: Sequence[int],
-    time: Time,
+    ps: tuple[float, float],
+    terms: _Terms,
 ) -> CandidateVerdict:
-    gain = gain_over_seeds(comparisons)
+    gain, time, loss = gain_over_seeds(comparisons), terms.time, _mean(run.loss for run in runs)
     lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
     return CandidateVerdict(
         number=candidate.number,
@@ -177,16 +189,19 @@ def _candidate(
         solo_interval=(None, None) if by_clock.bound else by_clock.interval,
         lower_loss=math.fsum(lower) / len(lower) if lower else None,
         lower_loss_interval=t_interval(np.array(lower)) or (None, None),
-        p=p,
-        p_corrected=p_corrected,
-        wins=wins(p_corrected, gain.value, gain.bound),
-        loss=_mean(run.loss for run in runs),
+        p=ps[0],
+        p_corrected=ps[1],
+        wins=wins(ps[1], gain.value, gain.bound),
+        loss=loss,
         seconds=statistics.median(_seconds(run, time) for run in runs) if runs else None,
         reached=sum(run.to_target is not None for run in runs),
-        seconds_to_target=_median_reached([_to_target(run, time) for run in runs], len(seeds)),
+        seconds_to_target=_median_reached(
+            [_to_target(run, time) for run in runs], len(terms.seeds)
+        ),
         predicted_over_measured=_predicted(runs),
-        note=_note(comparisons, gain, seeds),
+        note=_note(comparisons, gain, terms),
         per_seed=comparisons,
+        val_metric=None if loss is None else terms.metric.of(loss),
     )
 
 
@@ -216,35 +231,39 @@ def _predicted(runs: Sequence[Run]) -> float | None:
     return statistics.median(ratios) if ratios else None
 
 
-def _note(comparisons: Sequence[SeedComparison], gain: Gain, seeds: Sequence[int]) -> str:
+def _note(comparisons: Sequence[SeedComparison], gain: Gain, terms: _Terms) -> str:
+    seeds, metric = terms.seeds, terms.metric
     compared = {c.seed for c in comparisons if c.lower_loss is not None}
     if missing := [seed for seed in seeds if seed not in {c.seed for c in comparisons}]:
         return f"it or the control did not finish on seeds {missing}"
     if outside := [seed for seed in seeds if seed not in compared]:
         return f"it trained far longer or shorter than any control on seeds {outside}"
     if any(c.gain is None for c in comparisons):
-        return "the control's loss does not fall with time on every seed"
+        return f"the control's {metric.short} does not get better with time on every seed"
     if gain.value is None:
-        return "its loss is below all of the control's on some seeds and above them on others"
+        return (
+            f"its {metric.short} is {metric.beyond} all of the control's on some seeds and "
+            f"{metric.short_of} them on others"
+        )
     return {
         "": "",
-        "at least": "its loss is below any control's on some seeds",
-        "at most": "its loss is above any control's on some seeds",
+        "at least": f"its {metric.short} is {metric.beyond} any control's on some seeds",
+        "at most": f"its {metric.short} is {metric.short_of} any control's on some seeds",
     }[gain.bound]
 
 
 def _control(
     control: Mapping[float, Sequence[Run]],
     curves: Mapping[int, ControlCurve],
-    time: Time,
-    seeds: Sequence[int],
+    terms: _Terms,
 ) -> ControlVerdict:
+    time, seeds = terms.time, terms.seeds
     # d(loss)/d(log seconds) at the longest run; one per cent more time is 0.01 of a logarithm.
     rates = np.sort([-0.01 * curve.slope for curve in curves.values()])
     quickest = [_quickest(control, seed, time) for seed in seeds]
     return ControlVerdict(
         runs=tuple(
-            _control_run(horizon, runs, time) for horizon, runs in sorted(control.items()) if runs
+            _control_run(horizon, runs, terms) for horizon, runs in sorted(control.items()) if runs
         ),
         loss_per_percent=_mean(rates.tolist()),
         loss_per_percent_interval=t_interval(rates) or (None, None),
@@ -266,12 +285,14 @@ def _quickest(control: Mapping[float, Sequence[Run]], seed: int, time: Time) -> 
     return min((value for value in times if value is not None), default=None)
 
 
-def _control_run(horizon: float, runs: Sequence[Run], time: Time) -> ControlRun:
+def _control_run(horizon: float, runs: Sequence[Run], terms: _Terms) -> ControlRun:
+    loss = math.fsum(run.loss for run in runs) / len(runs)
     return ControlRun(
         horizon=horizon,
         seeds=len(runs),
-        seconds=statistics.median(_seconds(run, time) for run in runs),
-        loss=math.fsum(run.loss for run in runs) / len(runs),
+        seconds=statistics.median(_seconds(run, terms.time) for run in runs),
+        loss=loss,
         reached=sum(run.to_target is not None for run in runs),
         predicted_over_measured=_predicted(runs),
+        val_metric=terms.metric.of(loss),
     )

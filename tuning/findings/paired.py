@@ -37,6 +37,8 @@ BEYOND = math.log(1.15)
 Measured seconds stray.
 """
 RESAMPLES = 4000
+TIED = 1e-9
+"""Means that differ by less than this share of the values' range are the same mean."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,11 @@ class ControlCurve:
             if self.falls
             else (0.0, (highest - self.level) / self.start)
         )
-        root = math.sqrt(max(0.0, slope**2 - 4 * curvature * (self.level - loss)))
-        return self.longest * math.exp(2 * (self.level - loss) / (root - slope)), ""
+        # In units of the largest of them: squares of very large or small losses are no floats.
+        unit = max(abs(curvature), abs(slope), abs(self.level - loss))
+        curvature, slope, above = curvature / unit, slope / unit, (self.level - loss) / unit
+        root = math.sqrt(max(0.0, slope**2 - 4 * curvature * above))
+        return self.longest * math.exp(2 * above / (root - slope)), ""
 
 
 @dataclass(frozen=True)
@@ -215,13 +220,28 @@ def p_value(lower_losses: Sequence[float]) -> float:
     Student (1908), with n − 1 degrees of freedom; one difference alone shows nothing, so its p is
     1.
     """
-    values = np.asarray(lower_losses, dtype=float)
-    if len(values) < 2:
+    count = len(lower_losses)
+    if count < 2:
         return 1.0
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
-    if error == 0.0:
+    mean, deviation = mean_and_deviation(lower_losses)
+    if deviation == 0.0:
         return 0.0 if mean > 0 else 1.0
-    return float(special.stdtr(len(values) - 1, -mean / error))
+    return float(special.stdtr(count - 1, -mean / deviation * math.sqrt(count)))
+
+
+def mean_and_deviation(values: Sequence[float] | Floats) -> tuple[float, float]:
+    """Mean and standard deviation of n >= 2 ``values`` of any size: squares are taken in units of
+    the largest.
+    """
+    found = np.asarray(values, dtype=float)
+    unit = _unit(found)
+    scaled = found / unit
+    return float(scaled.mean()) * unit, float(scaled.std(ddof=1)) * unit
+
+
+def _unit(values: Floats) -> float:
+    """The power of two above the largest size of ``values``: dividing by it rounds nothing."""
+    return 2.0 ** min(math.frexp(float(np.abs(values).max()))[1], 1023)
 
 
 def holm(p_values: Sequence[float], tested: int | None = None) -> list[float]:
@@ -245,12 +265,10 @@ def t_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | Non
     """Student's interval of the mean of ``values``, shape (n,); None for fewer than two."""
     if len(values) < 2:
         return None
-    half = (
-        special.stdtrit(len(values) - 1, (1 + level) / 2)
-        * values.std(ddof=1)
-        / math.sqrt(len(values))
-    )
-    return float(values.mean() - half), float(values.mean() + half)
+    mean, deviation = mean_and_deviation(values)
+    quantile = float(special.stdtrit(len(values) - 1, (1 + level) / 2))
+    half = quantile * deviation / math.sqrt(len(values))
+    return mean - half, mean + half
 
 
 def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
@@ -268,7 +286,9 @@ def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | N
         return mean, mean
     draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
     means = np.sort(values[draws].mean(axis=1))
-    below = ((means < mean).mean() + (means <= mean).mean()) / 2
+    # Resamples that hold every value once have the mean itself, however their sum is rounded.
+    tie = TIED * float(np.ptp(values))
+    below = ((means < mean - tie).mean() + (means <= mean + tie).mean()) / 2
     bias = special.ndtri(below)
     left_out = (values.sum() - values) / (count - 1)
     away = left_out.mean() - left_out

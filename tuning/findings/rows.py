@@ -35,7 +35,7 @@ FACTS = (
     "effective_flops_per_second",
     "pipeline_overhead_seconds",
 )
-READ = ("reached", "gain", "within_noise", "never_froze")
+READ = ("reached", "gain", "within_noise", "never_froze", "val_metric")
 """What ``member`` adds to the facts: what is read off the front and the control's line."""
 WHOLE = frozenset({"number", "seed", "steps", "probes"})
 Row = Mapping[str, Any]
@@ -97,6 +97,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
         else summary.within_noise(row["train_seconds"], row["val_loss"])
     )
     facts["never_froze"] = never_froze(row)
+    facts["val_metric"] = summary.metric.of(row["val_loss"])
     again = replicated(row, summary)
     facts["replicates"] = len(again)
     seen = loss_over_seeds([row["val_loss"], *again])

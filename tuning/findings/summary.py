@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tuning.errors import BadInput
+from tuning.findings import format as form
 from tuning.findings.context import Background
 from tuning.findings.front import (
     Line,
@@ -20,6 +22,7 @@ from tuning.findings.front import (
     never_froze,
     numbers,
 )
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -81,6 +84,21 @@ class FrontSummary:
     checked: int = 0
     checked_on_front: int = 0
 
+    @property
+    def metric(self) -> Metric:
+        """What a loss is the value of."""
+        return self.background.metric
+
+    @cached_property
+    def power(self) -> int | None:
+        """The power of ten in whose steps losses are shown, so that those that differ look it."""
+        known = pd.concat([self.front, self.control])
+        return form.told_apart([*numbers(known, "val_loss").tolist(), self.target])
+
+    def shown(self, loss: float | None) -> str:
+        """A loss as a reader is told it."""
+        return form.loss(loss, self.power, self.metric)
+
     def within_noise(self, seconds: float, loss: float) -> bool | None:
         """Whether another seed could turn a schedule and the control's line at its seconds round.
 
@@ -116,6 +134,7 @@ def summary(
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(line, target, at_front, gain)
     own = frame[~frame["origin"].isin(AGAIN)]
+    background = background or Background()
     return FrontSummary(
         front=members,
         control=shorter,
@@ -128,13 +147,15 @@ def summary(
         control_seconds=at_control,
         gain=gain,
         line_gain=line_gain,
-        no_gain=None if gain is not None else _why_no_gain(target, at_front, at_control, shorter),
+        no_gain=None
+        if gain is not None
+        else _why_no_gain(target, at_front, shorter, background.metric),
         winner=_winner(members, target, gain, line_gain),
         finished=len(competing),
         censored=0 if target is None else int((numbers(competing, "val_loss") > target).sum()),
         stopped=int((own["state"] == "stopped").sum()),
         failed=int((own["state"] == "failed").sum()),
-        background=background or Background(),
+        background=background,
         replicates=len(frame) - len(own),
         checked=_checked(competing),
         checked_on_front=_checked(members),
@@ -178,18 +199,25 @@ def _winner(
 
 
 def _why_no_gain(
-    target: float | None, at_front: float | None, at_control: float | None, shorter: pd.DataFrame
+    target: float | None, at_front: float | None, shorter: pd.DataFrame, metric: Metric
 ) -> str:
     if target is None:
         return "no target was given"
     if at_front is None:
-        return f"no finished trial reached {target:.4g}"
+        return f"no finished trial reached {form.loss(target, metric=metric)}"
     if shorter.empty:
         return "the run has no finished control (full_update at horizons up to 1)"
-    if at_control is None:
-        lowest = numbers(shorter, "val_loss").min()
-        return f"the control never reached {target:.4g} (its lowest loss is {lowest:.4g})"
+    least = float(numbers(shorter, "val_loss").min())
+    if least > target:
+        aim, best = _both(target, least, metric)
+        return f"the control never reached {aim} (its {metric.best} {metric.short} is {best})"
     return "the front's seconds at the target are zero"
+
+
+def _both(loss: float, other: float, metric: Metric = LOSS) -> tuple[str, str]:
+    """Two losses in words that are told apart."""
+    power = form.told_apart([loss, other])
+    return form.loss(loss, power, metric), form.loss(other, power, metric)
 
 
 def _checked(trials: pd.DataFrame) -> int:
@@ -212,11 +240,17 @@ def read_front(
             f"{reading.failed} failed); go on with it by python -m tuning.search --resume {run}"
         )
     if target is not None and reading.front_seconds is None:
-        lowest = reading.front.iloc[-1]
-        raise BadInput(
-            f"--target must be a loss that a finished trial reached, but got {target:g} and the "
-            "lowest is "
-            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or "
-            "search further"
-        )
+        raise BadInput(unreached("--target", target, reading.front, reading.metric))
     return reading
+
+
+def unreached(what: str, target: float, trials: pd.DataFrame, metric: Metric) -> str:
+    """What is wrong with a target that none of the finished ``trials`` reached."""
+    losses = numbers(trials, "val_loss")
+    number = int(numbers(trials, "number")[losses.argmin()])
+    aim, least = _both(target, float(losses.min()), metric)
+    return (
+        f"{what} must be {metric.one} that a finished trial reached, but got {aim} "
+        f"and the {metric.best} is {least} (trial {number}); give a {metric.worse} "
+        "one, or search further"
+    )

@@ -13,10 +13,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from tuning.findings import format as form
 from tuning.findings.paired import Bound, SeedComparison
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe import Recipe, flat, folded
 from tuning.trial.record import seconds_to_quality
 from tuning.trial.trial import TrialRecord
@@ -75,6 +78,7 @@ class CandidateVerdict:
             tested.
         wins: p_corrected is at most ``ALPHA``, and the gain does not read 1.00.
         loss, seconds: mean final loss, median seconds.
+        val_metric: the mean final value of the metric, in its own sign.
         reached: on how many seeds it met the target.
         seconds_to_target: median over seeds, a seed that missed counting as longer than any; None
             where that decides.
@@ -105,6 +109,7 @@ class CandidateVerdict:
     predicted_over_measured: float | None
     note: str
     per_seed: tuple[SeedComparison, ...]
+    val_metric: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class ControlRun:
     loss: float
     reached: int
     predicted_over_measured: float | None
+    val_metric: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,7 @@ class Verdict:
         target_loss: the loss whose time is told.
         time: whether seconds are measured ones or, where some were not measured, the clock's.
         candidates: in the order of their picking.
+        metric: what a loss is the value of; losses here are what is minimised.
     """
 
     sentence: str
@@ -168,7 +175,18 @@ class Verdict:
     time: Time
     candidates: tuple[CandidateVerdict, ...]
     control: ControlVerdict
+    metric: Metric = LOSS
     format: int = FORMAT
+
+    @cached_property
+    def power(self) -> int | None:
+        """The power of ten in whose steps losses are shown, so that those that differ look it."""
+        losses = [*(c.loss for c in self.candidates), *(run.loss for run in self.control.runs)]
+        return form.told_apart([*losses, self.target_loss])
+
+    def shown(self, loss: float | None) -> str:
+        """A loss as a reader is told it."""
+        return form.loss(loss, self.power, self.metric)
 
     def to_json(self) -> str:
         """JSON text; the same for the same verdict to the last byte."""
@@ -240,7 +258,8 @@ def verdict_from_json(text: str) -> Verdict:
     runs = tuple(_built(ControlRun, run) for run in data["control"]["runs"])
     control = _built(ControlVerdict, data["control"], runs=runs)
     seeds = tuple(data["seeds"])
-    found: Verdict = _built(Verdict, data, candidates=candidates, control=control, seeds=seeds)
+    parts = {"candidates": candidates, "control": control, "seeds": seeds}
+    found: Verdict = _built(Verdict, data, **parts, metric=Metric(**data.get("metric", {})))
     return found
 
 

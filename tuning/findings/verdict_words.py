@@ -9,34 +9,28 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from scipy import special
 
 from tuning.findings import format as form
+from tuning.findings.paired import mean_and_deviation
 
 if TYPE_CHECKING:
-    from tuning.findings.verdict import CandidateVerdict, ControlVerdict
+    from tuning.findings.verdict import CandidateVerdict, ControlVerdict, Verdict
+    from tuning.trial.metric import Metric
 
 MOST_SEEDS = 100
 """Where more seeds than this would be needed, more seeds are no advice."""
 
 
-def sentence(
-    candidates: Sequence[CandidateVerdict],
-    winner: CandidateVerdict | None,
-    control: ControlVerdict,
-    seeds: int,
-    tested: int,
-    alpha: float,
-) -> str:
-    """The verdict on ``candidates`` over ``seeds`` fresh seeds, with p corrected for ``tested``
-    schedules.
-    """
+def sentence(verdict: Verdict) -> str:
+    """The verdict, whose own sentence does not count yet, in words."""
+    tested, seeds = verdict.tested, len(verdict.seeds)
+    winner = next((c for c in verdict.candidates if c.number == verdict.winner), None)
     if winner is not None:
-        return _won(winner, seeds, tested)
-    judged = [candidate for candidate in candidates if candidate.lower_loss is not None]
+        return _won(winner, verdict)
+    judged = [candidate for candidate in verdict.candidates if candidate.lower_loss is not None]
     if not judged:
-        notes = "; ".join(f"{name(candidate)}: {candidate.note}" for candidate in candidates)
+        notes = "; ".join(f"{name(c)}: {c.note}" for c in verdict.candidates)
         return f"No schedule could be compared with training for less: {notes}."
     best = min(judged, key=lambda candidate: (candidate.p, -(candidate.lower_loss or 0.0)))
     return (
@@ -44,9 +38,9 @@ def sentence(
         if tested > 1
         else f"The schedule does not beat training for less over {seeds} fresh seeds: "
     ) + (
-        f"{f'the best, {name(best)},' if tested > 1 else name(best)} has {_gain(best)} "
-        f"({_sureness(best, tested)})"
-        f"{_what_would_have_to_change(best, control, seeds, tested, alpha)}."
+        f"{f'the best, {name(best)},' if tested > 1 else name(best)} has "
+        f"{_gain(best, verdict.metric)} ({_sureness(best, tested)})"
+        f"{_what_would_have_to_change(best, verdict)}."
     )
 
 
@@ -55,28 +49,35 @@ def name(candidate: CandidateVerdict) -> str:
     return f"{candidate.recipe.name} (trial {candidate.number})"
 
 
-def _won(winner: CandidateVerdict, seeds: int, tested: int) -> str:
-    how = f"its loss is {form.loss(winner.lower_loss)} lower than the control's at equal time"
+def _won(winner: CandidateVerdict, verdict: Verdict) -> str:
+    metric = verdict.metric
+    how = (
+        f"its {metric.short} is {_difference(winner.lower_loss, metric)} than the control's at "
+        "equal time"
+    )
     if winner.gain is not None and winner.bound:
-        how += f", {_gain(winner)}"
+        how += f", {_gain(winner, metric)}"
     elif winner.gain is not None:
-        how = f"it reaches its loss {form.gain(winner.gain)} times as fast as the control"
+        how = f"it reaches its {metric.short} {form.gain(winner.gain)} times as fast as the control"
     return (
-        f"{name(winner)} beats training for less: over {seeds} fresh seeds {how} "
-        f"({_sureness(winner, tested)})."
+        f"{name(winner)} beats training for less: over {len(verdict.seeds)} fresh seeds {how} "
+        f"({_sureness(winner, verdict.tested)})."
     )
 
 
-def _gain(candidate: CandidateVerdict) -> str:
+def _gain(candidate: CandidateVerdict, metric: Metric) -> str:
     if candidate.gain is None:
-        sign = "lower" if (candidate.lower_loss or 0) > 0 else "higher"
-        return (
-            f"a loss {form.loss(abs(candidate.lower_loss or 0))} {sign} than the control's at "
-            "equal time"
-        )
+        how = _difference(candidate.lower_loss, metric)
+        return f"a {metric.short} {how} than the control's at equal time"
     return (
         f"a gain of {candidate.bound + ' ' if candidate.bound else ''}{form.gain(candidate.gain)}"
     )
+
+
+def _difference(lower_loss: float | None, metric: Metric) -> str:
+    """By how much and in which direction: ``0.01234 lower``."""
+    by = lower_loss or 0.0
+    return f"{form.significant(abs(by))} {metric.better if by > 0 else metric.worse}"
 
 
 def _sureness(candidate: CandidateVerdict, tested: int) -> str:
@@ -92,21 +93,20 @@ def p(value: float) -> str:
     return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
 
 
-def _what_would_have_to_change(
-    best: CandidateVerdict, control: ControlVerdict, seeds: int, tested: int, alpha: float
-) -> str:
+def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
+    seeds, alpha = len(verdict.seeds), verdict.alpha / verdict.tested
     if best.note and best.seeds < seeds:
         return f", and {best.note}"
     lower = [c.lower_loss for c in best.per_seed if c.lower_loss is not None]
     if len(lower) < seeds or seeds < 2:
         return f", and {best.note}"
-    short = missing(lower, alpha / tested)
+    short = missing(lower, alpha)
     if short <= 0:
         return ", which is too little to call a win"
-    faster = _faster(best, control, short, alpha / tested)
+    faster = _faster(best, verdict.control, short, alpha)
     ways = [] if faster is None else [_how_much_faster(faster)]
-    ways.append(f"{form.loss(short)} lower in loss")
-    more = seeds_needed(lower, alpha / tested)
+    ways.append(f"{_difference(short, verdict.metric)} in {verdict.metric.short}")
+    more = seeds_needed(lower, alpha)
     hold = f", or hold this over {more} seeds" if more else ""
     return f"; to win it would have to be {' or '.join(ways)}{hold}"
 
@@ -121,10 +121,8 @@ def missing(values: Sequence[float], alpha: float) -> float:
     """By how much the mean of paired differences, shape (n >= 2,), must rise to be above 0 at
     one-sided ``alpha``.
     """
-    spread = float(np.std(values, ddof=1))
-    return _critical(len(values), alpha) * spread / math.sqrt(len(values)) - math.fsum(
-        values
-    ) / len(values)
+    mean, spread = mean_and_deviation(values)
+    return _critical(len(values), alpha) * spread / math.sqrt(len(values)) - mean
 
 
 def seeds_needed(values: Sequence[float], alpha: float) -> int | None:
@@ -132,7 +130,7 @@ def seeds_needed(values: Sequence[float], alpha: float) -> int | None:
 
     None beyond ``MOST_SEEDS``.
     """
-    mean, spread = math.fsum(values) / len(values), float(np.std(values, ddof=1))
+    mean, spread = mean_and_deviation(values)
     enough = (
         n for n in range(2, MOST_SEEDS + 1) if mean > _critical(n, alpha) * spread / math.sqrt(n)
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tuning.findings.format import gain, loss, over_seeds, seconds
+from tuning.findings.format import gain, over_seeds, seconds
 from tuning.findings.front import controls, never_froze
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
@@ -72,9 +72,9 @@ def noise_note(summary: FrontSummary) -> str:
     if noise is None:
         return ""
     return (
-        f"≈: within noise of the control, whose loss strays by {noise.deviation:.2g} (standard "
-        "deviation over "
-        f"{noise.seeds} seeds): a difference of up to {noise.limit:.2g} may be luck."
+        f"≈: within noise of the control, whose {summary.metric.short} strays by "
+        f"{noise.deviation:.2g} (standard deviation over {noise.seeds} seeds): a difference of up "
+        f"to {noise.limit:.2g} may be luck."
     )
 
 
@@ -82,12 +82,14 @@ def seeds_note(summary: FrontSummary) -> str:
     """The loss over seeds of the front's members that were replicated; empty where none was."""
     facts = [member(row, summary) for row in rows_of(summary.front)]
     found = [
-        f"#{fact['number']} {over_seeds(fact['val_loss_over_seeds'])}"
+        f"#{fact['number']} "
+        f"{over_seeds(fact['val_loss_over_seeds'], summary.power, summary.metric)}"
         for fact in facts
         if fact["replicates"]
     ]
     return (
-        f"Loss over seeds (mean ± standard deviation, its own seed included): {', '.join(found)}."
+        f"{summary.metric.heading} over seeds (mean ± standard deviation, its own seed included): "
+        f"{', '.join(found)}."
         if found
         else ""
     )
@@ -132,7 +134,11 @@ def counts(summary: FrontSummary) -> str:
     """How many trials finished, missed the target, were stopped and failed, and how many were
     re-runs.
     """
-    censored = "" if summary.target is None else f" ({summary.censored} censored: above the target)"
+    censored = (
+        ""
+        if summary.target is None
+        else (f" ({summary.censored} censored: {summary.metric.short_of} the target)")
+    )
     runs = "replicate on another seed" if summary.replicates == 1 else "replicates on other seeds"
     again = f"; {summary.replicates} {runs}" if summary.replicates else ""
     return (
@@ -153,7 +159,7 @@ def _doubts(summary: FrontSummary) -> list[str]:
     if summary.line_gain is not None:
         found.append(f"Over the line between control runs the gain is {gain(summary.line_gain)}.")
     if member(row, summary)["within_noise"]:
-        found.append("Its loss is within noise of the control's.")
+        found.append(f"Its {summary.metric.short} is within noise of the control's.")
     return found
 
 
@@ -206,10 +212,10 @@ def _not_won(summary: FrontSummary, best: pd.Series) -> str:
 
 def _nothing_reached(summary: FrontSummary) -> str:
     lowest = summary.front.iloc[-1]
-    least = loss(float(lowest["val_loss"]))
+    metric = summary.metric
     return (
-        f"No finished trial reached {_target(summary)}: the lowest loss is {least}, of "
-        f"{_name(lowest)}."
+        f"No finished trial reached {_target(summary)}: the {metric.best} {metric.short} is "
+        f"{summary.shown(float(lowest['val_loss']))}, of {_name(lowest)}."
     )
 
 
@@ -230,4 +236,6 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _target(summary: FrontSummary) -> str:
-    return loss(summary.target)
+    """The target, by the metric's name where it was given one."""
+    name = "" if summary.metric.is_default else f"{summary.metric.short} "
+    return f"{name}{summary.shown(summary.target)}"

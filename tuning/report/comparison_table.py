@@ -6,6 +6,9 @@ The table that reads like the research note's, with the control beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -14,30 +17,15 @@ from rich.text import Text
 
 from tuning.findings import format as form
 from tuning.findings.comparison import FULL, WORDS, AgainstControl, Row, verdict
+from tuning.trial.metric import LOSS, Metric
 
-HEADINGS = (
-    "schedule",
-    "loss",
-    "sd",
-    "ms",
-    "speed",
-    "gap %",
-    "control",
-    "vs %",
-    "levels",
-    "active",
-    "probes",
-)
 LEFT = ("schedule", "levels")
 LEGEND = (
-    "Means over seeds; sd: of the loss. ms: solo milliseconds a step; speed: full_update's over "
-    "them. gap: loss above "
-    "full_update's at the same steps or in the same time. control: loss of full_update trained for "
-    "the schedule's own "
-    "seconds; vs: the schedule's loss above it. levels: blocks active in reduced steps; active: "
-    "mean over all steps. "
-    "early, tuned, tuned_v2: presets of dynamic_suffix, reconstructed from the results in the "
-    "research note."
+    "Means over seeds; sd: of the {0}. ms: solo milliseconds a step; speed: full_update's over "
+    "them. gap: {0} above full_update's at the same steps or in the same time. control: {0} of "
+    "full_update trained for the schedule's own seconds; vs: the schedule's {0} above it. levels: "
+    "blocks active in reduced steps; active: mean over all steps. early, tuned, tuned_v2: presets "
+    "of dynamic_suffix, reconstructed from the results in the research note."
 )
 
 UNQUIET = (
@@ -47,47 +35,82 @@ UNQUIET = (
 )
 
 
-def print_comparison(
-    summary: Sequence[Row],
-    comparisons: Sequence[AgainstControl],
-    console: Console,
-    disturbances: Sequence[str] = (),
-) -> None:
+@dataclass(frozen=True)
+class Comparison:
+    """What is shown.
+
+    Attributes:
+        summary: every schedule in each mode over its seeds.
+        beside: the schedules beside the control.
+        metric: what a loss is the value of.
+    """
+
+    summary: Sequence[Row]
+    beside: Sequence[AgainstControl]
+    metric: Metric = LOSS
+
+    @cached_property
+    def power(self) -> int | None:
+        """The power of ten in whose steps losses are shown, so that those that differ look it."""
+        return form.told_apart(row["val_loss"] for row in self.summary)
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether differences are shown in per cent, which takes a metric above zero."""
+        shares = [row["gap_percent"] for row in self.summary if row["gap"] is not None]
+        return None not in (*shares, *(c.percent for c in self.beside))
+
+    def shown(self, loss: float | None) -> str:
+        """A loss as a reader is told it."""
+        return form.loss(loss, self.power, self.metric)
+
+
+def print_comparison(found: Comparison, console: Console, disturbances: Sequence[str] = ()) -> None:
     """Write the tables, what their columns mean, what the control says, and what disturbed the
     clock to ``console``.
     """
     for mode in ("steps", "time"):
-        console.print(comparison_table(mode, summary, comparisons))
+        console.print(comparison_table(mode, found))
         console.print()
-    console.print(Text(LEGEND, style="dim"))
-    if note := unfrozen_note(summary):
+    console.print(Text(LEGEND.format(found.metric.short), style="dim"))
+    if note := unfrozen_note(found.summary):
         console.print(Text(note))
-    console.print(Text(f"\n{verdict(comparisons)}", style="bold"))
+    console.print(Text(f"\n{verdict(found.beside, found.metric)}", style="bold"))
     if disturbances:
         console.print(Text(f"{UNQUIET} ({'; '.join(disturbances)})."))
 
 
-def comparison_table(
-    mode: str, summary: Sequence[Row], comparisons: Sequence[AgainstControl]
-) -> Table:
+def comparison_table(mode: str, found: Comparison) -> Table:
     """The schedules at equal steps or at equal time.
 
     The control is a column, for it belongs to a schedule.
     """
-    rows = [row for row in summary if row["mode"] == mode]
+    rows = [row for row in found.summary if row["mode"] == mode]
     full = next(row for row in rows if row["schedule"] == FULL)
-    beside = {row["control_for"]: row["val_loss"] for row in summary if row["mode"] == "control"}
-    above = {c.schedule: c.percent for c in comparisons if c.mode == mode}
+    own = {r["control_for"]: r["val_loss"] for r in found.summary if r["mode"] == "control"}
+    beside = {c.schedule: c for c in found.beside if c.mode == mode}
     table = Table(
-        title=_title(mode, full), box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False
+        title=Text(_title(mode, full)),
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        pad_edge=False,
+        show_edge=False,
     )
     table.title_justify = "left"
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in LEFT else "right", no_wrap=True)
+    for heading in _headings(found):
+        justify: Literal["left", "right"] = "left" if heading in LEFT else "right"
+        table.add_column(Text(heading), justify=justify, no_wrap=True)
     for row in rows:
-        control = beside.get(row["schedule"]) if mode == "steps" else full["val_loss"]
-        table.add_row(*_cells(row, None if row is full else control, above.get(row["schedule"])))
+        control = own.get(row["schedule"]) if mode == "steps" else full["val_loss"]
+        control = None if row is full else control
+        table.add_row(*_cells(row, control, beside.get(row["schedule"]), found))
     return table
+
+
+def _headings(found: Comparison) -> tuple[str, ...]:
+    unit = " %" if found.in_percent else ""
+    first = ("schedule", found.metric.short, "sd", "ms", "speed", f"gap{unit}")
+    return (*first, "control", f"vs{unit}", "levels", "active", "probes")
 
 
 def unfrozen_note(summary: Sequence[Row]) -> str:
@@ -113,20 +136,33 @@ def _title(mode: str, full: Row) -> str:
     )
 
 
-def _cells(row: Row, control: float | None, above: float | None) -> list[str]:
+def _cells(
+    row: Row, control: float | None, beside: AgainstControl | None, found: Comparison
+) -> list[str]:
     return [
         row["schedule"],
-        form.loss(row["val_loss"]),
+        found.shown(row["val_loss"]),
         _number(row["val_loss_sd"], ".2g"),
         _number(row["ms_per_step"], ".3g"),
         _number(row["speedup"], ".2f"),
-        _number(row["gap_percent"], "+.1f"),
-        form.loss(control),
-        _number(above, "+.1f"),
+        _difference(row["gap_percent"], row["gap"], found),
+        found.shown(control),
+        _beside(beside, found),
         " ".join(map(str, row["levels"])) or form.NOTHING,
         _number(row["mean_active_blocks"], ".1f"),
         _number(row["probes"], ".0f"),
     ]
+
+
+def _beside(beside: AgainstControl | None, found: Comparison) -> str:
+    if beside is None:
+        return form.NOTHING
+    return _difference(beside.percent, found.metric.of(beside.above), found)
+
+
+def _difference(percent: float | None, value: float | None, found: Comparison) -> str:
+    """A difference of two values of the metric, in per cent where all of them have one."""
+    return _number(percent, "+.1f") if found.in_percent else _number(value, "+.2g")
 
 
 def _number(value: float | None, spec: str) -> str:

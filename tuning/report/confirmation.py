@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from tuning.findings import format as form
 from tuning.findings.front import never_froze
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, unfrozen
-from tuning.report.grid import table
+from tuning.report.cells import AnyCell, Cell, IntervalCell, Note, Table
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import CandidateVerdict, Interval, Verdict
@@ -28,10 +27,8 @@ HEADINGS = (
     "Met target",
     "Seconds to it",
     "Seconds",
-    "Loss",
-    "Predicted / measured",
 )
-FIGURES = frozenset(HEADINGS) - {"Schedule", "95 % interval"}
+LEFT = frozenset({"Schedule", "95 % interval"})
 BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ "}
 
 
@@ -54,20 +51,20 @@ class Axis:
         return 100 * (gain - self.low) / (self.high - self.low)
 
 
-def confirmed_section(summary: FrontSummary) -> str:
-    """The confirmed schedules and their control; nothing before a confirmation."""
+def confirmed_table(summary: FrontSummary) -> Table | None:
+    """The confirmed schedules and their control; None before a confirmation."""
     confirmed = summary.background.confirmed
     if confirmed is None:
-        return ""
+        return None
     known = (c.gain for c in confirmed.candidates)
     ends = (end for c in confirmed.candidates for end in c.interval)
     axis = Axis.around(value for value in (*known, *ends) if value is not None)
     rows = [_candidate(c, confirmed, axis, summary) for c in confirmed.candidates]
     rows += [_control(confirmed, at) for at in range(len(confirmed.control.runs))]
-    notes = [_legend(confirmed), *remarks(confirmed)]
-    after = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    notes = [Note(text) for text in (_legend(confirmed), *remarks(confirmed))]
     title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
-    return table(title, HEADINGS, rows, figures=FIGURES, after=after, kind="confirmed")
+    headings = (*HEADINGS, confirmed.metric.heading, "Predicted / measured")
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, kind="confirmed")
 
 
 def remarks(confirmed: Verdict) -> list[str]:
@@ -76,34 +73,24 @@ def remarks(confirmed: Verdict) -> list[str]:
     """
     from tuning.report.verdict_table import LOUD, exchange_rate, loud
 
-    found = [exchange_rate(confirmed.control)]
+    found = [exchange_rate(confirmed)]
     spread = confirmed.control.time_spread or 0.0
     if confirmed.time == "measured" and spread > LOUD:
         found.append(loud(spread))
     return found + [f"#{c.number}: {c.note}." for c in confirmed.candidates if c.note]
 
 
-def marks(summary: FrontSummary) -> str:
-    """What stands in the picture's legend beside the marks that every page has."""
+def marks(summary: FrontSummary) -> dict[str, str]:
+    """What is said, in the picture's legend, of marks that not every page has; empty of those that
+    this one lacks.
+    """
     known = summary.background
-    marks = (
-        (
-            never_froze(summary.front).any(),
-            '<circle class="front unfrozen" cx="6" cy="6" r="4.5"/>',
-            NEVER_FROZE,
-        ),
-        (known.noise, '<rect class="band" width="12" height="12"/>', "within noise of the control"),
-        (
-            known.confirmed,
-            '<path class="whisker" d="M1 6h10M1 3v6M11 3v6"/>',
-            "confirmed seconds, 95 % interval",
-        ),
-    )
-    return "".join(
-        f'<span><svg viewBox="0 0 12 12">{mark}</svg>{text}</span>'
-        for shown, mark, text in marks
-        if shown
-    )
+    shown = {
+        "unfrozen": (never_froze(summary.front).any(), NEVER_FROZE),
+        "noise": (known.noise, "within noise of the control"),
+        "whiskers": (known.confirmed, "confirmed seconds, 95 % interval"),
+    }
+    return {name: text if there else "" for name, (there, text) in shown.items()}
 
 
 def _legend(confirmed: Verdict) -> str:
@@ -115,12 +102,12 @@ def _legend(confirmed: Verdict) -> str:
     corrected = (
         f"corrected for {confirmed.tested} schedules" if confirmed.tested > 1 else "one-sided"
     )
+    plural = "losses" if confirmed.metric.is_default else f"values of {confirmed.metric.short}"
     return (
-        f"Medians over {len(confirmed.seeds)} fresh seeds, losses are means; seconds are {time}. "
-        "Gain: the control's "
-        "seconds at the same loss over the schedule's, with Student's interval, drawn beside "
-        f"1.00. p: {corrected}; "
-        f"a gain in bold wins, at {confirmed.alpha:g}. Target: {form.loss(confirmed.target_loss)}."
+        f"Medians over {len(confirmed.seeds)} fresh seeds, {plural} are means; seconds are {time}. "
+        f"Gain: the control's seconds at the same {confirmed.metric.short} over the schedule's, "
+        f"with Student's interval, drawn beside 1.00. p: {corrected}; a gain in bold wins, at "
+        f"{confirmed.alpha:g}. Target: {confirmed.shown(confirmed.target_loss)}."
     )
 
 
@@ -147,69 +134,44 @@ def clock_check(summary: FrontSummary) -> str:
 
 def _candidate(
     c: CandidateVerdict, confirmed: Verdict, axis: Axis, summary: FrontSummary
-) -> list[str]:
-    tag = f' <i class="tag">{NEVER_FROZE}</i>' if c.number in unfrozen(summary) else ""
-    gain = BOUNDS[c.bound] + form.gain(c.gain)
+) -> list[AnyCell]:
+    unsure = "< 0.0001" if c.p_corrected < 0.0001 else f"{c.p_corrected:.2g}"
     return [
-        f'<button type="button" class="pick" data-trial="{c.number}">{c.number}</button>',
-        f"{escape(c.recipe.name)}{tag}",
-        f"<b>{gain}</b>" if c.wins else gain,
-        _drawn(c.gain, c.interval, axis) + _written(c.interval),
-        escape("< 0.0001" if c.p_corrected < 0.0001 else f"{c.p_corrected:.2g}"),
+        Cell(str(c.number), trial=c.number),
+        Cell(c.recipe.name, tag=NEVER_FROZE if c.number in unfrozen(summary) else ""),
+        Cell(BOUNDS[c.bound] + form.gain(c.gain), strong=c.wins),
+        _interval(c.gain, c.interval, axis),
+        unsure,
         f"{c.reached} of {len(confirmed.seeds)}",
-        *(
-            escape(text)
-            for text in _shared(c.seconds_to_target, c.seconds, c.loss, c.predicted_over_measured)
-        ),
+        form.seconds(c.seconds_to_target),
+        *_shared(c.seconds, confirmed.shown(c.loss), c.predicted_over_measured),
     ]
 
 
-def _control(confirmed: Verdict, at: int) -> list[str]:
+def _control(confirmed: Verdict, at: int) -> list[AnyCell]:
     run = confirmed.control.runs[at]
-    rest = _shared(None, run.seconds, run.loss, run.predicted_over_measured)
-    return [
-        "",
-        f"control, horizon {run.horizon:.3g}",
-        "",
-        "",
-        "",
-        f"{run.reached} of {run.seeds}",
-        "",
-        *rest[1:],
-    ]
+    name, reached = f"control, horizon {run.horizon:.3g}", f"{run.reached} of {run.seeds}"
+    rest = _shared(run.seconds, confirmed.shown(run.loss), run.predicted_over_measured)
+    return ["", name, "", "", "", reached, "", *rest]
 
 
-def _shared(
-    to_target: float | None, seconds: float | None, loss: float | None, ratio: float | None
-) -> list[str]:
-    return [
-        form.seconds(to_target),
-        form.seconds(seconds),
-        form.loss(loss),
-        form.NOTHING if not ratio else f"{ratio:.3f}",
-    ]
+def _shared(seconds: float | None, loss: str, ratio: float | None) -> list[str]:
+    return [form.seconds(seconds), loss, form.NOTHING if not ratio else f"{ratio:.3f}"]
 
 
-def _drawn(gain: float | None, interval: Interval, axis: Axis) -> str:
+def _interval(gain: float | None, ends: Interval, axis: Axis) -> IntervalCell:
     """The interval as a bar across a rule at 1; an end that is open runs to the edge."""
     if gain is None:
-        return ""
-    low, high = interval
+        return IntervalCell(_written(ends))
+    low, high = ends
     left, right = (
         (0.0 if low is None else axis.place(low)),
         (100.0 if high is None else axis.place(high)),
     )
-    bar = (
-        f'<i style="left:{left:.1f}%;right:{100 - right:.1f}%"></i>'
-        if (low, high) != (None, None)
-        else ""
-    )
-    return (
-        f'<span class="interval" aria-hidden="true"><u style="left:{axis.place(1):.1f}%"></u>{bar}'
-        f'<b style="left:{axis.place(gain):.1f}%"></b></span>'
-    )
+    bar = None if ends == (None, None) else (left, 100 - right)
+    return IntervalCell(_written(ends), axis.place(1), axis.place(gain), bar)
 
 
-def _written(interval: Interval) -> str:
-    low, high = (form.NOTHING if end is None else f"{end:.2f}" for end in interval)
-    return f"<span>{low} to {high}</span>" if interval != (None, None) else form.NOTHING
+def _written(ends: Interval) -> str:
+    low, high = (form.NOTHING if end is None else f"{end:.2f}" for end in ends)
+    return "" if ends == (None, None) else f"{low} to {high}"

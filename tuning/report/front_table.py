@@ -26,7 +26,8 @@ from tuning.findings.words import (
 from tuning.report.confirmation import remarks
 from tuning.trial.recipe import recipe_of
 
-HEADINGS = ("", "#", "policy", "horizon", "seconds", "loss", "gain", "FLOP", "FLOP/s", "overhead")
+BEFORE, AFTER = ("", "#", "policy", "horizon", "seconds"), ("gain", "FLOP", "FLOP/s", "overhead")
+"""Headings on either side of the metric's."""
 FIGURES_FROM = 3
 MOST_KNOBS = 5
 """Of so many members the knobs are printed.
@@ -35,7 +36,7 @@ A front may have dozens, and their knobs would fill pages.
 """
 BOUNDLESS = 10_000
 LEGEND = (
-    "gain: seconds of the control's line at the same loss / seconds. "
+    "gain: seconds of the control's line at the same {} / seconds. "
     "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
 )
 
@@ -122,9 +123,9 @@ def _lead(fact: Row, summary: FrontSummary) -> float:
 def front_table(summary: FrontSummary) -> Table:
     """Members of the front by seconds, then the control runs that are not on it."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for index, heading in enumerate(HEADINGS):
+    for index, heading in enumerate((*BEFORE, summary.metric.short, *AFTER)):
         figure = index >= FIGURES_FROM or heading == "#"
-        table.add_column(heading, justify="right" if figure else "left", no_wrap=True)
+        table.add_column(Text(heading), justify="right" if figure else "left", no_wrap=True)
     first = None if summary.target is None else fastest_at(summary.front, summary.target)
     for row in rows_of(summary.front):
         chosen = first is not None and row["number"] == first["number"]
@@ -156,9 +157,11 @@ def _off_front(summary: FrontSummary) -> pd.DataFrame:
 
 def legend(summary: FrontSummary) -> str:
     """What the marks and the columns of ``front_table`` mean."""
-    parts = [LEGEND]
+    metric = summary.metric
+    parts = [LEGEND.format(metric.short)]
     if summary.front_seconds is not None:
-        parts.insert(0, f"*: first at or below the target {form.loss(summary.target)}.")
+        where = f"at or {metric.beyond} the target {summary.shown(summary.target)}"
+        parts.insert(0, f"*: first {where}.")
     if len(_off_front(summary)):
         parts.append("Below the rule: control runs off the front.")
     if note := noise_note(summary):
@@ -166,15 +169,15 @@ def legend(summary: FrontSummary) -> str:
     return " ".join(parts)
 
 
-def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
+def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str | Text]:
     facts = member(row, summary)
     return [
         mark,
         str(row["number"]),
-        recipe_of(row).short_name,
+        Text(recipe_of(row).short_name),
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
-        form.loss(row["val_loss"]),
+        summary.shown(row["val_loss"]),
         ("≈" if facts["within_noise"] else "") + form.gain(facts["gain"]),
         form.amount(row.get("required_flops")).replace(" ", ""),
         form.amount(row.get("effective_flops_per_second")).replace(" ", ""),

@@ -1,6 +1,7 @@
 """The report for machines: JSON and CSV. Names and order are stable.
 
-What does not apply is null or empty.
+What does not apply is null or empty. What is named a loss is what the search minimises, lower is
+better; what is named a metric is what the workload's evaluation returned, in its own sign.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from tuning.trial.recipe import KNOB
 def as_json(summary: FrontSummary) -> dict[str, Any]:
     """The front, the control and what is read off them at the target, as JSON values."""
     return {
+        "metric": dataclasses.asdict(summary.metric),
         "target_loss": summary.target,
+        "target_metric": None if summary.target is None else summary.metric.of(summary.target),
         "front": [member(row, summary) for row in rows_of(summary.front)],
         "control": [member(row, summary) for row in rows_of(summary.control)],
         "gain_at_target": summary.gain,

@@ -20,16 +20,35 @@
   const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
   const extent = (values) => [Math.min(...values), Math.max(...values)];
   const padded = ([a, b], share) => { const p = (b - a || Math.abs(a) || 1) * share; return [a - p, b + p]; };
+  const powerOf = (v) => (v === 0 ? 0 : Number(v.toExponential(16).split("e")[1]));
+  const scientific = (v, digits) => v.toExponential(Math.min(Math.max(digits, 0), 14)).replace(/e([+-])(\d)$/, "e$10$2");
+  const tick = (v, step) => {
+    if (Math.abs(v) < step / 2) return "0";
+    const power = powerOf(step), size = powerOf(v);
+    return size >= -4 && size <= 5 ? v.toFixed(Math.max(0, -power)) : scientific(v, size - power);
+  };
   const ticks = ([a, b], count) => {
     const raw = (b - a) / Math.max(count, 1), power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw);
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) || raw;
     const found = [];
-    for (let i = Math.ceil(a / step - 1e-9); i * step <= b + step * 1e-6; i++) found.push([i * step, (i * step).toFixed(digits)]);
+    for (let i = Math.ceil(a / step - 1e-9); i * step <= b + step * 1e-6; i++) found.push([i * step, tick(i * step, step)]);
     return found;
   };
   const seconds = (v) => (v == null ? "–" : `${Math.abs(v) >= 1000 ? v.toFixed(0) : v.toPrecision(3)} s`);
-  const loss = (v) => (v == null ? "–" : v === 0 || Math.abs(v) >= 0.01 ? v.toFixed(4) : v.toExponential(3));
+  // What is drawn and compared is a loss, lower is better; what is read is the metric, in its own sign.
+  const { name: metricName, short: metric, maximize, power } = data.metric;
+  const shown = (v) => (maximize ? 0 - v : v);
+  const significant = (v) => { // as tuning/findings/format.py writes a number
+    if (v === 0) return "0";
+    const digits = Math.min(Math.max(4, power == null ? 0 : powerOf(v) - power + 1), 15);
+    const size = powerOf(Number(v.toExponential(digits - 1)));
+    return size < -4 || size > Math.max(5, digits - 1) ? scientific(v, digits - 1) : v.toFixed(Math.max(0, digits - 1 - size));
+  };
+  const loss = (v) => (v == null ? "–" : significant(shown(v)));
+  const lossTicks = ([a, b], count) => ticks(maximize ? [-b, -a] : [a, b], count).map(([v, text]) => [shown(v), text]);
+  // A text's place beside a point: given for a picture where better is below, mirrored where it is above.
+  const beside = (dy) => (maximize ? 7 - dy : dy);
+  const labelWidth = (labels) => Math.max(46, 14 + 7.4 * Math.max(0, ...labels.map(([, text]) => text.length)));
   const amount = (v, unit) => {
     if (v == null) return "–";
     const [size, prefix] = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [0, ""]].find(([s]) => v >= s);
@@ -43,7 +62,8 @@
 
   // ---- a frame with axes ----------------------------------------------------------------------
   function axes(width, height, margin, xs, ys, options) {
-    const x = scale(xs, [margin.left, width - margin.right]), y = scale(ys, [height - margin.bottom, margin.top]);
+    const heights = [height - margin.bottom, margin.top], x = scale(xs, [margin.left, width - margin.right]);
+    const y = scale(ys, options.upside ? heights.reverse() : heights);
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "group", "aria-label": options.label });
     for (const [value, text] of options.yTicks || ticks(ys, height / 60)) {
       root.append(svg("line", { class: "grid", x1: margin.left, x2: width - margin.right, y1: y(value), y2: y(value) }),
@@ -95,7 +115,7 @@
 
   function mark(trial, x, y, beyond) {
     if (trial.state === "stopped") return svg("path", { class: "stopped", d: `M${x - 4} ${y - 4}l8 8m0-8l-8 8` });
-    if (beyond) return svg("path", { class: "beyond", d: `M${x} ${y - 4}l5 8h-10z` });
+    if (beyond) return svg("path", { class: "beyond", d: maximize ? `M${x} ${y + 4}l5 -8h-10z` : `M${x} ${y - 4}l5 8h-10z` });
     if (isControl.has(trial.number)) {
       return svg("rect", { class: `control${onFront.has(trial.number) ? " front" : ""}`, x: x - 4.5, y: y - 4.5, width: 9, height: 9 });
     }
@@ -105,10 +125,10 @@
 
   function drawFront() {
     const width = plot.clientWidth, narrow = width < 560, height = narrow ? 360 : 460;
-    const margin = { left: 46, right: 14, top: 34, bottom: 46 };
-    const [xs, ys] = domains();
+    const [xs, ys] = domains(), yTicks = lossTicks(ys, height / 60);
+    const margin = { left: labelWidth(yTicks), right: 14, top: 34, bottom: 46 };
     const { root, x, y } = axes(width, height, margin, xs, ys, {
-      xTitle: "training time in solo seconds", yTitle: "validation loss", label: "Front of training seconds against validation loss",
+      xTitle: "training time in solo seconds", yTitle: metricName, yTicks, upside: maximize, label: `Front of training seconds against ${metricName}`,
     });
     const place = (n) => { const t = byNumber.get(n); return [x(t.seconds), y(t.loss)]; };
     const front = data.front.map(place);
@@ -156,10 +176,10 @@
     return [...data.trials].sort((a, b) => rank(a) - rank(b) || a.seconds - b.seconds).map((trial) => {
       const clamp = (v, [a, b]) => Math.min(Math.max(v, a), b);
       const beyond = clamp(trial.loss, ys) !== trial.loss || clamp(trial.seconds, xs) !== trial.seconds;
-      const px = Math.max(x(clamp(trial.seconds, xs)), x(xs[0]) + (beyond ? 8 : 0)), py = y(clamp(trial.loss, ys)) + (beyond ? 6 : 0);
+      const px = Math.max(x(clamp(trial.seconds, xs)), x(xs[0]) + (beyond ? 8 : 0)), py = y(clamp(trial.loss, ys)) + (beyond ? (maximize ? -6 : 6) : 0);
       const node = svg("g", {
         class: "point", role: "button", "data-trial": trial.number, tabindex: few || rank(trial) ? 0 : -1,
-        "aria-label": `Trial ${name(trial)}, ${seconds(trial.seconds)}, loss ${loss(trial.loss)}, ${told(trial)}`,
+        "aria-label": `Trial ${name(trial)}, ${seconds(trial.seconds)}, ${metric} ${loss(trial.loss)}, ${told(trial)}`,
       }, svg("circle", { class: "ring", cx: px, cy: py, r: 10 }), mark(trial, px, py, beyond));
       root.append(node);
       return { trial, node, px, py };
@@ -175,16 +195,17 @@
     if (shown) {
       const at = y(data.target), from = margin.left + 4;
       taken.push({ left: bounds.left, right: bounds.right, top: at - 1, bottom: at + 1, weight: 2 });
-      label(root, `target ${loss(data.target)}${narrow ? "" : ", censored above"}`, "strong", [[from, at - 7, "start"], [bounds.right - 8, at - 7, "end"]], taken, bounds);
+      label(root, `target ${loss(data.target)}${narrow ? "" : `, censored ${maximize ? "below" : "above"}`}`, "strong", [[from, at + beside(-7), "start"], [bounds.right - 8, at + beside(-7), "end"]], taken, bounds);
       if (data.gain > 1) {
         const [a, b] = [x(data.frontSeconds), x(data.controlSeconds)];
-        const foot = Math.max(...spots.filter(({ px }) => px === a || px === b).filter(({ py }) => py >= at).map(({ py }) => py));
-        label(root, `gain ${data.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + 24, "middle"], [a - 14, foot + 20, "end"], [(a + b) / 2, foot + 40, "middle"]], taken, bounds);
+        const feet = spots.filter(({ px, py }) => (px === a || px === b) && (maximize ? py <= at : py >= at)).map(({ py }) => py);
+        const foot = maximize ? Math.min(...feet) : Math.max(...feet);
+        label(root, `gain ${data.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + beside(24), "middle"], [a - 14, foot + beside(20), "end"], [(a + b) / 2, foot + beside(40), "middle"]], taken, bounds);
       }
     }
     const schedules = data.front.map((n, i) => [n, front[i]]).filter(([n]) => !isControl.has(n)).map(([, point]) => point);
-    const below = schedules.flatMap(([px, py]) => [[px - 11, py + 5, "end"], [px - 10, py + 16, "end"], [px - 4, py + 26, "end"], [px, py + 40, "end"]]);
-    const above = control.flatMap(([px, py]) => [[px + 9, py - 8, "start"], [px + 9, py - 20, "start"], [px - 8, py + 18, "end"]]);
+    const below = schedules.flatMap(([px, py]) => [[px - 11, py + beside(5), "end"], [px - 10, py + beside(16), "end"], [px - 4, py + beside(26), "end"], [px, py + beside(40), "end"]]);
+    const above = control.flatMap(([px, py]) => [[px + 9, py + beside(-8), "start"], [px + 9, py + beside(-20), "start"], [px - 8, py + beside(18), "end"]]);
     if (control.length) label(root, narrow ? "training for less" : "training for less (full_update)", "control", above, taken, bounds);
     if (schedules.length) label(root, "front", "front", below, taken, bounds);
   }
@@ -193,7 +214,7 @@
   const describe = (t) => {
     const changed = t.changed.map((k) => `${k}=${knob(t.knobs[k])}`).join(", ");
     const gain = t.gain == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
-    return [html("b", {}, name(t)), html("p", {}, `${seconds(t.seconds)}, loss ${loss(t.loss)}${gain}`),
+    return [html("b", {}, name(t)), html("p", {}, `${seconds(t.seconds)}, ${metric} ${loss(t.loss)}${gain}`),
       html("p", {}, told(t)), ...(changed ? [html("p", {}, changed)] : [])];
   };
   function show(spot) {
@@ -251,13 +272,14 @@
     panel.replaceChildren(
       html("h2", {}, `Trial ${name(trial)}`),
       html("p", {}, `${told(trial)}; ${seconds(trial.seconds)} = ${amount(trial.flops, "FLOP")} / ${amount(trial.rate, "FLOP/s")} + ${seconds(trial.overhead)} overhead`),
-      html("dl", { class: "facts" }, fact("loss", loss(trial.loss)), fact("gain at that loss", trial.gain == null ? "–" : shownGain(trial)),
+      html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, trial.gain == null ? "–" : shownGain(trial)),
         fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share)),
     );
-    const width = panel.clientWidth, end = trialEnd(trial);
-    if (trial.curve.length) panel.append(drawCurve(trial, width, end));
+    const width = panel.clientWidth, end = trialEnd(trial), ys = curveLosses(trial), yTicks = lossTicks(ys, 260 / 60);
+    const left = labelWidth(trial.curve.length ? yTicks : []);
+    if (trial.curve.length) panel.append(drawCurve(trial, { width, end, ys, yTicks, left }));
     else panel.append(html("p", { class: "note" }, "This page keeps no curve of this trial; the run's table does."));
-    if (trial.decisions.length) panel.append(drawDecisions(trial, width, end));
+    if (trial.decisions.length) panel.append(drawDecisions(trial, { width, end, left }));
     const knobs = Object.entries(trial.knobs);
     if (knobs.length) panel.append(html("h3", {}, "Knobs (bold: not the default)"), html("dl", { class: "facts" }, ...knobs.map(([k, v]) => fact(k, knob(v), trial.changed.includes(k) ? "changed" : "default"))));
   }
@@ -265,14 +287,17 @@
     const ends = [trial, byNumber.get(data.reference)].filter(Boolean).flatMap((t) => t.curve.slice(-1).map((p) => p[0]));
     return Math.max(trial.seconds, ...ends);
   }
-  function drawCurve(trial, width, end) {
-    const other = byNumber.get(data.reference), both = other && other !== trial && other.curve.length > 0;
-    const losses = [...trial.curve, ...(both ? other.curve : [])].map((p) => p[1]).sort((a, b) => a - b);
+  const reference = (trial) => { const other = byNumber.get(data.reference); return other && other !== trial && other.curve.length > 0 ? other : null; };
+  function curveLosses(trial) {
+    const losses = [...trial.curve, ...(reference(trial)?.curve || [])].map((p) => p[1]).sort((a, b) => a - b);
     const start = losses[0], top = losses[Math.floor((losses.length - 1) * 0.65)], target = data.target;
     const low = target != null && target > start - (top - start) ? Math.min(start, target) : start;
-    const ys = padded([low, top > low ? top : low + 1e-6], 0.08);
-    const height = 260, margin = { left: 46, right: 14, top: 34, bottom: 12 };
-    const { root, x, y } = axes(width, height, margin, [0, end], ys, { yTitle: "validation loss", label: `Loss of trial ${trial.number} against solo seconds` });
+    return padded([low, top > low ? top : low + (Math.abs(low) * 1e-6 || 1)], 0.08);
+  }
+  function drawCurve(trial, { width, end, ys, yTicks, left }) {
+    const other = reference(trial), both = other != null, target = data.target;
+    const height = 260, margin = { left, right: 14, top: 34, bottom: 12 };
+    const { root, x, y } = axes(width, height, margin, [0, end], ys, { yTitle: metricName, yTicks, upside: maximize, label: `${metricName} of trial ${trial.number} against solo seconds` });
     const clip = `clip-${trial.number}`, inner = { x: margin.left, y: margin.top - 6, width: width - margin.left - margin.right, height: height - margin.top - margin.bottom + 6 };
     root.append(svg("clipPath", { id: clip }, svg("rect", inner)));
     if (target != null && target >= ys[0] && target <= ys[1]) {
@@ -285,14 +310,14 @@
     const taken = [trial, ...(both ? [other] : [])].flatMap((t) => t.curve.map((p) => ({ left: x(p[0]) - 3, right: x(p[0]) + 3, top: y(p[1]) - 3, bottom: y(p[1]) + 3, weight: 1 })));
     if (target != null) taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 }, { left: margin.left, right: margin.left + 110, top: y(target) - 18, bottom: y(target), weight: 9 });
     const bounds = { left: margin.left, right: width - margin.right, top: margin.top - 8, bottom: height - margin.bottom };
-    const beside = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
-    label(root, name(trial), isControl.has(trial.number) ? "control" : "front", beside(trial), taken, bounds);
-    if (both) label(root, name(other), "control", beside(other), taken, bounds);
+    const places = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
+    label(root, name(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);
+    if (both) label(root, name(other), "control", places(other), taken, bounds);
     return html("div", { class: "curve-plot" }, root);
   }
-  function drawDecisions(trial, width, end) {
+  function drawDecisions(trial, { width, end, left }) {
     const most = Math.max(...data.trials.flatMap((t) => t.decisions.map((d) => d[2]))), height = 170;
-    const margin = { left: 46, right: 14, top: 34, bottom: 46 };
+    const margin = { left, right: 14, top: 34, bottom: 46 };
     const every = Math.max(1, Math.ceil(most / 5));
     const yTicks = Array.from({ length: Math.floor(most / every) + 1 }, (_, i) => [i * every, String(i * every)]);
     const { root, x, y } = axes(width, height, margin, [0, end], [0, most], {

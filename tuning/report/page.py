@@ -1,72 +1,85 @@
-"""The report as one HTML page that needs nothing else: styles, script and data are inside it."""
+"""The report as one HTML page that needs nothing else: styles, script and data are inside it.
+
+Jinja2 escapes whatever it is given, so that no text of a run is ever read as HTML. Only the
+page's own style sheet and script are taken as they are.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from html import escape
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import caution, counts, headline
-from tuning.report.confirmation import confirmed_section, marks
+from tuning.report.cells import Table
+from tuning.report.confirmation import confirmed_table, marks
 from tuning.report.points import page_data
-from tuning.report.sections import front_section, key_figures, other_sections, run_sections
+from tuning.report.sections import (
+    calibration_tables,
+    facts,
+    front_table,
+    key_figures,
+    other_tables,
+)
 
 
 def page_text(
     summary: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None
 ) -> str:
     """The page. ``run_info`` holds facts of the run, with its cost table under ``calibration``."""
-    parts = {
-        "TITLE": escape(f"Front of {_workload(frame)}"),
-        "STYLE": _resource("page.css"),
-        "EYEBROW": escape(f"{_workload(frame)} · {counts(summary)}"),
-        "VERDICT": _unbroken(escape(headline(summary))),
-        "CAUTION": escape(caution(summary)),
-        "FIGURES": key_figures(summary),
-        "CONFIRMED": confirmed_section(summary),
-        "MARKS": marks(summary),
-        "FRONT": front_section(summary),
-        "TABLES": other_sections(summary, frame),
-        "RUN": run_sections(summary, run_info),
-        "DATA": script_json(page_data(summary, frame)),
-        "SCRIPT": _resource("page.js"),
-    }
-    return _filled(_resource("page.html"), parts)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            workload=_workload(frame),
+            counts=counts(summary),
+            headline=_unbroken(headline(summary)),
+            caution=caution(summary),
+            figures=key_figures(summary),
+            confirmed=confirmed_table(summary),
+            marks=marks(summary),
+            metric=summary.metric,
+            found=_tables(summary, frame, run_info),
+            run=facts(run_info),
+            data=page_data(summary, frame),
+            style=_resource("page.css"),
+            script=_resource("page.js"),
+        )
+    )
 
 
-def script_json(value: Any) -> str:
-    """JSON that may stand inside a script element.
+def _tables(
+    summary: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None
+) -> list[Table]:
+    return [
+        front_table(summary),
+        *other_tables(summary, frame),
+        *calibration_tables(summary, run_info),
+    ]
 
-    No ``<``, ``>`` or ``&`` survives to end or open a tag.
-    """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+
+@cache
+def _environment() -> Environment:
+    """Every expression of the templates is escaped, and an unknown name is an error."""
+    made = Environment(
+        loader=PackageLoader("tuning.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return made
 
 
 def _unbroken(text: str) -> str:
     """The text with its seconds kept on the line of their number."""
-    return re.sub(r"(\d) s\b", r"\1&nbsp;s", text)
-
-
-def _filled(template: str, parts: Mapping[str, str]) -> str:
-    """The template with each ``<!--NAME-->`` replaced. In one pass.
-
-    A part may contain such a mark itself.
-    """
-    pieces = template.split("<!--")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("-->")
-        filled.append(parts[name] + rest)
-    return "".join(filled)
+    return re.sub(r"(\d) s\b", "\\1\N{NO-BREAK SPACE}s", text)
 
 
 def _resource(name: str) -> str:

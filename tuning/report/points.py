@@ -35,6 +35,7 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         point["curve"], point["decisions"] = [], []
     shown = {point["number"] for point in points}
     return {
+        "metric": _metric(summary),
         "target": summary.target,
         "gain": summary.gain,
         "frontSeconds": summary.front_seconds,
@@ -46,6 +47,17 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "reference": _reference(summary),
         "hidden": len(summary.others) + len(_beside(summary)) - len(others) - len(beside),
         "trials": points,
+    }
+
+
+def _metric(summary: FrontSummary) -> dict[str, Any]:
+    """What turns a loss into what is shown: the script draws and compares losses."""
+    metric = summary.metric
+    return {
+        "name": metric.name,
+        "short": metric.short,
+        "maximize": metric.maximize,
+        "power": summary.power,
     }
 
 

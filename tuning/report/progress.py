@@ -18,6 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuning.findings import format as form
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.trial import AGAIN, TrialRecord
 
 BAR_WIDTH = 30
@@ -108,7 +110,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def trial_line(record: TrialRecord, gain: float | None = None) -> str:
+def trial_line(record: TrialRecord, gain: float | None = None, metric: Metric = LOSS) -> str:
     """A trial that has ended, in one line.
 
     ``gain`` is the search's best gain if this trial set it.
@@ -120,7 +122,8 @@ def trial_line(record: TrialRecord, gain: float | None = None) -> str:
     if record.train_seconds is not None:
         parts.append(f"{record.train_seconds:8.2f} s")
     if record.val_loss is not None:
-        parts.append(f"val loss {record.val_loss:.4f}")
+        what = "val loss" if metric.is_default else metric.short
+        parts.append(f"{what} {form.loss(record.val_loss, metric=metric)}")
     if record.state == "stopped":
         parts.append("stopped")
     if record.origin in AGAIN:

@@ -1,12 +1,8 @@
-"""The page's text: figures at the top, tables below.
-
-Every string that comes from a run is escaped.
-"""
+"""What stands on the page: figures at the top, tables below. Plain values; templates write them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,8 +11,9 @@ from tuning.findings import format as form
 from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
+from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, Note, Table
 from tuning.report.confirmation import BOUNDS, clock_check
-from tuning.report.grid import folded, grid, table
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -24,29 +21,15 @@ MOST_ROWS = 500
 IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
-NOT_SHOWN = frozenset({"knob_columns", "schema_version"})
-TRIAL_HEADINGS = (
-    "#",
-    "Policy",
-    "Horizon",
-    "Seconds",
-    "Loss",
-    "Gain",
-    "FLOP",
-    "FLOP/s",
-    "Overhead",
-    "Knobs",
-)
-LOSS_AT, GAIN_AT = (
-    TRIAL_HEADINGS.index(name) - TRIAL_HEADINGS.index("Horizon") for name in ("Loss", "Gain")
-)
-FIGURES = frozenset(TRIAL_HEADINGS) - {"Policy", "Knobs", "State", "Reason"} | {"At loss"}
+NOT_SHOWN = frozenset({"calibration", "knob_columns", "schema_version"})
+LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
+"""Headings of columns that are set to the left."""
 
 
-def key_figures(summary: FrontSummary) -> str:
-    """Gain, the two times it is made of, and the target."""
+def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
+    """Gain, the two times it is made of, and the target, by their names."""
     noise = summary.background.noise
-    figures = [
+    return [
         *_confirmed_gain(summary),
         (
             "Gain at target" if summary.background.confirmed is None else "Gain on one seed",
@@ -54,12 +37,13 @@ def key_figures(summary: FrontSummary) -> str:
         ),
         ("Front", form.seconds(summary.front_seconds)),
         ("Training for less", form.seconds(summary.control_seconds)),
-        ("Target loss", form.loss(summary.target)),
-        *([] if noise is None else [("Noise of a loss", f"± {noise.deviation:.2g}")]),
+        (f"Target {summary.metric.short}", summary.shown(summary.target)),
+        *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
     ]
-    return "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in figures
-    )
+
+
+def _noise(metric: Metric) -> str:
+    return "Noise of a loss" if metric.is_default else f"Noise of {metric.short}"
 
 
 def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -72,93 +56,87 @@ def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
     return [("Confirmed gain", f"{BOUNDS[best.bound]}{form.gain(best.gain)}×")]
 
 
-def front_section(summary: FrontSummary) -> str:
+def front_table(summary: FrontSummary) -> Table:
     """Members of the front with their knobs; those off their default are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
     notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
-    after = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-    return table("Front, by seconds", TRIAL_HEADINGS, rows, figures=FIGURES, after=after)
+    told = [Note(note) for note in notes]
+    return _table("Front, by seconds", _headings(summary.metric), rows, notes=told)
 
 
-def other_sections(summary: FrontSummary, frame: pd.DataFrame) -> str:
-    """The control, the other finished trials, and those that did not finish with the reasons."""
+def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
+    """The control, the other finished trials, and those that did not finish with the reasons;
+    without those that would be empty.
+    """
     groups = (("Control runs", summary.control), ("Other finished trials", summary.others))
-    parts = [
-        _folded(title, [_trial_cells(r, summary) for r in _some(trials)])
-        for title, trials in groups
-    ]
-    parts.append(_unfinished(frame))
-    return "".join(parts)
+    tables = [_folded(title, trials, summary) for title, trials in groups]
+    return [table for table in (*tables, _unfinished(summary, frame)) if table.rows]
 
 
-def run_sections(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> str:
-    """Calibration with its check, and the other facts of the run, as far as they are known."""
-    facts = {name: value for name, value in (run_info or {}).items() if name not in NOT_SHOWN}
-    calibration = facts.pop("calibration", None)
-    facts = {name: value for name, value in facts.items() if value not in (None, "", {})}
-    parts = []
-    if isinstance(calibration, Mapping):
-        parts += [_calibration(calibration, clock_check(summary)), forms_section(calibration)]
-    if facts:
-        parts.append(f"<section><h2>Run</h2>{_facts(facts)}</section>")
-    return "".join(parts)
+def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
+    """The calibration with its check, and the forms it met; as far as they are known."""
+    costs = (run_info or {}).get("calibration")
+    if not isinstance(costs, Mapping):
+        return []
+    forms = _forms(costs)
+    return [_calibration(costs, clock_check(summary)), *([forms] if forms.rows else [])]
 
 
-def _trial_cells(row: Row, summary: FrontSummary) -> list[str]:
-    facts = member(row, summary)
-    texts = (
+def facts(run_info: Mapping[str, Any] | None) -> Facts:
+    """What else is known of the run."""
+    known = {name: value for name, value in (run_info or {}).items() if name not in NOT_SHOWN}
+    return _facts({name: value for name, value in known.items() if value not in (None, "", {})})
+
+
+def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
+    told = member(row, summary)
+    number, near = row["number"], told["within_noise"]
+    over_seeds = (
+        form.over_seeds(told["val_loss_over_seeds"], summary.power, summary.metric)
+        if told["replicates"]
+        else ""
+    )
+    return [
+        Cell(str(number), trial=number),
+        Cell(recipe_of(row).name, tag=NEVER_FROZE if told["never_froze"] else ""),
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]),
-        form.loss(row["val_loss"]),
-        ("≈ " if facts["within_noise"] else "") + form.gain(facts["gain"]),
+        Cell(summary.shown(row["val_loss"]), below=over_seeds and f"mean {over_seeds}"),
+        Cell(("≈ " if near else "") + form.gain(told["gain"]), quiet=bool(near)),
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
         form.seconds(row.get("pipeline_overhead_seconds")),
-    )
-    number = (
-        f'<button type="button" class="pick" data-trial="{row["number"]}">{row["number"]}</button>'
-    )
-    tag = f' <i class="tag">{NEVER_FROZE}</i>' if facts["never_froze"] else ""
-    cells = [escape(text) for text in texts]
-    if facts["within_noise"]:
-        cells[GAIN_AT] = f'<span class="noise">{cells[GAIN_AT]}</span>'
-    if facts["replicates"]:
-        cells[LOSS_AT] += (
-            f'<br><i class="tag">mean {escape(form.over_seeds(facts["val_loss_over_seeds"]))}</i>'
-        )
-    return [number, escape(recipe_of(row).name) + tag, *cells, _knob_cell(row)]
+        _knob_cell(row),
+    ]
 
 
-def _knob_cell(row: Row) -> str:
+def _knob_cell(row: Row) -> AnyCell:
     """Changed knobs in full; those at their defaults only as a count."""
     changed, every = changed_knobs(row), knobs_of(row)
     if not every:
         return "" if recipe_of(row).is_control else "defaults"
-    items = [f"<b>{escape(n)}</b>&nbsp;{escape(form.knob(v))}" for n, v in changed.items()]
-    rest = len(every) - len(changed)
-    if rest:
-        items.append(f"<i>{rest} at default</i>")
-    return '<span class="knobs">' + " ".join(f"<span>{item}</span>" for item in items) + "</span>"
+    shown = tuple((name, form.knob(value)) for name, value in changed.items())
+    return KnobsCell(shown, len(every) - len(changed))
 
 
-def _unfinished(frame: pd.DataFrame) -> str:
+def _unfinished(summary: FrontSummary, frame: pd.DataFrame) -> Table:
     own = frame[(frame["state"] != "finished") & ~frame["origin"].isin(AGAIN)]
-    cells = [
+    rows = [
         [
-            escape(str(row["number"])),
-            escape(recipe_of(row).name),
-            escape(str(row["state"])),
-            escape(form.seconds(row.get("train_seconds"))),
-            escape(form.loss(row.get("val_loss"))),
-            escape(str(row.get("error") or "stopped before its horizon")),
+            str(row["number"]),
+            recipe_of(row).name,
+            str(row["state"]),
+            form.seconds(row.get("train_seconds")),
+            summary.shown(row.get("val_loss")),
+            str(row.get("error") or "stopped before its horizon"),
         ]
         for row in _some(own)
     ]
-    headings = ("#", "Policy", "State", "Seconds", "At loss", "Reason")
-    return table("Stopped and failed trials", headings, cells, figures=FIGURES) if cells else ""
+    headings = ("#", "Policy", "State", "Seconds", f"At {summary.metric.short}", "Reason")
+    return _table("Stopped and failed trials", headings, rows)
 
 
-def _calibration(costs: Mapping[str, Any], check: str) -> str:
+def _calibration(costs: Mapping[str, Any], check: str) -> Table:
     """Cost of a step at each depth, with its spread, the costs that do not depend on depth, and
     their ``check``.
     """
@@ -166,14 +144,14 @@ def _calibration(costs: Mapping[str, Any], check: str) -> str:
     spread = costs.get("spread") if isinstance(costs.get("spread"), Mapping) else {}
     parts = {part: _by_depth(seconds) for part, seconds in (costs.get("step_parts") or {}).items()}
     full = steps[max(steps)] if steps else None
-    cells = [
+    rows = [
         [
             str(depth),
-            escape(form.seconds(cost)),
+            form.seconds(cost),
             f"{cost / full:.3f}" if full else form.NOTHING,
-            escape(form.amount(flops.get(depth))),
+            form.amount(flops.get(depth)),
             _percent((spread or {}).get(f"step_{depth}")),
-            *(escape(form.seconds(seconds.get(depth))) for seconds in parts.values()),
+            *(form.seconds(seconds.get(depth)) for seconds in parts.values()),
         ]
         for depth, cost in sorted(steps.items())
     ]
@@ -185,28 +163,30 @@ def _calibration(costs: Mapping[str, Any], check: str) -> str:
         "Spread",
         *map(str.capitalize, parts),
     )
-    rest = {name: value for name, value in costs.items() if name not in IN_THE_TABLE}
-    after = "".join(
-        f'<p class="note">{text}</p>' for text in _calibration_notes(costs, check)
-    ) + _facts(rest)
-    return table(
-        "Calibration", headings, cells, after=after, figures=frozenset(headings), kind="narrow"
+    return Table(
+        "Calibration",
+        headings,
+        rows,
+        frozenset(headings),
+        _calibration_notes(costs, check),
+        _facts({name: value for name, value in costs.items() if name not in IN_THE_TABLE}),
+        kind="narrow",
     )
 
 
-def _calibration_notes(costs: Mapping[str, Any], check: str) -> list[str]:
-    """How it was measured, whether it was disturbed, how it was checked; HTML."""
+def _calibration_notes(costs: Mapping[str, Any], check: str) -> list[Note]:
+    """How it was measured, whether it was disturbed, how it was checked."""
     signs = costs.get("disturbances")
-    company = (
-        f"<strong>It was not alone:</strong> {escape('; '.join(signs))}."
-        if signs
-        else "Nothing was noticed that disturbed it."
-    )
     how = (
         "Medians of interleaved rounds with the device to itself; spread is the relative "
         "interquartile range."
     )
-    return [f"{how} {company}", f"<strong>Check.</strong> {escape(check)}"]
+    company = (
+        Note(how, "It was not alone:", f"{'; '.join(signs)}.")
+        if signs
+        else Note(f"{how} Nothing was noticed that disturbed it.")
+    )
+    return [company, Note("", "Check.", check)]
 
 
 def _by_depth(table: object) -> dict[int, float]:
@@ -220,22 +200,24 @@ def _percent(value: object) -> str:
     return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else form.NOTHING
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
-    """Names and values as a description list; mappings nest."""
-    items = "".join(
-        f"<div><dt>{escape(_words(n))}</dt><dd>{_fact(v)}</dd></div>" for n, v in facts.items()
-    )
-    return f'<dl class="facts">{items}</dl>'
+def _facts(values: Mapping[str, Any]) -> Facts:
+    return [(_words(name), _fact(value)) for name, value in values.items()]
 
 
-def _fact(value: Any) -> str:
+def _fact(value: Any) -> str | Facts:
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        value = dict(enumerate(value, start=1))
     if isinstance(value, Mapping):
-        return _facts(value) if value else "none"
+        return _facts(value) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_fact(item) for item in value) or "none"
+        return ", ".join(map(_plain, value)) or "none"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
     if value is None:
         return form.NOTHING
-    return escape(form.knob(value) if isinstance(value, (bool, float)) else str(value))
+    return form.knob(value) if isinstance(value, (bool, float)) else str(value)
 
 
 def _words(name: object) -> str:
@@ -246,45 +228,51 @@ def _some(frame: pd.DataFrame) -> list[Row]:
     return rows_of(frame.head(MOST_ROWS))
 
 
-def _folded(title: str, rows: list[list[str]]) -> str:
-    if not rows:
-        return ""
+def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
+    rows = [_trial_cells(row, summary) for row in _some(trials)]
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return folded(title, shown, grid(title, TRIAL_HEADINGS, rows, FIGURES))
+    return _table(title, _headings(summary.metric), rows, count=shown)
+
+
+def _headings(metric: Metric) -> tuple[str, ...]:
+    what, how = ("#", "Policy", "Horizon", "Seconds"), ("FLOP", "FLOP/s", "Overhead", "Knobs")
+    return (*what, metric.heading, "Gain", *how)
+
+
+def _table(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[AnyCell]],
+    *,
+    notes: Sequence[Note] = (),
+    count: str = "",
+) -> Table:
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count)
 
 
 HEADINGS = ("Form", "Full step", "Of a plain one", "FLOP of a plain one", "Entering it")
 
 
-def forms_section(costs: Mapping[str, Any]) -> str:
-    """One row a form; empty where a run met none.
-
-    ``costs`` is a cost table as JSON, depths as text or numbers.
-    """
-    forms = costs.get("forms") or {}
+def _forms(costs: Mapping[str, Any]) -> Table:
+    """One row a form; ``costs`` is a cost table as JSON, depths as text or numbers."""
     plain = _full(costs)
-    cells = [
+    rows = [
         [
-            escape(name),
-            escape(form.seconds(step)),
+            name,
+            form.seconds(step),
             f"{step / plain[0]:.3f}",
             f"{flops / plain[1]:.3f}" if plain[1] else form.NOTHING,
-            escape(form.seconds(own.get("entry_seconds"))),
+            form.seconds(own.get("entry_seconds")),
         ]
-        for name, own in forms.items()
+        for name, own in (costs.get("forms") or {}).items()
         for step, flops in [_full(own)]
     ]
-    note = (
-        '<p class="note">Each was timed alone on the device when a trial first needed it, beside '
-        "the workload’s own; "
-        "entering is fitting matrices or compiling, and the way back.</p>"
+    note = Note(
+        "Each was timed alone on the device when a trial first needed it, beside the workload’s "
+        "own; entering is fitting matrices or compiling, and the way back."
     )
     figures = frozenset(HEADINGS) - {"Form"}
-    return (
-        table("Forms of the model", HEADINGS, cells, figures=figures, after=note, kind="narrow")
-        if cells
-        else ""
-    )
+    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow")
 
 
 def _full(costs: Mapping[str, Any]) -> tuple[float, float]:

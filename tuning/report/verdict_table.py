@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tuning.findings import format as form
-from tuning.findings.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
+from tuning.findings.verdict import CandidateVerdict, Interval, Verdict
 
 LOUD = 0.05
 """Where measured seconds stray by more than this, the time is the larger part of the noise."""
-HEADINGS = ("", "#", "schedule", "seconds", "loss", "gain", "95 %", "p", "met", "target", "p/m")
+BEFORE, AFTER = ("", "#", "schedule", "seconds"), ("gain", "95 %", "p", "met", "target", "p/m")
+"""Headings on either side of the metric's."""
 
 
 def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
@@ -29,7 +32,7 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
             console.print(Text(f"#{candidate.number}: {details}"))
     if remark:
         console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
-    console.print(Text(exchange_rate(verdict.control)))
+    console.print(Text(exchange_rate(verdict)))
     if verdict.time == "measured" and (verdict.control.time_spread or 0.0) > LOUD:
         console.print(Text(loud(verdict.control.time_spread or 0.0)))
     console.print(Text(f"\n{verdict.sentence}", style="bold"))
@@ -38,15 +41,14 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
 def verdict_table(verdict: Verdict) -> Table:
     """The schedules, then the control by horizon."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
-    for heading in HEADINGS:
-        table.add_column(
-            heading, justify="left" if heading in ("", "schedule") else "right", no_wrap=True
-        )
+    for heading in (*BEFORE, verdict.metric.short, *AFTER):
+        justify: Literal["left", "right"] = "left" if heading in ("", "schedule") else "right"
+        table.add_column(Text(heading), justify=justify, no_wrap=True)
     for c in verdict.candidates:
-        table.add_row(*_cells(c, len(verdict.seeds)), style="bold" if c.wins else "")
+        table.add_row(*_cells(c, verdict), style="bold" if c.wins else "")
     table.add_section()
     for run in verdict.control.runs:
-        figures = [_number(run.seconds), form.loss(run.loss), "", "", ""]
+        figures = [_number(run.seconds), verdict.shown(run.loss), "", "", ""]
         reached = f"{run.reached}/{run.seeds}"
         ratio = form.gain(run.predicted_over_measured)
         table.add_row(
@@ -55,17 +57,17 @@ def verdict_table(verdict: Verdict) -> Table:
     return table
 
 
-def _cells(c: CandidateVerdict, seeds: int) -> list[str]:
+def _cells(c: CandidateVerdict, verdict: Verdict) -> list[str | Text]:
     return [
         "*" if c.wins else "",
         str(c.number),
-        c.recipe.short_name,
+        Text(c.recipe.short_name),
         _number(c.seconds),
-        form.loss(c.loss),
+        verdict.shown(c.loss),
         {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),
         interval(c.interval),
         "<0.001" if c.p_corrected < 0.001 else f"{c.p_corrected:.2g}",
-        f"{c.reached}/{seeds}",
+        f"{c.reached}/{len(verdict.seeds)}",
         _number(c.seconds_to_target),
         form.gain(c.predicted_over_measured),
     ]
@@ -114,23 +116,25 @@ def legend(verdict: Verdict) -> str:
         else "the clock's (not every run was measured)"
     )
     corrected = f"corrected for {verdict.tested}" if verdict.tested > 1 else "one-sided"
+    metric = verdict.metric
+    plural = "losses" if metric.is_default else f"values of {metric.short}"
     return (
-        f"*: wins. Medians over {len(verdict.seeds)} fresh seeds, losses are means; seconds are "
-        f"{time}. gain: "
-        f"control's seconds at the same loss / seconds, with Student's interval. p: {corrected}, a "
-        "win at "
-        f"{verdict.alpha:g}. met: seeds that met the target {form.loss(verdict.target_loss)}; "
-        "target: seconds to "
-        "it, – where half of the seeds missed it. p/m: the clock's seconds over the measured ones."
+        f"*: wins. Medians over {len(verdict.seeds)} fresh seeds, {plural} are means; seconds are "
+        f"{time}. gain: control's seconds at the same {metric.short} / seconds, with Student's "
+        f"interval. p: {corrected}, a win at {verdict.alpha:g}. met: seeds that met the target "
+        f"{verdict.shown(verdict.target_loss)}; target: seconds to it, – where half of the seeds "
+        "missed it. p/m: the clock's seconds over the measured ones."
     )
 
 
-def exchange_rate(control: ControlVerdict) -> str:
+def exchange_rate(verdict: Verdict) -> str:
     """What the control pays for its loss, in words."""
+    control, metric = verdict.control, verdict.metric
     if control.loss_per_percent is None:
         return "The control has no exchange rate: on no seed did it finish at two horizons."
     low, high = control.loss_per_percent_interval
     sure = "" if low is None or high is None else f" (95 % interval {low:.2g} to {high:.2g})"
     return (
-        f"One per cent more time lowers the control's loss by {control.loss_per_percent:.2g}{sure}."
+        f"One per cent more time {metric.improves} the control's {metric.short} by "
+        f"{control.loss_per_percent:.2g}{sure}."
     )

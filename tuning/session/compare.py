@@ -15,6 +15,7 @@ from policies.full_update import FullUpdate
 from policies.presets import PRESETS
 from policies.settings import knobs_of
 from tuning.errors import SearchFailed
+from tuning.findings import format as form
 from tuning.findings.comparison import (
     FULL,
     Mode,
@@ -29,6 +30,7 @@ from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, set_threads
 from tuning.training.stopwatch import Stopwatch
 from tuning.trial.clock import CostTable, baseline_seconds
+from tuning.trial.metric import LOSS, Metric
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -56,6 +58,11 @@ class Plan:
         A baseline a seed, and each schedule in both modes with its control.
         """
         return len(self.seeds) * (1 + 3 * (len(SCHEDULES) - 1))
+
+    @property
+    def metric(self) -> Metric:
+        """What a loss is the value of."""
+        return Metric.measured_by(self.workload)
 
     @property
     def baseline(self) -> float:
@@ -92,7 +99,7 @@ def compared(plan: Plan, say: Say) -> Iterator[Trained]:
     for seed in plan.seeds:
         for run in _on_seed(plan, seed):
             done += 1
-            say(f"{done} of {plan.runs}: {told(run)}")
+            say(f"{done} of {plan.runs}: {told(run, plan.metric)}")
             yield run
 
 
@@ -164,14 +171,15 @@ def _train(
     )
 
 
-def told(run: Trained) -> str:
+def told(run: Trained, metric: Metric = LOSS) -> str:
     """One line about a run that is done."""
     what = (
         f"control of {run.control_for}"
         if run.control_for
         else f"{run.schedule} at equal {run.mode}"
     )
-    ending = run.error if run.val_loss is None else f"loss {run.val_loss:.4f}"
+    value = form.loss(run.val_loss, metric=metric)
+    ending = run.error if run.val_loss is None else f"{metric.short} {value}"
     return f"seed {run.seed}, {what}: {ending}, {run.steps} steps, {run.seconds:.3g} s"
 
 

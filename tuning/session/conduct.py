@@ -99,7 +99,11 @@ def hold(
     (store.path / STOP_FILE).unlink(missing_ok=True)
     recorded = trials_of(store)
     with watching(
-        watcher, trials=config.trials, recorded=recorded, concurrency=resources.concurrency
+        watcher,
+        trials=config.trials,
+        recorded=recorded,
+        concurrency=resources.concurrency,
+        metric=store.info.metric,
     ) as watch:
         for warning in warnings:
             watch.warn(warning)

@@ -13,6 +13,7 @@ from tuning.drivers.serial import SerialDriver
 from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
+from tuning.findings.summary import unreached
 from tuning.findings.verdict import VERDICT, Run, Verdict, run_of
 from tuning.report.progress import progress_on
 from tuning.report.render import write
@@ -21,7 +22,7 @@ from tuning.session.description import refuse_other_data, stored_config
 from tuning.session.plan import Plan as SessionPlan
 from tuning.session.session import SearchSession
 from tuning.session.watch import TerminalWatch, Watcher
-from tuning.store.info import STOP_FILE, Target
+from tuning.store.info import STOP_FILE, RunInfo, Target
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
@@ -37,6 +38,7 @@ from tuning.study.confirmation import (
     used_seeds,
 )
 from tuning.trial.clock import baseline_seconds
+from tuning.trial.metric import Metric
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.task import said
@@ -52,7 +54,7 @@ class Request:
         run: the run directory.
         top: how many schedules; None for three, or as many as there are.
         seeds: how many fresh seeds, at least 2.
-        target: the loss whose time is told; None for the run's own.
+        target: the value of the metric whose time is told; None for the run's own.
     """
 
     run: Path
@@ -130,9 +132,7 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     config = stored_config(store)
     horizons = control_horizons(outcomes)
     baselines = min(config.trials, len(baseline_specs(config.workload, config.seed)))
-    target = (
-        store.info.target.loss if store.info.target and request.target is None else request.target
-    )
+    target = _target(store.info, request)
     faults = [
         *device_faults(store, device),
         *control_faults(store.path, horizons, outcomes, baselines),
@@ -147,18 +147,19 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
         )
     candidates, remark, faults = choose(frame, request.top)
     own = finished(frame)
-    lowest = float(numbers(own, "val_loss").min())
-    if target < lowest:
-        faults.append(
-            f"the target must be a loss that a finished trial reached, but it is {target:g} and "
-            "the lowest is "
-            f"{lowest:.6g}; give --target {math.ceil(lowest * 1e4) / 1e4:g} or higher, or search "
-            "further"
-        )
+    if target < numbers(own, "val_loss").min():
+        faults.append(unreached("the target", target, own, store.info.metric))
     if faults:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
     return Plan(candidates, enough(horizons, candidates), seeds, target, remark)
+
+
+def _target(info: RunInfo, request: Request) -> float | None:
+    """The loss whose time is told; None where there is none yet."""
+    if request.target is not None:
+        return info.metric.loss(request.target)
+    return None if info.target is None else info.target.loss
 
 
 def device_faults(store: Store, device: Device) -> list[str]:
@@ -197,13 +198,15 @@ class ConfirmWatch(TerminalWatch):
 
 
 @contextlib.contextmanager
-def _watching(watcher: Watcher | None, trials: int, recorded: int) -> Iterator[Watcher]:
+def _watching(
+    watcher: Watcher | None, trials: int, recorded: int, metric: Metric
+) -> Iterator[Watcher]:
     """The watcher that was handed in, or one that draws on standard error."""
     if watcher is not None:
         yield watcher
         return
     with progress_on() as progress:
-        yield ConfirmWatch(progress, trials=trials, recorded=recorded, concurrency=1)
+        yield ConfirmWatch(progress, trials=trials, recorded=recorded, concurrency=1, metric=metric)
 
 
 def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> None:
@@ -214,7 +217,7 @@ def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> Non
     assert costs is not None, "the plan was refused without a calibration"
     left = sum(run_key(spec) not in done for spec in plan.specs(""))
     recorded = len(store.numbers())
-    with _watching(watcher, recorded + left, recorded) as watch:
+    with _watching(watcher, recorded + left, recorded, store.info.metric) as watch:
         baseline = baseline_seconds(costs, steps)
         session = SearchSession(store, ConfirmPlan(study, plan.target, baseline), watch)
         if left:
@@ -277,4 +280,11 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
     # Whoever was tested before on these seeds counts, or one could confirm until something wins by
     # chance.
     tested = {r.recipe for r in records if not r.recipe.is_control}
-    return judge(candidates, control, seeds=plan.seeds, target=plan.target, tested=len(tested))
+    return judge(
+        candidates,
+        control,
+        seeds=plan.seeds,
+        target=plan.target,
+        tested=len(tested),
+        metric=store.info.metric,
+    )

@@ -14,6 +14,7 @@ from tuning.errors import BadInput
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
+from tuning.trial.metric import Metric
 from tuning.trial.trial import CONFIRMATION
 from tuning.version import VERSION
 
@@ -32,6 +33,7 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
         knob_columns=knob_columns(config.search_space()),
         space_fingerprint=config.search_space().fingerprint(),
         workload_fingerprint=workload.fingerprint,
+        metric=Metric.measured_by(workload),
         versions={
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in LIBRARIES},
@@ -67,8 +69,19 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
         f"put the {name} back as it was, or start a new run"
         for name in now
         if now[name] != before[name]
-    ]:
+    ] + _metric_faults(store.info.metric, Metric.measured_by(workload)):
         raise BadInput(faults)
+
+
+def _metric_faults(before: Metric, now: Metric) -> list[str]:
+    """Losses recorded in one direction say nothing in the other."""
+    if before.maximize == now.maximize:
+        return []
+    known, got = ("maximised" if metric.maximize else "minimised" for metric in (before, now))
+    return [
+        f"the workload's metric must be {known}, as when the run began, but it is to be {got}: "
+        "put maximize back as it was, or start a new run"
+    ]
 
 
 def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:

@@ -22,6 +22,7 @@ from tuning.study.stopping import Stopping, stopping_of
 from tuning.study.study import Proposer, Study
 from tuning.study.warm_start import kept
 from tuning.trial.clock import baseline_seconds
+from tuning.trial.metric import Metric
 from tuning.trial.task import Task
 from tuning.trial.trial import CONFIRMATION, SEEDS, TrialSpec
 
@@ -188,12 +189,13 @@ def _filling(store: Store, resources: Resources) -> Filling:
 
 
 def target_of(config: SearchConfig, workload: Workload) -> float | None:
-    """The loss to reach where it is given, by the user or else by the workload.
+    """The loss to reach where it is given, by the user or else by the workload, as a value of the
+    metric.
 
     None for the automatic one.
     """
     target = workload.target if config.target == "auto" else config.target
-    return None if target == "auto" else float(target)
+    return None if target == "auto" else Metric.measured_by(workload).loss(float(target))
 
 
 def settle_sampler(

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from tuning.findings import format as form
 from tuning.report.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
+from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import AGAIN, TrialRecord, TrialSpec
 
@@ -21,6 +23,7 @@ class TerminalWatch:
         trials: rows asked for in all.
         recorded: rows that are there already.
         concurrency: trials at once.
+        metric: what a loss is the value of.
 
     """
 
@@ -31,6 +34,7 @@ class TerminalWatch:
         trials: int,
         recorded: int,
         concurrency: int,
+        metric: Metric = LOSS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._progress, self._trials, self._concurrency, self._now = (
@@ -39,7 +43,7 @@ class TerminalWatch:
             concurrency,
             now,
         )
-        self._phase = ""
+        self._phase, self._metric = "", metric
         self._expected: Callable[[TrialSpec], float] | None = None
         self._done, self._failed, self._target_runs = recorded, 0, 0
         self._started: dict[tuple[bool, int], tuple[TrialSpec, float]] = {}
@@ -69,8 +73,9 @@ class TerminalWatch:
         self._phase = ""
         if not self._told:
             self._told = True
+            target = form.loss(spec.target_loss, metric=self._metric)
             self._progress.line(
-                f"target: validation loss {spec.target_loss:.4f}; training {self._trials} trials"
+                f"target: {self._metric.name} {target}; training {self._trials} trials"
             )
 
     def ended(self, record: TrialRecord) -> None:
@@ -83,7 +88,7 @@ class TerminalWatch:
         self._done += 1
         self._failed += record.state == "failed"
         better = self._improve(record)
-        self._progress.line(trial_line(record, self._gain if better else None))
+        self._progress.line(trial_line(record, self._gain if better else None, self._metric))
         self.tick()
 
     def _say_target(self) -> None:
@@ -167,14 +172,16 @@ def _key(spec: TrialSpec) -> tuple[bool, int]:
 
 @contextlib.contextmanager
 def watching(
-    watcher: Watcher | None, *, trials: int, recorded: int, concurrency: int
+    watcher: Watcher | None, *, trials: int, recorded: int, concurrency: int, metric: Metric = LOSS
 ) -> Iterator[Watcher]:
     """The watcher that was handed in, or one that draws on standard error."""
     if watcher is not None:
         yield watcher
         return
     with progress_on() as progress:
-        yield TerminalWatch(progress, trials=trials, recorded=recorded, concurrency=concurrency)
+        yield TerminalWatch(
+            progress, trials=trials, recorded=recorded, concurrency=concurrency, metric=metric
+        )
 
 
 class Watcher(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from tuning.errors import BadInput
 from tuning.trial.clock import CostTable
+from tuning.trial.metric import LOSS, Metric
 
 SCHEMA_VERSION = 1
 """Of run.json and of the trials' columns.
@@ -106,6 +107,7 @@ class RunInfo:
         refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
+        metric: what the workload's evaluation measures, and in which direction it is better.
     """
 
     version: str
@@ -122,6 +124,7 @@ class RunInfo:
     refused_forms: Mapping[str, str] = field(default_factory=dict)
     memory: Memory | None = None
     at_once: AtOnce | None = None
+    metric: Metric = LOSS
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -195,6 +198,7 @@ def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
         "sampler": None if sampler is None else SamplerChoice(**sampler),
         "memory": None if memory is None else Memory(**memory),
         "at_once": None if at_once is None else AtOnce(**at_once),
+        "metric": Metric(**data.get("metric", {})),
     }
 
 

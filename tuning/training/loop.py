@@ -23,6 +23,7 @@ from policies.apply import BlockUpdater, Step
 from policies.base import UpdatePolicy, state_to_json
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Course, Timetable
+from tuning.trial.metric import Metric
 from tuning.trial.record import Measurements
 from tuning.trial.replay import Standing
 from tuning.trial.trial import CurvePoint
@@ -38,10 +39,12 @@ class NonFiniteLossError(ArithmeticError):
 def evaluate(workload: Workload, model: nn.Module) -> float:
     """Validation loss of ``model`` in evaluation mode without gradients; the mode is put back.
 
+    Of a metric to be maximised it is the negative: of all that is called a loss lower is better.
+
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
     with resting(model), torch.compiler.set_stance("force_eager"):
-        return float(workload.evaluate(model))
+        return Metric.measured_by(workload).loss(float(workload.evaluate(model)))
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
@@ -192,7 +195,8 @@ class TrainingRun:
 
     def _evaluate(self) -> None:
         loss = evaluate(self._workload, self._model)
-        self._check_finite(loss, "validation loss", self.steps)
+        metric = Metric.measured_by(self._workload)
+        self._check_finite(metric.of(loss), metric.name, self.steps)
         self._course.evaluated(loss)
 
     @staticmethod

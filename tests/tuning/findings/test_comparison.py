@@ -15,7 +15,7 @@ from tuning.findings.comparison import (
     FULL,
     Row,
     Trained,
-    control_losses,
+    controls_of,
     depth_facts,
     rows_of,
     solo_seconds,
@@ -154,8 +154,11 @@ class TestSummary:
 def test_control_losses_are_full_updates_in_the_same_seconds() -> None:
     """At equal steps its shortened run, at equal time its whole one."""
     rows: list[Row] = rows_of([*on_seed(0), *on_seed(3, by=0.01)])
-    assert control_losses(rows, "tuned", "steps") == {0: 0.105, 3: pytest.approx(0.115)}
-    assert control_losses(rows, "tuned", "time") == {0: 0.1, 3: pytest.approx(0.11)}
+    steps, time = (controls_of(rows, "tuned", mode) for mode in ("steps", "time"))
+    assert {seed: row["val_loss"] for seed, row in steps.items()} == pytest.approx(
+        {0: 0.105, 3: 0.115}
+    )
+    assert {seed: row["val_loss"] for seed, row in time.items()} == pytest.approx({0: 0.1, 3: 0.11})
 
 
 @given(st.dictionaries(st.integers(1, 4), st.integers(0, 50), min_size=1))

@@ -12,7 +12,7 @@ from scipy import stats
 
 from tests.tuning.findings.test_comparison import BASELINE, CONTROL, LONGER, TUNED
 from tuning.findings.comparison import Row, against_control, rows_of, summary_of, verdict
-from tuning.report.comparison_table import print_comparison
+from tuning.report.comparison_table import Comparison, print_comparison
 
 LOSSES = st.lists(st.floats(0.5, 2.0), min_size=3, max_size=5, unique=True)
 
@@ -92,7 +92,8 @@ def test_a_schedule_that_never_froze_is_compared_with_nothing() -> None:
 def printed(comparison: list[Row], *disturbances: str) -> str:
     console = Console(width=80)
     with console.capture() as capture:
-        print_comparison(summary_of(comparison), against_control(comparison), console, disturbances)
+        found = Comparison(summary_of(comparison), against_control(comparison))
+        print_comparison(found, console, disturbances)
     return capture.get()
 
 
@@ -114,8 +115,8 @@ def test_the_table_reads_like_the_notes_with_the_control_beside_it() -> None:
     assert "…" not in text
     line = next(line for line in text.splitlines() if line.startswith("tuned"))
     assert line.split() == [
-        *("tuned", "1.0300", "0.014", "16", "1.25", "+930.0"),
-        *("1.0000", "+3.0", "12", "18", "16.0", "0"),
+        *("tuned", "1.030", "0.014", "16", "1.25", "+930.0"),
+        *("1.000", "+3.0", "12", "18", "16.0", "0"),
     ]
     assert "Equal steps: 1000 steps each, 2 seeds" in text
     assert "Equal time: 20.0 s solo each, 2 seeds" in text

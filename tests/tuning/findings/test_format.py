@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tuning.findings import format as form
 
@@ -23,10 +25,60 @@ def test_seconds(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (1.95, "1.9500"), (0.0, "0.0000"), (0.000123, "1.230e-04")]
+    ("value", "text"),
+    [
+        (None, "–"),
+        (1.95, "1.950"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (0.0001234, "0.0001234"),
+        (0.00001234, "1.234e-05"),
+        (9.99996, "10.00"),
+        (12345.0, "12345"),
+        (1234567.0, "1.235e+06"),
+        (-4.9123, "-4.912"),
+        (1e200, "1.000e+200"),
+        (1e-300, "1.000e-300"),
+        (5e-324, "4.941e-324"),
+    ],
 )
 def test_loss(value: float | None, text: str) -> None:
+    """To four significant digits, whatever the size."""
     assert form.loss(value) == text
+
+
+SIZES = st.floats(-300, 300).map(lambda power: 10.0**power)
+
+
+@given(st.floats(-1e3, 1e3), SIZES)
+def test_a_number_is_read_back_to_four_digits(value: float, size: float) -> None:
+    """Python's own reader gives what was written, to half of the fourth digit."""
+    number = value * size
+    assert float(form.significant(number)) == pytest.approx(number, rel=5.01e-4, abs=1e-320)
+    assert len(form.significant(number)) <= 11
+
+
+@given(
+    st.lists(st.integers(-999, 999), min_size=2, max_size=8, unique=True), st.integers(-9, 9), SIZES
+)
+def test_values_that_differ_look_different(steps: list[int], shift: int, size: float) -> None:
+    """Steps of a thousandth far from zero or near it, of any size."""
+    values = [(shift + step / 1000) * size for step in steps]
+    power = form.told_apart(values)
+    assert len({form.significant(value, power) for value in values}) == len(values)
+
+
+def test_what_rounding_made_is_not_told_apart() -> None:
+    """The same sum computed in two orders."""
+    assert form.told_apart([0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(2.05, 0.05, "2.05"), (1e-17, 0.1, "0"), (-5.0, 0.5, "-5.0"), (1.5e200, 5e199, "1.5e+200")],
+)
+def test_ticks(value: float, step: float, text: str) -> None:
+    assert form.tick(value, step) == text
 
 
 @pytest.mark.parametrize(

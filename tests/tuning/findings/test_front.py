@@ -297,14 +297,14 @@ def test_without_a_control_at_the_target_there_is_no_gain_but_a_reason() -> None
     """
     reading = summary(line_of_control(record(3, 9, 1.7)), 1.75)
     assert reading.gain is None
-    assert reading.no_gain == "the control never reached 1.75 (its lowest loss is 1.8)"
+    assert reading.no_gain == "the control never reached 1.750 (its lowest loss is 1.800)"
     assert reading.winner == 3
 
 
 @pytest.mark.parametrize(
     ("table", "target", "reason"),
     [
-        (points([(5, 2.0)]), 1.0, "no finished trial reached 1"),
+        (points([(5, 2.0)]), 1.0, "no finished trial reached 1.000"),
         (
             points([(5, 2.0)]),
             2.5,

@@ -40,48 +40,47 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
         (
             beside_control(record(3, 7, 1.89)),
             1.9,
-            "dynamic_suffix #3 reaches 1.9000 in 7.00 s, training for less in 8.00 s: a gain of "
+            "dynamic_suffix #3 reaches 1.900 in 7.00 s, training for less in 8.00 s: a gain of "
             "1.14 on one "
             "seed, unconfirmed.",
         ),
         (
             beside_control(record(3, 7, 1.89, mean_active_fraction=1.0)),
             1.9,
-            "Nothing beat training for less at 1.9000: dynamic_suffix #3 is first, in 7.00 s, but "
+            "Nothing beat training for less at 1.900: dynamic_suffix #3 is first, in 7.00 s, but "
             "it never froze a "
             "block: that is training for less as well.",
         ),
         (
             beside_control(record(3, 9, 1.95)),
             1.9,
-            "Nothing beat training for less at 1.9000: full_update #1 at horizon 0.8 is first, in "
+            "Nothing beat training for less at 1.900: full_update #1 at horizon 0.8 is first, in "
             "8.00 s (gain 1.00).",
         ),
         (
             beside_control(record(3, 8, 1.85)),
             1.9,
-            "Nothing beat training for less at 1.9000: dynamic_suffix #3 takes 8.00 s, the next "
+            "Nothing beat training for less at 1.900: dynamic_suffix #3 takes 8.00 s, the next "
             "control run "
             "8.00 s (gain 1.00), but the line between control runs passes at 1.00.",
         ),
         (
             beside_control(record(3, 9, 1.885)),
             1.89,
-            "Nothing beat training for less at 1.8900: dynamic_suffix #3 takes 9.00 s, the next "
+            "Nothing beat training for less at 1.890: dynamic_suffix #3 takes 9.00 s, the next "
             "control run "
             "10.0 s (gain 1.11), but the line between control runs passes at 0.91.",
         ),
         (
             beside_control(record(3, 9, 1.7)),
             1.75,
-            "dynamic_suffix #3 reaches 1.7500 in 9.00 s; the control never reached 1.75 (its "
-            "lowest loss is "
-            "1.8), so there is no gain to state.",
+            "dynamic_suffix #3 reaches 1.750 in 9.00 s; the control never reached 1.750 (its "
+            "lowest loss is 1.800), so there is no gain to state.",
         ),
         (
             beside_control(),
             1.5,
-            "No finished trial reached 1.5000: the lowest loss is 1.8000, of full_update #2.",
+            "No finished trial reached 1.500: the lowest loss is 1.800, of full_update #2.",
         ),
         (
             points([(5, 2.0)]).assign(target_loss=None),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 from tests.support.costs import made_up_costs
-from tuning.report.sections import forms_section
+from tests.support.frames import search_frame
+from tuning.findings.summary import summary
+from tuning.report.page import page_text
 
 PLAIN = made_up_costs()
 
@@ -24,11 +27,17 @@ def test_each_form_stands_beside_the_plain_one() -> None:
     costs = json.loads(
         json.dumps(dataclasses.asdict(dataclasses.replace(PLAIN, forms={"svd <0.25>": own})))
     )
-    shown = forms_section(costs)
+    shown = page(costs)
     for text in ("svd &lt;0.25&gt;", "0.00500 s", "0.500", "0.250", "0.300 s"):
         assert text in shown
 
 
 def test_a_run_without_forms_has_no_such_table() -> None:
     """Nothing is shown where no lever was pulled."""
-    assert forms_section(dataclasses.asdict(PLAIN)) == ""
+    assert "Forms of the model" not in page(dataclasses.asdict(PLAIN))
+
+
+def page(costs: dict[str, Any]) -> str:
+    """From the table of forms on, where there is one."""
+    text = page_text(summary(search_frame()), search_frame(), {"calibration": costs})
+    return text[text.find("Forms of the model") :]

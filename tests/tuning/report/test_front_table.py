@@ -143,14 +143,14 @@ def test_long_numbers_fit_eighty_columns() -> None:
     """
     table = search_frame()
     small = table.assign(
-        number=table["number"] + 123_000, val_loss=table["val_loss"] * 1e-3, target_loss=1.95e-3
+        number=table["number"] + 123_000, val_loss=table["val_loss"] * 1e-30, target_loss=1.95e-30
     )
     reading = summary(small, None, background())
     lines = printed(reading).splitlines()
     assert max(len(line) for line in lines) <= 80
     assert "…" not in printed(reading)
     number = reading.front["number"].iloc[0]
-    loss = f"{reading.front['val_loss'].iloc[0]:.3e}"
+    loss = reading.shown(reading.front["val_loss"].iloc[0])
     assert any(line.lstrip("* ").startswith(f"{number} ") and loss in line for line in lines)
 
 
@@ -164,7 +164,7 @@ def test_a_members_loss_over_seeds_is_told() -> None:
     )
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
     text = " ".join(printed(summary(table, background=again)).split())
-    assert "#0 2.1000 ± 0.1 over 3 seeds." in text
+    assert "#0 2.100 ± 0.1 over 3 seeds." in text
     assert "over seeds" not in printed(summary(table))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +22,11 @@ from tuning.report import points as report_points
 from tuning.report.page import page_text
 from tuning.trial.recipe import Recipe
 
-HOSTILE = '</script><script>alert("1")</script><!--VERDICT--> & "quoted" <b>'
+HOSTILE = (
+    """</script><script>alert("1")</script><!--VERDICT--> & "quoted" 'so' <b>🦆 &amp; """
+    "{{ 7 * 7 }} {% raw %}"
+)
+MARKUP = re.compile(r"</?[a-z][a-z0-9]*[ >/]|&[a-z]+;")
 
 
 class Outline(HTMLParser):
@@ -80,12 +86,52 @@ def test_every_string_of_a_run_is_escaped() -> None:
             record(1, 2.0, 2.5, state="failed", error=HOSTILE),
         ]
     )
-    harmless = [record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")]
-    safe = Outline(page(frame_of(harmless)))
-    hostile = Outline(page(table, {"config": {HOSTILE: HOSTILE}, "device": HOSTILE}))
-    assert hostile.tags.count("script") == safe.tags.count("script") == 2
-    assert HOSTILE in "".join(hostile.text)
+    harmless = [
+        record(0, 3.0, 2.0, policy="a", workload="a", knobs={"name": "a"}),
+        record(1, 2.0, 2.5, state="failed", error="a"),
+    ]
+    safe = Outline(page(frame_of(harmless), facts_of("a")))
+    hostile = Outline(page(table, facts_of(HOSTILE)))
+    assert hostile.tags == safe.tags
+    assert [name for name, _ in hostile.attributes] == [name for name, _ in safe.attributes]
+    assert "".join(hostile.text).count(HOSTILE) == 14
     assert data_of(page(table))["trials"][0]["knobs"] == knobs
+
+
+def facts_of(text: str) -> dict[str, Any]:
+    """What is known of a run, with ``text`` wherever a run has texts of its own."""
+    calibration = dataclasses.asdict(COSTS) | {
+        "forms": {text: dataclasses.asdict(COSTS)},
+        "disturbances": [text],
+        "device": text,
+    }
+    return {
+        "calibration": calibration,
+        "config": {text: text, "list": [text], "nested": [{"name": text}]},
+        "device": text,
+    }
+
+
+def test_html_is_written_by_templates_alone() -> None:
+    """Reads the folder's Python: no text in it holds a tag or an entity."""
+    folder = Path(report_points.__file__).parent
+    texts = [
+        (path.name, node.value)
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(texts) > 100
+    assert [found for found in texts if MARKUP.search(found[1])] == []
+
+
+def test_only_the_pages_own_style_and_script_are_taken_as_they_are() -> None:
+    """Reads the templates: nothing else is marked as safe, and escaping is turned off nowhere."""
+    folder = Path(report_points.__file__).parent / "templates"
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.html")))
+    assert re.findall(r"\{\{ (\w+) \| safe \}\}", text) == ["style", "script"]
+    assert text.count("safe") == 2
+    assert "autoescape" not in text
 
 
 def test_the_data_is_the_reading() -> None:
@@ -181,7 +227,7 @@ def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
     """
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
-    assert '2.0000<br><i class="tag">mean 2.1000 ± 0.1 over 3 seeds</i>' in page(table, None, again)
+    assert '2.000<br><i class="tag">mean 2.100 ± 0.1 over 3 seeds</i>' in page(table, None, again)
     assert "over 3 seeds" not in page(table)
 
 

@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 
 from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.verdicts import background
+from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.report.png import draw, png_bytes
 from tuning.report.points import whiskers
+from tuning.trial.metric import Metric
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,33 @@ def test_noise_and_confirmation_are_drawn() -> None:
     plain = Figure()
     draw(plain, summary(search_frame()))
     assert len(axes.collections) == len(plain.axes[0].collections) + 1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e200, 1e-300])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_better_is_on_its_own_side_whatever_the_size(maximize: bool, unit: float) -> None:
+    """Ticks are read in the metric's own sign and rise with their height; the best of the front is
+    its highest point of a score, its lowest of a loss.
+    """
+    table = search_frame()
+    for name in ("val_loss", "target_loss"):
+        table[name] = (table[name] - (3.0 if maximize else 0.0)) * unit
+    name = "accuracy in $%" if maximize else "validation loss"
+    reading = summary(table, None, Background(metric=Metric(name, maximize)))
+    figure = Figure()
+    draw(figure, reading)
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    low, high = axes.get_ylim()
+    labels = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    ticks = [float(label.get_text()) for height, label in labels if low <= height <= high]
+    assert len(ticks) > 2
+    assert ticks == sorted(set(ticks))
+    assert all(0 < tick < 3 * unit for tick in ticks)
+    assert axes.get_ylabel() == name
+    lines = [np.asarray(line.get_ydata()) for line in axes.lines]
+    heights = next(line for line in lines if len(line) == len(reading.front))
+    assert heights[-1] == (heights.max() if maximize else heights.min())
 
 
 def test_pyplot_is_never_imported() -> None:

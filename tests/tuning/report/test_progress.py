@@ -105,7 +105,7 @@ class TestText:
         """Number, policy, horizon, solo seconds, loss, and the gain it set."""
         line = trial_line(RECORD, gain=1.043)
         assert line.split() == (
-            "trial 7 dynamic_suffix horizon 0.75 12.35 s val loss 1.9876 gain 1.043".replace(
+            "trial 7 dynamic_suffix horizon 0.75 12.35 s val loss 1.988 gain 1.043".replace(
                 "12.35", f"{12.345:.2f}"
             ).split()
         )
@@ -118,7 +118,7 @@ class TestText:
     def test_a_replicate(self) -> None:
         """It is called one, with its seed, so that nobody takes its loss for the search's own."""
         again = dataclasses.replace(RECORD, origin="replicate", seed=4)
-        assert trial_line(again).endswith("val loss 1.9876  replicate on seed 4")
+        assert trial_line(again).endswith("val loss 1.988  replicate on seed 4")
 
     def test_a_trial_without_figures(self) -> None:
         """A stopped trial may have neither seconds nor loss."""

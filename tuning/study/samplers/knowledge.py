@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,12 +159,15 @@ def _scale(there: Sequence[Measured], here: Sequence[Measured]) -> Scale | None:
     spread_there, spread_here = statistics.pstdev(losses_there), statistics.pstdev(losses_here)
     if not (spread_there > 0 and spread_here > 0 and seconds_there > 0):
         return None
+    stretch = spread_here / spread_there
+    if not math.isfinite(stretch):
+        return None
     pace = sum(b.seconds for _, b in pairs) / seconds_there
     return Scale(
         pace,
         statistics.fmean(losses_there),
         statistics.fmean(losses_here),
-        spread_here / spread_there,
+        stretch,
     )
 
 

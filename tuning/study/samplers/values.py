@@ -1,9 +1,11 @@
 """What a sampler is told a trial was worth: finite numbers, lower is better, in an order that
 misleads none.
 
-A trial that finished has what it measured. Every other is worse than all of those: stopped ones by
-how far they fell short of their horizon, failed ones after them. Nothing here is stored; the next
-proposal computes it anew.
+A trial that finished has its seconds, and its loss in units of how the losses spread, counted from
+the least: so a search proposes the same whatever unit a loss has and wherever its zero lies, where
+models look at ratios. Every other trial is worse than all of those: stopped ones by how far they
+fell short of their horizon, failed ones after them. Nothing here is stored; the next proposal
+computes it anew.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ in.
 def values_of(outcomes: Sequence[Outcome], objective: str) -> list[Values]:
     """One tuple an outcome.
 
-    (seconds, loss) for ``pareto``, one number of seconds for ``time-to-quality``.
+    (seconds, loss in its own units) for ``pareto``, one number of seconds for ``time-to-quality``.
     """
     return _pareto(outcomes) if objective == "pareto" else _time_to_quality(outcomes)
 
@@ -58,6 +60,34 @@ def shortfalls(outcomes: Sequence[Outcome]) -> list[float]:
     ]
 
 
+def in_own_units(losses: Sequence[float]) -> list[float]:
+    """Each loss above the least, in units of the ``spread`` of all, in the same order.
+
+    >>> in_own_units([-3.0, -1.0, -2.0]) == in_own_units([1e200, 3e200, 2e200]) == [0.0, 2.0, 1.0]
+    True
+    """
+    if not losses:
+        return []
+    _, power = math.frexp(max(map(abs, losses)))
+    # Of numbers below 1 no difference overflows, and a power of two rounds none of them.
+    small = [math.ldexp(loss, -power) for loss in losses]
+    least = min(small)
+    above = [loss - least for loss in small]
+    unit = spread(above)
+    return [min(loss / unit, LARGEST) for loss in above]
+
+
+def spread(losses: Sequence[float]) -> float:
+    """The interquartile range; where more than half of the losses are the same, the distance from
+    those to the next, and 1 where all are.
+    """
+    if len(losses) < 2:
+        return 1.0
+    lower, _, upper = statistics.quantiles(losses, n=4, method="inclusive")
+    higher = min((loss - upper for loss in losses if loss > upper), default=1.0)
+    return (upper - lower) or (upper - min(losses)) or higher
+
+
 def drawn_in(losses: Sequence[float]) -> list[float]:
     """The losses, in the same order, with those far above the rest brought near.
 
@@ -65,12 +95,10 @@ def drawn_in(losses: Sequence[float]) -> list[float]:
     """
     if len(losses) < 2:
         return list(losses)
-    lower, _, upper = statistics.quantiles(losses, n=4, method="inclusive")
-    spread = (upper - lower) or abs(upper) or 1.0
-    fence = upper + FENCE * spread
+    unit = spread(losses)
+    fence = statistics.quantiles(losses, n=4, method="inclusive")[-1] + FENCE * unit
     return [
-        loss if loss <= fence else fence + spread * _log1p((loss - fence) / spread)
-        for loss in losses
+        loss if loss <= fence else fence + unit * _log1p((loss - fence) / unit) for loss in losses
     ]
 
 
@@ -82,7 +110,7 @@ def _log1p(ratio: float) -> float:
 def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:
     measured = [outcome for outcome in outcomes if counts(outcome)]
     seconds = [_bounded(outcome.train_seconds) for outcome in measured]
-    losses = drawn_in([_bounded(outcome.val_loss) for outcome in measured])
+    losses = drawn_in(in_own_units([float(outcome.val_loss or 0.0) for outcome in measured]))
     numbers = [outcome.number for outcome in measured]
     points: dict[int, Values] = dict(zip(numbers, zip(seconds, losses, strict=True), strict=True))
     ends = (_beyond(seconds), _beyond(losses))
@@ -120,17 +148,18 @@ def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
 
     While the target is not known the least of the losses stands for it.
     """
-    losses = {outcome.number: _bounded(outcome.val_loss) for outcome in censored}
-    best = min(losses.values(), default=0.0)
-    gaps = {
-        outcome.number: max(
-            losses[outcome.number] - (best if outcome.target_loss is None else outcome.target_loss),
-            0.0,
-        )
-        for outcome in censored
+    losses = [float(outcome.val_loss or 0.0) for outcome in censored]
+    best = min(losses, default=0.0)
+    targets = [best if outcome.target_loss is None else outcome.target_loss for outcome in censored]
+    _, power = math.frexp(max(map(abs, [*losses, *targets]), default=1.0))
+    gaps = [
+        max(math.ldexp(loss, -power) - math.ldexp(target, -power), 0.0)
+        for loss, target in zip(losses, targets, strict=True)
+    ]
+    scale = statistics.median([gap for gap in gaps if gap > 0] or [1.0])
+    return {
+        outcome.number: gap / (gap + scale) for outcome, gap in zip(censored, gaps, strict=True)
     }
-    scale = statistics.median([gap for gap in gaps.values() if gap > 0] or [1.0])
-    return {number: gap / (gap + scale) for number, gap in gaps.items()}
 
 
 def _bounded(value: float | None) -> float:

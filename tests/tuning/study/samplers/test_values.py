@@ -14,7 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.outcomes import outcomes
-from tuning.study.samplers.values import counts, drawn_in, shortfalls, values_of
+from tuning.study.samplers.values import (
+    counts,
+    drawn_in,
+    in_own_units,
+    shortfalls,
+    spread,
+    values_of,
+)
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 
@@ -91,9 +98,40 @@ def test_the_order_of_times_to_quality() -> None:
     assert all(a < b for a, b in pairwise(values))
 
 
-def test_measured_values_are_told_as_they_are() -> None:
-    """Seconds and loss of trials that finished, in their order."""
-    assert values_of([FAST, GOOD], "pareto") == [(4.0, 2.0), (8.0, 1.5)]
+def test_measured_values_are_told_in_their_order() -> None:
+    """Seconds as they are; the losses 2.0 and 1.5 above the lower in units of their spread, 0.25 by
+    hand.
+    """
+    assert values_of([FAST, GOOD], "pareto") == [(4.0, 2.0), (8.0, 0.0)]
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e200])
+def test_losses_of_any_size_are_told_apart(unit: float) -> None:
+    """Ten of them, a hundredth apart: no two have the same value, in neither objective."""
+    found = [
+        outcome(n, train_seconds=1.0, val_loss=(1 + n / 100) * unit, target_loss=0.9 * unit)
+        for n in range(10)
+    ]
+    for objective in OBJECTIVES:
+        values = values_of(found, objective)
+        assert values == sorted(values)
+        assert len(set(values)) == 10
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20))
+def test_own_units_keep_the_order(losses: list[float]) -> None:
+    """Property: sorted losses stay sorted, the least is 0, and all are finite."""
+    told = in_own_units(sorted(losses))
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert all(map(math.isfinite, told))
+
+
+def test_a_spread_is_found_among_losses_that_are_mostly_the_same() -> None:
+    """One that is lower, or one that is higher, beside seven that are the same."""
+    assert spread([0.5] * 7 + [0.25]) == 0.25
+    assert spread([0.5] * 7 + [2.5, 1e30]) == 2.0
+    assert spread([0.5] * 7) == 1.0
 
 
 def test_shortfall_is_measured_against_the_horizon() -> None:

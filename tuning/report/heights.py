@@ -1,0 +1,60 @@
+"""Where losses stand on a picture's axis, and how its ticks are named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tuning.findings import format as form
+from tuning.findings.front import Floats, numbers
+from tuning.findings.summary import FrontSummary
+from tuning.trial.metric import Metric
+
+DRAWABLE = 100
+"""Beyond ten to this power, large or small, what draws would take all values for one."""
+
+
+@dataclass(frozen=True)
+class Heights:
+    """The metric's own values, higher ones above lower ones, in a unit that can be drawn."""
+
+    metric: Metric
+    unit: float
+
+    @classmethod
+    def of(cls, summary: FrontSummary) -> Heights:
+        """For the losses of front and control."""
+        losses = np.abs(numbers(pd.concat([summary.front, summary.control]), "val_loss"))
+        power = form.power_of(float(losses.max(initial=0.0)))
+        return cls(summary.metric, 10.0**power if abs(power) > DRAWABLE else 1.0)
+
+    def at(self, loss: float) -> float:
+        """Where a loss stands."""
+        return self.metric.of(loss) / self.unit
+
+    def all(self, losses: Floats) -> Floats:
+        """Where losses stand, any shape."""
+        return (-losses if self.metric.maximize else losses) / self.unit
+
+    def loss(self, height: float) -> float:
+        """The inverse of ``at``."""
+        return self.metric.loss(height * self.unit)
+
+    def limits(self, losses: tuple[float, float]) -> tuple[float, float]:
+        """The two heights between which losses lie, the lower one first."""
+        low, high = sorted(map(self.at, losses))
+        return low, high
+
+    def beside(self, points: int) -> int:
+        """By how many points a text's line stands above what it names, where a better loss lies
+        below it as here; mirrored where it lies above.
+        """
+        return -9 - points if self.metric.maximize else points
+
+    def text(self, tick: float, ticks: Sequence[float] | Floats) -> str:
+        """How the tick at this height is named among its axis' ``ticks``."""
+        step = float(np.diff(np.sort(ticks)).min(initial=np.inf))
+        return form.tick(tick * self.unit, step * self.unit if np.isfinite(step) else 0.0)
