@@ -33,6 +33,7 @@ import psutil
 
 from tuning.errors import BadInput
 from tuning.store.files import FILES, Files
+from tuning.trial.built import built
 
 BEAT_SECONDS = 5.0
 TTL_SECONDS = 30.0
@@ -263,8 +264,8 @@ def _heartbeat(path: Path) -> int | None:
 def _read(path: Path) -> Holder | None:
     """The holder, or None where the file cannot be understood."""
     try:
-        return Holder(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return built(Holder, json.loads(path.read_bytes()))
+    except (OSError, ValueError):
         return None
 
 

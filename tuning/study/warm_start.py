@@ -87,7 +87,7 @@ def kept(store: Store) -> Knowledge | None:
         return None
     try:
         return Knowledge.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"{path} must hold what the search knows of another run, but reading it failed: "
             f"{error!r}; put it back as "

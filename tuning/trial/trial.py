@@ -7,10 +7,10 @@ apply is None, never NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -148,15 +148,6 @@ class Limits:
         return next(
             (point.step for point in curve if point.val_loss > self._at(point.train_seconds)), None
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"seconds": list(self.seconds), "losses": list(self.losses), "runs_on": self.runs_on}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Limits:
-        """The inverse of ``to_json``; KeyError or TypeError where it is not that."""
-        return cls(tuple(data["seconds"]), tuple(data["losses"]), bool(data["runs_on"]))
 
     def _at(self, seconds: float) -> float:
         return float(np.interp(seconds, self.seconds, self.losses, left=np.inf, right=np.inf))
