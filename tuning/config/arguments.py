@@ -29,6 +29,7 @@ from tuning.config.config import (
 )
 from tuning.config.resources import Machine
 from tuning.errors import BadInput
+from tuning.layout import RUN_JSON
 
 WHOLE = ("trials", "seed", "concurrency")
 NUMERIC = (
@@ -108,8 +109,8 @@ def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
     named = Path(options.pop("run", run))  # by the file that the search was started with, too
     if named.resolve() != run.resolve():
         faults.append(f"one of --run and --resume must be given, but got both ({named}, {run})")
-    if not (run / "run.json").is_file():
-        what = "holds no run.json" if run.is_dir() else "is not a directory"
+    if not (run / RUN_JSON).is_file():
+        what = f"holds no {RUN_JSON}" if run.is_dir() else "is not a directory"
         faults.append(f"--resume must name the directory of a search, but {run} {what}")
     changes = {name: value for name, value in options.items() if name in CHANGEABLE}
     faults += _change_faults(changes)

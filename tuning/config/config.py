@@ -18,6 +18,7 @@ from search_spaces.narrow import applied, narrow
 from search_spaces.registry import find_space
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.errors import BadInput
+from tuning.layout import RUN_JSON
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
@@ -37,7 +38,6 @@ IDENTITY = (
     "replicates",
     "stop_confidence",
 )
-RUN_FILE = "run.json"
 MAX_SEED = 2**62 - 1
 """Further seeds are counted up from it, and every one must fit a column of 64 bits."""
 
@@ -203,7 +203,7 @@ def _run_faults(run: Path) -> list[str]:
     if run.is_symlink() or run.exists():
         advice = (
             f"to go on with that search: --resume {run}"
-            if (run / RUN_FILE).is_file()
+            if (run / RUN_JSON).is_file()
             else "choose another"
         )
         return [f"the run directory must not exist yet, but {run} does: {advice}"]

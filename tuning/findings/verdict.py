@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuning.findings.paired import Bound, SeedComparison
+from tuning.layout import VERDICT
 from tuning.trial.built import built
 from tuning.trial.recipe import Recipe, flat
 from tuning.trial.record import seconds_to_quality
@@ -188,9 +189,6 @@ def run_of(record: TrialRecord, target: float) -> Run | None:
     return Run(
         record.seed, record.train_seconds, record.measured_seconds, record.val_loss, to_target
     )
-
-
-VERDICT = "verdict.json"
 
 
 def read_verdict(run: Path) -> tuple[Verdict | None, str]:

@@ -20,9 +20,6 @@ SCHEMA_VERSION = 1
 Raised when a column changes its meaning or a new one is required.
 """
 
-STOP_FILE = "stop"
-"""While RUN/stop exists, workers save a checkpoint and return."""
-
 KnobKind = Literal["float", "int", "bool", "str"]
 KNOB_KINDS: tuple[KnobKind, ...] = get_args(KnobKind)
 

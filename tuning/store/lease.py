@@ -32,6 +32,7 @@ from typing import Any
 import psutil
 
 from tuning.errors import BadInput
+from tuning.layout import LEASE, RUNNING
 from tuning.store.files import FILES, Files
 from tuning.trial.built import built
 
@@ -182,7 +183,7 @@ def current_epoch(run: Path) -> int:
 
 
 def _folder(run: Path) -> Path:
-    return run / "running" / "lease"
+    return run / RUNNING / LEASE
 
 
 def _epoch_file(folder: Path, epoch: int) -> Path:

@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuning.findings.front import finished, numbers
+from tuning.trial.dominance import Floats
 from tuning.trial.trial import AGAIN, Limits, Origin, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
