@@ -33,7 +33,6 @@ from tuning.study.confirmation import (
     control_horizons,
     enough,
     fresh_seeds,
-    light_frame,
     run_key,
     used_seeds,
 )
@@ -126,7 +125,7 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
         raise BadInput(
             f"seeds must be at least 2, but got {request.seeds}: one seed alone shows no spread"
         )
-    frame = light_frame(store)
+    frame = store.light_frame()
     outcomes = outcomes_of(frame)
     config = stored_config(store)
     horizons = control_horizons(outcomes)

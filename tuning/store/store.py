@@ -27,10 +27,11 @@ from tuning.errors import SearchFailed
 from tuning.layout import LEASE, RUN_JSON, RUNNING, TRIALS, TRUNK
 from tuning.store import lease
 from tuning.store.catalog import Catalog, Listing, Problem, References, read_references, set_aside
+from tuning.store.columns import NESTED
 from tuning.store.directory import create_directory, read_info
 from tuning.store.files import FILES, TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
-from tuning.store.parquet import NESTED, RecordFormat
+from tuning.store.parquet import RecordFormat
 from tuning.store.retry import Withdrawal, spec_of
 from tuning.store.running import InFlight, Running
 from tuning.store.shards import Shard, complete_group
@@ -137,6 +138,10 @@ class Store:
     def columns(self) -> tuple[str, ...]:
         """The names of the table's columns, in order."""
         return self._format.columns
+
+    def light_frame(self) -> pd.DataFrame:
+        """``frame`` of the columns from which outcomes are made."""
+        return self.frame((*COLUMNS, *(KNOB + name for name in self._info.knob_columns)))
 
     def frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Every trial as a row, by number; with ``columns`` only those, which is much faster
@@ -435,8 +440,7 @@ class Store:
 
 def history_of(store: Store) -> list[Outcome]:
     """The outcome of every recorded trial, by number."""
-    knobs = [f"{KNOB}{name}" for name in store.info.knob_columns]
-    return outcomes_of(store.frame((*COLUMNS, *knobs)))
+    return outcomes_of(store.light_frame())
 
 
 def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:

@@ -64,12 +64,12 @@ class Decision:
     phase: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One row of the store.
 
-    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and each of
-    its knobs is one.
+    Every attribute is a column, in this order, except ``recipe``: its policy and horizon are one
+    each, and each of its knobs is one.
     """
 
     number: int
@@ -78,10 +78,6 @@ class TrialRecord:
     workload: str
     recipe: Recipe
     seed: int
-    started_at: datetime
-    finished_at: datetime
-    executions: int
-    device: str
     train_seconds: float | None = None
     wall_seconds: float | None = None
     measured_seconds: float | None = None
@@ -98,6 +94,10 @@ class TrialRecord:
     pipeline_overhead_seconds: float | None = None
     forked_from_step: int | None = None
     would_stop_at_step: int | None = None
+    executions: int
+    started_at: datetime
+    finished_at: datetime
+    device: str
     error: str | None = None
     curve: tuple[CurvePoint, ...] = ()
     decisions: tuple[Decision, ...] = ()
