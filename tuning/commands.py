@@ -15,9 +15,7 @@ from tuning.errors import BadInput, Interrupted, SearchFailed
 INTERRUPTED = 130
 
 
-def status_of(
-    name: str, work: Callable[[], None], to_go_on: Callable[[], str] = lambda: ""
-) -> int:
+def status_of(name: str, work: Callable[[], None], to_go_on: Callable[[], str] = lambda: "") -> int:
     """Do ``work`` and return the command's exit status, its message on standard error.
 
     Args:

@@ -212,10 +212,10 @@ def _say(text: str) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    from tuning.report.render import write
+    from tuning.store.files import FILES
 
     try:
-        write(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        FILES.write_atomic(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise BadInput(
             f"--json must be a writable file, but {path} is not: {error.strerror}"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.layout import VERDICT
 
 if TYPE_CHECKING:
     from tuning.session.confirm import Request
@@ -56,16 +57,15 @@ def carry_out(options: argparse.Namespace) -> None:
     request = _request(options)
     from rich.console import Console
 
-    from tuning.findings.verdict import VERDICT
-    from tuning.report.render import write
     from tuning.report.verdict_table import print_verdict
     from tuning.session.confirm import confirm
+    from tuning.store.files import FILES
 
     verdict, remark = confirm(request)
     print_verdict(verdict, Console(), remark)
     if options.json is not None:
         try:
-            write(options.json, verdict.to_json().encode())
+            FILES.write_atomic(options.json, verdict.to_json().encode())
         except OSError as error:
             raise BadInput(
                 f"--json must be a writable file, but {options.json} is not: {error.strerror}"

@@ -239,10 +239,10 @@ def _recorded(frame: pd.DataFrame) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from tuning.report.render import write
+    from tuning.store.files import FILES
 
     try:
-        write(path, text.encode())
+        FILES.write_atomic(path, text.encode())
     except OSError as error:
         raise BadInput(f"-o must be a writable file, but {path} is not: {error.strerror}") from None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import BadInput, SearchFailed
+from tuning.layout import PAGE, PICTURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     Raises:
         BadInput: files that cannot be, all named at once.
     """
-    from tuning.report.render import FORMATS, PAGE, PICTURE
+    from tuning.report.render import FORMATS
 
     asked = {kind: path for kind in FORMATS if (path := getattr(options, kind)) is not None}
     faults = [fault for kind, path in asked.items() for fault in _unwritable(kind, path)]
@@ -168,10 +169,11 @@ def _print(reading: FrontSummary) -> None:
 def _write(
     kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]
 ) -> None:
-    from tuning.report.render import render, write
+    from tuning.report.render import render
+    from tuning.store.files import FILES
 
     try:
-        write(path, render(kind, reading, frame, info))
+        FILES.write_atomic(path, render(kind, reading, frame, info))
     except OSError as error:
         raise BadInput(
             f"{path} must be writable, but is not: {error.strerror}; choose another file"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tuning.config.arguments import NewSearch, ShowSpace, parse
 from tuning.config.resume import Resume
 from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS
 
 if TYPE_CHECKING:
     from tuning.session.conduct import SearchResult
@@ -71,7 +72,6 @@ def print_result(result: SearchResult) -> None:
     from tuning.findings.context import background_of
     from tuning.findings.summary import summary
     from tuning.report.front_table import print_report
-    from tuning.report.render import PAGE, PICTURE
     from tuning.session.conduct import resume_command
     from tuning.store.store import Store
 
@@ -84,13 +84,13 @@ def print_result(result: SearchResult) -> None:
     if result.stop_reason:
         console.print(f"Stopped early: {result.stop_reason}. To go on:", soft_wrap=True)
         console.print(f"  {resume_command(result.run)}", soft_wrap=True, highlight=False)
-    for name, what in ((PAGE, "report"), (PICTURE, "picture"), ("trials", "trials (Parquet)")):
+    for name, what in ((PAGE, "report"), (PICTURE, "picture"), (TRIALS, "trials (Parquet)")):
         if (result.run / name).exists():
             console.print(f"{what + ':':<18}{result.run / name}", soft_wrap=True, highlight=False)
 
 
 def _how_to_go_on(run: Path | None) -> str:
-    if run is None or not (run / "run.json").exists():
+    if run is None or not (run / RUN_JSON).exists():
         return "Nothing was created."
     from tuning.session.conduct import resume_command
 

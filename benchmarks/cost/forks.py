@@ -48,6 +48,7 @@ from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.stopwatch import Stopwatch
 from tuning.training.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_file
+from tuning.trial.built import built
 from tuning.trial.clock import CostTable, Ledger, baseline_seconds, charge
 from tuning.trial.replay import Standing, Trunk, replay
 from tuning.trial.trial import SEEDS
@@ -150,7 +151,7 @@ def saved(bench: Bench, trunk: Trunk, rounds: int) -> list[Row]:
             [seconds_of(bench, policy, horizon, s) for s in (None, standing)] for _ in range(rounds)
         ]
         measured = statistics.median(a["training"] - b["training"] - b["start"] for a, b in turns)
-        predicted = charge(bench.costs, Ledger.from_json(standing.course["ledger"])).train_seconds
+        predicted = charge(bench.costs, built(Ledger, standing.course["ledger"])).train_seconds
         rows.append(
             {
                 "schedule": name,

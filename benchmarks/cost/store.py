@@ -44,6 +44,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tuning.config.config import SearchConfig
+from tuning.layout import RUNNING, TRIALS
 from tuning.store.files import FILES
 from tuning.store.info import RunInfo, Target
 from tuning.store.parquet import RecordFormat
@@ -160,7 +161,7 @@ def fill_ours(path: Path, count: int, measured: int) -> Row:
         appends.append(timed(partial(store.append, record))[0])
         cpu += time.process_time() - before
         if record.number % FLUSH_EVERY == 0:
-            flushes.append(flush(path / "running" / "flush"))
+            flushes.append(flush(path / RUNNING / "flush"))
         seconds, merged = timed(store.compact)
         merges += [seconds] if merged else []
     longest = {
@@ -181,7 +182,7 @@ def lay_down(store: Store, records: Iterator[TrialRecord], count: int) -> None:
     while done < count:
         span = max(span for span in SPANS if span <= count - done)
         table = form.to_table(list(itertools.islice(records, span)))
-        (store.path / "trials" / Shard(done, span).name).write_bytes(form.to_bytes(table))
+        (store.path / TRIALS / Shard(done, span).name).write_bytes(form.to_bytes(table))
         done += span
 
 

@@ -29,6 +29,7 @@ from benchmarks.survival import sides as chaos_sides
 from tests.support import slow
 from tests.support.slow import Step
 from tests.support.victims import VICTIMS, Victim, eventually
+from tuning.layout import RUN_JSON, TRIALS
 
 PLAIN_KILLS = 4
 EARLY = 0.2
@@ -95,7 +96,7 @@ class Ours(Side):
     def arguments(self) -> list[str]:
         """``tuning.search``'s own."""
         run = self.folder / "run"
-        if (run / "run.json").exists():
+        if (run / RUN_JSON).exists():
             return ["--resume", str(run)]
         options = {
             "--run": run,
@@ -107,7 +108,7 @@ class Ours(Side):
 
     def finished(self) -> dict[str, bytes]:
         """The records' files, which are to stay the same bytes."""
-        files = (self.folder / "run" / "trials").glob("*.parquet")
+        files = (self.folder / "run" / TRIALS).glob("*.parquet")
         return {str(int(path.stem)): path.read_bytes() for path in files}
 
     def kept(self) -> dict[str, bytes]:

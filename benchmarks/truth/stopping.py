@@ -28,9 +28,9 @@ import numpy as np
 
 from benchmarks.common import Row, machine, parser, publish
 from benchmarks.truth.stopping_curves import BASELINE_SECONDS, FAMILIES, search
-from tuning.findings.front import nondominated
 from tuning.store.store import Store
 from tuning.study.stopping import STOPPABLE, Staircase, Stopping
+from tuning.trial.dominance import nondominated
 from tuning.trial.trial import AGAIN, TrialRecord, TrialSpec
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)

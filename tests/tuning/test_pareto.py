@@ -12,8 +12,9 @@ import pytest
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
 from tests.support.verdicts import confirmed
-from tuning.findings.verdict import VERDICT
+from tuning.layout import VERDICT
 from tuning.pareto import main
+from tuning.store.files import Files
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +132,10 @@ def test_a_file_that_cannot_be_written_is_named(
 ) -> None:
     """As a full disk says it, at the moment of writing."""
 
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_files: Files, _path: Path, _content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuning.report.render.write", full)
+    monkeypatch.setattr(Files, "write_atomic", full)
     assert main([str(run), "--csv", str(tmp_path / "x.csv")]) == 2
     assert "No space left on device" in capsys.readouterr().err
 

@@ -18,11 +18,11 @@ from search_spaces.registry import find_space
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
 from tuning.config.resources import Machine, Resources, resource_faults, share
+from tuning.layout import RUN_JSON
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
 OBJECTIVES = ("pareto", "time-to-quality")
-RUN_FILE = "run.json"
 MAX_SEED = 2**62 - 1
 """Further seeds are counted up from it, and every one must fit a column of 64 bits."""
 FindWorkload = Callable[[str, Path | None], object]
@@ -294,7 +294,7 @@ def _run_faults(run: Path) -> list[str]:
     if run.is_symlink() or run.exists():
         advice = (
             f"to go on with that search: --resume {run}"
-            if (run / RUN_FILE).is_file()
+            if (run / RUN_JSON).is_file()
             else "choose another"
         )
         return [f"the run directory must not exist yet, but {run} does: {advice}"]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from tuning.findings.verdict import Verdict, read_verdict
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.outcome import COLUMNS, outcomes_of
-from tuning.trial.recipe import KNOB, Recipe
+from tuning.trial.outcome import outcomes_of
+from tuning.trial.recipe import Recipe
 from tuning.trial.trial import AGAIN, TrialRecord
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
     """Final losses of the finished replicates, by schedule."""
     if not store.frame(["origin"])["origin"].isin(AGAIN).any():
         return {}
-    frame = store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
+    frame = store.light_frame()
     found: dict[Recipe, tuple[float, ...]] = {}
     for run in outcomes_of(frame[frame["origin"].isin(AGAIN)]):
         if run.state == "finished" and run.val_loss is not None and math.isfinite(run.val_loss):

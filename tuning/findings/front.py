@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF
 from tuning.trial.trial import AGAIN
 
 LONGEST_CONTROL = 1.0
 AXES = ("train_seconds", "val_loss")
-
-Floats = npt.NDArray[np.float64]
 
 
 def numbers(frame: pd.DataFrame, column: str) -> Floats:
@@ -44,24 +43,6 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     own = (frame["state"] == "finished") & ~frame["origin"].isin(AGAIN)
     kept = frame[own.to_numpy(dtype=bool) & np.isfinite(seconds) & np.isfinite(losses)]
     return kept.assign(**{axis: numbers(kept, axis) for axis in AXES})
-
-
-def nondominated(seconds: Floats, losses: Floats) -> npt.NDArray[np.bool_]:
-    """Which of n finite points no other dominates, both axes minimised; shape (n,), O(n log n).
-
-    One point dominates another when it is no worse on either axis and better on one, so equal
-    points do not dominate each other: ties are kept, all of them.
-    """
-    if not len(seconds):
-        return np.zeros(0, dtype=bool)
-    order = np.lexsort((losses, seconds))
-    ordered_seconds, ordered = seconds[order], losses[order]
-    starts = np.r_[True, (np.diff(ordered_seconds) != 0) | (np.diff(ordered) != 0)]
-    first_equal = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    best_before = np.r_[np.inf, np.minimum.accumulate(ordered)[:-1]]
-    kept = np.empty(len(order), dtype=bool)
-    kept[order] = best_before[first_equal] > ordered
-    return kept
 
 
 def front(frame: pd.DataFrame) -> pd.DataFrame:

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-Floats = npt.NDArray[np.float64]
+from tuning.trial.dominance import Floats
+
 Bound = Literal["", "at least", "at most"]
 
 MIN_CONTROLS = 2

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +18,10 @@ from typing import Any, Literal
 
 from tuning.findings import format as form
 from tuning.findings.paired import Bound, SeedComparison
+from tuning.layout import VERDICT
+from tuning.trial.built import built
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.recipe import Recipe, flat, folded
+from tuning.trial.recipe import Recipe, flat
 from tuning.trial.record import seconds_to_quality
 from tuning.trial.trial import TrialRecord
 
@@ -208,18 +209,6 @@ def run_of(record: TrialRecord, target: float) -> Run | None:
     )
 
 
-VERDICT = "verdict.json"
-
-
-_PAIRS = (
-    "interval",
-    "bootstrap_interval",
-    "solo_interval",
-    "lower_loss_interval",
-    "loss_per_percent_interval",
-)
-
-
 def read_verdict(run: Path) -> tuple[Verdict | None, str]:
     """The verdict in RUN/verdict.json, or None with a remark on why it cannot be read (empty where
     there is none).
@@ -229,7 +218,7 @@ def read_verdict(run: Path) -> tuple[Verdict | None, str]:
         return verdict_from_json(path.read_text(encoding="utf-8")), ""
     except FileNotFoundError:
         return None, ""
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         return (
             None,
             f"{path} must hold a verdict that this version reads, but {error!r}; confirm again to "
@@ -241,30 +230,9 @@ def verdict_from_json(text: str) -> Verdict:
     """The inverse of ``Verdict.to_json``; keys that this version does not know are passed over.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: the text is no such verdict, or one of
-            another format.
+        ValueError, TypeError, KeyError: the text is no such verdict, or one of another format.
     """
     data = json.loads(text)
     if data["format"] != FORMAT:
         raise ValueError(f"its format is {data['format']}, and {FORMAT} is read")
-    candidates = tuple(
-        _built(
-            CandidateVerdict,
-            folded(c),
-            per_seed=tuple(_built(SeedComparison, s) for s in c["per_seed"]),
-        )
-        for c in data["candidates"]
-    )
-    runs = tuple(_built(ControlRun, run) for run in data["control"]["runs"])
-    control = _built(ControlVerdict, data["control"], runs=runs)
-    seeds = tuple(data["seeds"])
-    parts = {"candidates": candidates, "control": control, "seeds": seeds}
-    found: Verdict = _built(Verdict, data, **parts, metric=Metric(**data.get("metric", {})))
-    return found
-
-
-def _built(kind: Any, data: Mapping[str, Any], **parts: object) -> Any:
-    """A dataclass from the values of its own fields; intervals become tuples again."""
-    own = {field.name: data[field.name] for field in dataclasses.fields(kind) if field.name in data}
-    pairs = {name: tuple(own[name]) for name in _PAIRS if name in own}
-    return kind(**{**own, **pairs, **parts})
+    return built(Verdict, data, others=True)

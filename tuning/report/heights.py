@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.front import Floats, numbers
+from tuning.findings.front import numbers
 from tuning.findings.summary import FrontSummary
+from tuning.trial.dominance import Floats
 from tuning.trial.metric import Metric
 
 DRAWABLE = 100

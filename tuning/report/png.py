@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.front import AXES, Floats, controls, never_froze, nondominated, numbers
+from tuning.findings.front import AXES, controls, never_froze, numbers
 from tuning.findings.summary import FrontSummary, fastest_at
 from tuning.findings.words import headline
 from tuning.report.heights import Heights
 from tuning.report.points import whiskers
+from tuning.trial.dominance import Floats, nondominated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,19 +1,15 @@
-"""The report of a run as files: the page, the picture, and the same for machines."""
+"""The report of a run as the content of files: page, picture, and the same for machines."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tuning.findings.context import Background
-from tuning.findings.summary import FrontSummary, summary
+from tuning.findings.summary import FrontSummary
 
 FORMATS = ("html", "png", "csv", "json")
-PAGE, PICTURE = "report.html", "front.png"
 
 
 def render(
@@ -21,40 +17,6 @@ def render(
 ) -> bytes:
     """The report in one of ``FORMATS``. What draws it is imported only when it is asked for."""
     return _RENDERERS[kind](reading, frame, run_info)
-
-
-def write_report(
-    run: Path,
-    frame: pd.DataFrame,
-    run_info: Mapping[str, Any] | None = None,
-    background: Background | None = None,
-) -> FrontSummary:
-    """Write the page and the picture into the run directory; returns the reading they show.
-
-    ``run_info`` holds what run.json does: its fields stand on the page, and the calibration as a
-    table; ``background`` what the trials are read against.
-
-    Raises:
-        OSError: the directory cannot be written.
-    """
-    reading = summary(frame, background=background)
-    write(run / PAGE, render("html", reading, frame, run_info))
-    write(run / PICTURE, render("png", reading, frame, run_info))
-    return reading
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace ``path`` at once, so that a reader never sees half a file.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _html(reading: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None) -> bytes:

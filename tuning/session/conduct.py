@@ -18,6 +18,7 @@ from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
 from tuning.drivers.driver import Nothing
 from tuning.errors import Interrupted, SearchFailed
+from tuning.layout import PAGE, PICTURE, STOP
 from tuning.session.calibrations import ClockFirst
 from tuning.session.description import (
     stored_form,
@@ -26,7 +27,7 @@ from tuning.session.description import (
 from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
 from tuning.session.watch import Watcher, say
-from tuning.store.info import STOP_FILE
+from tuning.store.files import FILES
 from tuning.store.lease import Lease
 from tuning.store.store import Problem, Store
 
@@ -96,7 +97,7 @@ def hold(
         store.update_info(refused_forms={})
     store.update_info(config=stored_form(config, resources))
     keep_warm_start(store, config)
-    (store.path / STOP_FILE).unlink(missing_ok=True)
+    (store.path / STOP).unlink(missing_ok=True)
     recorded = trials_of(store)
     with watching(
         watcher,
@@ -161,7 +162,7 @@ def run_tasks(
         )
         with stopping_on_signals(source):
             driver.drive(source)
-    (store.path / STOP_FILE).unlink(missing_ok=True)
+    (store.path / STOP).unlink(missing_ok=True)
     return source.stop_reason
 
 
@@ -197,7 +198,12 @@ def resume_command(run: Path) -> str:
 def write_report(store: Store) -> None:
     """RUN/report.html and RUN/front.png, if there is anything to show."""
     from tuning.findings.context import background_of
-    from tuning.report.render import write_report as write
+    from tuning.findings.summary import summary
+    from tuning.report.render import render
 
-    if store.numbers():
-        write(store.path, store.frame(), dataclasses.asdict(store.info), background_of(store))
+    if not store.numbers():
+        return
+    frame, info = store.frame(), dataclasses.asdict(store.info)
+    reading = summary(frame, background=background_of(store))
+    for kind, name in (("html", PAGE), ("png", PICTURE)):
+        FILES.write_atomic(store.path / name, render(kind, reading, frame, info))

@@ -14,15 +14,16 @@ from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
 from tuning.findings.summary import unreached
-from tuning.findings.verdict import VERDICT, Run, Verdict, run_of
+from tuning.findings.verdict import Run, Verdict, run_of
+from tuning.layout import STOP, VERDICT
 from tuning.report.progress import progress_on
-from tuning.report.render import write
 from tuning.session.conduct import stopping_on_signals, write_report
 from tuning.session.description import refuse_other_data, stored_config
 from tuning.session.plan import Plan as SessionPlan
 from tuning.session.session import SearchSession
 from tuning.session.watch import TerminalWatch, Watcher
-from tuning.store.info import STOP_FILE, RunInfo, Target
+from tuning.store.files import FILES
+from tuning.store.info import RunInfo, Target
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
@@ -33,7 +34,6 @@ from tuning.study.confirmation import (
     control_horizons,
     enough,
     fresh_seeds,
-    light_frame,
     run_key,
     used_seeds,
 )
@@ -104,12 +104,12 @@ def confirm(
     with Lease.acquire(request.run) as lease:
         store = Store.open(request.run, epoch=lease.epoch)
         store.tidy()
-        (store.path / STOP_FILE).unlink(missing_ok=True)
+        (store.path / STOP).unlink(missing_ok=True)
         _train(store, plan, workload.steps, watcher)
         while store.compact():
             pass
         verdict = verdict_of(store, plan)
-        write(store.path / VERDICT, verdict.to_json().encode())
+        FILES.write_atomic(store.path / VERDICT, verdict.to_json().encode())
         write_report(store)
     return verdict, plan.remark
 
@@ -127,7 +127,7 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
         raise BadInput(
             f"seeds must be at least 2, but got {request.seeds}: one seed alone shows no spread"
         )
-    frame = light_frame(store)
+    frame = store.light_frame()
     outcomes = outcomes_of(frame)
     config = stored_config(store)
     horizons = control_horizons(outcomes)
@@ -227,7 +227,7 @@ def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> Non
                 _warm_up(store.path)
             with stopping_on_signals(session):
                 driver.drive(session)
-    (store.path / STOP_FILE).unlink(missing_ok=True)
+    (store.path / STOP).unlink(missing_ok=True)
     if session.stop_reason is not None:
         raise Interrupted(session.stop_reason)
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.config.config import RUN_FILE, FindWorkload, SearchConfig
+from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_space, needs_fitting
 from tuning.config.resources import Machine
 from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
+from tuning.layout import RUN_JSON
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
     describe,
@@ -120,7 +121,7 @@ def resume_faults(request: Resume) -> list[str]:
     """
     ample = Machine(cpus=float("inf"), gpus=1 << 30)
     faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
-    if not (request.run / RUN_FILE).is_file():
+    if not (request.run / RUN_JSON).is_file():
         what = "holds no run.json" if request.run.is_dir() else "is not a directory"
         faults.append(f"--resume must name the directory of a search, but {request.run} {what}")
     return faults

@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 
 from tuning.drivers.driver import Nothing
 from tuning.errors import SearchFailed
+from tuning.layout import STOP
 from tuning.session.calibrations import FormGate
 from tuning.session.plan import Plan
 from tuning.session.watch import Watcher
-from tuning.store.info import STOP_FILE, Target
+from tuning.store.info import Target
 from tuning.store.store import AlreadyRecorded, InFlight, Store
 from tuning.study.baselines import automatic_target
 from tuning.study.stopping import Stopping
@@ -88,7 +89,7 @@ class SearchSession:
         """
         if self._stop_reason is None:
             self._stop_reason = reason
-            (self._store.path / STOP_FILE).touch()
+            (self._store.path / STOP).touch()
 
     def ask(self) -> Task | Nothing:
         """The next task; see ``TaskSource``."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tuning.errors import SearchFailed
+from tuning.layout import SET_ASIDE
 from tuning.store.files import Files
 from tuning.store.parquet import NotARecord, RecordFormat
 from tuning.store.shards import Shard, outermost, parse
@@ -186,7 +187,7 @@ def read_references(folder: Path, form: RecordFormat) -> References:
 
 def set_aside(run: Path, problems: Iterable[Problem], files: Files) -> None:
     """Move torn and foreign files to RUN/set_aside, over nothing that is there."""
-    folder = run / "set_aside"
+    folder = run / SET_ASIDE
     for problem in problems:
         if problem.kind == "older":
             continue

@@ -8,11 +8,11 @@ import uuid
 from pathlib import Path
 
 from tuning.errors import BadInput
+from tuning.layout import RUN_JSON, RUNNING, TRIALS, TRUNK
 from tuning.store.files import TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
 
-FOLDERS = ("trials", "running", "trunk")
-RUN_JSON = "run.json"
+FOLDERS = (TRIALS, RUNNING, TRUNK)
 
 
 def create_directory(path: Path, info: RunInfo, files: Files) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from tuning.errors import BadInput
+from tuning.trial.built import built
 from tuning.trial.clock import CostTable
 from tuning.trial.metric import LOSS, Metric
 
@@ -19,9 +20,6 @@ SCHEMA_VERSION = 1
 
 Raised when a column changes its meaning or a new one is required.
 """
-
-STOP_FILE = "stop"
-"""While RUN/stop exists, workers save a checkpoint and return."""
 
 KnobKind = Literal["float", "int", "bool", "str"]
 KNOB_KINDS: tuple[KnobKind, ...] = get_args(KnobKind)
@@ -158,10 +156,10 @@ class RunInfo:
         if schema != SCHEMA_VERSION:
             raise BadInput(_schema_message(schema, str(data.get("version"))))
         try:
-            return cls(**data | _rebuilt(data))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return built(cls, data)
+        except ValueError as error:
             raise BadInput(
-                f"run.json must describe a run, but reading it failed: {error!r}"
+                f"run.json must describe a run, but reading it failed: {error}"
             ) from None
 
     def require_version(self, version: str) -> None:
@@ -185,39 +183,6 @@ def _schema_message(schema: int, version: str) -> str:
         f"written by a {age} "
         f"version of this project ({version}); read it with that version"
     )
-
-
-def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that JSON cannot hold as they are."""
-    calibration, target, sampler = data["calibration"], data["target"], data.get("sampler")
-    memory, at_once = data.get("memory"), data.get("at_once")
-    return {
-        "created_at": datetime.fromisoformat(data["created_at"]),
-        "calibration": None if calibration is None else _cost_table(calibration),
-        "target": None if target is None else _target(target),
-        "sampler": None if sampler is None else SamplerChoice(**sampler),
-        "memory": None if memory is None else Memory(**memory),
-        "at_once": None if at_once is None else AtOnce(**at_once),
-        "metric": Metric(**data.get("metric", {})),
-    }
-
-
-def _cost_table(data: Mapping[str, Any]) -> CostTable:
-    rebuilt = {name: _by_depth(data[name]) for name in ("step_seconds", "step_flops")}
-    parts = {part: _by_depth(seconds) for part, seconds in data.get("step_parts", {}).items()}
-    forms = {form: _cost_table(table) for form, table in data.get("forms", {}).items()}
-    disturbances = tuple(data.get("disturbances", ()))
-    return CostTable(
-        **{**data, **rebuilt, "step_parts": parts, "disturbances": disturbances, "forms": forms}
-    )
-
-
-def _by_depth(data: Mapping[str, float]) -> dict[int, float]:
-    return {int(depth): value for depth, value in data.items()}
-
-
-def _target(data: Mapping[str, Any]) -> Target:
-    return Target(data["loss"], tuple(data["seeds"]), tuple(data["losses"]), data["seed"])
 
 
 HEADROOM = 1.25

@@ -32,7 +32,9 @@ from typing import Any
 import psutil
 
 from tuning.errors import BadInput
+from tuning.layout import LEASE, RUNNING
 from tuning.store.files import FILES, Files
+from tuning.trial.built import built
 
 BEAT_SECONDS = 5.0
 TTL_SECONDS = 30.0
@@ -181,7 +183,7 @@ def current_epoch(run: Path) -> int:
 
 
 def _folder(run: Path) -> Path:
-    return run / "running" / "lease"
+    return run / RUNNING / LEASE
 
 
 def _epoch_file(folder: Path, epoch: int) -> Path:
@@ -263,8 +265,8 @@ def _heartbeat(path: Path) -> int | None:
 def _read(path: Path) -> Holder | None:
     """The holder, or None where the file cannot be understood."""
     try:
-        return Holder(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return built(Holder, json.loads(path.read_bytes()))
+    except (OSError, ValueError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""A trial's record as a row of Parquet and back: columns, types, and what may stand in them.
+"""A trial's record as a row of Parquet and back: what may stand in it, and how it is read.
 
 A value that does not apply is null. NaN and infinities are refused, so that no reader ever has to
 tell a missing number from a broken one; times are UTC with microseconds.
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tuning.store.columns import COUNTS, REQUIRED, TIMES, schema_of
 from tuning.store.info import SCHEMA_VERSION, KnobKind
 from tuning.store.shards import NUMBERS
 from tuning.trial.recipe import KNOB, Recipe, flat
@@ -36,65 +37,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _VERSION_KEY = b"schema_version"
-_KNOB_TYPES = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
 _KNOB_VALUES: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "int": int,
     "bool": bool,
     "str": str,
 }
-_MICROSECONDS = pa.timestamp("us", tz="UTC")
-_POINT = pa.struct(
-    [("step", pa.int64()), ("train_seconds", pa.float64()), ("val_loss", pa.float64())]
-)
-_DECISION = pa.struct([("step", pa.int64()), ("active_blocks", pa.int64()), ("phase", pa.string())])
-_BEFORE_KNOBS = {
-    "number": pa.int64(),
-    "state": pa.string(),
-    "origin": pa.string(),
-    "workload": pa.string(),
-    "policy": pa.string(),
-    "seed": pa.int64(),
-    "horizon": pa.float64(),
-}
-_AFTER_KNOBS = {
-    "train_seconds": pa.float64(),
-    "wall_seconds": pa.float64(),
-    "measured_seconds": pa.float64(),
-    "co_residents": pa.float64(),
-    "val_loss": pa.float64(),
-    "target_loss": pa.float64(),
-    "reached": pa.bool_(),
-    "seconds_to_quality": pa.float64(),
-    "steps": pa.int64(),
-    "probes": pa.int64(),
-    "mean_active_fraction": pa.float64(),
-    "required_flops": pa.float64(),
-    "effective_flops_per_second": pa.float64(),
-    "pipeline_overhead_seconds": pa.float64(),
-    "forked_from_step": pa.int64(),
-    "would_stop_at_step": pa.int64(),
-    "executions": pa.int64(),
-    "started_at": _MICROSECONDS,
-    "finished_at": _MICROSECONDS,
-    "device": pa.string(),
-    "error": pa.string(),
-    # "element" is what Parquet calls a list's items: with it a file is read with the very schema it
-    # is written with.
-    "curve": pa.list_(pa.field("element", _POINT)),
-    "decisions": pa.list_(pa.field("element", _DECISION)),
-}
-_REQUIRED = (
-    *_BEFORE_KNOBS,
-    "executions",
-    "started_at",
-    "finished_at",
-    "device",
-    "curve",
-    "decisions",
-)
-_COUNTS = ("number", "seed", "executions")
-NESTED = ("curve", "decisions")
 
 
 class NotARecord(ValueError):  # noqa: N818 - it says what the file is
@@ -111,13 +59,8 @@ class RecordFormat:
     def __init__(self, knob_columns: Mapping[str, KnobKind], first_seed: int = 0) -> None:
         self.knob_columns = dict(knob_columns)
         self._first_fresh = first_seed + FIRST_FRESH
-        knobs = {KNOB + name: _KNOB_TYPES[kind] for name, kind in self.knob_columns.items()}
-        types = _BEFORE_KNOBS | knobs | _AFTER_KNOBS
-        fields = [
-            pa.field(name, kind, nullable=name not in _REQUIRED) for name, kind in types.items()
-        ]
-        self.schema = pa.schema(fields)
-        self.columns: tuple[str, ...] = tuple(types)
+        self.schema = schema_of(self.knob_columns)
+        self.columns: tuple[str, ...] = tuple(self.schema.names)
 
     def empty(self, columns: Iterable[str] | None = None) -> Any:
         """A table of no rows."""
@@ -203,7 +146,7 @@ class RecordFormat:
 
         kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get, self_destruct=True)
-        counts = {name: "int64" for name in _COUNTS if name in frame.columns}
+        counts = {name: "int64" for name in COUNTS if name in frame.columns}
         return frame.astype(counts)
 
     def faults(self, record: TrialRecord) -> list[str]:
@@ -215,11 +158,8 @@ class RecordFormat:
         ]
         faults += [
             f"trial {record.number}: {name} must have a time zone, but got {moment!r}"
-            for name, moment in (
-                ("started_at", record.started_at),
-                ("finished_at", record.finished_at),
-            )
-            if moment.tzinfo is None
+            for name in TIMES
+            if (moment := getattr(record, name)).tzinfo is None
         ]
         rules = {
             f"0 <= number < {NUMBERS} must hold, but got {record.number}": 0
@@ -253,13 +193,13 @@ class RecordFormat:
         row |= {KNOB + name: value for name, value in row.pop("knobs").items()}
         row["curve"] = [vars(point) for point in record.curve]
         row["decisions"] = [vars(decision) for decision in record.decisions]
-        return row | {name: _utc(row[name]) for name in ("started_at", "finished_at")}
+        return row | {name: _utc(row[name]) for name in TIMES}
 
     def _record(self, row: dict[str, Any]) -> TrialRecord:
         knobs = {name: row.pop(KNOB + name) for name in self.knob_columns}
         curve = tuple(CurvePoint(**point) for point in row.pop("curve"))
         decisions = tuple(Decision(**decision) for decision in row.pop("decisions"))
-        row |= {name: _utc(row[name]) for name in ("started_at", "finished_at")}
+        row |= {name: _utc(row[name]) for name in TIMES}
         held = {name: value for name, value in knobs.items() if value is not None}
         recipe = Recipe(row.pop("policy"), row.pop("horizon"), held)
         return TrialRecord(**row, recipe=recipe, curve=curve, decisions=decisions)
@@ -278,7 +218,7 @@ class RecordFormat:
             for f in schema
             if f.name not in self.columns or f.type != self.schema.field(f.name).type
         ]
-        missing = [name for name in _REQUIRED if name not in schema.names]
+        missing = [name for name in REQUIRED if name not in schema.names]
         if differing or missing:
             raise NotARecord(
                 f"foreign: unknown or differing columns {differing}, missing columns {missing}"

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from tuning.layout import RUNNING, SET_ASIDE, TRUNK
 from tuning.store.catalog import Catalog
 from tuning.store.files import Files
 from tuning.store.parquet import RecordFormat
@@ -69,10 +70,10 @@ class Withdrawal:
     def reference(self, task: Task, record: TrialRecord) -> None:
         """Take the record of a run that is no trial."""
         self._keep_copy(str(task), record)
-        self._remove(self._run / "trunk" / f"{task}.parquet")
+        self._remove(self._run / TRUNK / f"{task}.parquet")
 
     def _keep_copy(self, task: str, record: TrialRecord) -> None:
-        folder = self._run / "set_aside"
+        folder = self._run / SET_ASIDE
         if not folder.exists():
             self._files.mkdir(folder)
             self._files.fsync_dir(self._run)
@@ -82,7 +83,7 @@ class Withdrawal:
 
     def _commit(self, path: Path, data: bytes) -> None:
         with contextlib.suppress(FileExistsError):  # from an attempt that was killed
-            self._files.commit_once(path, data, scratch=self._run / "running", before=self._fence)
+            self._files.commit_once(path, data, scratch=self._run / RUNNING, before=self._fence)
 
     def _remove(self, path: Path) -> None:
         self._fence()

@@ -5,13 +5,15 @@ latest checkpoint.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.store.catalog import Problem
 from tuning.store.files import TEMPORARY_SUFFIX, Files
-from tuning.trial.recipe import flat, folded
+from tuning.trial.built import built
+from tuning.trial.recipe import flat
 from tuning.trial.task import Task
 from tuning.trial.trial import Limits, TrialSpec
 
@@ -31,6 +33,15 @@ class InFlight:
     spec: TrialSpec
     executions: int
     checkpoint: Path
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What RUN/running/TASK.json holds; attributes as in ``InFlight``."""
+
+    executions: int
+    spec: TrialSpec
     limits: Limits | None = None
 
 
@@ -67,18 +78,10 @@ class Running:
         except FileNotFoundError:
             raise KeyError(f"task {task} is not in flight") from None
         try:
-            limits = None if data.get("limits") is None else Limits.from_json(data["limits"])
-            return InFlight(
-                task,
-                TrialSpec(**folded(data["spec"])),
-                int(data["executions"]),
-                self.checkpoint(task),
-                limits,
-            )
-        except (TypeError, KeyError) as error:
-            raise ValueError(
-                f"{self._path(task)} must describe a task, but got {error!r}"
-            ) from None
+            note = built(_Note, data)
+        except ValueError as error:
+            raise ValueError(f"{self._path(task)} must describe a task, but got {error}") from None
+        return InFlight(task, note.spec, note.executions, self.checkpoint(task), note.limits)
 
     def tasks(self) -> list[Task]:
         """Every task, trials first, by number."""
@@ -123,9 +126,5 @@ class Running:
 
 
 def _to_bytes(spec: TrialSpec, executions: int, limits: Limits | None) -> bytes:
-    data = {
-        "executions": executions,
-        "spec": flat(vars(spec)),
-        "limits": None if limits is None else limits.to_json(),
-    }
-    return json.dumps(data, indent=2, allow_nan=False).encode()
+    data = dataclasses.asdict(_Note(executions, spec, limits))
+    return json.dumps(data | {"spec": flat(data["spec"])}, indent=2, allow_nan=False).encode()

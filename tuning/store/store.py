@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tuning.errors import SearchFailed
+from tuning.layout import LEASE, RUN_JSON, RUNNING, TRIALS, TRUNK
 from tuning.store import lease
 from tuning.store.catalog import Catalog, Listing, Problem, References, read_references, set_aside
-from tuning.store.directory import RUN_JSON, create_directory, read_info
+from tuning.store.columns import NESTED
+from tuning.store.directory import create_directory, read_info
 from tuning.store.files import FILES, TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
-from tuning.store.parquet import NESTED, RecordFormat
+from tuning.store.parquet import RecordFormat
 from tuning.store.retry import Withdrawal, spec_of
 from tuning.store.running import InFlight, Running
 from tuning.store.shards import Shard, complete_group
@@ -65,8 +67,8 @@ class Store:
         self._info = info
         self._files = files
         self._format = RecordFormat(info.knob_columns, int(info.config.get("seed", 0)))
-        self._catalog = Catalog(path / "trials", self._format)
-        self._running = Running(path / "running", files)
+        self._catalog = Catalog(path / TRIALS, self._format)
+        self._running = Running(path / RUNNING, files)
 
     @classmethod
     def create(cls, path: Path, info: RunInfo, *, files: Files = FILES) -> Store:
@@ -137,6 +139,10 @@ class Store:
         """The names of the table's columns, in order."""
         return self._format.columns
 
+    def light_frame(self) -> pd.DataFrame:
+        """``frame`` of the columns from which outcomes are made."""
+        return self.frame((*COLUMNS, *(KNOB + name for name in self._info.knob_columns)))
+
     def frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """Every trial as a row, by number; with ``columns`` only those, which is much faster
         without ``curve``.
@@ -182,7 +188,7 @@ class Store:
 
     def append_reference(self, task: Task, record: TrialRecord) -> None:
         """Record a run that is no trial, under its task's id; raises as ``append``."""
-        self._commit(self.path / "trunk" / f"{task}.parquet", record)
+        self._commit(self.path / TRUNK / f"{task}.parquet", record)
 
     def references(self) -> dict[Task, TrialRecord]:
         """Every such record by its task."""
@@ -190,11 +196,11 @@ class Store:
 
     def trunk_folder(self, task: Task) -> Path:
         """Where a reference run's snapshots are or will be."""
-        return self.path / "trunk" / str(task)
+        return self.path / TRUNK / str(task)
 
     def drop_trunks(self, keep: Task) -> None:
         """Remove every reference run's snapshots but those of ``keep``, whose seed trials have."""
-        for folder in (self.path / "trunk").iterdir():
+        for folder in (self.path / TRUNK).iterdir():
             if folder.is_dir() and folder.name != str(keep):
                 shutil.rmtree(folder)
 
@@ -281,10 +287,10 @@ class Store:
 
     def _litter(self) -> list[Path]:
         """What writers that were killed left, wherever something is written."""
-        trunk = self.path / "trunk"
+        trunk = self.path / TRUNK
         folders = [
             self.path,
-            self.path / "running" / "lease",
+            self.path / RUNNING / LEASE,
             trunk,
             *(f for f in trunk.iterdir() if f.is_dir()),
         ]
@@ -365,7 +371,7 @@ class Store:
     def _put(self, path: Path, table: Any) -> None:
         # Beside the records a temporary file would be read as one of them.
         data = self._format.to_bytes(table)
-        self._files.commit_once(path, data, scratch=self.path / "running", before=self._fence)
+        self._files.commit_once(path, data, scratch=self.path / RUNNING, before=self._fence)
 
     def _refuse_merged(self, shard: Shard) -> None:
         if any(self._catalog.path(holder).exists() for holder in shard.holders()):
@@ -415,7 +421,7 @@ class Store:
         return self._format.to_records(row)[0]
 
     def _references(self) -> References:
-        return read_references(self.path / "trunk", self._format)
+        return read_references(self.path / TRUNK, self._format)
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -434,8 +440,7 @@ class Store:
 
 def history_of(store: Store) -> list[Outcome]:
     """The outcome of every recorded trial, by number."""
-    knobs = [f"{KNOB}{name}" for name in store.info.knob_columns]
-    return outcomes_of(store.frame((*COLUMNS, *knobs)))
+    return outcomes_of(store.light_frame())
 
 
 def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:

@@ -18,8 +18,8 @@ from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
-from tuning.trial.outcome import COLUMNS, Outcome, outcome_of, outcomes_of
-from tuning.trial.recipe import CONTROL_POLICY, KNOB, Recipe
+from tuning.trial.outcome import Outcome, outcome_of, outcomes_of
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import (
     AGAIN,
     CONFIRMATION,
@@ -67,11 +67,6 @@ class Plan:
                 TrialSpec(0, CONFIRMATION, workload, recipe, seed, self.target) for recipe in runs
             ]
         return found
-
-
-def light_frame(store: Store) -> pd.DataFrame:
-    """The run's trials without curves and decisions."""
-    return store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
 
 
 def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning.findings.front import LONGEST_CONTROL, Floats, Line, nondominated
+from tuning.findings.front import LONGEST_CONTROL, Line
+from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH
 

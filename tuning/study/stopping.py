@@ -54,9 +54,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from tuning.findings.front import finished, numbers
+from tuning.trial.dominance import Floats
 from tuning.trial.trial import AGAIN, Limits, Origin, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ NOISE = 0.1
 SAMPLED = 5
 NEWEST = 256
 
-Floats = npt.NDArray[np.float64]
 GRID: Floats = np.linspace(FIRST, LAST, 13)
 
 

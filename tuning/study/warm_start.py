@@ -10,13 +10,12 @@ from pathlib import Path
 
 from search_spaces.base import SearchSpace
 from tuning.errors import BadInput
+from tuning.layout import WARM_START
 from tuning.store.files import FILES
 from tuning.store.store import Store, history_of
 from tuning.study.samplers.knowledge import Knowledge, in_both
 from tuning.study.samplers.values import counts
 from tuning.trial.trial import AGAIN
-
-FILE = "warm_start.json"
 
 
 def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
@@ -68,7 +67,7 @@ def keep(store: Store, other: Path, space: SearchSpace) -> Knowledge | None:
     Raises:
         BadInput: see ``gather``.
     """
-    path = store.path / FILE
+    path = store.path / WARM_START
     if path.exists():
         return None
     knowledge = gather(other, store.path, space)
@@ -82,12 +81,12 @@ def kept(store: Store) -> Knowledge | None:
     Raises:
         BadInput: the file cannot be read.
     """
-    path = store.path / FILE
+    path = store.path / WARM_START
     if not path.exists():
         return None
     try:
         return Knowledge.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"{path} must hold what the search knows of another run, but reading it failed: "
             f"{error!r}; put it back as "

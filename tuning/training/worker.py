@@ -17,7 +17,8 @@ from typing import Any
 
 from models.device import device_name, run_device, synchronize
 from tuning.errors import BadInput, SearchFailed
-from tuning.store.info import STOP_FILE, memory_share
+from tuning.layout import STOP
+from tuning.store.info import memory_share
 from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
@@ -223,7 +224,7 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
             continue
         poll = now
         execution.others.append(max(0, execution.store.count_in_flight() - 1))
-        stop = (execution.store.path / STOP_FILE).exists()
+        stop = (execution.store.path / STOP).exists()
         if not stop and now - saved < period:
             continue
         execution.store.refuse_if_fenced()

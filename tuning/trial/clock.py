@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -145,12 +144,6 @@ class Ledger:
     probes: int = 0
     forms: dict[str, Ledger] = field(default_factory=dict)
     entries: int = 0
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Ledger:
-        """The inverse of ``dataclasses.asdict``."""
-        forms = {key: cls.from_json(part) for key, part in data["forms"].items()}
-        return cls(dict(data["steps_at_depth"]), data["probes"], forms, data["entries"])
 
     @property
     def steps(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers, ramp
 from policies.base import StepPlan
+from tuning.trial.built import built
 from tuning.trial.clock import CostTable, Ledger, baseline_seconds, charge
 from tuning.trial.record import Measurements
 from tuning.trial.trial import CurvePoint, Decision
@@ -167,7 +168,7 @@ class Course:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where ``state`` was taken."""
-        self.ledger = Ledger.from_json(state["ledger"])
+        self.ledger = built(Ledger, state["ledger"])
         self._form, self._form_since = Form(**state["form"]), state["form_since"]
         self._arrive()
         self._curve = [CurvePoint(**point) for point in state["curve"]]

@@ -15,20 +15,33 @@ import pandas as pd
 from tuning.trial.recipe import KNOB, Recipe
 from tuning.trial.trial import Origin, Scalar, State, TrialRecord
 
-COLUMNS = (
-    "number",
-    "origin",
-    "state",
-    "policy",
-    "horizon",
-    "train_seconds",
-    "val_loss",
-    "seconds_to_quality",
-    "reached",
-    "target_loss",
-    "mean_active_fraction",
-    "seed",
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study must know of a trial that is over: a record without its measurements.
+
+    Seconds are solo.
+    """
+
+    number: int
+    origin: Origin
+    state: State
+    recipe: Recipe
+    train_seconds: float | None = None
+    val_loss: float | None = None
+    seconds_to_quality: float | None = None
+    reached: bool | None = None
+    target_loss: float | None = None
+    mean_active_fraction: float | None = None
+    seed: int = 0
+
+
+COLUMNS = tuple(
+    column
+    for field in dataclasses.fields(Outcome)
+    for column in (("policy", "horizon") if field.name == "recipe" else (field.name,))
 )
+"""What ``outcomes_of`` reads of a table, beside the knobs' columns."""
 
 
 def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
@@ -61,26 +74,6 @@ def _values(column: pd.Series[Any]) -> Iterator[Any]:
         None if missing else value
         for value, missing in zip(column.tolist(), column.isna(), strict=True)
     )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a study must know of a trial that is over: a record without its measurements.
-
-    Seconds are solo.
-    """
-
-    number: int
-    origin: Origin
-    state: State
-    recipe: Recipe
-    train_seconds: float | None = None
-    val_loss: float | None = None
-    seconds_to_quality: float | None = None
-    reached: bool | None = None
-    target_loss: float | None = None
-    mean_active_fraction: float | None = None
-    seed: int = 0
 
 
 def outcome_of(record: TrialRecord) -> Outcome:

@@ -7,10 +7,10 @@ apply is None, never NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -64,12 +64,12 @@ class Decision:
     phase: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One row of the store.
 
-    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and each of
-    its knobs is one.
+    Every attribute is a column, in this order, except ``recipe``: its policy and horizon are one
+    each, and each of its knobs is one.
     """
 
     number: int
@@ -78,10 +78,6 @@ class TrialRecord:
     workload: str
     recipe: Recipe
     seed: int
-    started_at: datetime
-    finished_at: datetime
-    executions: int
-    device: str
     train_seconds: float | None = None
     wall_seconds: float | None = None
     measured_seconds: float | None = None
@@ -98,6 +94,10 @@ class TrialRecord:
     pipeline_overhead_seconds: float | None = None
     forked_from_step: int | None = None
     would_stop_at_step: int | None = None
+    executions: int
+    started_at: datetime
+    finished_at: datetime
+    device: str
     error: str | None = None
     curve: tuple[CurvePoint, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -148,15 +148,6 @@ class Limits:
         return next(
             (point.step for point in curve if point.val_loss > self._at(point.train_seconds)), None
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"seconds": list(self.seconds), "losses": list(self.losses), "runs_on": self.runs_on}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Limits:
-        """The inverse of ``to_json``; KeyError or TypeError where it is not that."""
-        return cls(tuple(data["seconds"]), tuple(data["losses"]), bool(data["runs_on"]))
 
     def _at(self, seconds: float) -> float:
         return float(np.interp(seconds, self.seconds, self.losses, left=np.inf, right=np.inf))

@@ -10,7 +10,7 @@ from tests.support.frames import record
 from tests.support.runs import write_run
 from tests.support.verdicts import confirmed
 from tuning.findings.context import background_of
-from tuning.findings.verdict import VERDICT
+from tuning.layout import VERDICT
 from tuning.store.info import SamplerChoice
 from tuning.store.store import Store
 from tuning.trial.task import Task

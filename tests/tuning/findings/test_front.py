@@ -9,7 +9,6 @@ import math
 import random
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.frames import frame_of, points, record, search_frame
 from tuning.findings.context import Background, Noise
-from tuning.findings.front import control, finished, front, line_through, never_froze, nondominated
+from tuning.findings.front import control, finished, front, line_through, never_froze
 from tuning.findings.summary import summary, time_to_quality
 from tuning.trial.recipe import flat
 from tuning.trial.trial import ORIGINS, STATES, TrialRecord
@@ -154,17 +153,6 @@ def test_an_empty_table_has_an_empty_front() -> None:
     assert len(reading.front) == 0
     assert (reading.target, reading.gain, reading.winner) == (None, None, None)
     assert reading.no_gain == "no target was given"
-
-
-def test_a_hundred_thousand_points_agree_with_a_running_minimum() -> None:
-    """Against an independent loop over points sorted by seconds, distinct on both axes."""
-    rng = np.random.default_rng(0)
-    seconds, losses = rng.random(100_000), rng.random(100_000)
-    expected, best = np.zeros(100_000, dtype=bool), math.inf
-    for index in np.argsort(seconds):
-        expected[index] = losses[index] < best
-        best = min(best, losses[index])
-    assert (nondominated(seconds, losses) == expected).all()
 
 
 def test_the_control_is_every_finished_full_update_up_to_horizon_one() -> None:

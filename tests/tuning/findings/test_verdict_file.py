@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.verdicts import confirmed
-from tuning.findings.verdict import VERDICT, read_verdict, verdict_from_json
+from tuning.findings.verdict import read_verdict, verdict_from_json
+from tuning.layout import VERDICT
 
 FOUND = confirmed({3: 1.1, 4: 1.4})
 

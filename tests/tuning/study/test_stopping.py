@@ -6,6 +6,7 @@ What it promises, on arbitrary curves, on known families and on recorded searche
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,6 +39,7 @@ from tuning.study.stopping import (
     runs_on,
     score,
 )
+from tuning.trial.built import built
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import ORIGINS, CurvePoint, Limits, Origin, TrialRecord, TrialSpec
 
@@ -366,7 +368,7 @@ def test_crossing_is_the_first_evaluation_above_the_line(
         and p.val_loss > np.interp(p.train_seconds, seconds, heights)
     ]
     assert limits.crossed(curve) == (above[0] if above else None)
-    assert Limits.from_json(limits.to_json()) == limits
+    assert built(Limits, json.loads(json.dumps(dataclasses.asdict(limits)))) == limits
 
 
 def test_spec_of_a_record_is_what_was_asked_for() -> None:

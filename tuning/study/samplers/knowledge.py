@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from search_spaces.base import SearchSpace
 from tuning.study.samplers.known import within
 from tuning.study.samplers.values import counts
+from tuning.trial.built import built
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import AGAIN, Scalar
@@ -117,13 +118,9 @@ class Knowledge:
         """The knowledge that ``to_json`` wrote.
 
         Raises:
-            ValueError, TypeError, KeyError: the text is none.
+            ValueError: the text is none.
         """
-        data = json.loads(text)
-        control, trials = (
-            tuple(Measured(**trial) for trial in data[name]) for name in ("control", "trials")
-        )
-        return cls(control, trials, int(data["left_out"]))
+        return built(cls, json.loads(text), others=True)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search_spaces.base import SearchSpace
 from tuning.study.samplers.values import Values, values_of
+from tuning.trial.dominance import nondominated
 from tuning.trial.outcome import Outcome
 from tuning.trial.trial import AGAIN, Scalar, TrialSpec
 
@@ -91,11 +92,11 @@ def _best(trials: Sequence[Outcome], objective: str, count: int) -> NDArray[np.i
 
 
 def _front(seconds: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of the non-dominated pairs, by seconds; infinite ones are never among them."""
-    order = np.lexsort((losses, seconds))
-    order = order[np.isfinite(seconds[order]) & np.isfinite(losses[order])]
-    least_before = np.minimum.accumulate(np.concatenate([[np.inf], losses[order]]))[:-1]
-    return np.asarray(order[losses[order] < least_before])
+    """Indices of the non-dominated pairs, by seconds, one of each; none of them is infinite."""
+    finite = np.flatnonzero(np.isfinite(seconds) & np.isfinite(losses))
+    kept = finite[nondominated(seconds[finite], losses[finite])]
+    _, first = np.unique(np.column_stack([seconds, losses])[kept], axis=0, return_index=True)
+    return np.asarray(kept[first])
 
 
 def _column(values: list[float | None]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.study.samplers.known import Point
+from tuning.trial.dominance import nondominated
 
 SHARE_OF_SUM = 0.05
 
@@ -60,9 +61,7 @@ def _unit_square(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
 
     Where the front has no span, that of all.
     """
-    ordered = values[np.lexsort((values[:, 1], values[:, 0]))]
-    least_before = np.minimum.accumulate(np.concatenate([[np.inf], ordered[:, 1]]))[:-1]
-    front = ordered[ordered[:, 1] < least_before]
+    front = values[nondominated(*values.T)]
     ideal = front.min(axis=0)
     span, whole = front.max(axis=0) - ideal, values.max(axis=0) - ideal
     span = np.where(span > 0, span, whole)

@@ -18,6 +18,7 @@ from tests.support.runs import write_run
 from tests.support.searches import config_of
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput
+from tuning.layout import WARM_START
 from tuning.session.other_runs import warm_start_faults
 from tuning.session.plan import make_study
 from tuning.store.info import Target
@@ -27,7 +28,7 @@ from tuning.study.samplers.draws import space_filling
 from tuning.study.samplers.knowledge import MOST, Knowledge
 from tuning.study.samplers.sampler import START, START_WARM, OptunaSampler
 from tuning.study.study import Study
-from tuning.study.warm_start import FILE, described, gather, keep, kept
+from tuning.study.warm_start import described, gather, keep, kept
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord, TrialSpec
@@ -317,7 +318,7 @@ def test_what_was_copied_outlives_the_other_run(tmp_path: Path) -> None:
     other.path.rename(tmp_path / "moved")
     assert keep(own, other.path, SPACE) is None
     assert kept(own) == first
-    (own.path / FILE).write_text("[]")
+    (own.path / WARM_START).write_text("[]")
     with pytest.raises(BadInput, match=r"warm_start\.json must hold"):
         kept(own)
 
@@ -337,5 +338,5 @@ def test_a_warm_study_needs_its_own_directory_alone(tmp_path: Path) -> None:
     first = proposed()
     other.rename(tmp_path / "gone")
     assert proposed() == first
-    (own.path / FILE).unlink()
+    (own.path / WARM_START).unlink()
     assert proposed() != first
