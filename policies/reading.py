@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 EPS = 1e-8
 """Added to a block's weight norm, so that a block of zeros has a finite relevance."""
+
+
+def has_gradients(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether a backward has reached any of them; one whose hook takes its gradient away counts too."""
+    return any(p.grad is not None or _is_hooked(p) for p in parameters)
+
+
+def _is_hooked(parameter: nn.Parameter) -> bool:
+    hooks = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return parameter.requires_grad and bool(hooks)
 
 
 def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[float, ...]:
@@ -21,7 +31,17 @@ def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[fl
     Args:
         blocks: the parameters of each block.
         metric: one of ``RELEVANCE_METRICS``.
+
+    Raises:
+        RuntimeError: hooks have taken the gradients away, as a backward with fused steps does.
     """
+    every = [p for block in blocks for p in block]
+    if all(p.grad is None for p in every) and any(map(_is_hooked, every)):
+        raise RuntimeError(
+            "relevance must be read from gradients, but hooks of register_post_accumulate_grad_hook took "
+            "them away in the backward (a fused optimizer step?); step after the backward instead, or use "
+            "a policy that does not probe (static_suffix)"
+        )
     measure = {"ratio": _ratio_norms, "saliency": _saliency_norms}[metric]
     with torch.no_grad():
         norms = [measure(block) for block in blocks]
@@ -36,18 +56,27 @@ Norms = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 
 def _ratio_norms(block: Sequence[nn.Parameter]) -> Norms:
-    return _norms([p.grad for p in block if p.grad is not None], 2), _norms(list(block), 2)
+    return _norms([_values(p.grad) for p in block if p.grad is not None], 2), _norms(list(block), 2)
 
 
 def _saliency_norms(block: Sequence[nn.Parameter]) -> Norms:
     # The products of one block at a time, so that at most one block's worth of memory is taken.
-    return _norms([_wide(p.grad) * _wide(p) for p in block if p.grad is not None], 1), ()
+    return _norms([_wide(_dense(p.grad)) * _wide(p) for p in block if p.grad is not None], 1), ()
 
 
 def _norms(tensors: Sequence[Tensor], order: int) -> Sequence[Tensor]:
     """The norm of each tensor, by the fused kernel that ``clip_grad_norm_`` uses."""
     norms: Sequence[Tensor] = torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
     return norms
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """What a gradient holds apart from zeros, of a sparse one each entry once."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.to_dense() if gradient.layout is not torch.strided else gradient
 
 
 def _wide(tensor: Tensor) -> Tensor:

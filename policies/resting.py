@@ -1,18 +1,27 @@
-"""How a part of a model rests while it is frozen: no gradients, evaluation mode, no graph through it."""
+"""How a part of a model rests while it is frozen: no gradients, and evaluation mode whatever the loop says.
+
+All of it is on the model for one step only, and none of it goes along where the model is copied or
+saved meanwhile: a copy made inside a step has the modes that the model has outside.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import CheckpointFunction
 
 from policies.wiring import Part
+
+_REDUCE = "__reduce_ex__"
+"""What ``copy`` and ``pickle`` ask of an object, and of a module's own attributes before its class."""
 
 
 def drop_gradients(parts: Iterable[Part]) -> None:
@@ -22,42 +31,96 @@ def drop_gradients(parts: Iterable[Part]) -> None:
             parameter.grad = None
 
 
-@contextlib.contextmanager
-def asleep(parts: Sequence[Part]) -> Iterator[None]:
-    """Evaluation mode for the modules of ``parts``, restored afterwards one by one.
+class Sleep:
+    """Puts modules into evaluation mode and remembers which to wake.
 
     The flag is set, not ``train()`` called: adapters merge their weights there. PyTorch's fused inference
     path is off meanwhile: it would hand nested tensors from a frozen ``TransformerEncoderLayer`` to a
     training one.
     """
-    modules = [module for part in parts for module in part.modules if module.training]
-    fused = torch.backends.mha.get_fastpath_enabled()
-    if parts:
-        torch.backends.mha.set_fastpath_enabled(False)
-    _set_training(modules, False)
-    try:
-        yield
-    finally:
-        _set_training(modules, True)
-        torch.backends.mha.set_fastpath_enabled(fused)
+
+    def __init__(self) -> None:
+        self._asleep: dict[int, nn.Module] = {}
+        self._gates: list[nn.Module] = []
+
+    def lay(self, modules: Iterable[nn.Module]) -> None:
+        """Evaluation mode until the step ends, also where the loop has called ``train()`` since."""
+        for module in modules:
+            if module.training:
+                self._asleep[id(module)] = module
+                _set_training(module, False)
+                module.__dict__[_REDUCE] = _Outside(module, training=True)
+
+    def wake(self, module: nn.Module) -> None:
+        """Training mode again for a module that turned out not to be frozen."""
+        if self._asleep.pop(id(module), None) is not None:
+            _set_training(module, True)
+            module.__dict__.pop(_REDUCE, None)
+
+    @contextlib.contextmanager
+    def step(self, gates: Mapping[nn.Module, Callable[[], None]], *, fused: bool) -> Iterator[None]:
+        """One step: call each gate before its module runs, and wake all that was laid when it is over.
+
+        Args:
+            gates: what to call, by module.
+            fused: whether the fused inference path may be taken, nothing being frozen.
+        """
+        before = torch.backends.mha.get_fastpath_enabled()
+        handles = [module.register_forward_pre_hook(Gate(enter)) for module, enter in gates.items()]
+        for module in gates:
+            module.__dict__.setdefault(_REDUCE, _Outside(module, training=False))
+        torch.backends.mha.set_fastpath_enabled(before and fused)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module in (*gates, *self._asleep.values()):
+                module.__dict__.pop(_REDUCE, None)
+            for module in self._asleep.values():
+                _set_training(module, True)
+            self._asleep.clear()
+            torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _set_training(modules: Iterable[nn.Module], mode: bool) -> None:
+class Gate:
+    """A forward pre-hook that lives for one step; there is nothing to see for it in a compiled graph."""
+
+    def __init__(self, enter: Callable[[], None]) -> None:
+        self._enter = enter
+
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        """Let the module in."""
+        if not torch.compiler.is_compiling():
+            self._enter()
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """How a module is copied and pickled inside a step: as it is outside.
+
+    Attributes:
+        training: whether it is asleep, and in training mode outside.
+    """
+
+    module: nn.Module
+    training: bool
+
+    def __call__(self, protocol: Any) -> Any:
+        made = type(self.module).__reduce_ex__(self.module, protocol)
+        if not isinstance(made, tuple) or len(made) < 3 or not isinstance(made[2], dict):
+            return made
+        state = {key: value for key, value in made[2].items() if key != _REDUCE}
+        hooks = state.get("_forward_pre_hooks", {})
+        kept = OrderedDict((key, hook) for key, hook in hooks.items() if not isinstance(hook, Gate))
+        state.update(training=self.training or self.module.training, _forward_pre_hooks=kept)
+        return (*made[:2], state, *made[3:])
+
+
+def _set_training(module: nn.Module, mode: bool) -> None:
     """Set the flag as ``nn.Module`` does, without its search for parameters: ten times cheaper, every step."""
-    for module in modules:
-        plain = type(module).__setattr__ is nn.Module.__setattr__
-        (object.__setattr__ if plain else setattr)(module, "training", mode)
-
-
-def detached(value: Any) -> Any:
-    """``value`` with its tensors cut from their graph, within tuples, lists and dicts too."""
-    if isinstance(value, Tensor):
-        return value.detach() if value.requires_grad else value
-    if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(map(detached, value))
-    if type(value) in (tuple, list):
-        return type(value)(map(detached, value))
-    return {key: detached(item) for key, item in value.items()} if type(value) is dict else value
+    plain = type(module).__setattr__ is nn.Module.__setattr__
+    (object.__setattr__ if plain else setattr)(module, "training", mode)
 
 
 def in_reentrant_checkpoint() -> bool:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
 HOMES = {
-    "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py"
+    "torch": r"models/.*|policies/(apply|freezing|guard|moments|reading|resting|tracing)\.py"
     r"|tuning/(train|calibrate|calibrate_bench|calibrate_forms|checkpoint|worker|worker_place|trunk)\.py",
     "ray": r"tuning/driver_ray\w*\.py",
     "optuna": r"tuning/sampler\w*\.py",

@@ -1,0 +1,243 @@
+"""Brings a model in line with a plan, for one step at a time; all that touches ``requires_grad``.
+
+While a part is frozen its parameters have ``requires_grad=False`` and ``grad=None``, its modules are in
+evaluation mode, and what moves its weights, buffers or moments all the same is undone or refused. The
+graph is never cut by hand: where nothing below the lowest active block is trained, no tensor there
+requires a gradient and autograd stops of itself; where something is, its gradient is the whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policies.guard import Guard
+from policies.moments import forget, is_torchs_own, optimizers_in
+from policies.parts import STEM, Places
+from policies.resting import Sleep, drop_gradients, in_reentrant_checkpoint
+from policies.tracing import Trace, graph_of
+from policies.wiring import Part, Stem, Wiring
+from policies.wiring_faults import refuse_idle_top
+
+_OUTSIDE = -2
+"""Number under which everything outside the blocks is watched until its parts are known."""
+
+
+class Freezer:
+    """Freezes and thaws the parts of a model.
+
+    Args:
+        model: any module.
+        blocks: its blocks, checked.
+        stem: see ``BlockUpdater``.
+        optimizer: one, or what holds several.
+
+    Attributes:
+        parts: stem, blocks and head by number; see ``policies.parts``.
+        places: what a traced forward showed; None where the stem was given or nothing was traced yet.
+        active: blocks that ``requires_grad`` stands for now.
+    """
+
+    def __init__(self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any) -> None:
+        self._wiring, self._blocks = Wiring(model, blocks), blocks
+        self.parts: Mapping[int, Part] = self._wiring.divide(stem)
+        refuse_idle_top(self.parts, blocks)
+        self.places = stem if isinstance(stem, Places) else None
+        self.active: tuple[int, ...] | None = None
+        self._optimizers = optimizers_in(optimizer)
+        self._foreign = [each for each in self._optimizers if not is_torchs_own(each)]
+        self._sleep = Sleep()
+        self._guard = Guard(
+            self._wiring.names,
+            {id(module): name for name, module in reversed(self._wiring.named)},
+            doubtful=bool(self._foreign),
+        )
+        outside = self._wiring.outside or self._wiring.outside_parameters
+        self._trace = Trace(self._wiring, blocks, self._ran) if stem is None and outside else None
+        self._graph: list[Any] = []
+        self._frozen: dict[int, Part] = {}
+        self._tops = self._find_tops()
+        self._hooks = [hook for each in self._optimizers for hook in self._watch(each)]
+
+    @contextlib.contextmanager
+    def step(self, active: tuple[int, ...]) -> Iterator[None]:
+        """One step in which the blocks ``active`` are trained, and the head.
+
+        Raises:
+            RuntimeError: something frozen was moved since the last step, or is in this one.
+        """
+        self._refuse_moved_between()
+        self._bring(active)
+        self._sleep.lay(module for part in self._frozen.values() for module in part.modules)
+        try:
+            with self._sleep.step(self._gates(), fused=not self._frozen), self._tracing():
+                yield
+                if self._trace is not None:
+                    self.settle(self._trace.places(self._graph))
+                    self._bring(active)
+            self._refuse_moved(
+                "this step",
+                "code in the loop or the model's forward writes to it; skip what has requires_grad=False",
+            )
+        finally:
+            self._graph = []
+            self._rest()
+
+    def saw(self, loss: Tensor | float) -> None:
+        """Take note of the loss whose graph shows where parameters are used, in a step that is traced."""
+        if self._trace is not None:
+            self._graph.extend(graph_of(loss))
+
+    def settle(self, places: Places | None) -> None:
+        """Take the parts from ``places``; None leaves them to the order of registration, for good.
+
+        Where the stem was given to the constructor nothing changes.
+        """
+        if self._trace is None:
+            return
+        self._trace, self.places = None, places
+        if places is not None:
+            self.parts = self._wiring.divide(places)
+            self._tops = self._find_tops()
+        self.active = None
+        frozen = [self.parts[index] for index in self._frozen]
+        self._guard.put_buffers_back(module for part in frozen for module in part.modules)
+        self._guard.clear()
+
+    def forget(self) -> None:
+        """Take the model as it is now, loaded from a checkpoint say, for what must not move."""
+        self.active = None
+        self._guard.clear()
+
+    def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
+        """Let what thaws between two sets of active blocks go on as if it had never been stepped."""
+        for index in set(self._resting(before)).difference(self._resting(now)):
+            forget(self._optimizers, self.parts[index].parameters)
+
+    def close(self) -> None:
+        """Thaw everything and watch nothing any more."""
+        for hook in self._hooks:
+            hook.remove()
+        self._guard.clear()
+        self._frozen = {}
+        self._require_grad(tuple(range(len(self._blocks))))
+
+    def _resting(self, active: tuple[int, ...]) -> list[int]:
+        """The parts that are not trained while ``active`` blocks are; the head always is."""
+        blocks = set(range(len(self._blocks))).difference(active)
+        return sorted(blocks | {STEM} if 0 in blocks else blocks)
+
+    def _bring(self, active: tuple[int, ...]) -> None:
+        """``requires_grad``, gradients and what is watched, as ``active`` says."""
+        self._frozen = {index: self.parts[index] for index in self._resting(active)}
+        if active != self.active or self._is_thawed_by_others():
+            self._require_grad(active)
+        drop_gradients(self._frozen.values())
+        unknown = {} if self._trace is None else {_OUTSIDE: Part(modules=list(self._wiring.outside.values()))}
+        self._guard.hold({**self._frozen, **unknown}, [each.state for each in self._foreign])
+
+    def _is_thawed_by_others(self) -> bool:
+        unsure = self._unsure()
+        return any(
+            p.requires_grad for part in self._frozen.values() for p in part.parameters if id(p) not in unsure
+        )
+
+    def _require_grad(self, active: tuple[int, ...]) -> None:
+        resting, unsure = set(self._resting(active)), self._unsure()
+        for index, part in self.parts.items():
+            for parameter in part.parameters:
+                parameter.requires_grad_(index not in resting or id(parameter) in unsure)
+        self.active = active
+
+    def _unsure(self) -> set[int]:
+        """Parameters whose part a traced step is still to show: its graph has to reach them."""
+        if self._trace is None:
+            return set()
+        return {id(parameter) for parameter in self._wiring.outside_parameters.values()}
+
+    def _rest(self) -> None:
+        drop_gradients(self._frozen.values())
+        self._guard.put_buffers_back(module for part in self._frozen.values() for module in part.modules)
+
+    def _tracing(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._trace is None else self._trace.watching()
+
+    def _ran(self, module: nn.Module, part: int) -> None:
+        """A module outside the blocks is about to run in a traced step, and shows its part."""
+        if part in self._frozen:
+            self._sleep.lay([module])
+        else:
+            self._sleep.wake(module)
+
+    def _gates(self) -> dict[nn.Module, Any]:
+        """What is called before which module runs, in this step."""
+        gates: dict[nn.Module, Any] = {self._wiring.model: self._enter_model}
+        for index in self._frozen if self._trace is None else ():
+            gates.update(dict.fromkeys(self._tops[index], partial(self._enter, index)))
+        return gates | {block: partial(self._enter, index) for index, block in enumerate(self._blocks)}
+
+    def _enter_model(self) -> None:
+        for part in self._frozen.values():
+            self._sleep.lay(part.modules)
+
+    def _enter(self, index: int) -> None:
+        if not torch.is_grad_enabled() and in_reentrant_checkpoint():
+            raise RuntimeError(
+                "reentrant checkpointing gives a block no gradient when nothing below it is trained; "
+                "pass use_reentrant=False to torch.utils.checkpoint.checkpoint"
+            )
+        if index in self._frozen:
+            self._sleep.lay(self._frozen[index].modules)
+
+    def _find_tops(self) -> dict[int, list[nn.Module]]:
+        """The modules of each part that are in no other module of it."""
+        return {index: _tops(part.modules) for index, part in self.parts.items()}
+
+    def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
+        """Look after what is frozen right before and after ``optimizer`` steps, where it lets us."""
+        if not hasattr(optimizer, "_optimizer_step_post_hooks"):
+            return []
+        return [
+            optimizer.register_step_pre_hook(lambda *_: drop_gradients(self._frozen.values())),
+            optimizer.register_step_post_hook(lambda each, *_: self._refuse_moved_by(each)),
+        ]
+
+    def _refuse_moved_by(self, optimizer: Any) -> None:
+        name = type(optimizer).__name__
+        self._refuse_moved(
+            f"{name}.step()",
+            f"{name} moves parameters that have no gradient; use an optimizer that leaves those alone, "
+            "or a policy that never freezes (full_update)",
+            bits=not is_torchs_own(optimizer),
+        )
+
+    def _refuse_moved_between(self) -> None:
+        names = ", ".join(type(each).__name__ for each in self._optimizers) or "the optimizer"
+        self._refuse_moved(
+            "the time since the last step",
+            f"slow or averaged weights left in place, or a decay by hand, also inside {names}; let it skip "
+            "what has requires_grad=False. Where a checkpoint was loaded, call "
+            "updater.load_state_dict() after the model's",
+            bits=True,
+        )
+        if (buffer := self._guard.changed_buffer()) is not None:
+            raise RuntimeError(
+                f"{buffer} is frozen but changed in the time since the last step: the model ran in "
+                "training mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
+                "wrote to it; run training forwards inside the step"
+            )
+
+    def _refuse_moved(self, when: str, cause: str, *, bits: bool = False) -> None:
+        if (name := self._guard.moved(bits=bits)) is not None:
+            raise RuntimeError(f"{name} is frozen but was moved in {when}: {cause}")
+
+
+def _tops(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    found = list(modules)
+    below = {id(inner) for module in found for inner in module.modules() if inner is not module}
+    return [module for module in found if id(module) not in below]
