@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from policies.guard import Guard
 from policies.moments import forget, is_torchs_own, optimizers_in
 from policies.parts import STEM, Places
-from policies.resting import Sleep, drop_gradients, in_reentrant_checkpoint
+from policies.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
 from policies.tracing import Trace, graph_of
 from policies.wiring import Part, Stem, Wiring
 from policies.wiring_faults import refuse_idle_top
@@ -75,7 +75,7 @@ class Freezer:
         self._bring(active)
         self._sleep.lay(module for part in self._frozen.values() for module in part.modules)
         try:
-            with self._sleep.step(self._gates(), fused=not self._frozen), self._tracing():
+            with self._sleep.step(fused=not self._frozen), passing(self._gates()), self._tracing():
                 yield
                 if self._trace is not None:
                     self.settle(self._trace.places(self._graph))
@@ -124,7 +124,7 @@ class Freezer:
         for hook in self._hooks:
             hook.remove()
         self._guard.clear()
-        self._frozen = {}
+        self._frozen, self._trace = {}, None
         self._require_grad(tuple(range(len(self._blocks))))
 
     def _resting(self, active: tuple[int, ...]) -> list[int]:
@@ -174,18 +174,22 @@ class Freezer:
         else:
             self._sleep.wake(module)
 
-    def _gates(self) -> dict[nn.Module, Any]:
+    def _gates(self) -> list[tuple[nn.Module, Any]]:
         """What is called before which module runs, in this step."""
-        gates: dict[nn.Module, Any] = {self._wiring.model: self._enter_model}
-        for index in self._frozen if self._trace is None else ():
-            gates.update(dict.fromkeys(self._tops[index], partial(self._enter, index)))
-        return gates | {block: partial(self._enter, index) for index, block in enumerate(self._blocks)}
+        gates = [(self._wiring.model, self._enter_model)]
+        gates += [(block, partial(self._enter, index)) for index, block in enumerate(self._blocks)]
+        if self._trace is None:
+            gates += [(top, partial(self._enter_top, i)) for i in self._frozen for top in self._tops[i]]
+        return gates
 
-    def _enter_model(self) -> None:
+    def _enter_model(self, module: nn.Module, args: Any) -> None:
         for part in self._frozen.values():
             self._sleep.lay(part.modules)
 
-    def _enter(self, index: int) -> None:
+    def _enter_top(self, index: int, module: nn.Module, args: Any) -> None:
+        self._sleep.lay(self._frozen[index].modules)
+
+    def _enter(self, index: int, module: nn.Module, args: Any) -> None:
         if not torch.is_grad_enabled() and in_reentrant_checkpoint():
             raise RuntimeError(
                 "reentrant checkpointing gives a block no gradient when nothing below it is trained; "
@@ -195,8 +199,9 @@ class Freezer:
             self._sleep.lay(self._frozen[index].modules)
 
     def _find_tops(self) -> dict[int, list[nn.Module]]:
-        """The modules of each part that are in no other module of it."""
-        return {index: _tops(part.modules) for index, part in self.parts.items()}
+        """The modules of each part that are in no other module of it, the blocks aside."""
+        blocks = set(self._blocks)
+        return {index: [m for m in _tops(part.modules) if m not in blocks] for index, part in self.parts.items()}
 
     def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
         """Look after what is frozen right before and after ``optimizer`` steps, where it lets us."""
@@ -211,8 +216,9 @@ class Freezer:
         name = type(optimizer).__name__
         self._refuse_moved(
             f"{name}.step()",
-            f"{name} moves parameters that have no gradient; use an optimizer that leaves those alone, "
-            "or a policy that never freezes (full_update)",
+            f"{name} moves parameters that have no gradient, along directions or towards weights that it "
+            "remembers; use an optimizer that leaves those alone, make a new one where the active blocks "
+            "change, or take a policy that never freezes (full_update)",
             bits=not is_torchs_own(optimizer),
         )
 

@@ -41,7 +41,6 @@ class Sleep:
 
     def __init__(self) -> None:
         self._asleep: dict[int, nn.Module] = {}
-        self._gates: list[nn.Module] = []
 
     def lay(self, modules: Iterable[nn.Module]) -> None:
         """Evaluation mode until the step ends, also where the loop has called ``train()`` since."""
@@ -55,44 +54,62 @@ class Sleep:
         """Training mode again for a module that turned out not to be frozen."""
         if self._asleep.pop(id(module), None) is not None:
             _set_training(module, True)
-            module.__dict__.pop(_REDUCE, None)
+            module.__dict__[_REDUCE] = _Outside(module, training=False)
 
     @contextlib.contextmanager
-    def step(self, gates: Mapping[nn.Module, Callable[[], None]], *, fused: bool) -> Iterator[None]:
-        """One step: call each gate before its module runs, and wake all that was laid when it is over.
+    def step(self, *, fused: bool) -> Iterator[None]:
+        """One step: wake all that was laid when it is over.
 
         Args:
-            gates: what to call, by module.
             fused: whether the fused inference path may be taken, nothing being frozen.
         """
         before = torch.backends.mha.get_fastpath_enabled()
-        handles = [module.register_forward_pre_hook(Gate(enter)) for module, enter in gates.items()]
-        for module in gates:
-            module.__dict__.setdefault(_REDUCE, _Outside(module, training=False))
         torch.backends.mha.set_fastpath_enabled(before and fused)
         try:
             yield
         finally:
-            for handle in handles:
-                handle.remove()
-            for module in (*gates, *self._asleep.values()):
-                module.__dict__.pop(_REDUCE, None)
             for module in self._asleep.values():
+                module.__dict__.pop(_REDUCE, None)
                 _set_training(module, True)
             self._asleep.clear()
             torch.backends.mha.set_fastpath_enabled(before)
 
 
-class Gate:
-    """A forward pre-hook that lives for one step; there is nothing to see for it in a compiled graph."""
+class Passing:
+    """A hook that lives for one step; there is nothing for it to see in a compiled graph.
 
-    def __init__(self, enter: Callable[[], None]) -> None:
-        self._enter = enter
+    Args:
+        call: takes what the hook is given; what it returns is dropped.
+    """
 
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        """Let the module in."""
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+
+    def __call__(self, *given: Any) -> None:
+        """Called by the module."""
         if not torch.compiler.is_compiling():
-            self._enter()
+            self._call(*given)
+
+
+@contextlib.contextmanager
+def passing(
+    before: Iterable[tuple[nn.Module, Callable[..., None]]],
+    after: Iterable[tuple[nn.Module, Callable[..., None]]] = (),
+) -> Iterator[None]:
+    """Hooks before and after the forward of modules, while the context lasts."""
+    first, then = list(before), list(after)
+    handles = [module.register_forward_pre_hook(Passing(call)) for module, call in first]
+    handles += [m.register_forward_hook(Passing(call), always_call=True) for m, call in then]
+    modules = [module for module, _ in (*first, *then)]
+    for module in modules:
+        module.__dict__.setdefault(_REDUCE, _Outside(module, training=False))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module in modules:
+            module.__dict__.pop(_REDUCE, None)
 
 
 @dataclass(frozen=True)
@@ -111,10 +128,14 @@ class _Outside:
         if not isinstance(made, tuple) or len(made) < 3 or not isinstance(made[2], dict):
             return made
         state = {key: value for key, value in made[2].items() if key != _REDUCE}
-        hooks = state.get("_forward_pre_hooks", {})
-        kept = OrderedDict((key, hook) for key, hook in hooks.items() if not isinstance(hook, Gate))
-        state.update(training=self.training or self.module.training, _forward_pre_hooks=kept)
+        for hooks in ("_forward_pre_hooks", "_forward_hooks"):
+            state[hooks] = _lasting(state.get(hooks, {}))
+        state["training"] = self.training or self.module.training
         return (*made[:2], state, *made[3:])
+
+
+def _lasting(hooks: Mapping[int, Any]) -> OrderedDict[int, Any]:
+    return OrderedDict((key, hook) for key, hook in hooks.items() if not isinstance(hook, Passing))
 
 
 def _set_training(module: nn.Module, mode: bool) -> None:

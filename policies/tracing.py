@@ -24,6 +24,7 @@ from torch._C._autograd import _get_sequence_nr
 from torch.autograd.graph import Node
 
 from policies.parts import STEM, Places
+from policies.resting import passing
 from policies.wiring import Wiring
 from policies.wiring_faults import checked_blocks
 
@@ -127,17 +128,13 @@ class Trace:
         """Watch while the context lasts; what an earlier one saw is forgotten."""
         self._begin()
         root = self._wiring.model
-        outside = {id(module): module for module in self._wiring.outside.values()}
-        with contextlib.ExitStack() as hooks:
-            if root not in self._blocks:
-                hooks.enter_context(_hook(root.register_forward_pre_hook(self._enter_model)))
-                hooks.enter_context(_hook(root.register_forward_hook(self._leave_model, always_call=True)))
-            for module in outside.values():
-                hooks.enter_context(_hook(module.register_forward_pre_hook(self._call)))
-            for index, block in enumerate(self._blocks):
-                enter, leave = partial(self._enter, index), partial(self._leave, index)
-                hooks.enter_context(_hook(block.register_forward_pre_hook(enter)))
-                hooks.enter_context(_hook(block.register_forward_hook(leave, always_call=True)))
+        outside = {id(module): module for module in self._wiring.outside.values()}.values()
+        before = [(module, self._call) for module in outside]
+        before += [(block, partial(self._enter, i)) for i, block in enumerate(self._blocks)]
+        after = [(block, partial(self._leave, i)) for i, block in enumerate(self._blocks)]
+        if root not in self._blocks:
+            before, after = [(root, self._enter_model), *before], [*after, (root, self._leave_model)]
+        with passing(before, after):
             yield
 
     def _now(self) -> _Moment:
@@ -149,20 +146,15 @@ class Trace:
         self._moments.append(self._now())
 
     def _enter_model(self, module: nn.Module, args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
         self._depth += 1
         if self._depth == 1:  # the model's own calls of itself are one forward
             self._run = _Run()
             self._mark()
 
     def _leave_model(self, module: nn.Module, args: Any, output: Any) -> None:
-        if not torch.compiler.is_compiling():
-            self._depth -= 1
+        self._depth = max(0, self._depth - 1)
 
     def _enter(self, index: int, block: nn.Module, args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
         self._order.setdefault(index)
         self._inside.append(index)
         self._run.entries += 1
@@ -170,14 +162,12 @@ class Trace:
         self._mark()
 
     def _leave(self, index: int, block: nn.Module, args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
+        if index not in self._inside[-1:]:
+            return  # a block that another hook did not let in leaves all the same
         self._inside.pop()
         self._mark()
 
     def _call(self, module: nn.Module, args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
         now = self._now()
         self._calls[id(module)].append(now)
         if self._ran is not None:
@@ -237,14 +227,6 @@ class Trace:
 
     def _moment_of(self, node: Any) -> _Moment:
         return self._moments[bisect.bisect_right(self._numbers, node._sequence_nr()) - 1]
-
-
-@contextlib.contextmanager
-def _hook(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @contextlib.contextmanager

@@ -63,13 +63,14 @@ class Wiring:
             if self.block_of(name) is None
         }
         self.names = {id(p): name for name, p in model.named_parameters()}
+        self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
 
     def block_of(self, name: str) -> int | None:
         """The block that holds the module or parameter ``name``, if any does."""
         return next((i for prefix, i in self.blocks.items() if is_within(name, prefix)), None)
 
     def divide(self, stem: Stem) -> dict[int, Part]:
-        """The parts by number (see ``policies.parts``), without parameters that require no grad.
+        """The parts by number (see ``policies.parts``), without parameters that required no grad at first.
 
         Raises:
             ValueError: a parameter is shared between blocks.
@@ -127,7 +128,7 @@ class Wiring:
                 outside[id(part)] = {STEM}
         owners = {key: owner(inside[key], outside[key]) for key in found}
         refuse(_shared(sorted(names_of[key])) for key, part in owners.items() if part is None)
-        return [(p, owners[key]) for key, p in found.items() if p.requires_grad]  # type: ignore[misc]
+        return [(p, owners[key]) for key, p in found.items() if key in self._trainable]  # type: ignore[misc]
 
 
 def _shared(names: Sequence[str]) -> str:
