@@ -15,19 +15,26 @@ A run has three phases, by its progress in [0, 1]::
 
 Once reduced, a run stays so until recovery. The loss is *stable* when, over two consecutive windows of
 ``stability_window`` steps with means m' and m and the later one's standard deviation sd,
-``|m - m'| <= stability_change · |m'|`` and ``sd <= stability_variation · |m|``.
+``|m - m'| <= stability_change · |m' - zero|`` and ``sd <= stability_variation · |m - zero|``.
 
 The *budget* caps the depth. It starts at ``max_active`` and, where ``adaptive``, moves on every probe of the
 reduced phase, by comparing the probe's loss with the mean of earlier ones (an EMA with ``budget_beta``, kept
 from the first probe of the run on)::
 
-    loss > budget_upper · mean    budget grows by budget_step, up to max_active
-    loss < budget_lower · mean    budget shrinks by budget_step, down to the least allowed depth
+    loss - zero > budget_upper · (mean - zero)   budget grows by budget_step, up to max_active
+    loss - zero < budget_lower · (mean - zero)   it shrinks by budget_step, down to the least allowed depth
+
+*zero* is what losses are measured from, so that a ratio of them means something: 0 as long as none was
+negative. A log-likelihood has no such zero of its own; once a loss was negative, zero lies as far below the
+lowest loss seen as the highest lies above it (``2 · lowest - highest``). Subtracting a constant from losses
+that are negative anyway thus changes no decision, and a better loss never moves the budget the way a worse
+one does.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -41,6 +48,7 @@ from policies.base import (
     UpdatePolicy,
     setting,
 )
+from policies.losses import unit_of, widened, zero_of
 from policies.suffix import allowed_depths, count, needed_depth, round_up, top
 
 
@@ -56,8 +64,11 @@ class DynamicSuffixState:
         stable: whether the last two complete windows were stable.
         window_count: losses in the present window.
         window_mean: their mean.
-        window_squares: their summed squared deviations from it.
+        window_squares: their summed squared deviations from it, in units of ``window_unit`` squared.
+        window_unit: 1, but for losses whose squares are out of range.
         previous_mean: mean of the window before; None before the first is complete.
+        lowest: the lowest finite loss seen; None before the first.
+        highest: the highest.
     """
 
     num_blocks: int
@@ -68,7 +79,15 @@ class DynamicSuffixState:
     window_count: int = 0
     window_mean: float = 0.0
     window_squares: float = 0.0
+    window_unit: float = 1.0
     previous_mean: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+    @property
+    def zero(self) -> float:
+        """What losses are measured from; see the module."""
+        return zero_of(self.lowest, self.highest)
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,8 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         low=0.0,
         high=10.0,
         unit="factor",
-        meaning="probe loss over its mean above which the budget grows",
+        meaning="probe loss over its mean above which the budget grows; losses that can be negative are "
+        "measured from below their lowest",
     )
     budget_lower: float = setting(
         0.98, low=0.0, high=10.0, unit="factor", meaning="probe loss over its mean below which it shrinks"
@@ -186,6 +206,9 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
             ValueError: the number of scores is not the number of blocks.
         """
         finite = math.isfinite(observation.loss)
+        if finite and (self.adaptive or self.gate):
+            lowest, highest = widened(state.lowest, state.highest, observation.loss)
+            state = replace(state, lowest=lowest, highest=highest)
         if observation.relevance is not None:
             state = self._with_relevance(state, observation.relevance)
             if self.adaptive and finite:
@@ -223,8 +246,12 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         loss, mean = observation.loss, state.probe_loss
         if mean is None:
             return replace(state, probe_loss=loss)
-        budget = self._budget(state, loss / mean if mean else 1.0) if observation.phase == "reduced" else state.budget
-        return replace(state, budget=budget, probe_loss=_smooth(self.budget_beta, mean, loss))
+        level = mean - state.zero
+        ratio = (loss - state.zero) / level if level else 1.0
+        budget = self._budget(state, ratio) if observation.phase == "reduced" else state.budget
+        # The mean of equal losses is that loss: rounding must not pass for a change where losses are level.
+        smooth = mean if loss == mean else _smooth(self.budget_beta, mean, loss)
+        return replace(state, budget=budget, probe_loss=smooth)
 
     def _budget(self, state: DynamicSuffixState, ratio: float) -> int:
         step = count(self.budget_step, state.num_blocks)
@@ -238,19 +265,32 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     def _with_loss(self, state: DynamicSuffixState, loss: float) -> DynamicSuffixState:
         """One more loss in the window, by Welford's update: no sum of squares to cancel."""
         size = state.window_count + 1
+        unit = state.window_unit if size > 1 else unit_of(loss)
         change = loss - state.window_mean
         mean = state.window_mean + change / size
-        squares = state.window_squares + change * (loss - mean)
+        squares = state.window_squares + (change / unit) * ((loss - mean) / unit)
+        squares = min(squares, sys.float_info.max)  # infinity is no JSON
         if size < self.stability_window:
-            return replace(state, window_count=size, window_mean=mean, window_squares=squares)
-        stable = self._is_stable(state.previous_mean, mean, math.sqrt(squares / size))
-        return replace(state, stable=stable, previous_mean=mean, window_count=0, window_mean=0.0, window_squares=0.0)
+            return replace(
+                state, window_count=size, window_mean=mean, window_squares=squares, window_unit=unit
+            )
+        stable = self._is_stable(state, mean, math.sqrt(squares / size) * unit)
+        return replace(
+            state,
+            stable=stable,
+            previous_mean=mean,
+            window_count=0,
+            window_mean=0.0,
+            window_squares=0.0,
+            window_unit=1.0,
+        )
 
-    def _is_stable(self, before: float | None, mean: float, deviation: float) -> bool:
+    def _is_stable(self, state: DynamicSuffixState, mean: float, deviation: float) -> bool:
+        before = state.previous_mean
         if before is None:
             return False
-        steady = abs(mean - before) <= self.stability_change * abs(before)
-        return steady and deviation <= self.stability_variation * abs(mean)
+        steady = abs(mean - before) <= self.stability_change * abs(before - state.zero)
+        return steady and deviation <= self.stability_variation * abs(mean - state.zero)
 
 
 def _smooth(beta: float, past: float, value: float) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 import policies as package
 from policies.base import Scalar, UpdatePolicy
 
-_SKIPPED = {"apply", "freezing", "guard", "moments", "reading", "resting", "tracing"}  # they import torch, which deciding must not need
+_SKIPPED = {"apply", "freezing", "guard", "moments", "reading", "resting", "tracing"}
+"""Modules that import torch, which deciding must not need."""
 
 
 def policies() -> dict[str, type[UpdatePolicy[Any]]]:

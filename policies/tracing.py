@@ -129,9 +129,10 @@ class Trace:
         self._begin()
         root = self._wiring.model
         outside = {id(module): module for module in self._wiring.outside.values()}.values()
-        before = [(module, self._call) for module in outside]
+        before: list[tuple[nn.Module, Callable[..., None]]] = [(m, self._call) for m in outside]
         before += [(block, partial(self._enter, i)) for i, block in enumerate(self._blocks)]
-        after = [(block, partial(self._leave, i)) for i, block in enumerate(self._blocks)]
+        after: list[tuple[nn.Module, Callable[..., None]]] = []
+        after += [(block, partial(self._leave, i)) for i, block in enumerate(self._blocks)]
         if root not in self._blocks:
             before, after = [(root, self._enter_model), *before], [*after, (root, self._leave_model)]
         with passing(before, after):

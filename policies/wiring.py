@@ -6,7 +6,7 @@ Needs nothing of PyTorch but the objects it is handed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +112,9 @@ class Wiring:
     ) -> list[tuple[Any, int]]:
         """The part that trains each parameter, once each."""
         found: dict[int, Any] = {}
-        inside, outside, names_of = defaultdict(set), defaultdict(set), defaultdict(set)
+        inside: defaultdict[int, set[int]] = defaultdict(set)
+        outside: defaultdict[int, set[int]] = defaultdict(set)
+        names_of: defaultdict[int, set[str]] = defaultdict(set)
         for (prefix, module), part in zip(self.named, numbers, strict=True):
             held = outside if self.block_of(prefix) is None else inside
             for name, parameter in module.named_parameters(recurse=False):
