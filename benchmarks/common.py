@@ -1,4 +1,7 @@
-"""What the benchmarks share: taking turns, describing the machine, printing a table and writing JSON."""
+"""What the benchmarks share.
+
+Taking turns, describing the machine, printing a table and writing JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tuning.resources import usable_cpus
+from tuning.config.resources import usable_cpus
 
 Row = dict[str, Any]
 LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
 
 
 def parser(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
-    """The command line of a benchmark: its docstring, ``--json`` and, where it repeats, ``--rounds``."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the table there as JSON (default: do not)")
+    """The command line of a benchmark.
+
+    Its docstring, ``--json`` and, where it repeats, ``--rounds``.
+    """
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the table there as JSON (default: do not)"
+    )
     if rounds is not None:
-        made.add_argument("--rounds", type=int, default=rounds, metavar="N", help=f"rounds (default: {rounds})")
+        made.add_argument(
+            "--rounds", type=int, default=rounds, metavar="N", help=f"rounds (default: {rounds})"
+        )
     return made
 
 
@@ -36,7 +48,9 @@ def interleaved(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each action in each of ``rounds`` rounds, one after the other, after one round to warm up."""
+    """Seconds of each action in each of ``rounds`` rounds, one after the other, after one round to
+    warm up.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(rounds + 1):
         for name, action in actions.items():
@@ -61,7 +75,9 @@ def spread(values: Sequence[float]) -> float:
 def machine() -> Row:
     """What was measured on, and with what."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")
+    ]
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "cores": usable_cpus(),
@@ -76,7 +92,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def publish(tables: Mapping[str, Sequence[Row]], json_file: Path | None, about: Row) -> None:
-    """Print each table under its title, then the machine; write all of it to ``json_file`` if there is one."""
+    """Print each table under its title, then the machine.
+
+    Write all of it to ``json_file`` if there is one.
+    """
     console = Console(width=None if Console().is_terminal else 140)
     for title, rows in tables.items():
         table = Table(title=title)
@@ -87,7 +106,9 @@ def publish(tables: Mapping[str, Sequence[Row]], json_file: Path | None, about: 
         console.print(table)
     console.print("  ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
     if json_file is not None:
-        json_file.write_text(json.dumps({"machine": about, "tables": tables}, indent=1, default=str) + "\n")
+        json_file.write_text(
+            json.dumps({"machine": about, "tables": tables}, indent=1, default=str) + "\n"
+        )
 
 
 def _cell(value: object) -> str:

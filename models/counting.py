@@ -1,7 +1,8 @@
 """Floating-point operations of a step, counted while it runs.
 
-Every matrix product, convolution and attention that is executed counts, 2·m·n·k for a product, so work that a
-frozen prefix saves is not counted. Attention counts as the full square, causal or not, as is the convention.
+Every matrix product, convolution and attention that is executed counts, 2·m·n·k for a product, so
+work that a frozen prefix saves is not counted. Attention counts as the full square, causal or not,
+as is the convention.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ def _attention(query: Sizes, key: Sizes, value: Sizes, *_: object, **__: object)
     return sdpa_flop_count(query, key, value)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _attention_backward(grad: Sizes, query: Sizes, key: Sizes, value: Sizes, *_: object, **__: object) -> int:
+def _attention_backward(
+    grad: Sizes, query: Sizes, key: Sizes, value: Sizes, *_: object, **__: object
+) -> int:
     return sdpa_backward_flop_count(grad, query, key, value)  # type: ignore[no-any-return, no-untyped-call]
 
 
-# torch's counter knows the attention kernels of accelerators; without these the CPU's would count as nothing.
+# torch's counter knows the attention kernels of accelerators; without these the CPU's would count
+# as nothing.
 CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,

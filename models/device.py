@@ -8,3 +8,36 @@ import torch
 def count_gpus() -> int:
     """GPUs that this process may use; 0 where torch was built without support for them."""
     return torch.cuda.device_count()
+
+
+def run_device() -> torch.device:
+    """The GPU this process was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def synchronize() -> None:
+    """Wait until the device has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def device_name(device: torch.device) -> str:
+    """The name records carry.
+
+    The GPU's, or the processor's with the number of threads left to the cost table.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({_processor()})"
+
+
+def _processor() -> str:
+    import platform
+    from pathlib import Path
+
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,7 +1,8 @@
 """Workloads by name: the embedded ones, and a user's own as ``package.module:factory``.
 
-A module of this package that declares ``WORKLOADS: dict[str, factory]`` adds those names, so a new workload
-is one new file. A factory takes no argument, or ``corpus_dir`` (a directory, or None for its default text).
+A module of this package that declares ``WORKLOADS: dict[str, factory]`` adds those names, so a new
+workload is one new file. A factory takes no argument, or ``corpus_dir`` (a directory, or None for
+its default text).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
+from models import workloads
 from models.workload import Workload
 
 Factory = Callable[..., Workload]
@@ -34,15 +35,15 @@ def find_workload(name: str, corpus: Path | None = None) -> Workload:
         corpus: directory of text for a workload that takes one; None for its default.
 
     Raises:
-        ValueError: there is no such workload, its factory fails or returns something else, or a corpus is
-            given to a workload that takes none; the message says which and what to do.
+        ValueError: there is no such workload, its factory fails or returns something else, or a
+            corpus is given to a workload that takes none; the message says which and what to do.
     """
     return _build(name, _imported(name) if ":" in name else _known(name), corpus)
 
 
 def _embedded() -> dict[str, Factory]:
     found: dict[str, Factory] = {}
-    for module in pkgutil.iter_modules(models.__path__, "models."):
+    for module in pkgutil.iter_modules(workloads.__path__, "models.workloads."):
         found.update(getattr(importlib.import_module(module.name), "WORKLOADS", {}))
     return found
 
@@ -50,7 +51,9 @@ def _embedded() -> dict[str, Factory]:
 def _known(name: str) -> Factory:
     known = _embedded()
     if name not in known:
-        raise ValueError(f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}")
+        raise ValueError(
+            f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}"
+        )
     return known[name]
 
 
@@ -62,16 +65,21 @@ def _imported(name: str) -> Factory:
     module = _import(module_name, name)
     factory = getattr(module, attribute, None)
     if factory is None:
-        raise ValueError(f"workload {name!r} must name a factory, but module {module_name!r} has no {attribute!r}")
+        raise ValueError(
+            f"workload {name!r} must name a factory, but module {module_name!r} has no "
+            f"{attribute!r}"
+        )
     if not callable(factory):
         raise ValueError(
-            f"workload {name!r} must name a function that returns a Workload, but it is a {_kind(factory)}"
+            f"workload {name!r} must name a function that returns a Workload, but it is a "
+            f"{_kind(factory)}"
         )
     return factory  # type: ignore[no-any-return]
 
 
 def _import(module_name: str, name: str) -> Any:
-    # ``python -m`` has the current directory on the path already; a worker or an installed script may not.
+    # ``python -m`` has the current directory on the path already; a worker or an installed script
+    # may not.
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
@@ -88,8 +96,10 @@ def _build(name: str, factory: Factory, corpus: Path | None) -> Workload:
     arguments = {} if corpus is None else {CORPUS_ARGUMENT: corpus}
     if arguments and not _takes_corpus(factory):
         raise ValueError(
-            f"a corpus can be given only to a workload that takes one, but {name!r} takes none and got "
-            f"{str(corpus)!r}; leave the corpus out, or give the factory an argument {CORPUS_ARGUMENT!r}"
+            f"a corpus can be given only to a workload that takes one, but {name!r} takes none and "
+            "got "
+            f"{str(corpus)!r}; leave the corpus out, or give the factory an argument "
+            f"{CORPUS_ARGUMENT!r}"
         )
     try:
         workload = factory(**arguments)

@@ -140,7 +140,9 @@ class BlockUpdater:
         self._step = 0
         self._plan: StepPlan | None = None  # of the optimizer step under way
         self._losses: list[Callable[[], float]] = []  # of its micro-steps so far
-        self._seen: Callable[[], Observation] | None = None  # the last step's, until its loss has arrived
+        self._seen: Callable[[], Observation] | None = (
+            None  # the last step's, until its loss has arrived
+        )
         self._previous: tuple[int, ...] | None = None  # blocks active in the last step
         self._inside = False
         self._freezer = Freezer(model, checked, told, optimizer)
@@ -189,7 +191,11 @@ class BlockUpdater:
             )
         self._settle()
         places = self._freezer.places
-        progress = {"step": self._step, "previous": self._previous, "state": state_to_json(self._state)}
+        progress = {
+            "step": self._step,
+            "previous": self._previous,
+            "state": state_to_json(self._state),
+        }
         return {
             **self._identity(),
             **progress,
@@ -238,7 +244,9 @@ class BlockUpdater:
         plan = self._policy.plan(self._state, Progress(self._step, self._fraction(fraction)))
         active = plan.active_blocks
         if not active or not set(active) <= set(range(self._num_blocks)):
-            raise ValueError(f"a plan must name blocks of 0..{self._num_blocks - 1}, but got {active}")
+            raise ValueError(
+                f"a plan must name blocks of 0..{self._num_blocks - 1}, but got {active}"
+            )
         return plan
 
     def _fraction(self, given: float | None) -> float:
@@ -256,9 +264,13 @@ class BlockUpdater:
     def _check(self, step: Step) -> None:
         """What the body of a step must have done."""
         if step.loss is None:
-            raise RuntimeError("step.observe(loss) must be called inside 'with updater.step() as step', but was not")
+            raise RuntimeError(
+                "step.observe(loss) must be called inside 'with updater.step() as step', but was not"
+            )
         if not has_gradients(self._blocks_and_rest()):
-            raise RuntimeError("loss.backward() must come before the step ends, but no parameter has a gradient")
+            raise RuntimeError(
+                "loss.backward() must come before the step ends, but no parameter has a gradient"
+            )
 
     def _finish(self, plan: StepPlan, step: Step) -> None:
         """Take in what a step showed; after the last micro-step hand it to the policy."""
@@ -283,7 +295,9 @@ class BlockUpdater:
     def _relevance(self, metric: str, grad_scale: float) -> tuple[float, ...]:
         blocks = [self._freezer.parts[index].parameters for index in range(self._num_blocks)]
         if not has_gradients(self._blocks_and_rest()):
-            raise RuntimeError("loss.backward() must come before step.observe(loss), but nothing has a gradient")
+            raise RuntimeError(
+                "loss.backward() must come before step.observe(loss), but nothing has a gradient"
+            )
         return tuple(score / grad_scale for score in relevance(blocks, metric))
 
 
@@ -291,12 +305,16 @@ def _mean(losses: Sequence[Callable[[], float]]) -> float:
     return sum(loss() for loss in losses) / len(losses)
 
 
-def _refuse_bad_numbers(total_steps: int | None, moments: str, accumulate: int, optimizer: Any) -> None:
+def _refuse_bad_numbers(
+    total_steps: int | None, moments: str, accumulate: int, optimizer: Any
+) -> None:
     faults = []
     if total_steps is not None and total_steps < 1:
         faults.append(f"total_steps >= 1 must hold, but got total_steps={total_steps}")
     if moments not in MOMENTS_ON_THAW:
-        faults.append(f"moments_on_thaw must be one of {list(MOMENTS_ON_THAW)}, but got {moments!r}")
+        faults.append(
+            f"moments_on_thaw must be one of {list(MOMENTS_ON_THAW)}, but got {moments!r}"
+        )
     if moments == "reset":
         faults.extend(reset_faults(optimizer))
     if accumulate < 1:

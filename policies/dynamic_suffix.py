@@ -98,24 +98,54 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     State: ClassVar[type[DynamicSuffixState]] = DynamicSuffixState
 
     ema_beta: float = setting(
-        0.9, low=0.0, high=0.999, unit="weight", meaning="weight of the past in the smoothed relevance"
+        0.9,
+        low=0.0,
+        high=0.999,
+        unit="weight",
+        meaning="weight of the past in the smoothed relevance",
     )
     threshold: float = setting(
-        0.8, low=0.0, high=1.0, unit="fraction of the relevance", meaning="share the active blocks must hold"
+        0.8,
+        low=0.0,
+        high=1.0,
+        unit="fraction of the relevance",
+        meaning="share the active blocks must hold",
     )
     min_active: float = setting(
-        0.25, low=0.01, high=1.0, unit="fraction of the blocks", meaning="fewest active blocks while reduced"
+        0.25,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="fewest active blocks while reduced",
     )
     max_active: float = setting(
-        1.0, low=0.01, high=1.0, unit="fraction of the blocks", meaning="most active blocks while reduced"
+        1.0,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="most active blocks while reduced",
     )
-    levels: int = setting(4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks")
-    probe_every: int = setting(20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next")
+    levels: int = setting(
+        4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks"
+    )
+    probe_every: int = setting(
+        20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next"
+    )
     freeze_start: float = setting(
-        0.2, low=0.0, high=1.0, unit="fraction of the run", meaning="progress before which nothing freezes"
+        0.2,
+        low=0.0,
+        high=1.0,
+        unit="fraction of the run",
+        meaning="progress before which nothing freezes",
     )
-    gate: bool = setting(False, choices=(False, True), meaning="whether freezing also waits for the loss to be stable")
-    stability_window: int = setting(20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate")
+    gate: bool = setting(
+        False,
+        choices=(False, True),
+        meaning="whether freezing also waits for the loss to be stable",
+    )
+    stability_window: int = setting(
+        20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate"
+    )
     stability_change: float = setting(
         0.02,
         low=0.0,
@@ -131,10 +161,16 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         meaning="deviation over mean in a window that still is stable",
     )
     adaptive: bool = setting(
-        False, choices=(False, True), meaning="whether the budget of active blocks follows the probes' loss"
+        False,
+        choices=(False, True),
+        meaning="whether the budget of active blocks follows the probes' loss",
     )
     budget_beta: float = setting(
-        0.9, low=0.0, high=0.999, unit="weight", meaning="weight of the past in the smoothed probe loss"
+        0.9,
+        low=0.0,
+        high=0.999,
+        unit="weight",
+        meaning="weight of the past in the smoothed probe loss",
     )
     budget_upper: float = setting(
         1.02,
@@ -145,14 +181,26 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         "measured from below their lowest",
     )
     budget_lower: float = setting(
-        0.98, low=0.0, high=10.0, unit="factor", meaning="probe loss over its mean below which it shrinks"
+        0.98,
+        low=0.0,
+        high=10.0,
+        unit="factor",
+        meaning="probe loss over its mean below which it shrinks",
     )
     budget_step: float = setting(
-        0.25, low=0.01, high=1.0, unit="fraction of the blocks", meaning="by how much the budget moves"
+        0.25,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="by how much the budget moves",
     )
-    recovery: float = setting(0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end")
+    recovery: float = setting(
+        0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end"
+    )
     relevance: str = setting(
-        "ratio", choices=RELEVANCE_METRICS, meaning="block score: gradient over weight norm, or sum of |g·w|"
+        "ratio",
+        choices=RELEVANCE_METRICS,
+        meaning="block score: gradient over weight norm, or sum of |g·w|",
     )
     moments_on_thaw: str = setting(
         "keep", choices=MOMENTS_ON_THAW, meaning="optimizer moments of a block that is active again"
@@ -221,7 +269,11 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         if self.recovery > 0 and progress.fraction >= 1 - self.recovery:
             return "recovery"
         # Losses are judged only while full, so a run that was stable when freezing began remains so.
-        return "reduced" if progress.fraction >= self.freeze_start and (state.stable or not self.gate) else "full"
+        return (
+            "reduced"
+            if progress.fraction >= self.freeze_start and (state.stable or not self.gate)
+            else "full"
+        )
 
     def _allowed(self, num_blocks: int) -> tuple[int, ...]:
         low, high = count(self.min_active, num_blocks), count(self.max_active, num_blocks)
@@ -231,18 +283,26 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         needed = state.num_blocks if state.ema is None else needed_depth(state.ema, self.threshold)
         return round_up(needed, self._allowed(state.num_blocks), state.budget)
 
-    def _with_relevance(self, state: DynamicSuffixState, scores: tuple[float, ...]) -> DynamicSuffixState:
+    def _with_relevance(
+        self, state: DynamicSuffixState, scores: tuple[float, ...]
+    ) -> DynamicSuffixState:
         if len(scores) != state.num_blocks:
-            raise ValueError(f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks")
+            raise ValueError(
+                f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks"
+            )
         if not all(map(math.isfinite, scores)):
             return state
         if state.ema is None:
             return replace(state, ema=scores)
         beta, rest = self.ema_beta, 1 - self.ema_beta
-        smoothed = [beta * past + rest * score for past, score in zip(state.ema, scores, strict=True)]
+        smoothed = [
+            beta * past + rest * score for past, score in zip(state.ema, scores, strict=True)
+        ]
         return replace(state, ema=tuple(smoothed))
 
-    def _with_probe_loss(self, state: DynamicSuffixState, observation: Observation) -> DynamicSuffixState:
+    def _with_probe_loss(
+        self, state: DynamicSuffixState, observation: Observation
+    ) -> DynamicSuffixState:
         loss, mean = observation.loss, state.probe_loss
         if mean is None:
             return replace(state, probe_loss=loss)
@@ -305,4 +365,6 @@ def _order(low_name: str, low: float, high_name: str, high: float) -> list[str]:
     """The fault of two settings that must ascend; values of a wrong type are their own rule's to refuse."""
     if not (_is_number(low) and _is_number(high)) or low <= high:
         return []
-    return [f"{low_name} <= {high_name} must hold, but got {low_name}={low!r}, {high_name}={high!r}"]
+    return [
+        f"{low_name} <= {high_name} must hold, but got {low_name}={low!r}, {high_name}={high!r}"
+    ]

@@ -43,7 +43,9 @@ class Freezer:
         active: blocks that ``requires_grad`` stands for now.
     """
 
-    def __init__(self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any) -> None:
+    def __init__(
+        self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any
+    ) -> None:
         self._wiring, self._blocks = Wiring(model, blocks), blocks
         self.parts: Mapping[int, Part] = self._wiring.divide(stem)
         refuse_idle_top(self.parts, blocks)
@@ -138,13 +140,20 @@ class Freezer:
         if active != self.active or self._is_thawed_by_others():
             self._require_grad(active)
         drop_gradients(self._frozen.values())
-        unknown = {} if self._trace is None else {_OUTSIDE: Part(modules=list(self._wiring.outside.values()))}
+        unknown = (
+            {}
+            if self._trace is None
+            else {_OUTSIDE: Part(modules=list(self._wiring.outside.values()))}
+        )
         self._guard.hold({**self._frozen, **unknown}, [each.state for each in self._foreign])
 
     def _is_thawed_by_others(self) -> bool:
         unsure = self._unsure()
         return any(
-            p.requires_grad for part in self._frozen.values() for p in part.parameters if id(p) not in unsure
+            p.requires_grad
+            for part in self._frozen.values()
+            for p in part.parameters
+            if id(p) not in unsure
         )
 
     def _require_grad(self, active: tuple[int, ...]) -> None:
@@ -162,7 +171,9 @@ class Freezer:
 
     def _rest(self) -> None:
         drop_gradients(self._frozen.values())
-        self._guard.put_buffers_back(module for part in self._frozen.values() for module in part.modules)
+        self._guard.put_buffers_back(
+            module for part in self._frozen.values() for module in part.modules
+        )
 
     def _tracing(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._trace is None else self._trace.watching()
@@ -179,7 +190,9 @@ class Freezer:
         gates = [(self._wiring.model, self._enter_model)]
         gates += [(block, partial(self._enter, index)) for index, block in enumerate(self._blocks)]
         if self._trace is None:
-            gates += [(top, partial(self._enter_top, i)) for i in self._frozen for top in self._tops[i]]
+            gates += [
+                (top, partial(self._enter_top, i)) for i in self._frozen for top in self._tops[i]
+            ]
         return gates
 
     def _enter_model(self, module: nn.Module, args: Any) -> None:
@@ -201,7 +214,10 @@ class Freezer:
     def _find_tops(self) -> dict[int, list[nn.Module]]:
         """The modules of each part that are in no other module of it, the blocks aside."""
         blocks = set(self._blocks)
-        return {index: [m for m in _tops(part.modules) if m not in blocks] for index, part in self.parts.items()}
+        return {
+            index: [m for m in _tops(part.modules) if m not in blocks]
+            for index, part in self.parts.items()
+        }
 
     def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
         """Look after what is frozen right before and after ``optimizer`` steps, where it lets us."""

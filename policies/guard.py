@@ -98,7 +98,8 @@ class Guard:
             states: of optimizers whose moments are watched too.
         """
         self._parts = {
-            number: self._parts.get(number) or self._held(part, states) for number, part in parts.items()
+            number: self._parts.get(number) or self._held(part, states)
+            for number, part in parts.items()
         }
 
     def clear(self) -> None:
@@ -189,7 +190,12 @@ def _hold(name: str, tensor: Tensor) -> _Held:
 def _bits(tensor: Tensor) -> Tensor | None:
     """The bits of a tensor as integers, summed: exact in any order of summing; None where it has none."""
     data = tensor.detach()
-    if type(data) is not Tensor or data.layout is not torch.strided or data.is_meta or data.is_quantized:
+    if (
+        type(data) is not Tensor
+        or data.layout is not torch.strided
+        or data.is_meta
+        or data.is_quantized
+    ):
         return None
     if data.is_complex():
         data = torch.view_as_real(data)

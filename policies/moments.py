@@ -44,7 +44,11 @@ def _held_by(given: Any) -> Iterable[Any]:
         return inside if len(given) <= _MOST else ()
     own = vars(given) if hasattr(given, "__dict__") else {}
     if is_optimizer(given):  # of its own tables none holds another optimizer
-        own = {key: value for key, value in own.items() if key not in ("state", "param_groups", "defaults")}
+        own = {
+            key: value
+            for key, value in own.items()
+            if key not in ("state", "param_groups", "defaults")
+        }
     names = [name for kind in type(given).__mro__ for name in getattr(kind, "__slots__", ())]
     named = ("optimizer", "optimizers", *([names] if isinstance(names, str) else names))
     return [*own.values(), *(getattr(given, name, None) for name in named)]

@@ -50,11 +50,19 @@ class Places:
     def remarks(self) -> list[str]:
         """What a user should know: blocks that did not run or ran in another order, idle parameters."""
         idle = [index for index in range(self.num_blocks) if index not in self.order]
-        found = [f"blocks {idle} were not run by the forward; call them, not their forward"] if idle else []
+        found = (
+            [f"blocks {idle} were not run by the forward; call them, not their forward"]
+            if idle
+            else []
+        )
         if list(self.order) != sorted(self.order):
-            found.append(f"blocks must be given in forward order, but they first ran as {list(self.order)}")
+            found.append(
+                f"blocks must be given in forward order, but they first ran as {list(self.order)}"
+            )
         if self.unreached:
-            found.append(f"the loss does not depend on {', '.join(self.unreached)}: no step trains them")
+            found.append(
+                f"the loss does not depend on {', '.join(self.unreached)}: no step trains them"
+            )
         return found
 
     def _named(self, part: int) -> tuple[str, ...]:

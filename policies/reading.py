@@ -66,7 +66,9 @@ def _saliency_norms(block: Sequence[nn.Parameter]) -> Norms:
 
 def _norms(tensors: Sequence[Tensor], order: int) -> Sequence[Tensor]:
     """The norm of each tensor, by the fused kernel that ``clip_grad_norm_`` uses."""
-    norms: Sequence[Tensor] = torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
+    norms: Sequence[Tensor] = (
+        torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
+    )
     return norms
 
 

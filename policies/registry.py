@@ -34,7 +34,9 @@ def _found() -> Mapping[str, type[UpdatePolicy[Any]]]:
         for value in vars(module).values():
             if _is_policy(value) and value.__module__ == module.__name__:
                 if value.name in found:
-                    raise TypeError(f"two policies are named {value.name!r}: {found[value.name]}, {value}")
+                    raise TypeError(
+                        f"two policies are named {value.name!r}: {found[value.name]}, {value}"
+                    )
                 found[value.name] = value
     return found
 
@@ -54,7 +56,9 @@ def make_policy(name: str, knobs: Mapping[str, Scalar]) -> UpdatePolicy[Any]:
     kind = _found()[name]
     known = {field.name for field in dataclasses.fields(kind)}
     faults = [
-        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}" for knob in knobs if knob not in known
+        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}"
+        for knob in knobs
+        if knob not in known
     ]
     try:
         policy = kind(**{knob: value for knob, value in knobs.items() if knob in known})

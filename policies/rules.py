@@ -50,7 +50,9 @@ class Settings:
             fault
             for field in dataclasses.fields(self)
             if field.metadata
-            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
+            for fault in setting_faults(
+                field.name, getattr(self, field.name), str(field.type), field.metadata
+            )
         ]
 
 
@@ -63,5 +65,7 @@ def setting_faults(name: str, value: object, kind: str, rule: Mapping[str, Any])
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         return [f"{name} must be a {kind}, but got {value!r}"]
     if isinstance(value, (int, float)) and not rule["low"] <= value <= rule["high"]:
-        return [f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"]
+        return [
+            f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"
+        ]
     return []

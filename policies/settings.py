@@ -61,6 +61,8 @@ def _table(source: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(str(source) if is_text else Path(source).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"settings must be a readable file, but got {origin}: {error.strerror}") from error
+        raise ValueError(
+            f"settings must be a readable file, but got {origin}: {error.strerror}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"settings must be TOML, but {origin} is not: {error}") from error

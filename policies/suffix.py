@@ -53,7 +53,9 @@ def allowed_depths(num_blocks: int, levels: int, low: int, high: int) -> tuple[i
     >>> allowed_depths(24, 1, low=1, high=18)
     (18,)
     """
-    return tuple(sorted({min(max(-(-i * num_blocks // levels), low), high) for i in range(1, levels + 1)}))
+    return tuple(
+        sorted({min(max(-(-i * num_blocks // levels), low), high) for i in range(1, levels + 1)})
+    )
 
 
 def needed_depth(relevance: Sequence[float], threshold: float) -> int:

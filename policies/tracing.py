@@ -134,7 +134,10 @@ class Trace:
         after: list[tuple[nn.Module, Callable[..., None]]] = []
         after += [(block, partial(self._leave, i)) for i, block in enumerate(self._blocks)]
         if root not in self._blocks:
-            before, after = [(root, self._enter_model), *before], [*after, (root, self._leave_model)]
+            before, after = (
+                [(root, self._enter_model), *before],
+                [*after, (root, self._leave_model)],
+            )
         with passing(before, after):
             yield
 

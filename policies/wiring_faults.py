@@ -41,7 +41,9 @@ def checked_blocks(model: Module, blocks: Any, stem: Stem) -> list[Module]:
     found = list(blocks)
     if not found:
         raise ValueError("blocks must name at least one module of the model, but got none")
-    refuse([*_wrapper_faults(model), *_block_faults(model, found), *_stem_faults(model, found, stem)])
+    refuse(
+        [*_wrapper_faults(model), *_block_faults(model, found), *_stem_faults(model, found, stem)]
+    )
     return found
 
 
@@ -107,12 +109,16 @@ def _stem_faults(model: Module, blocks: Sequence[Module], stem: Stem) -> list[st
     if isinstance(stem, Places):
         if stem.num_blocks == len(blocks):
             return []
-        return [f"stem must be traced with these {len(blocks)} blocks, but was with {stem.num_blocks}"]
+        return [
+            f"stem must be traced with these {len(blocks)} blocks, but was with {stem.num_blocks}"
+        ]
     own = {id(each) for each in (*model.modules(), *model.parameters())}
     faults = []
     for part in stem or ():
         if id(part) not in own:
-            faults.append(f"stem must name parts of the model, but {type(part).__name__} is not one")
+            faults.append(
+                f"stem must name parts of the model, but {type(part).__name__} is not one"
+            )
         elif any(module is block for module in _contents(part) for block in blocks):
             faults.append(f"stem must lie below the blocks, but {type(part).__name__} contains one")
     return faults

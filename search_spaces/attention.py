@@ -12,8 +12,13 @@ from search_spaces.knobs import Knob
 
 
 def computing_knobs(when: Mapping[str, tuple[Scalar, ...]] | None = None) -> tuple[Knob, ...]:
-    """The lever's knobs, conditional on ``when``. What a device cannot do is left out when a search begins there."""
-    return tuple(knob(Computing, name, when=when) for name in ("attention_backend", "dtype", "compiled"))
+    """The lever's knobs, conditional on ``when``.
+
+    What a device cannot do is left out when a search begins there.
+    """
+    return tuple(
+        knob(Computing, name, when=when) for name in ("attention_backend", "dtype", "compiled")
+    )
 
 
 SPACE = SearchSpace(

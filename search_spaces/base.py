@@ -1,9 +1,9 @@
 """A search space as data: the knobs that are turned, their ranges, and when each applies.
 
-Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched knob,
-*params* the values that apply at such a point, by name. Two names are the search's own and no policy's:
-``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy`` (whose the others are, save those
-of the levers in ``models.levers``, which go with any policy).
+Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched
+knob, *params* the values that apply at such a point, by name. Two names are the search's own and no
+policy's: ``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy``
+(whose the others are, save those of the levers in ``models.levers``, which go with any policy).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def knob(
 ) -> Knob:
     """A setting of a policy or a lever as a knob, with the unit and meaning that it gives it.
 
-    A number needs ``low`` and ``high``, or ``choices``; a choice takes ``choices``, or else all that are allowed.
+    A number needs ``low`` and ``high``, or ``choices``; a choice takes ``choices``, or else all
+    that are allowed.
 
     Raises:
         KeyError: the owner has no such setting.
@@ -53,7 +54,11 @@ def knob(
     """
     field = {field.name: field for field in dataclasses.fields(owner)}[name]
     rule, kind = field.metadata, str(field.type)
-    about: dict[str, Any] = {"unit": rule["unit"], "meaning": rule["meaning"], "when": dict(when or {})}
+    about: dict[str, Any] = {
+        "unit": rule["unit"],
+        "meaning": rule["meaning"],
+        "when": dict(when or {}),
+    }
     if kind == "bool" or rule["choices"] or choices:
         return Choice(name, choices or rule["choices"] or (False, True), **about)
     if low is None or high is None:
@@ -81,7 +86,10 @@ class SearchSpace:
 
     @property
     def searched(self) -> tuple[Knob, ...]:
-        """The knobs a search can turn: neither fixed nor conditional on what a fixed knob rules out."""
+        """The knobs a search can turn.
+
+        Neither fixed nor conditional on what a fixed knob rules out.
+        """
         return tuple(k for k in self.knobs if not isinstance(k, Fixed) and self._reachable(k))
 
     @property
@@ -95,7 +103,9 @@ class SearchSpace:
         return {k.name: k for k in self.knobs}[name]
 
     def decide(self, choose: Callable[[Knob], Scalar]) -> dict[str, Scalar]:
-        """Params, with ``choose`` asked for each searched knob that applies given those before it."""
+        """Params, with ``choose`` asked for each searched knob that applies given those before
+        it.
+        """
         params: dict[str, Scalar] = {}
         for k in self.knobs:
             if applies(k, params):
@@ -103,22 +113,30 @@ class SearchSpace:
         return params
 
     def at(self, point: Sequence[float]) -> dict[str, Scalar]:
-        """Params at a point of the unit cube, one coordinate in [0, 1] a searched knob, in their order."""
+        """Params at a point of the unit cube, one coordinate in [0, 1] a searched knob, in their
+        order.
+        """
         coordinates = dict(zip((k.name for k in self.searched), point, strict=True))
         return self.decide(lambda k: k.at(coordinates[k.name]))
 
     def active(self, params: Params) -> dict[str, Scalar]:
-        """The entries of ``params`` that apply: conditional knobs whose condition fails are left out."""
+        """The entries of ``params`` that apply.
+
+        Conditional knobs whose condition fails are left out.
+        """
         return self.decide(lambda k: params[k.name])
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
-        """(policy, horizon, knobs of that policy and of the levers), as a trial's spec holds them."""
+        """(policy, horizon, knobs of that policy and of the levers), as a trial's spec holds
+        them.
+        """
         knobs = dict(params)
         policy = knobs.pop(POLICY, self.policy)
         return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs
 
     def params_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | None:
-        """The inverse of ``split``: params of this space, or None where such a trial is not a point of it.
+        """The inverse of ``split``: params of this space, or None where such a trial is not a point
+        of it.
 
         A setting that ``knobs`` does not give has its default.
         """
@@ -135,15 +153,12 @@ class SearchSpace:
         return params
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with what a search depends on; no meaning or title is."""
+        """Sixteen hexadecimal digits that change with what a search depends on.
+
+        No meaning or title is.
+        """
         data = [self.name, self.policy, [k.identity() for k in self.knobs]]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-
-    def faults(self) -> list[str]:
-        """What is wrong with the space; empty where every point of it is a valid policy."""
-        from search_spaces.rules import space_faults
-
-        return space_faults(self)
 
     def policies(self) -> tuple[str, ...]:
         """Names of the policies that the space's points have."""
@@ -163,7 +178,10 @@ class SearchSpace:
 
 def applies(k: Knob, params: Params) -> bool:
     """Whether a knob's condition holds given the params decided before it."""
-    return all(name in params and any(same(params[name], value) for value in values) for name, values in k.when.items())
+    return all(
+        name in params and any(same(params[name], value) for value in values)
+        for name, values in k.when.items()
+    )
 
 
 def as_policy(space: SearchSpace, params: Params) -> UpdatePolicy[Any]:

@@ -1,8 +1,9 @@
 """Every control of ``dynamic_suffix`` and the horizon.
 
-Ranges hold the whole span between the research note's results (mean depth 0.30 to 0.84 of the blocks). Where
-two settings must keep an order (fewest and most active blocks, both budget factors), their ranges meet and
-do not cross; where two share a whole (start of freezing and recovery), they sum to less than the run.
+Ranges hold the whole span between the research note's results (mean depth 0.30 to 0.84 of the
+blocks). Where two settings must keep an order (fewest and most active blocks, both budget factors),
+their ranges meet and do not cross; where two share a whole (start of freezing and recovery), they
+sum to less than the run.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ class Knob(ABC):
     def identity(self) -> dict[str, Any]:
         """All that decides which values a search may give the knob, as JSON values."""
         about = {"unit", "meaning"}
-        return {"kind": type(self).__name__, **{k: v for k, v in vars(self).items() if k not in about}}
+        return {
+            "kind": type(self).__name__,
+            **{k: v for k, v in vars(self).items() if k not in about},
+        }
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,20 @@ class _Range(Knob):
     def faults(self) -> list[str]:
         """Ends that are not finite, or not in order, or on a log scale not positive."""
         if not all(math.isfinite(bound) for bound in (self.low, self.high)):
-            return [f"{self.name}: low and high must be finite, but got (low={self.low}, high={self.high})"]
+            return [
+                f"{self.name}: low and high must be finite, but got (low={self.low}, "
+                f"high={self.high})"
+            ]
         faults = []
         if self.low > self.high:
-            faults.append(f"{self.name}: low <= high must hold, but got (low={self.low:g}, high={self.high:g})")
+            faults.append(
+                f"{self.name}: low <= high must hold, but got (low={self.low:g}, "
+                f"high={self.high:g})"
+            )
         if self.log and self.low <= 0:
-            faults.append(f"{self.name}: low > 0 must hold on a log scale, but got low={self.low:g}")
+            faults.append(
+                f"{self.name}: low > 0 must hold on a log scale, but got low={self.low:g}"
+            )
         return faults
 
 
@@ -104,7 +115,11 @@ class Float(_Range):
 
     def contains(self, value: object) -> bool:
         """Whether it is a number between the ends."""
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
 
 
 @dataclass(frozen=True)
@@ -115,13 +130,19 @@ class Int(_Range):
     high: int
 
     def at(self, u: float) -> int:
-        """The value at ``u``; the shares reach half a unit beyond the ends, whose own would else be half."""
+        """The value at ``u``; the shares reach half a unit beyond the ends, whose own would else be
+        half.
+        """
         value = round(_between(self.low - 0.5, self.high + 0.5, u, self.log))
         return min(max(value, self.low), self.high)
 
     def contains(self, value: object) -> bool:
         """Whether it is a whole number between the ends."""
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
 
 
 @dataclass(frozen=True)

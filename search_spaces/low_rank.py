@@ -1,6 +1,8 @@
-"""Which matrices of the blocks are replaced by ones of low rank or of Monarch's structure, how, and from when to when.
+"""Which matrices of the blocks are replaced by ones of low rank or of Monarch's structure, how, and
+from when to when.
 
-Shares and placements are few: each combination is a form of the model whose steps must be timed when it is first met.
+Shares and placements are few: each combination is a form of the model whose steps must be timed
+when it is first met.
 """
 
 from __future__ import annotations

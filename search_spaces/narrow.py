@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.knobs import Choice, Fixed, Float, Int, Knob
-from search_spaces.rules import nearest
+from search_spaces.rules import nearest, space_faults
 
 RANGE_KEYS = ("low", "high", "log")
 CHOICE_KEYS = ("choices",)
@@ -30,14 +30,18 @@ CHOICE_KEYS = ("choices",)
 def narrow(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[SearchSpace, list[str]]:
     """The space with ``overrides`` applied, and every fault found.
 
-    Where there are faults the space returned is not to be used: the faulty overrides were left out of it.
+    Where there are faults the space returned is not to be used: the faulty overrides were left out
+    of it.
     """
     narrowed, faults = applied(space, overrides)
-    return narrowed, faults + narrowed.faults()
+    return narrowed, faults + space_faults(narrowed)
 
 
 def applied(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[SearchSpace, list[str]]:
-    """The same without a look at the knobs together, which takes up to half a second: for what was checked before."""
+    """The same without a look at the knobs together, which takes up to half a second.
+
+    For what was checked before.
+    """
     known = [k.name for k in space.knobs]
     faults = [
         f"knob {name!r} must be one of space {space.name}, but is not: {nearest(name, known)}"
@@ -67,7 +71,9 @@ def _key_faults(k: Knob, given: Mapping[str, object], keys: tuple[str, ...]) -> 
     if not given:
         return [f"{k.name}: a table must give at least one of {', '.join(keys)}, but gives none"]
     return [
-        f"{k.name}: a table must hold only {', '.join(keys)}, but got {str(key)!r}" for key in given if key not in keys
+        f"{k.name}: a table must hold only {', '.join(keys)}, but got {str(key)!r}"
+        for key in given
+        if key not in keys
     ]
 
 
@@ -104,7 +110,9 @@ def _is_number(value: object, *, whole: bool) -> bool:
 
 
 def _is_list_of_scalars(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(v, (bool, int, float, str)) for v in value)
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(v, (bool, int, float, str)) for v in value
+    )
 
 
 def _kind(k: Knob) -> str:

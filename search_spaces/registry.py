@@ -1,4 +1,7 @@
-"""The search spaces there are: the ``SPACE`` of every module of this package. One file, one space."""
+"""The search spaces there are: the ``SPACE`` of every module of this package.
+
+One file, one space.
+"""
 
 from __future__ import annotations
 
@@ -30,5 +33,7 @@ def find_space(name: str) -> SearchSpace:
     """
     spaces = all_spaces()
     if name not in spaces:
-        raise ValueError(f"space must be one of {list(spaces)}, but got {name!r}: {nearest(name, list(spaces))}")
+        raise ValueError(
+            f"space must be one of {list(spaces)}, but got {name!r}: {nearest(name, list(spaces))}"
+        )
     return spaces[name]

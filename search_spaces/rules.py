@@ -1,9 +1,9 @@
 """Whether every point of a space is a valid policy with valid levers.
 
-No knob is ever clamped, so a space with one invalid point would make trials that cannot run. The policies'
-own rules decide. A rule that is monotone in each setting breaks first where knobs are at the ends of their
-ranges, so corners are tried: all pairs of ends of every two knobs, the others at ends drawn with a fixed
-seed, and many corners at large.
+No knob is ever clamped, so a space with one invalid point would make trials that cannot run. The
+policies' own rules decide. A rule that is monotone in each setting breaks first where knobs are at
+the ends of their ranges, so corners are tried: all pairs of ends of every two knobs, the others at
+ends drawn with a fixed seed, and many corners at large.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ CORNERS_AT_LARGE = 256
 
 
 def space_faults(space: SearchSpace) -> list[str]:
-    """Every fault of a space: in a knob, a condition or a name; if none, corners that no policy accepts."""
+    """Every fault of a space: in a knob, a condition or a name.
+
+    If none, corners that no policy accepts.
+    """
     faults = [fault for k in space.knobs for fault in k.faults()]
     faults += [*_name_faults(space), *_condition_faults(space)]
     return faults or _corner_faults(space)
@@ -86,7 +89,10 @@ def _corner_faults(space: SearchSpace) -> list[str]:
             except ValueError as error:
                 for fault in str(error).split("; "):
                     found.setdefault(fault.partition(", but got")[0], fault)
-    return [f"every point of the space must be a valid policy, but one is not: {fault}" for fault in found.values()]
+    return [
+        f"every point of the space must be a valid policy, but one is not: {fault}"
+        for fault in found.values()
+    ]
 
 
 def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
@@ -94,7 +100,11 @@ def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
     searched = space.searched
     for a, b in itertools.combinations_with_replacement(searched, 2):
         for ends in itertools.product(a.values(), b.values()):
-            chosen = _enabling(space, a) | _enabling(space, b) | dict(zip((a.name, b.name), ends, strict=True))
+            chosen = (
+                _enabling(space, a)
+                | _enabling(space, b)
+                | dict(zip((a.name, b.name), ends, strict=True))
+            )
             yield _corner(space, rng, chosen)
     for _ in range(CORNERS_AT_LARGE):
         yield _corner(space, rng, {})

@@ -1,7 +1,7 @@
 """Which policy, and then its knobs.
 
-``full_update`` is not among the choices: it is the control, which every search trains at several horizons
-anyway, and it has no knob but the horizon to search.
+``full_update`` is not among the choices: it is the control, which every search trains at several
+horizons anyway, and it has no knob but the horizon to search.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ SPACE = SearchSpace(
     title="which policy, its controls, and how long to train",
     knobs=(
         horizon(),
-        Choice(POLICY, (StaticSuffix.name, DynamicSuffix.name), meaning="decides which blocks are updated"),
+        Choice(
+            POLICY,
+            (StaticSuffix.name, DynamicSuffix.name),
+            meaning="decides which blocks are updated",
+        ),
         *static_suffix_knobs(when={POLICY: (StaticSuffix.name,)}),
         *dynamic_suffix_knobs(when={POLICY: (DynamicSuffix.name,)}),
     ),

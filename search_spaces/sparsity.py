@@ -1,4 +1,6 @@
-"""How many hidden units of the MLPs are kept, or 2:4 sparsity where the device has it, and from when to when."""
+"""How many hidden units of the MLPs are kept, or 2:4 sparsity where the device has it, and from
+when to when.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import what: heavy libraries have one home each, and decisions import none of them."""
+"""Who may import what: floors, no circle, and one home for every heavy library."""
 
 from __future__ import annotations
 
@@ -7,63 +7,220 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
-HOMES = {
+SHARED = frozenset({"tuning.errors", "tuning.version"})
+"""Everybody may import these; they import nothing."""
+FLOORS: dict[str, frozenset[str]] = {
+    name: frozenset(below.split())
+    for name, below in {
+        "policies": "",
+        "models": "policies",
+        "models.levers": "policies models models.approximation models.compute",
+        "models.compute": "policies models models.levers",
+        "models.approximation": "policies models",
+        "models.workloads": "policies models",
+        "search_spaces": "policies models.levers",
+        "tuning.trial": "policies models.levers",
+        "tuning.config": "policies models models.levers models.workloads search_spaces",
+        "tuning.drivers": "tuning.trial",
+        "tuning.store": "tuning.trial",
+        "tuning.findings": "tuning.store tuning.trial policies models.levers",
+        "tuning.training": "tuning.store tuning.trial models models.levers policies",
+        "tuning.report": "tuning.findings tuning.trial search_spaces",
+        "tuning.study.samplers": "tuning.trial search_spaces",
+        "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
+        "tuning.trial search_spaces policies models.levers",
+        "tuning.session": "tuning.study tuning.report tuning.training tuning.findings "
+        "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
+        "models.levers policies search_spaces",
+    }.items()
+}
+"""Folder -> the folders that its files may import besides their own.
+
+The doors, files of ``tuning`` itself, may all.
+"""
+HEAVY = {
     "torch": r"models/.*|policies/(apply|freezing|guard|moments|reading|resting|tracing)\.py"
-    r"|tuning/(train|calibrate|calibrate_bench|calibrate_forms|checkpoint|worker|worker_place|trunk)\.py",
-    "ray": r"tuning/driver_ray\w*\.py",
-    "optuna": r"tuning/sampler\w*\.py",
-    "pyarrow": r"tuning/store\w*\.py",
+    r"|tuning/training/.*",
+    "ray": r"tuning/drivers/.*",
+    "optuna": r"tuning/study/samplers/.*",
+    "pyarrow": r"tuning/store/.*",
+    "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare)\.py",
+    "matplotlib": r"tuning/report/.*",
 }
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LAYERS = {"models": {"policies"}, "policies": set(), "search_spaces": {"models", "policies"}}
-"""Packages below ``tuning``, and which of the project's packages each may import besides itself."""
+MOST_FILES = 22
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The first name of every import in a file, wherever in the file it stands, those for type checkers aside."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    unseen: list[ast.AST] = [tree]
-    while unseen:
-        node = unseen.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
+@dataclass(frozen=True)
+class Import:
+    """One import statement: the module named, and whether it stands inside a function."""
+
+    module: str
+    lazy: bool
+    for_types: bool
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file, those of a submodule (``from package import module``) by their full
+    name.
+    """
+
+    def walk(node: ast.AST, lazy: bool, for_types: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.split(".")[0]
-        unseen.extend(ast.iter_child_nodes(node))
+            yield from (Import(alias.name, lazy, for_types) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield Import(whole if module_file(whole) else node.module, lazy, for_types)
+        inside = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        typed = for_types or (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside, typed)
+
+    return walk(ast.parse(path.read_text(encoding="utf-8")), False, False)
+
+
+def module_file(module: str) -> Path | None:
+    """The file of one of the project's modules, or None."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    return path if path.is_file() else None
+
+
+def name_of(path: Path) -> str:
+    """The module that a file is."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def folder_of(module: str) -> str:
+    """The folder in which a module lies, or the package itself."""
+    return module.rpartition(".")[0] if module_file(module) else module
+
+
+def is_door(module: str) -> bool:
+    """Whether a module is one of those a user calls."""
+    return module == "tuning" or (folder_of(module) == "tuning" and module not in SHARED)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_imports_have_one_home(path: Path) -> None:
-    """Reads the file's imports: torch, ray, optuna and pyarrow only where they are at home."""
+    """Reads the file's imports, wherever they stand: a heavy library only where it is at home."""
     where = path.relative_to(ROOT).as_posix()
-    strangers = {name for name in imported(path) if name in HOMES and not re.fullmatch(HOMES[name], where)}
-    assert not strangers, f"{where} imports {strangers}; their homes are {HOMES}"
+    named = {found.module.split(".")[0] for found in imports(path) if not found.for_types}
+    strangers = {name for name in named & HEAVY.keys() if not re.fullmatch(HEAVY[name], where)}
+    assert not strangers, f"{where} imports {strangers}; their homes are {HEAVY}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_packages_import_downwards(path: Path) -> None:
-    """Reads the file's imports: models, policies and spaces know nothing of the search."""
-    package = path.relative_to(ROOT).parts[0]
-    if package in LAYERS:
-        others = set(imported(path)) & set(PACKAGES) - {package}
-        assert others <= LAYERS[package], f"{path.name} of {package} imports {others}"
+def test_imports_run_down(path: Path) -> None:
+    """Reads the file's imports, those for types included.
+
+    Each from its own folder or one that lies below.
+    """
+    module = name_of(path).removesuffix(".__init__")
+    if is_door(module):
+        return
+    folder = folder_of(module)
+    ours = {
+        found.module for found in imports(path) if found.module.split(".")[0] in PACKAGES
+    } - SHARED
+    upward = {
+        other
+        for other in ours
+        if folder_of(other) not in FLOORS.get(folder, frozenset()) | {folder}
+    }
+    assert not upward, (
+        f"{module} imports {sorted(upward)}, but {folder} may import {sorted(FLOORS[folder])}"
+    )
+
+
+def test_no_circle() -> None:
+    """Follows every import, lazy ones too: no file imports itself by way of others."""
+    edges = {
+        name_of(path): {
+            found.module
+            for found in imports(path)
+            if not found.for_types and module_file(found.module)
+        }
+        for path in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail[trail.index(module) :], module])
+        if module not in done:
+            for other in edges[module]:
+                visit(other, (*trail, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_in_functions_are_for_heavy_libraries(path: Path) -> None:
+    """Reads the imports that stand in functions.
+
+    Of a library, or of a file that loads a heavy one.
+    """
+    ours = {
+        found.module
+        for found in imports(path)
+        if found.lazy and found.module.split(".")[0] in PACKAGES
+    }
+    if is_door(name_of(path).removesuffix(".__init__")):
+        return
+    light = {module for module in ours if module_file(module) and not loads_heavy(module)}
+    assert not light, (
+        f"{path.name} imports {sorted(light)} in a function, though they load nothing heavy"
+    )
+
+
+def loads_heavy(module: str, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether importing one of the project's modules loads a heavy library or pandas with it."""
+    path = module_file(module)
+    if path is None or module in seen:
+        return False
+    here = [found.module for found in imports(path) if not found.lazy and not found.for_types]
+    if any(name.split(".")[0] in {*HEAVY, "pandas", "numpy", "scipy", "psutil"} for name in here):
+        return True
+    return any(loads_heavy(other, seen | {module}) for other in here)
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])
+def test_folders_are_small_and_say_what_they_are(package: str) -> None:
+    """Counts the files of each folder and reads its charter."""
+    for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
+        assert len(list(folder.glob("*.py"))) <= MOST_FILES, (
+            f"{folder.relative_to(ROOT)} has too many files"
+        )
+        charter = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        assert charter, f"{folder.relative_to(ROOT)} has no charter"
 
 
 @pytest.mark.parametrize(
     "module",
-    ["policies.registry", "tuning.pareto_front", "tuning.outcome", "tuning.study", "tuning.arguments"],
+    [
+        "policies.registry",
+        "tuning.findings.front",
+        "tuning.trial.record",
+        "tuning.study.study",
+        "tuning.config.arguments",
+    ],
 )
 def test_decisions_load_no_heavy_library(module: str) -> None:
     """Imports the module in a new interpreter and looks at what was loaded with it."""
     heavy = "{'torch', 'ray', 'optuna'} & set(sys.modules)"
     code = f"import sys, {module}; print(sorted({heavy}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -22,11 +22,17 @@ def blocks(language: str) -> list[str]:
 
 
 def test_training_loop_runs(tmp_path: Path) -> None:
-    """Runs the first Python block as it stands, in a folder with a policy such as ``tuning.export`` writes."""
+    """Runs the first Python block as it stands, in a folder with a policy such as ``tuning.export``
+    writes.
+    """
     (tmp_path / "policy.toml").write_text(dump_policy(TUNED_V2), encoding="utf-8")
     script = tmp_path / "loop.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + blocks("python")[0], encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + blocks("python")[0], encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -34,7 +40,11 @@ def test_training_loop_runs(tmp_path: Path) -> None:
 def test_commands_exist(module: str) -> None:
     """Asks every command of the README for its help."""
     done = subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout

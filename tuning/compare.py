@@ -1,10 +1,12 @@
-"""``python -m tuning.compare``: the research note's table at equal steps and at equal time, the control beside it.
+"""``python -m tuning.compare``: the research note's table at equal steps and at equal time, the
+control beside it.
 
-full_update, static_suffix and dynamic_suffix with the presets ``early``, ``tuned`` and ``tuned_v2``. The note gives
-the results of its runs and not their settings; the presets (``policies.presets``) are reconstructed to have the
-character it describes.
+full_update, static_suffix and dynamic_suffix with the presets ``early``, ``tuned`` and
+``tuned_v2``. The note gives the results of its runs and not their settings; the presets
+(``policies.presets``) are reconstructed to have the character it describes.
 
-Exit status: 0 done; 2 bad input, named in one message; 130 interrupted, nothing written; 1 anything else.
+Exit status: 0 done; 2 bad input, named in one message; 130 interrupted, nothing written; 1 anything
+else.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from tuning.errors import BadInput, SearchFailed
 
 if TYPE_CHECKING:
     from models.workload import Workload
-    from tuning.compare_run import Plan
+    from tuning.session.compare import Plan
 
 INTERRUPTED = 130
 DEFAULT_WORKLOAD = "teacher_student"
@@ -59,10 +61,9 @@ def carry_out(request: Request) -> None:
     """Calibrate, train, print the table, write what was asked for."""
     from rich.console import Console
 
-    from tuning.compare_rows import rows_of, summary_of
-    from tuning.compare_run import Plan, compared, measured_costs
-    from tuning.compare_table import print_comparison
-    from tuning.compare_verdict import against_control
+    from tuning.findings.comparison import against_control, rows_of, summary_of
+    from tuning.report.comparison_table import print_comparison
+    from tuning.session.compare import Plan, compared, measured_costs
 
     _say(f"calibrating the clock of {request.workload.name}")
     try:
@@ -70,7 +71,9 @@ def carry_out(request: Request) -> None:
     except ValueError as fault:
         raise BadInput(str(fault)) from None
     except Exception as fault:
-        raise SearchFailed(f"the workload must train, but it raised {type(fault).__name__}: {fault}") from fault
+        raise SearchFailed(
+            f"the workload must train, but it raised {type(fault).__name__}: {fault}"
+        ) from fault
     for disturbance in costs.disturbances:
         _say(f"warning: the clock was disturbed: {disturbance}")
     plan = Plan(request.workload, costs, request.seeds)
@@ -83,10 +86,12 @@ def carry_out(request: Request) -> None:
 
 
 def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What ``--json`` writes: the rows, their means, what the control says, and what all of it was measured on."""
-    from tuning.compare_rows import summary_of
-    from tuning.compare_run import settings
-    from tuning.compare_verdict import against_control, verdict
+    """What ``--json`` writes.
+
+    The rows, their means, what the control says, and what all of it was measured on.
+    """
+    from tuning.findings.comparison import against_control, summary_of, verdict
+    from tuning.session.compare import settings
 
     comparisons = against_control(rows)
     return {
@@ -109,28 +114,39 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=NAME,
-        description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned and tuned_v2) one at "
-        "a time with nothing beside them, at equal steps and at equal time, and full_update for as long as each "
-        "schedule took: the control. Prints one table over the seeds. Settings of the presets are reconstructed from "
+        description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned "
+        "and tuned_v2) one at "
+        "a time with nothing beside them, at equal steps and at equal time, and full_update for as "
+        "long as each "
+        "schedule took: the control. Prints one table over the seeds. Settings of the presets are "
+        "reconstructed from "
         "the results that the research note gives.",
-        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, nothing written; 1 anything else.",
+        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, nothing written; 1 anything "
+        "else.",
     )
     parser.add_argument(
         "--workload",
         metavar="W",
         default=DEFAULT_WORKLOAD,
-        help=f"what is trained: a built-in's name or package.module:factory (default: {DEFAULT_WORKLOAD})",
+        help=f"what is trained: a built-in's name or package.module:factory (default: "
+        f"{DEFAULT_WORKLOAD})",
     )
     parser.add_argument(
         "--seeds",
         metavar="N",
         default=str(DEFAULT_SEEDS),
-        help="seeds that each schedule is trained on, counted up from --seed; a count, 2 or more to tell a "
+        help="seeds that each schedule is trained on, counted up from --seed; a count, 2 or more "
+        "to tell a "
         f"difference from chance (default: {DEFAULT_SEEDS})",
     )
-    parser.add_argument("--seed", metavar="K", default="0", help="the first seed; a whole number >= 0 (default: 0)")
     parser.add_argument(
-        "--corpus", metavar="DIR", type=Path, help="directory of text to train on (default: the workload's own)"
+        "--seed", metavar="K", default="0", help="the first seed; a whole number >= 0 (default: 0)"
+    )
+    parser.add_argument(
+        "--corpus",
+        metavar="DIR",
+        type=Path,
+        help="directory of text to train on (default: the workload's own)",
     )
     parser.add_argument(
         "--json",
@@ -183,7 +199,10 @@ def _unwritable(path: Path | None) -> list[str]:
     if path.is_dir():
         return [f"--json must be a file, but {path} is a directory; add a file name"]
     if not path.absolute().parent.is_dir():
-        return [f"--json must lie in a directory that exists, but {path.parent} does not; create it first"]
+        return [
+            f"--json must lie in a directory that exists, but {path.parent} does not; create it "
+            "first"
+        ]
     return []
 
 
@@ -192,12 +211,14 @@ def _say(text: str) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    from tuning.report import write
+    from tuning.report.render import write
 
     try:
         write(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     except OSError as error:
-        raise BadInput(f"--json must be a writable file, but {path} is not: {error.strerror}") from None
+        raise BadInput(
+            f"--json must be a writable file, but {path} is not: {error.strerror}"
+        ) from None
     _say(f"wrote {path}")
 
 

@@ -1,11 +1,13 @@
-"""``python -m tuning.confirm DIR``: re-run the best schedules and the control alone, and say which wins.
+"""``python -m tuning.confirm DIR``: re-run the best schedules and the control alone, and say which
+wins.
 
-Every run is a ``replicate`` record of the run directory; what is there already is not trained again, so a confirmation
-that was killed goes on where it was, and more seeds or schedules add to those there are. The verdict is written to
-DIR/verdict.json (see ``tuning.verdict``) and onto the report's page.
+Every run is a ``replicate`` record of the run directory; what is there already is not trained
+again, so a confirmation that was killed goes on where it was, and more seeds or schedules add to
+those there are. The verdict is written to DIR/verdict.json (see ``tuning.findings.verdict``) and
+onto the report's page.
 
-Exit status: 0 done, whatever the verdict; 2 bad input, named in one message; 130 interrupted, everything kept, with
-the command that goes on; 1 anything else.
+Exit status: 0 done, whatever the verdict; 2 bad input, named in one message; 130 interrupted,
+everything kept, with the command that goes on; 1 anything else.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING
 from tuning.errors import BadInput, Interrupted, SearchFailed
 
 if TYPE_CHECKING:
-    from tuning.confirm_run import Request
+    from tuning.session.confirm import Request
 
 INTERRUPTED = 130
 DEFAULT_SEEDS = 5
@@ -42,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m tuning.confirm: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"Interrupted; finished runs are kept. To go on:\n  {command(options)}", file=sys.stderr)
+        print(
+            f"Interrupted; finished runs are kept. To go on:\n  {command(options)}", file=sys.stderr
+        )
         return INTERRUPTED
     return 0
 
@@ -52,10 +56,10 @@ def carry_out(options: argparse.Namespace) -> None:
     request = _request(options)
     from rich.console import Console
 
-    from tuning.confirm_run import confirm
-    from tuning.confirm_table import print_verdict
-    from tuning.report import write
-    from tuning.verdict_file import VERDICT
+    from tuning.findings.verdict import VERDICT
+    from tuning.report.render import write
+    from tuning.report.verdict_table import print_verdict
+    from tuning.session.confirm import confirm
 
     verdict, remark = confirm(request)
     print_verdict(verdict, Console(), remark)
@@ -63,21 +67,29 @@ def carry_out(options: argparse.Namespace) -> None:
         try:
             write(options.json, verdict.to_json().encode())
         except OSError as error:
-            raise BadInput(f"--json must be a writable file, but {options.json} is not: {error.strerror}") from None
+            raise BadInput(
+                f"--json must be a writable file, but {options.json} is not: {error.strerror}"
+            ) from None
     print(f"wrote {options.json or options.run / VERDICT}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.confirm",
-        description="Trains the best schedules of a run and full_update at shorter horizons again, one at a time with "
-        "nothing beside them, on fresh seeds that are the same for all, and says which schedule beats training for "
-        "less, by how much and how sure. May be stopped and repeated: what is recorded is not trained again.",
-        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything else.",
+        description="Trains the best schedules of a run and full_update at shorter horizons again, "
+        "one at a time with "
+        "nothing beside them, on fresh seeds that are the same for all, and says which schedule "
+        "beats training for "
+        "less, by how much and how sure. May be stopped and repeated: what is recorded is not "
+        "trained again.",
+        epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything "
+        "else.",
     )
     parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
     parser.add_argument(
-        "--top", metavar="K", help="schedules of the front to confirm (default: 3, or as many as there are)"
+        "--top",
+        metavar="K",
+        help="schedules of the front to confirm (default: 3, or as many as there are)",
     )
     parser.add_argument(
         "--seeds",
@@ -86,9 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"fresh seeds for each of them, 2 or more (default: {DEFAULT_SEEDS})",
     )
     parser.add_argument(
-        "--target", metavar="LOSS", help="validation loss whose time is told (default: the run's own target)"
+        "--target",
+        metavar="LOSS",
+        help="validation loss whose time is told (default: the run's own target)",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines")
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines"
+    )
     return parser
 
 
@@ -99,15 +115,20 @@ def _request(options: argparse.Namespace) -> Request:
         BadInput: naming every option that is wrong by itself.
 
     """
-    from tuning.confirm_run import Request
+    from tuning.session.confirm import Request
 
     faults = [
         *_not_whole("--top", options.top, 1, "how many schedules to confirm"),
-        *_not_whole("--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"),
+        *_not_whole(
+            "--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"
+        ),
         *_not_a_loss(options.target),
     ]
     if options.json is not None and not options.json.absolute().parent.is_dir():
-        faults.append(f"--json must lie in a directory that exists, but {options.json.parent} does not; create it")
+        faults.append(
+            f"--json must lie in a directory that exists, but {options.json.parent} does not; "
+            "create it"
+        )
     if options.json is not None and options.json.is_dir():
         faults.append(f"--json must be a file, but {options.json} is a directory; add a file name")
     if faults:
@@ -127,7 +148,11 @@ def _not_whole(flag: str, text: str | None, least: int, why: str) -> list[str]:
         fits = int(text) >= least
     except ValueError:
         fits = False
-    return [] if fits else [f"{flag} must be a whole number of at least {least}, but got {text!r}: {why}"]
+    return (
+        []
+        if fits
+        else [f"{flag} must be a whole number of at least {least}, but got {text!r}: {why}"]
+    )
 
 
 def _not_a_loss(text: str | None) -> list[str]:

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):  # noqa: N818 - the word users read, not a programming error
-    """Every fault of what was asked for: the rule, the value, what to do. Raised before anything is created."""
+    """Every fault of what was asked for: the rule, the value, what to do.
+
+    Raised before anything is created.
+    """
 
     def __init__(self, faults: str | Iterable[str]) -> None:
         self.faults = [faults] if isinstance(faults, str) else list(faults)

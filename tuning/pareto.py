@@ -1,4 +1,5 @@
-"""``python -m tuning.pareto``: the front of a run against its control, in the terminal and as files.
+"""``python -m tuning.pareto``: the front of a run against its control, in the terminal and as
+files.
 
 Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 """
@@ -18,9 +19,8 @@ from tuning.errors import BadInput, SearchFailed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tuning.background import Background
-    from tuning.pareto_front import FrontSummary
-    from tuning.store import Store
+    from tuning.findings.summary import FrontSummary
+    from tuning.store.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,12 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Print the front of the run and write the files asked for, or else the run's own page and picture.
+    """Print the front of the run and write the files asked for, or else the run's own page and
+    picture.
 
     Raises:
-        BadInput: not a run, no finished trial, a target that is no loss anything reached, an unwritable file.
+        BadInput: not a run, no finished trial, a target that is no loss anything reached, an
+            unwritable file.
     """
-    from tuning.background import background_of
+    from tuning.findings.context import background_of
+    from tuning.findings.summary import read_front
+    from tuning.store.store import load_frame
 
     target, outputs, store = _read_all(
         lambda: _target(options.target), lambda: _outputs(options), lambda: _open(options.run)
@@ -69,46 +73,11 @@ def _read_all(*readers: Callable[[], Any]) -> list[Any]:
     return values
 
 
-def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
-    """The run's trials; without ``curves`` the nested columns are not read, which is much faster."""
-    from tuning.report_rows import KNOB
-    from tuning.trial import TrialRecord
-
-    if curves:
-        return store.frame()
-    plain = [f.name for f in dataclasses.fields(TrialRecord) if f.name not in ("knobs", "curve", "decisions")]
-    return store.frame([*plain, *(KNOB + name for name in store.info.knob_columns)])
-
-
-def read_front(
-    run: Path, frame: pd.DataFrame, target: float | None, background: Background | None = None
-) -> FrontSummary:
-    """The front at ``target`` (by default the run's own), against ``background``.
-
-    Raises:
-        BadInput: nothing has finished, or no finished trial reached the target that was asked for.
-    """
-    from tuning.pareto_front import summary
-
-    reading = summary(frame, target, background)
-    if not reading.finished:
-        raise BadInput(
-            f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, "
-            f"{reading.failed} failed); go on with it by python -m tuning.search --resume {run}"
-        )
-    if target is not None and reading.front_seconds is None:
-        lowest = reading.front.iloc[-1]
-        raise BadInput(
-            f"--target must be a loss that a finished trial reached, but got {target:g} and the lowest is "
-            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or search further"
-        )
-    return reading
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.pareto",
-        description="Prints the front of a run: training seconds against validation loss, beside full_update "
+        description="Prints the front of a run: training seconds against validation loss, beside "
+        "full_update "
         "trained for less. Without an output flag it also renews report.html and front.png in DIR.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
@@ -116,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target",
         metavar="LOSS",
-        help="validation loss at which the front is read, in the workload's unit (default: the run's own)",
+        help="validation loss at which the front is read, in the workload's unit (default: the "
+        "run's own)",
     )
     for kind, what in (
         ("html", "interactive page that works offline"),
@@ -124,8 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         ("csv", "front and control, one row a trial"),
         ("json", "front, control and gain, for machines"),
     ):
-        text = f"write the {what} to FILE (default: {'RUN' if kind in ('html', 'png') else 'not written'})"
-        parser.add_argument(f"--{kind}", metavar="FILE", type=Path, help=text.replace("RUN", _own(kind)))
+        text = (
+            f"write the {what} to FILE (default: "
+            f"{'RUN' if kind in ('html', 'png') else 'not written'})"
+        )
+        parser.add_argument(
+            f"--{kind}", metavar="FILE", type=Path, help=text.replace("RUN", _own(kind))
+        )
     return parser
 
 
@@ -151,12 +126,14 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     Raises:
         BadInput: files that cannot be, all named at once.
     """
-    from tuning.report import FORMATS, PAGE, PICTURE
+    from tuning.report.render import FORMATS, PAGE, PICTURE
 
     asked = {kind: path for kind in FORMATS if (path := getattr(options, kind)) is not None}
     faults = [fault for kind, path in asked.items() for fault in _unwritable(kind, path)]
     if len({path.absolute() for path in asked.values()}) < len(asked):
-        faults.append(f"each output must have its own file, but got {[str(path) for path in asked.values()]}")
+        faults.append(
+            f"each output must have its own file, but got {[str(path) for path in asked.values()]}"
+        )
     if faults:
         raise BadInput(faults)
     return asked or {"html": options.run / PAGE, "png": options.run / PICTURE}
@@ -166,12 +143,15 @@ def _unwritable(kind: str, path: Path) -> list[str]:
     if path.is_dir():
         return [f"--{kind} must be a file, but {path} is a directory; add a file name"]
     if not path.absolute().parent.is_dir():
-        return [f"--{kind} must lie in a directory that exists, but {path.parent} does not; create it first"]
+        return [
+            f"--{kind} must lie in a directory that exists, but {path.parent} does not; create it "
+            "first"
+        ]
     return []
 
 
 def _open(run: Path) -> Store:
-    from tuning.store import Store
+    from tuning.store.store import Store
 
     return Store.open(run)
 
@@ -179,18 +159,22 @@ def _open(run: Path) -> Store:
 def _print(reading: FrontSummary) -> None:
     from rich.console import Console
 
-    from tuning.report_table import print_report
+    from tuning.report.front_table import print_report
 
     print_report(reading, Console())
 
 
-def _write(kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]) -> None:
-    from tuning.report import render, write
+def _write(
+    kind: str, path: Path, reading: FrontSummary, frame: pd.DataFrame, info: Mapping[str, Any]
+) -> None:
+    from tuning.report.render import render, write
 
     try:
         write(path, render(kind, reading, frame, info))
     except OSError as error:
-        raise BadInput(f"{path} must be writable, but is not: {error.strerror}; choose another file") from None
+        raise BadInput(
+            f"{path} must be writable, but is not: {error.strerror}; choose another file"
+        ) from None
     print(f"wrote {path}")
 
 

@@ -1,6 +1,7 @@
 """``python -m tuning.search``: argv -> SearchConfig -> a search, its progress, its front.
 
-Exit status: 0 done; 2 bad input, named in one message; 130 interrupted, everything kept; 1 anything else.
+Exit status: 0 done; 2 bad input, named in one message; 130 interrupted, everything kept; 1 anything
+else.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.arguments import NewSearch, Request, Resume, parse
+from tuning.config.arguments import NewSearch, ShowSpace, parse
+from tuning.config.config import Resume
 from tuning.errors import BadInput, Interrupted, SearchFailed
 
 if TYPE_CHECKING:
-    from tuning.conduct import SearchResult
+    from tuning.session.conduct import SearchResult
 
 INTERRUPTED = 130
 
@@ -24,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = None
     try:
         request = parse(sys.argv[1:] if argv is None else list(argv))
-        if request is None:  # the knobs of a space were asked for, and have been printed
+        if isinstance(request, ShowSpace):
+            show(request)
             return 0
         run = Path(request.run if isinstance(request, Resume) else request.config.run)
         carry_out(request)
@@ -43,9 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def carry_out(request: Request) -> None:
+def show(request: ShowSpace) -> None:
+    """Print the knobs of a space."""
+    from tuning.report.space_table import print_space
+
+    print_space(request.space)
+
+
+def carry_out(request: NewSearch | Resume) -> None:
     """Do what was asked for, and print what came of it."""
-    from tuning.conduct import resume_search, run_search
+    from tuning.session.search import resume_search, run_search
 
     if isinstance(request, NewSearch):
         result = run_search(request.config)
@@ -59,12 +69,12 @@ def print_result(result: SearchResult) -> None:
     """The front, why the search ended early if it did, and where everything is."""
     from rich.console import Console
 
-    from tuning.background import background_of
-    from tuning.conduct import resume_command
-    from tuning.pareto_front import summary
-    from tuning.report import PAGE, PICTURE
-    from tuning.report_table import print_report
-    from tuning.store import Store
+    from tuning.findings.context import background_of
+    from tuning.findings.summary import summary
+    from tuning.report.front_table import print_report
+    from tuning.report.render import PAGE, PICTURE
+    from tuning.session.conduct import resume_command
+    from tuning.store.store import Store
 
     console = Console()
     reading = summary(result.trials, background=background_of(Store.open(result.run)))
@@ -83,7 +93,7 @@ def print_result(result: SearchResult) -> None:
 def _how_to_go_on(run: Path | None) -> str:
     if run is None or not (run / "run.json").exists():
         return "Nothing was created."
-    from tuning.conduct import resume_command
+    from tuning.session.conduct import resume_command
 
     return f"To go on:\n  {resume_command(run)}"
 

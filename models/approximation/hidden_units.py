@@ -1,9 +1,10 @@
-"""MLPs with fewer hidden units: which linear layers make an MLP, which units stay, and the layers that remain.
+"""MLPs with fewer hidden units: which linear layers make an MLP, which units stay, and the layers
+that remain.
 
-An MLP is an up layer (or several), an activation that acts on each unit by itself, and a down layer. An up layer has as
-many rows as there are hidden units, or a multiple where it makes gates and values at once, stacked (SwiGLU: two).
-Removing a unit takes its rows from the up layers and its column from the down layer; what is computed between need not
-know.
+An MLP is an up layer (or several), an activation that acts on each unit by itself, and a down
+layer. An up layer has as many rows as there are hidden units, or a multiple where it makes gates
+and values at once, stacked (SwiGLU: two). Removing a unit takes its rows from the up layers and its
+column from the down layer; what is computed between need not know.
 """
 
 from __future__ import annotations
@@ -29,7 +30,17 @@ UPS_OF = {
 }
 """Names of a down layer, and of the up layers beside it in the same module."""
 
-BY_UNIT = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn.ELU, nn.Dropout, nn.Identity)
+BY_UNIT = (
+    nn.ReLU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.Dropout,
+    nn.Identity,
+)
 """What may stand between two linear layers of an ``nn.Sequential`` for them to be an MLP."""
 
 
@@ -53,7 +64,8 @@ class MLP:
 
 
 def find_mlps(model: nn.Module, layers: Mapping[str, nn.Linear]) -> list[MLP]:
-    """The MLPs of ``model`` whose linear layers are among ``layers``; layers of no MLP are left alone.
+    """The MLPs of ``model`` whose linear layers are among ``layers``; layers of no MLP are left
+    alone.
 
     Raises:
         ValueError: there is none, or only a part of one was given.
@@ -62,12 +74,16 @@ def find_mlps(model: nn.Module, layers: Mapping[str, nn.Linear]) -> list[MLP]:
     if not touched:
         names = ", ".join(f"{ups[0]}/{down}" for down, ups in UPS_OF.items())
         raise ValueError(
-            f"hidden_units needs the layers of an MLP ({names}, or Linear, activation, Linear in a Sequential), "
+            f"hidden_units needs the layers of an MLP ({names}, or Linear, activation, Linear in a "
+            "Sequential), "
             f"but got {', '.join(layers)}: match an MLP, or choose another kind"
         )
-    if missing := [name for mlp in touched for name in (*mlp.ups, mlp.down_name) if name not in layers]:
+    if missing := [
+        name for mlp in touched for name in (*mlp.ups, mlp.down_name) if name not in layers
+    ]:
         raise ValueError(
-            f"hidden_units needs every layer of an MLP, but no pattern matches {', '.join(missing)}: add one"
+            "hidden_units needs every layer of an MLP, but no pattern matches "
+            f"{', '.join(missing)}: add one"
         )
     return touched
 
@@ -85,7 +101,9 @@ def _mlps(model: nn.Module) -> Iterator[MLP]:
 
 
 def _up_in_sequence(sequence: nn.Sequential, last: str) -> list[str]:
-    """The first linear layer of a sequence whose second and last is ``last``, with only activations between."""
+    """The first linear layer of a sequence whose second and last is ``last``, with only activations
+    between.
+    """
     children = dict(sequence.named_children())
     found = [name for name, child in children.items() if type(child) is nn.Linear]
     if len(found) != 2 or found[1] != last:
@@ -113,9 +131,9 @@ def units_kept(hidden: int, share: float) -> int:
 def strongest(mlp: MLP, count: int) -> Tensor:
     """The ``count`` units of greatest norm, in order: int64 (count,).
 
-    A unit's norm is the product of the norms of its rows and of its column, the L2 norm of the paths through it
-    (Neyshabur et al. 2015, arXiv 1506.02617): unlike that of its rows alone it does not change when a factor moves
-    from one layer to the other. Ties go to the first.
+    A unit's norm is the product of the norms of its rows and of its column, the L2 norm of the
+    paths through it (Neyshabur et al. 2015, arXiv 1506.02617): unlike that of its rows alone it
+    does not change when a factor moves from one layer to the other. Ties go to the first.
     """
     norms = [mlp.down.weight.detach().double().norm(dim=0)]
     for up in mlp.ups.values():
@@ -133,8 +151,9 @@ def prune(mlp: MLP, kept: Tensor) -> dict[str, Structured]:
 class PrunedUp(Structured):
     """An up layer with the rows of the units kept.
 
-    The rows removed are remembered as they were, out of the optimizer's reach. Dense again, the removed units act as
-    before while their columns below are zero: the function is the same, yet those columns have gradients and can learn.
+    The rows removed are remembered as they were, out of the optimizer's reach. Dense again, the
+    removed units act as before while their columns below are zero: the function is the same, yet
+    those columns have gradients and can learn.
     """
 
     kept: Tensor
@@ -184,7 +203,11 @@ class PrunedUp(Structured):
 
     def dense(self) -> nn.Linear:
         """The linear layer of all rows."""
-        bias = None if self.bias is None or self.kept_bias is None else factor(self.bias.detach(), self.kept_bias)
+        bias = (
+            None
+            if self.bias is None or self.kept_bias is None
+            else factor(self.bias.detach(), self.kept_bias)
+        )
         return as_linear(self.weight, bias, requires_grad=self.kept_weight.requires_grad)
 
 
@@ -219,7 +242,10 @@ class PrunedDown(Structured):
 
 
 def first_units(mlp: MLP, count: int) -> Tensor:
-    """The first ``count`` units: a choice without looking at weights, for a model whose state is loaded afterwards."""
+    """The first ``count`` units.
+
+    A choice without looking at weights, for a model whose state is loaded afterwards.
+    """
     return torch.arange(count, device=mlp.down.weight.device)
 
 

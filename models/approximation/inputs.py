@@ -1,4 +1,7 @@
-"""What a data-aware fit is told of a layer's inputs: their second moments, collected while the model runs."""
+"""What a data-aware fit is told of a layer's inputs.
+
+Their second moments, collected while the model runs.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,11 @@ class Moments(NamedTuple):
     samples: int
 
 
-def collect_inputs(model: nn.Module, patterns: Sequence[str], forward: Callable[[], object]) -> Mapping[str, Moments]:
-    """Run ``forward``, which calls ``model`` on data, and add up the inputs of the layers that match.
+def collect_inputs(
+    model: nn.Module, patterns: Sequence[str], forward: Callable[[], object]
+) -> Mapping[str, Moments]:
+    """Run ``forward``, which calls ``model`` on data, and add up the inputs of the layers that
+    match.
 
     Args:
         model: stays as it is; set it to evaluation mode first if it has dropout.
@@ -33,7 +39,8 @@ def collect_inputs(model: nn.Module, patterns: Sequence[str], forward: Callable[
         forward: called once, without gradients; it may run as many batches as it likes.
 
     Returns:
-        Moments of each layer by its dotted name; with zero samples where ``forward`` never reached the layer.
+        Moments of each layer by its dotted name; with zero samples where ``forward`` never reached
+        the layer.
 
     Raises:
         ValueError: a pattern matches no layer.

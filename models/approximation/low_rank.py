@@ -1,8 +1,9 @@
 """Low-rank factors of a matrix: plain, weighted by data, and beside a diagonal.
 
-A weight W is (m, n), as in ``nn.Linear``: m outputs, n inputs. Factors are A (m, r) and B (r, n), and W ~ A B. They
-are balanced, AᵀA = B Bᵀ, which is how a factorised layer is best started ("spectral initialisation", Khodak et al.
-2021, arXiv 2105.01029). Everything is computed in float64 on the device of W.
+A weight W is (m, n), as in ``nn.Linear``: m outputs, n inputs. Factors are A (m, r) and B (r, n),
+and W ~ A B. They are balanced, AᵀA = B Bᵀ, which is how a factorised layer is best started
+("spectral initialisation", Khodak et al. 2021, arXiv 2105.01029). Everything is computed in float64
+on the device of W.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 DIAGONAL_ROUNDS = 10
-"""Alternations between the low-rank part and the diagonal. The error falls in each, by little in the last ones."""
+"""Alternations between the low-rank part and the diagonal.
+
+The error falls in each, by little in the last ones.
+"""
 
 Factors = tuple[Tensor, Tensor]
 
@@ -24,13 +28,15 @@ def require_rank(rank: int, rows: int, columns: int) -> None:
     """
     if not 1 <= rank <= min(rows, columns):
         raise ValueError(
-            f"1 <= rank <= min(rows, columns) must hold, but got rank={rank} for a {rows} x {columns} matrix: "
+            f"1 <= rank <= min(rows, columns) must hold, but got rank={rank} for a {rows} x "
+            f"{columns} matrix: "
             f"choose a rank of at most {min(rows, columns)}"
         )
 
 
 def truncated_svd(weight: Tensor, rank: int) -> Factors:
-    """The best factors in Frobenius norm: A = U √Σ and B = √Σ Vᵀ of the ``rank`` greatest singular values.
+    """The best factors in Frobenius norm: A = U √Σ and B = √Σ Vᵀ of the ``rank`` greatest singular
+    values.
 
     No matrix of that rank is closer to W (Eckart and Young 1936).
 
@@ -51,11 +57,12 @@ def truncated_svd(weight: Tensor, rank: int) -> Factors:
 
 
 def whitened(weight: Tensor, gram: Tensor, rank: int) -> Factors:
-    """The factors that change the layer's outputs least: they minimise ||X (W - A B)ᵀ|| over all of that rank.
+    """The factors that change the layer's outputs least: they minimise ||X (W - A B)ᵀ|| over all of
+    that rank.
 
-    With XᵀX = S Sᵀ the error is ||(W - A B) S||, so the truncated SVD of W S = U Σ Vᵀ is the best (SVD-LLM, Wang et al.
-    2024, arXiv 2403.07378). It equals U_r U_rᵀ W S, hence A B = U_r U_rᵀ W: S is never inverted, and inputs that do
-    not span the space do no harm.
+    With XᵀX = S Sᵀ the error is ||(W - A B) S||, so the truncated SVD of W S = U Σ Vᵀ is the best
+    (SVD-LLM, Wang et al. 2024, arXiv 2403.07378). It equals U_r U_rᵀ W S, hence A B = U_r U_rᵀ W: S
+    is never inverted, and inputs that do not span the space do no harm.
 
     Args:
         weight: W, (m, n).
@@ -66,7 +73,8 @@ def whitened(weight: Tensor, gram: Tensor, rank: int) -> Factors:
         A (m, rank) and B (rank, n), float64.
 
     Raises:
-        ValueError: the rank is below 1 or above min(m, n), or the second moments have another shape or are not finite.
+        ValueError: the rank is below 1 or above min(m, n), or the second moments have another shape
+            or are not finite.
     """
     require_rank(rank, *weight.shape)
     root = _root(gram, weight.shape[1])
@@ -84,17 +92,22 @@ def _root(gram: Tensor, columns: int) -> Tensor:
             "collect them on the same layer"
         )
     if not gram.isfinite().all():
-        raise ValueError("second moments of inputs must be finite, but some are not: look for NaN in the inputs")
+        raise ValueError(
+            "second moments of inputs must be finite, but some are not: look for NaN in the inputs"
+        )
     values, vectors = torch.linalg.eigh(gram.double())
     root: Tensor = vectors * values.clamp(min=0).sqrt()  # rounding makes zeros slightly negative
     return root
 
 
-def with_diagonal(weight: Tensor, rank: int, gram: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Factors and a diagonal, W ~ A B + diag(d), by alternation: each is the best one given the other.
+def with_diagonal(
+    weight: Tensor, rank: int, gram: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Factors and a diagonal, W ~ A B + diag(d), by alternation: each is the best one given the
+    other.
 
-    Starts from d = 0, so it is never worse than the factors alone. The diagonal of an oblong matrix is that of its
-    leading square.
+    Starts from d = 0, so it is never worse than the factors alone. The diagonal of an oblong matrix
+    is that of its leading square.
 
     Args:
         weight: W, (m, n).
@@ -124,10 +137,15 @@ def _factors(weight: Tensor, gram: Tensor | None, rank: int) -> Factors:
 
 
 def _diagonal(residual: Tensor, gram: Tensor | None) -> Tensor:
-    """The d that minimises ||X (R - diag(d))ᵀ||: least squares in each output, d_i = (R G)_ii / G_ii with G = XᵀX."""
+    """The d that minimises ||X (R - diag(d))ᵀ||.
+
+    Least squares in each output, d_i = (R G)_ii / G_ii with G = XᵀX.
+    """
     if gram is None:
         return residual.diagonal().clone()
     size = min(residual.shape)
     power = gram.double().diagonal()[:size]
     # An input that was always zero says nothing about its entry.
-    return torch.where(power > 0, (residual @ gram.double()).diagonal() / power.where(power > 0, 1.0), 0.0)
+    return torch.where(
+        power > 0, (residual @ gram.double()).diagonal() / power.where(power > 0, 1.0), 0.0
+    )

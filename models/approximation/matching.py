@@ -1,4 +1,7 @@
-"""Which linear layers of a model are meant: by patterns on their dotted names, or by what they are for."""
+"""Which linear layers of a model are meant.
+
+By patterns on their dotted names, or by what they are for.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,17 @@ Placement = Literal["all", "mlp", "attention"]
 # fmt: off
 PARTS = {
     "attention": {
-        "attention", "attn", "self_attention", "self_attn", "cross_attention", "cross_attn", "c_attn", "qkv",
-        "q_proj", "k_proj", "v_proj", "o_proj", "in_proj", "out_proj", "query", "key", "value", "wq", "wk", "wv",
+        "attention", "attn", "self_attention", "self_attn", "cross_attention", "cross_attn",
+        "c_attn", "qkv",
+        "q_proj", "k_proj", "v_proj", "o_proj", "in_proj", "out_proj", "query", "key", "value",
+        "wq", "wk", "wv",
         "wo"
     },
     "mlp": {
-        "mlp", "ffn", "ff", "feed_forward", "feedforward", "up", "down", "gate", "up_proj", "down_proj",
-        "gate_proj", "fc1", "fc2", "c_fc", "c_proj", "linear1", "linear2", "w1", "w2", "w3", "dense_h_to_4h",
+        "mlp", "ffn", "ff", "feed_forward", "feedforward", "up", "down", "gate", "up_proj",
+        "down_proj",
+        "gate_proj", "fc1", "fc2", "c_fc", "c_proj", "linear1", "linear2", "w1", "w2", "w3",
+        "dense_h_to_4h",
         "dense_4h_to_h"
     },
 }
@@ -31,25 +38,36 @@ PARTS = {
 def linears(model: nn.Module) -> dict[str, nn.Linear]:
     """Every plain ``nn.Linear`` below ``model`` by its dotted name, in order.
 
-    Subclasses are left out: what owns them may use their weight in a way of its own (``nn.MultiheadAttention`` does).
+    Subclasses are left out: what owns them may use their weight in a way of its own
+    (``nn.MultiheadAttention`` does).
     """
-    return {name: module for name, module in model.named_modules() if name and type(module) is nn.Linear}
+    return {
+        name: module for name, module in model.named_modules() if name and type(module) is nn.Linear
+    }
 
 
 def matching(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
-    """The linear layers whose dotted names match any of ``patterns`` (``fnmatch``, case counts), in the model's order.
+    """The linear layers whose dotted names match any of ``patterns`` (``fnmatch``, case counts), in
+    the model's order.
 
     Raises:
-        ValueError: a pattern matches no layer, or a layer that matches shares its weight with another part.
+        ValueError: a pattern matches no layer, or a layer that matches shares its weight with
+            another part.
     """
     layers = linears(model)
-    idle = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in layers)]
+    idle = [
+        pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in layers)
+    ]
     if idle or not patterns:
         raise ValueError(
             f"every pattern must match a linear layer, but got {idle or 'no pattern'}: "
             f"this model has {_listed(layers) or 'none'}"
         )
-    matched = {name: each for name, each in layers.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    matched = {
+        name: each
+        for name, each in layers.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
     _refuse_shared(model, matched)
     return matched
 
@@ -57,18 +75,27 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
 def _refuse_shared(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
     # A replaced layer has a weight of its own: a tie would be cut without a word.
     uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
-    shared = [name for name, layer in layers.items() if any(uses[id(each)] > 1 for each in layer.parameters())]
+    shared = [
+        name
+        for name, layer in layers.items()
+        if any(uses[id(each)] > 1 for each in layer.parameters())
+    ]
     if shared:
         raise ValueError(
-            f"a layer to be replaced must own its weight alone, but {_listed(shared)} share theirs: leave them out"
+            f"a layer to be replaced must own its weight alone, but {_listed(shared)} share "
+            "theirs: leave them out"
         )
 
 
-def placement_patterns(model: nn.Module, placement: Placement, blocks: Sequence[nn.Module]) -> tuple[str, ...]:
-    """Patterns for the linear layers of ``blocks``: all of them, those of their MLPs, or those of their attention.
+def placement_patterns(
+    model: nn.Module, placement: Placement, blocks: Sequence[nn.Module]
+) -> tuple[str, ...]:
+    """Patterns for the linear layers of ``blocks``: all of them, those of their MLPs, or those of
+    their attention.
 
-    What a layer is for is told by the parts of its name below its block (``PARTS``); attention's names go first, so
-    ``attention.gate`` is attention. Layers outside the blocks, so the stem and the head, never match.
+    What a layer is for is told by the parts of its name below its block (``PARTS``); attention's
+    names go first, so ``attention.gate`` is attention. Layers outside the blocks, so the stem and
+    the head, never match.
 
     Raises:
         ValueError: the placement is unknown, or no layer is of that sort.
@@ -76,7 +103,9 @@ def placement_patterns(model: nn.Module, placement: Placement, blocks: Sequence[
     if placement not in (known := ("all", *sorted(PARTS))):
         raise ValueError(f"placement must be one of {', '.join(known)}, but got {placement!r}")
     names = {id(module): name for name, module in model.named_modules()}
-    inside = [(names[id(layer)], below) for block in blocks for below, layer in linears(block).items()]
+    inside = [
+        (names[id(layer)], below) for block in blocks for below, layer in linears(block).items()
+    ]
     chosen = [name for name, below in inside if placement in ("all", _purpose(below))]
     if not chosen:
         raise ValueError(

@@ -1,8 +1,10 @@
-"""Layers that stand for a linear one: the same inputs, outputs and bias, with fewer operations between.
+"""Layers that stand for a linear one: the same inputs, outputs and bias, with fewer operations
+between.
 
-Each has ``weight``, the matrix it stands for (out, in), worked out anew at each reading, so that what only looks at a
-linear layer's weight still works; what trains are its factors. The bias is the very parameter of the layer replaced.
-Operations are counted as PyTorch's counter does: 2·m·n·k for each product of matrices, nothing for the rest.
+Each has ``weight``, the matrix it stands for (out, in), worked out anew at each reading, so that
+what only looks at a linear layer's weight still works; what trains are its factors. The bias is the
+very parameter of the layer replaced. Operations are counted as PyTorch's counter does: 2·m·n·k for
+each product of matrices, nothing for the rest.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def as_linear(weight: Tensor, bias: nn.Parameter | None, *, requires_grad: bool)
 
 def factor(values: Tensor, like: Tensor) -> nn.Parameter:
     """A parameter of these values with the type, device and ``requires_grad`` of ``like``."""
-    return nn.Parameter(values.to(like.device, like.dtype).contiguous(), requires_grad=like.requires_grad)
+    return nn.Parameter(
+        values.to(like.device, like.dtype).contiguous(), requires_grad=like.requires_grad
+    )
 
 
 class LowRankLinear(Structured):
@@ -109,7 +113,10 @@ class LowRankDiagonalLinear(LowRankLinear):
 
 
 class MonarchLinear(Structured):
-    """y = L P (R x) + bias with block-diagonal R (k, k b, in / k) and L (k, out / k, k b); see ``monarch``."""
+    """y = L P (R x) + bias with block-diagonal R (k, k b, in / k) and L (k, out / k, k b).
+
+    See ``monarch``.
+    """
 
     def __init__(self, linear: nn.Linear, right: Tensor, left: Tensor) -> None:
         super().__init__(linear.in_features, linear.out_features)
@@ -138,10 +145,11 @@ class MonarchLinear(Structured):
 
 
 class TwoFourLinear(Structured):
-    """y = (W * mask) x + bias, with a 2:4 mask that stays: weights it hides have no gradient and never come back.
+    """y = (W * mask) x + bias, with a 2:4 mask that stays: weights it hides have no gradient and
+    never come back.
 
-    Its operations are counted as a dense layer's, as the counter does: the hardware does them at a higher rate, so this
-    lever acts on operations a second and not on their number.
+    Its operations are counted as a dense layer's, as the counter does: the hardware does them at a
+    higher rate, so this lever acts on operations a second and not on their number.
     """
 
     mask: Tensor

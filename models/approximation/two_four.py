@@ -1,6 +1,8 @@
-"""2:4 sparsity: of every four weights in a row at most two are not zero, which tensor cores multiply at twice the rate.
+"""2:4 sparsity: of every four weights in a row at most two are not zero, which tensor cores
+multiply at twice the rate.
 
-Mishra et al. 2021, arXiv 2104.08378. The gain is the hardware's: elsewhere the zeros are multiplied like any number.
+Mishra et al. 2021, arXiv 2104.08378. The gain is the hardware's: elsewhere the zeros are multiplied
+like any number.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ CAPABILITY = (8, 0)
 """The first compute capability with sparse tensor cores (Ampere)."""
 
 MULTIPLES = {torch.float32: (32, 32), torch.float16: (32, 64), torch.bfloat16: (32, 64)}
-"""(rows, columns) of which a weight's sides must be multiples for torch's sparse kernels, by type."""
+"""(rows, columns) of which a weight's sides must be multiples for torch's sparse kernels, by
+type.
+"""
 
 
 def two_four_fault(device: torch.device) -> str | None:
@@ -33,7 +37,8 @@ def require_two_four(layer: nn.Linear) -> None:
     """Refuse a layer that 2:4 sparsity would not make faster.
 
     Raises:
-        ValueError: its device has no sparse tensor cores, or torch has no kernel for its type or sides.
+        ValueError: its device has no sparse tensor cores, or torch has no kernel for its type or
+            sides.
     """
     if fault := two_four_fault(layer.weight.device) or _kernel_fault(layer.weight):
         raise ValueError(fault)
@@ -42,7 +47,10 @@ def require_two_four(layer: nn.Linear) -> None:
 def _kernel_fault(weight: Tensor) -> str | None:
     multiples = MULTIPLES.get(weight.dtype)
     if multiples is None:
-        return f"two_four needs a weight of float32, float16 or bfloat16, but got {weight.dtype}: convert the model"
+        return (
+            f"two_four needs a weight of float32, float16 or bfloat16, but got {weight.dtype}: "
+            "convert the model"
+        )
     if any(side % multiple for side, multiple in zip(weight.shape, multiples, strict=True)):
         return (
             f"two_four needs sides that are multiples of {multiples} in {weight.dtype}, but got "
@@ -52,7 +60,8 @@ def _kernel_fault(weight: Tensor) -> str | None:
 
 
 def two_four_mask(weight: Tensor) -> Tensor:
-    """True for the two greatest magnitudes of every four in a row, the first where they tie: the closest 2:4 matrix.
+    """True for the two greatest magnitudes of every four in a row, the first where they tie: the
+    closest 2:4 matrix.
 
     Args:
         weight: (m, n).
@@ -64,17 +73,21 @@ def two_four_mask(weight: Tensor) -> Tensor:
         ValueError: n is not a multiple of four.
     """
     if weight.shape[1] % 4:
-        raise ValueError(f"two_four needs a multiple of 4 inputs, but got {weight.shape[1]}: leave the layer out")
+        raise ValueError(
+            f"two_four needs a multiple of 4 inputs, but got {weight.shape[1]}: leave the layer out"
+        )
     fours = weight.detach().abs().reshape(len(weight), -1, 4)
     kept = fours.argsort(dim=-1, descending=True, stable=True)[..., :2]
     return torch.zeros_like(fours, dtype=torch.bool).scatter_(-1, kept, value=True).flatten(1)
 
 
 def sparse_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``functional.linear`` with a 2:4 ``weight``, through the sparse kernels where the device has them.
+    """``functional.linear`` with a 2:4 ``weight``, through the sparse kernels where the device has
+    them.
 
-    The weight is packed in each call, since it changes with each step. Only the forward product gains: the two of the
-    backward need the weight's transpose, which is not 2:4, and a dense gradient.
+    The weight is packed in each call, since it changes with each step. Only the forward product
+    gains: the two of the backward need the weight's transpose, which is not 2:4, and a dense
+    gradient.
     """
     if two_four_fault(x.device) is not None:
         return functional.linear(x, weight, bias)

@@ -1,1 +1,4 @@
-"""Levers inside a model: what else than the schedule makes a step cheaper. See the module of each step."""
+"""Levers inside a model: what else than the schedule makes a step cheaper.
+
+See the module of each step.
+"""

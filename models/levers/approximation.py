@@ -1,10 +1,12 @@
-"""The lever that replaces matrices by cheaper ones for part of a run. Pure: what is replaced when; no torch.
+"""The lever that replaces matrices by cheaper ones for part of a run. Pure: what is replaced when;
+no torch.
 
     matrices: as they are | approximated, recovering | approximated       | as they are
     fraction: 0           approximation_start        + recovery_steps     dense_from         1
 
-Truncating once and for all loses too much quality; what the literature found to work had its structure from the start
-of training and a dense tail (Monarch, Dao et al. 2022, arXiv 2204.00595, section 4.2: reverse sparsification).
+Truncating once and for all loses too much quality; what the literature found to work had its
+structure from the start of training and a dense tail (Monarch, Dao et al. 2022, arXiv 2204.00595,
+section 4.2: reverse sparsification).
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class Approximation(Settings):
 
     name: ClassVar[str] = "approximation"
 
-    approximation: str = setting(NONE, choices=(NONE, *KINDS), meaning="what replaces the chosen matrices")
+    approximation: str = setting(
+        NONE, choices=(NONE, *KINDS), meaning="what replaces the chosen matrices"
+    )
     approximation_share: float = setting(
         0.25,
         low=0.001,
@@ -34,15 +38,29 @@ class Approximation(Settings):
         meaning="of the rank (svd, data_aware, low_rank_diagonal), of the "
         "parameters (monarch) or of the hidden units that is kept",
     )
-    placement: str = setting("mlp", choices=PLACEMENTS, meaning="which matrices of the blocks are replaced")
+    placement: str = setting(
+        "mlp", choices=PLACEMENTS, meaning="which matrices of the blocks are replaced"
+    )
     approximation_start: float = setting(
-        0.0, low=0.0, high=1.0, unit="fraction", meaning="share of the horizon before the matrices are replaced"
+        0.0,
+        low=0.0,
+        high=1.0,
+        unit="fraction",
+        meaning="share of the horizon before the matrices are replaced",
     )
     recovery_steps: int = setting(
-        0, low=0, high=1_000_000, unit="steps", meaning="after the replacement, steps that train nothing else"
+        0,
+        low=0,
+        high=1_000_000,
+        unit="steps",
+        meaning="after the replacement, steps that train nothing else",
     )
     dense_from: float = setting(
-        1.0, low=0.0, high=1.0, unit="fraction", meaning="share of the horizon after which they are dense again"
+        1.0,
+        low=0.0,
+        high=1.0,
+        unit="fraction",
+        meaning="share of the horizon after which they are dense again",
     )
 
     @property
@@ -61,7 +79,8 @@ class Approximation(Settings):
         if not found and self.on and self.approximation_start >= self.dense_from:
             found.append(
                 "approximation_start < dense_from must hold, but got "
-                f"(approximation_start={self.approximation_start:g}, dense_from={self.dense_from:g})"
+                f"(approximation_start={self.approximation_start:g}, "
+                f"dense_from={self.dense_from:g})"
             )
         return found
 

@@ -6,15 +6,16 @@ import dataclasses
 
 import torch
 
-from models.attention_kernels import kernels_used
-from models.compiling import compile_fault
+from models.compute.compiling import compile_fault
+from models.compute.probe import kernels_used
 from models.levers.form import PLAIN, Form
 from models.levers.shaping import Shaped
 from models.workload import Workload, to_device
 
 
 def form_fault(workload: Workload, form: Form, device: torch.device) -> str | None:
-    """Why the workload's model cannot be trained in ``form`` on ``device``, in one line; None where it can.
+    """Why the workload's model cannot be trained in ``form`` on ``device``, in one line; None where
+    it can.
 
     One step really runs. Whether compilation works is found once for all models, on a small one.
     """
@@ -25,7 +26,10 @@ def form_fault(workload: Workload, form: Form, device: torch.device) -> str | No
     except (ValueError, RuntimeError, NotImplementedError) as fault:
         return str(fault).splitlines()[0]
     if form.attention != "default" and not used:
-        return f"the model of {workload.name} never calls scaled_dot_product_attention, so there is nothing to force"
+        return (
+            f"the model of {workload.name} never calls scaled_dot_product_attention, so there is "
+            "nothing to force"
+        )
     return None
 
 

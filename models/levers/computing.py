@@ -1,4 +1,7 @@
-"""The lever of how the same products are computed: kernel, number format, compilation. Pure; no torch."""
+"""The lever of how the same products are computed: kernel, number format, compilation. Pure.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -21,5 +24,7 @@ class Computing(Settings):
     attention_backend: str = setting(
         DEFAULT, choices=(DEFAULT, *BACKENDS), meaning="the kernel that attention is forced onto"
     )
-    dtype: str = setting("float32", choices=DTYPES, meaning="what matrix products are computed in (autocast)")
+    dtype: str = setting(
+        "float32", choices=DTYPES, meaning="what matrix products are computed in (autocast)"
+    )
     compiled: bool = setting(False, meaning="whether the blocks run through torch.compile")

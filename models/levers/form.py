@@ -1,4 +1,7 @@
-"""The form a model has in a step: which of its matrices are approximated, and how it computes. Pure; no torch."""
+"""The form a model has in a step: which of its matrices are approximated, and how it computes.
+
+Pure; no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Form:
-    """What a step's cost depends on beside how many blocks it updates. ``PLAIN`` is the workload's own model.
+    """What a step's cost depends on beside how many blocks it updates. ``PLAIN`` is the workload's
+    own model.
 
     Attributes:
         approximation: a kind of ``models.approximation``, or ``none``.
         share: of the rank, the blocks or the units that is kept.
         placement: which matrices of the blocks.
         recovering: only what the approximation put in is trained.
-        attention: a backend of ``models.attention``, or ``default``: what PyTorch chooses.
+        attention: one of ``computing.BACKENDS``, or ``default``: what PyTorch chooses.
         dtype: what matrix products are computed in.
         compiled: whether the blocks are compiled.
     """
@@ -39,7 +43,9 @@ class Form:
         >>> Form("svd", 0.25, "mlp", recovering=True, attention="flash").key
         'svd 0.25 mlp recovering, flash'
         """
-        matrices = f"{self.approximation} {self.share:g} {self.placement}" if self.approximated else ""
+        matrices = (
+            f"{self.approximation} {self.share:g} {self.placement}" if self.approximated else ""
+        )
         parts = (
             matrices + (" recovering" if matrices and self.recovering else ""),
             "" if self.attention == "default" else self.attention,

@@ -15,7 +15,10 @@ from models.levers.form import PLAIN, Form
 from policies.rules import Scalar, Settings
 
 REWARM_STEPS = 20
-"""After a change of form the learning rate rises linearly over so many steps: what was put in has no moments yet."""
+"""After a change of form the learning rate rises linearly over so many steps.
+
+What was put in has no moments yet.
+"""
 KINDS: tuple[type[Settings], ...] = (Approximation, Computing)
 
 
@@ -52,7 +55,11 @@ class Levers:
         lever = self.approximation
         found = [self._computing(PLAIN)]
         if lever.on:
-            found += [self._computing(self._approximated(r)) for r in (True, False) if lever.recovery_steps or not r]
+            found += [
+                self._computing(self._approximated(r))
+                for r in (True, False)
+                if lever.recovery_steps or not r
+            ]
         return tuple(form for form in found if form != PLAIN)
 
     def _approximated(self, recovering: bool) -> Form:
@@ -61,7 +68,9 @@ class Levers:
 
     def _computing(self, form: Form) -> Form:
         how = self.computing
-        return dataclasses.replace(form, attention=how.attention_backend, dtype=how.dtype, compiled=how.compiled)
+        return dataclasses.replace(
+            form, attention=how.attention_backend, dtype=how.dtype, compiled=how.compiled
+        )
 
 
 NO_LEVERS = Levers()
@@ -89,18 +98,24 @@ def divide_knobs(knobs: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[s
 
 
 def load_levers(path: str | Path) -> Levers:
-    """The levers that a file of ``tuning.export`` names under ``[levers]``; none where it names none.
+    """The levers that a file of ``tuning.export`` names under ``[levers]``; none where it names
+    none.
 
     Raises:
-        ValueError: the file cannot be read, is not TOML, or a setting is unknown or breaks its rule.
+        ValueError: the file cannot be read, is not TOML, or a setting is unknown or breaks its
+            rule.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("levers", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"settings must be a readable TOML file, but {path} is not: {error}") from error
+        raise ValueError(
+            f"settings must be a readable TOML file, but {path} is not: {error}"
+        ) from error
     policys, _ = divide_knobs(table)
     if policys:
-        raise ValueError(f"[levers] must hold only {sorted(lever_settings())}, but got {sorted(policys)}")
+        raise ValueError(
+            f"[levers] must hold only {sorted(lever_settings())}, but got {sorted(policys)}"
+        )
     return make_levers(table)
 
 

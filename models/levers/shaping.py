@@ -1,7 +1,8 @@
-"""Brings a model into a form and back, and lets it compute as the form says: the one file that applies levers.
+"""Brings a model into a form and back, and lets it compute as the form says: the one file that
+applies levers.
 
-A change of form is made between two steps, in place. Parameters that stay are the same objects, so their moments can be
-carried over; parameters that are put in begin without.
+A change of form is made between two steps, in place. Parameters that stay are the same objects, so
+their moments can be carried over; parameters that are put in begin without.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from torch.optim import Optimizer
 from models.approximation.inputs import collect_inputs
 from models.approximation.matching import Placement, placement_patterns
 from models.approximation.replace import Kind, approximate, skeleton, structured, to_dense
-from models.attention_forced import forced
-from models.compiling import compiled
+from models.compute.attention import forced
+from models.compute.compiling import compiled
+from models.compute.precision import precision
 from models.levers.form import Form
-from models.precision import precision
 
 NEEDS_INPUTS = ("data_aware", "low_rank_diagonal")
 """Kinds that are fitted to what the matrices are multiplied with."""
@@ -32,10 +33,13 @@ class Shaped:
     Args:
         model: changed in place.
         blocks: model -> its blocks in forward order.
-        form: the form to begin in. The values of what it puts in are arbitrary: they are to be loaded.
+        form: the form to begin in. The values of what it puts in are arbitrary: they are to be
+            loaded.
     """
 
-    def __init__(self, model: nn.Module, blocks: Callable[[nn.Module], Sequence[nn.Module]], form: Form) -> None:
+    def __init__(
+        self, model: nn.Module, blocks: Callable[[nn.Module], Sequence[nn.Module]], form: Form
+    ) -> None:
         self.model = model
         self.form = Form()
         self._blocks = blocks
@@ -49,10 +53,12 @@ class Shaped:
 
         Args:
             form: the new one.
-            forward: runs the model on some batches; called where a fit needs to see the layers' inputs.
+            forward: runs the model on some batches; called where a fit needs to see the layers'
+                inputs.
 
         Raises:
-            ValueError: the model has no such matrices, or they cannot be approximated so; the message says why.
+            ValueError: the model has no such matrices, or they cannot be approximated so; the
+                message says why.
         """
         self._release()
         if not form.same_modules(self.form):
@@ -71,7 +77,9 @@ class Shaped:
         approximate(self.model, cast(Kind, form.approximation), patterns, form.share, inputs)
 
     def _patterns(self, form: Form) -> tuple[str, ...]:
-        return placement_patterns(self.model, cast(Placement, form.placement), list(self._blocks(self.model)))
+        return placement_patterns(
+            self.model, cast(Placement, form.placement), list(self._blocks(self.model))
+        )
 
     def _settle(self, form: Form) -> None:
         self.form = form
@@ -83,7 +91,9 @@ class Shaped:
     def _rest_others(self) -> None:
         """Freeze all but the parameters that the approximation put in."""
         inside = {id(p) for layer in structured(self.model).values() for p in layer.parameters()}
-        self._resting = [p for p in self.model.parameters() if p.requires_grad and id(p) not in inside]
+        self._resting = [
+            p for p in self.model.parameters() if p.requires_grad and id(p) not in inside
+        ]
         for parameter in self._resting:
             parameter.requires_grad_(False)
 

@@ -1,4 +1,7 @@
-"""The report's page in headless Chromium: drawn without errors, answering to pointer, keys, width, theme."""
+"""The report's page in headless Chromium.
+
+Drawn without errors, answering to pointer, keys, width, theme.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.runs import COSTS
 from tests.support.verdicts import background
 from tests.support.webdriver import Browser, browser, missing, until
-from tuning.pareto_front import summary
-from tuning.report import render
+from tuning.findings.summary import summary
+from tuning.report.render import render
 
 pytestmark = [
     pytest.mark.browser,
@@ -66,7 +69,9 @@ def test_hovering_shows_the_trial(page: Browser) -> None:
     number = int(READING.winner or 0)
     page.hover(point_of(page, number))
     tip = until(
-        lambda: page.run("const t = document.getElementById('tip'); return t.hidden ? '' : t.innerText"),
+        lambda: page.run(
+            "const t = document.getElementById('tip'); return t.hidden ? '' : t.innerText"
+        ),
         "a tip",
     )
     row = READING.front.set_index("number").loc[number]
@@ -78,7 +83,10 @@ def test_hovering_shows_the_trial(page: Browser) -> None:
 
 
 def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
-    """A click on another trial's point replaces the panel: name, loss curve, active blocks, knobs."""
+    """A click on another trial's point replaces the panel.
+
+    Name, loss curve, active blocks, knobs.
+    """
     number = int(READING.others["number"].iloc[2])
     page.click(point_of(page, number))
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel")
@@ -102,7 +110,10 @@ def test_keys_do_what_the_pointer_does(page: Browser) -> None:
     page.keys(point_of(page, number), ENTER)
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel on Enter")
     page.keys(point_of(page, number), ESCAPE)
-    until(lambda: page.run("return document.getElementById('tip').hidden"), "the tip's going on Escape")
+    until(
+        lambda: page.run("return document.getElementById('tip').hidden"),
+        "the tip's going on Escape",
+    )
 
 
 def test_a_number_in_the_table_chooses_its_trial(page: Browser) -> None:
@@ -113,7 +124,9 @@ def test_a_number_in_the_table_chooses_its_trial(page: Browser) -> None:
 
 
 def test_noise_and_confirmation_are_drawn(page: Browser) -> None:
-    """The band behind the control's line, a whisker and its middle a schedule, and an interval in each table row."""
+    """The band behind the control's line, a whisker and its middle a schedule, and an interval in
+    each table row.
+    """
     assert len(page.find(".plot path.band")) == 1
     assert len(page.find(".plot path.whisker")) == 4
     assert len(page.find("table.confirmed .interval")) == 2
@@ -123,7 +136,9 @@ def test_noise_and_confirmation_are_drawn(page: Browser) -> None:
 
 @pytest.mark.parametrize("width", [390, 768, 1680])
 def test_no_width_makes_the_page_scroll_sideways(page: Browser, width: int) -> None:
-    """At a phone's, a tablet's and a wide screen's width the plots fit and no label covers another."""
+    """At a phone's, a tablet's and a wide screen's width the plots fit and no label covers
+    another.
+    """
     page.resize(width, 1000)
     until(lambda: page.run(FITS), "fitting the width")
     assert page.run(OVERLAPS) == []
@@ -151,7 +166,9 @@ def test_dark_and_light(page: Browser) -> None:
     ],
     ids=["nothing", "all failed", "one", "a tie, far from its target", "many"],
 )
-def test_any_table_is_drawn_without_an_error(window: Browser, tmp_path: Path, table: pd.DataFrame) -> None:
+def test_any_table_is_drawn_without_an_error(
+    window: Browser, tmp_path: Path, table: pd.DataFrame
+) -> None:
     """The page's script comes to its end whatever the run holds, and labels still keep apart."""
     path = tmp_path / "report.html"
     path.write_bytes(render("html", summary(table), table))
@@ -167,19 +184,23 @@ INTERVALS = """
 return [...document.querySelectorAll('.interval')].every((box) => {
   const outer = box.getBoundingClientRect(), bar = box.querySelector('i').getBoundingClientRect();
   const dot = box.querySelector('b').getBoundingClientRect(), middle = (dot.left + dot.right) / 2;
-  return outer.left <= bar.left && bar.left <= middle && middle <= bar.right && bar.right <= outer.right;
+  return outer.left <= bar.left && bar.left <= middle
+    && middle <= bar.right && bar.right <= outer.right;
 });
 """
 FITS = """
-const widths = [...document.querySelectorAll('svg')].map((svg) => svg.getBoundingClientRect().right);
+const widths = [...document.querySelectorAll('svg')].map(
+  (svg) => svg.getBoundingClientRect().right);
 return document.documentElement.scrollWidth <= innerWidth && Math.max(...widths) <= innerWidth;
 """
 OVERLAPS = """
 const hits = [];
 for (const svg of document.querySelectorAll('.plot svg, .curve-plot svg, .decision-plot svg')) {
-  const texts = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
+  const texts = [...svg.querySelectorAll('text')].map(
+    (t) => [t.textContent, t.getBoundingClientRect()]);
   texts.forEach(([a, p], i) => texts.slice(i + 1).forEach(([b, q]) => {
-    const across = p.right > q.left && p.left < q.right, along = p.bottom - 3 > q.top && p.top < q.bottom - 3;
+    const across = p.right > q.left && p.left < q.right;
+    const along = p.bottom - 3 > q.top && p.top < q.bottom - 3;
     if (across && along) hits.push([a, b]);
   }));
 }

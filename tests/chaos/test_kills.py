@@ -1,4 +1,6 @@
-"""A search with real Ray processes is killed at random, again and again, and ends as if it had not been."""
+"""A search with real Ray processes is killed at random, again and again, and ends as if it had not
+been.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,27 @@ import pytest
 import tuning
 from tests.support import slow
 from tests.support.victims import Victim, eventually
-from tuning.replicates import key as identity
-from tuning.store import Store
+from tuning.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 TRIALS = 12
 SEED = 20
-STARTING = ["tuning.search", "--workload", slow.NAME, "--trials", str(TRIALS), "--concurrency", "2", "--run"]
+STARTING = [
+    "tuning.search",
+    "--workload",
+    slow.NAME,
+    "--trials",
+    str(TRIALS),
+    "--concurrency",
+    "2",
+    "--run",
+]
 RESUMING = ["tuning.search", "--resume"]
 KILLS = (("group",), ("worker", "raylet"), ("workers", "driver"))
-"""Of each start of the search, who is killed. The first dies as it starts, the others while trials are trained."""
+"""Of each start of the search, who is killed.
+
+The first dies as it starts, the others while trials are trained.
+"""
 
 
 class Chaos:
@@ -35,7 +48,11 @@ class Chaos:
 
     def start(self) -> Victim:
         """The command a user types, for the first time or to go on."""
-        argv = [*RESUMING, str(self.run)] if (self.run / "run.json").exists() else [*STARTING, str(self.run)]
+        argv = (
+            [*RESUMING, str(self.run)]
+            if (self.run / "run.json").exists()
+            else [*STARTING, str(self.run)]
+        )
         return Victim(argv, self.output, {slow.LOG: str(self.log)})
 
     def records(self) -> dict[str, bytes]:
@@ -43,7 +60,9 @@ class Chaos:
         return {path.name: path.read_bytes() for path in (self.run / "trials").glob("*.parquet")}
 
     def strike(self, search: Victim, victim: str, recorded: int) -> None:
-        """Kill once so many trials are recorded, tasks are in flight and some more steps were trained."""
+        """Kill once so many trials are recorded, tasks are in flight and some more steps were
+        trained.
+        """
         assert eventually(lambda: len(self.records()) >= recorded or search.over)
         assert eventually(lambda: list((self.run / "running").glob("*.json")) or search.over)
         wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 100)
@@ -73,7 +92,9 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Chaos:
         search = chaos.start()
         try:
             for victim in victims:
-                chaos.strike(search, victim, recorded=2 * (number - 1)) if number else chaos.strike_early(search)
+                chaos.strike(
+                    search, victim, recorded=2 * (number - 1)
+                ) if number else chaos.strike_early(search)
             search.wait()
             assert eventually(search.gone), "a process outlived its search"
         finally:
@@ -94,12 +115,14 @@ def test_nothing_finished_is_lost_or_changed(survived: Chaos) -> None:
 
 
 def test_as_many_trials_as_asked_for(survived: Chaos) -> None:
-    """Numbers are dense and unique, every trial finished, no two with the same knobs, though two ran at once."""
+    """Numbers are dense and unique, every trial finished, no two with the same knobs, though two
+    ran at once.
+    """
     frame = tuning.load(survived.run)
     assert frame["number"].tolist() == list(range(TRIALS))
     assert set(frame["state"]) == {"finished"}
     records = Store.open(survived.run).records()
-    assert len({identity(r.policy, r.horizon, r.knobs) for r in records}) == TRIALS
+    assert len({r.recipe for r in records}) == TRIALS
     assert pd.read_parquet(survived.run / "trials")["number"].is_unique
 
 
@@ -110,7 +133,10 @@ def test_only_what_was_in_flight_ran_again(survived: Chaos) -> None:
 
 
 def test_the_directory_holds_what_the_design_lists(survived: Chaos) -> None:
-    """Nothing of Ray's, of checkpoints, of temporary files; the lease alone is left of what was running."""
+    """Nothing of Ray's, of checkpoints, of temporary files.
+
+    The lease alone is left of what was running.
+    """
     run = survived.run
     assert sorted(path.name for path in run.iterdir()) == [
         "front.png", "report.html", "run.json", "running", "trials", "trunk",

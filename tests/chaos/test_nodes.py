@@ -51,7 +51,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """Two raylets on this machine, each with one core for trials, behind a secret that the search is given as well."""
+    """Two raylets on this machine, each with one core for trials, behind a secret that the search
+    is given as well.
+    """
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     made = Cluster({"RAY_USAGE_STATS_ENABLED": "0", slow.LOG: str(tmp_path / "steps"), **secret})
     yield made
@@ -66,18 +68,27 @@ def _raylet_of(pid: int) -> psutil.Process | None:
 
 
 def test_a_node_that_dies_costs_only_its_trials_in_flight(cluster: Cluster, tmp_path: Path) -> None:
-    """Workers on both raylets train; one raylet is killed; what ran there runs again on the other, and all is done.
+    """Workers on both raylets train; one raylet is killed; what ran there runs again on the other,
+    and all is done.
 
     The records of before are the same bytes, and only tasks of the dead node count two executions.
     """
     run, log = tmp_path / "run", tmp_path / "steps"
     argv = ["tuning.search", "--workload", slow.NAME, "--trials", str(TRIALS), "--run", str(run)]
-    search = Victim([*argv, "--concurrency", "2", "--address", cluster.address], tmp_path / "said", cluster.environment)
+    search = Victim(
+        [*argv, "--concurrency", "2", "--address", cluster.address],
+        tmp_path / "said",
+        cluster.environment,
+    )
     try:
         in_flight = run / "running"
-        assert eventually(lambda: len(list(in_flight.glob("*.json"))) == 2 or search.over), search.said()
+        assert eventually(lambda: len(list(in_flight.glob("*.json"))) == 2 or search.over), (
+            search.said()
+        )
         seen = len(slow.steps_in(log))
-        assert eventually(lambda: len({s.pid for s in slow.steps_in(log)[seen:]}) == 2 or search.over), search.said()
+        assert eventually(
+            lambda: len({s.pid for s in slow.steps_in(log)[seen:]}) == 2 or search.over
+        ), search.said()
         nodes = {_raylet_of(step.pid) for step in slow.steps_in(log)[seen:]}
         assert len(nodes - {None}) == 2, "both nodes are to train"
         before = {path: path.read_bytes() for path in (run / "trials").glob("*.parquet")}

@@ -1,4 +1,7 @@
-"""What every driver does alike: the tasks of a source, each once, and what became of each told to the source."""
+"""What every driver does alike.
+
+The tasks of a source, each once, and what became of each told to the source.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,19 @@ from typing import Any
 import pytest
 
 from tests.support.source import ENTRY, ListSource, notes
-from tuning.driver import Driver, Ending
-from tuning.driver_ray import RayDriver
-from tuning.driver_serial import SerialDriver
+from tuning.drivers.driver import Driver
+from tuning.drivers.ray_driver import RayDriver
+from tuning.drivers.serial import SerialDriver
+from tuning.trial.task import Ending
 
 EPOCH = 7
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A driver under test: how it is made for a run directory, and how many tasks it runs at once."""
+    """A driver under test: how it is made for a run directory, and how many tasks it runs at
+    once.
+    """
 
     make: Callable[[Path], Driver]
     at_once: int
@@ -53,7 +59,9 @@ class Open:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+def started(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Open]:
     run = tmp_path_factory.mktemp("run")
     with request.param.make(run) as driver:
         yield Open(driver, run, request.param.at_once)
@@ -70,15 +78,20 @@ class TestDriver:
         started.driver.drive(source)
         calls = started.calls(tasks)
         assert sorted(call["task"] for call in calls) == sorted(tasks)
-        assert Counter(source.log) == Counter(("ended", task, "done") for task in tasks)
+        assert Counter(source.log) == Counter(("ended", task, "DONE") for task in tasks)
         assert {call["epoch"] for call in calls} == {EPOCH}
         assert source.most_in_flight <= started.at_once
         assert len({call["pid"] for call in calls}) <= started.at_once + 1
         for pid in {call["pid"] for call in calls}:
-            assert [call["seen"] for call in calls if call["pid"] == pid] == _counting_from_first(calls, pid)
+            assert [call["seen"] for call in calls if call["pid"] == pid] == _counting_from_first(
+                calls, pid
+            )
 
     def test_waiting_is_not_the_end(self, started: Open) -> None:
-        """The source says to wait after three tasks until all three have ended; the rest run after them."""
+        """The source says to wait after three tasks until all three have ended.
+
+        The rest run after them.
+        """
         tasks = [f"ok-wait{i}" for i in range(6)]
         source = ListSource(tasks, barrier=3)
         started.driver.drive(source)
@@ -92,7 +105,10 @@ class TestDriver:
         assert source.log == []
 
     def test_a_lost_task_is_offered_again(self, started: Open) -> None:
-        """Tasks that always raise or exit are lost twice, with what they said; their neighbours end."""
+        """Tasks that always raise or exit are lost twice, with what they said.
+
+        Their neighbours end.
+        """
         source = ListSource(["ok-a", "raise-loss", "exit-loss", "ok-b"], patience=2)
         started.driver.drive(source)
         assert Counter(source.told("lost")) == {"raise-loss": 2, "exit-loss": 2}
@@ -101,7 +117,10 @@ class TestDriver:
         assert all(source.reasons("exit-loss"))
 
     def test_ticks_reach_the_source_while_a_task_runs(self, started: Open) -> None:
-        """The task ends only when a tick asks it to; then no further task is started and drive returns."""
+        """The task ends only when a tick asks it to.
+
+        Then no further task is started and drive returns.
+        """
         stop = started.run / "stop"
 
         class Stopping(ListSource):
@@ -113,7 +132,7 @@ class TestDriver:
         source = Stopping([f"stop-{i}" for i in range(5)])
         started.driver.drive(source)
         stop.unlink()
-        assert {entry[2] for entry in source.log} == {"interrupted"}
+        assert {entry[2] for entry in source.log} == {"INTERRUPTED"}
         assert 1 <= len(source.log) <= started.at_once
         assert source.in_flight == []
 

@@ -1,4 +1,7 @@
-"""What every update policy must keep, whoever wrote it: the registry finds it, nothing here knows it."""
+"""What every update policy must keep, whoever wrote it.
+
+The registry finds it, nothing here knows it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ LAW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChec
 
 
 @st.composite
-def situations(draw: st.DrawFn, kind: type[UpdatePolicy[Any]]) -> tuple[UpdatePolicy[Any], int, list[Shown]]:
+def situations(
+    draw: st.DrawFn, kind: type[UpdatePolicy[Any]]
+) -> tuple[UpdatePolicy[Any], int, list[Shown]]:
     num_blocks = draw(st.integers(1, 12))
     return draw(policies_of(kind)), num_blocks, draw(shown(num_blocks))
 
@@ -51,22 +56,31 @@ class TestEveryPolicy:
 
     @LAW
     @given(data=st.data())
-    def test_a_run_goes_on_from_its_state_in_json(self, kind: type[UpdatePolicy[Any]], data: st.DataObject) -> None:
-        """Cut a run anywhere, pass the state through strict JSON, and compare the rest with the whole."""
+    def test_a_run_goes_on_from_its_state_in_json(
+        self, kind: type[UpdatePolicy[Any]], data: st.DataObject
+    ) -> None:
+        """Cut a run anywhere, pass the state through strict JSON, and compare the rest with the
+        whole.
+        """
         policy, num_blocks, steps = data.draw(situations(kind))
         plans, states = run(policy, num_blocks, steps)
         cut = data.draw(st.integers(0, len(steps)))
         text = json.dumps(state_to_json(states[cut]), allow_nan=False)
         revived = state_from_json(policy, json.loads(text))
         assert revived == states[cut]
-        assert run(policy, num_blocks, steps, start=revived, first=cut) == (plans[cut:], states[cut:])
+        assert run(policy, num_blocks, steps, start=revived, first=cut) == (
+            plans[cut:],
+            states[cut:],
+        )
 
     @LAW
     @given(data=st.data())
     def test_a_plan_is_a_suffix_of_a_depth_the_policy_declares(
         self, kind: type[UpdatePolicy[Any]], data: st.DataObject
     ) -> None:
-        """The active blocks are ascending, end in the top block, and are as many as ``depths`` says."""
+        """The active blocks are ascending, end in the top block, and are as many as ``depths``
+        says.
+        """
         policy, num_blocks, steps = data.draw(situations(kind))
         depths = policy.depths(num_blocks)
         assert list(depths) == sorted(set(depths))
@@ -97,8 +111,12 @@ class TestEveryPolicy:
 
     @LAW
     @given(data=st.data())
-    def test_the_state_does_not_grow(self, kind: type[UpdatePolicy[Any]], data: st.DataObject) -> None:
-        """No list in a state is longer than there are blocks, and no state has a list within a list."""
+    def test_the_state_does_not_grow(
+        self, kind: type[UpdatePolicy[Any]], data: st.DataObject
+    ) -> None:
+        """No list in a state is longer than there are blocks, and no state has a list within a
+        list.
+        """
         policy, num_blocks, steps = data.draw(situations(kind))
         for state in run(policy, num_blocks, steps)[1]:
             for value in state_to_json(state).values():
@@ -107,7 +125,9 @@ class TestEveryPolicy:
 
     @LAW
     @given(data=st.data())
-    def test_settings_survive_toml(self, kind: type[UpdatePolicy[Any]], data: st.DataObject) -> None:
+    def test_settings_survive_toml(
+        self, kind: type[UpdatePolicy[Any]], data: st.DataObject
+    ) -> None:
         """Write any policy as TOML and load it: an equal one."""
         policy = data.draw(policies_of(kind))
         assert load_policy(dump_policy(policy)) == policy
@@ -125,12 +145,16 @@ class TestEverySetting:
         """A meaning in words, and either choices or two finite bounds and a unit."""
         rule = field.metadata
         assert rule["meaning"]
-        assert rule["choices"] or (rule["unit"] and math.isfinite(rule["low"]) and math.isfinite(rule["high"]))
+        assert rule["choices"] or (
+            rule["unit"] and math.isfinite(rule["low"]) and math.isfinite(rule["high"])
+        )
 
     def test_what_it_does_not_allow_is_refused(
         self, kind: type[UpdatePolicy[Any]], field: dataclasses.Field[Any]
     ) -> None:
-        """Just beyond each bound, values that are no numbers, of other types, or not among the choices."""
+        """Just beyond each bound, values that are no numbers, of other types, or not among the
+        choices.
+        """
         for value in _forbidden(field):
             with pytest.raises(ValueError, match=rf"{field.name}.*but got"):
                 kind(**{field.name: value})
@@ -141,6 +165,14 @@ def _forbidden(field: dataclasses.Field[Any]) -> list[Any]:
     if rule["choices"]:
         return ["no such choice", 7, None]
     if field.type == "int":
-        return [rule["low"] - 1, rule["high"] + 1, rule["low"] + 0.5, float(rule["low"]), True, "1", None]
+        return [
+            rule["low"] - 1,
+            rule["high"] + 1,
+            rule["low"] + 0.5,
+            float(rule["low"]),
+            True,
+            "1",
+            None,
+        ]
     below, above = math.nextafter(rule["low"], -math.inf), math.nextafter(rule["high"], math.inf)
     return [below, above, math.nan, math.inf, -math.inf, True, "0.5", None]

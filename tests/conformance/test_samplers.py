@@ -13,9 +13,10 @@ import pytest
 from search_spaces.base import SearchSpace, as_policy
 from search_spaces.registry import all_spaces, find_space
 from tests.support.outcomes import history, outcome_for, sampled
-from tuning.config import OBJECTIVES, SAMPLERS
-from tuning.sampler import ENOUGH, START, OptunaSampler
-from tuning.study import Outcome, Study
+from tuning.config.config import OBJECTIVES, SAMPLERS
+from tuning.study.samplers.sampler import ENOUGH, START, OptunaSampler
+from tuning.study.study import Study
+from tuning.trial.outcome import Outcome
 
 LATER = START + 4
 """A number at which every sampler has left its start, when there is a history."""
@@ -24,7 +25,8 @@ CASES = [
     (sampler, space)
     for sampler in SAMPLERS
     for space in all_spaces()
-    if sampler != SLOW or not find_space(space).conditional  # conditions are tried once, below: seconds an ask
+    if sampler != SLOW
+    or not find_space(space).conditional  # conditions are tried once, below: seconds an ask
 ]
 
 
@@ -39,8 +41,12 @@ def fresh(case: tuple[str, SearchSpace], seed: int = 0, objective: str = "pareto
 
 class TestSampler:
     @pytest.mark.parametrize("objective", OBJECTIVES)
-    def test_proposals_are_points_of_the_space(self, case: tuple[str, SearchSpace], objective: str) -> None:
-        """With trials known, in flight and failed, the policy accepts the proposal and the space contains it."""
+    def test_proposals_are_points_of_the_space(
+        self, case: tuple[str, SearchSpace], objective: str
+    ) -> None:
+        """With trials known, in flight and failed, the policy accepts the proposal and the space
+        contains it.
+        """
         space = case[1]
         known = history(space, LATER, unfinished=[1])
         params = fresh(case, 0, objective).propose(LATER + 1, known, [sampled(space, LATER)])
@@ -48,7 +54,10 @@ class TestSampler:
         assert space.params_of(*space.split(params)) == params
 
     def test_a_proposal_depends_on_its_arguments_alone(self, case: tuple[str, SearchSpace]) -> None:
-        """One sampler asked before for other numbers and histories, one never asked: the same answer."""
+        """One sampler asked before for other numbers and histories, one never asked.
+
+        The same answer.
+        """
         space = case[1]
         known = history(space, LATER)
         used = fresh(case)
@@ -91,7 +100,9 @@ class TestSearch:
     def run(self, case: tuple[str, str], known: list[Outcome], trials: int) -> list[Outcome]:
         space = find_space(case[1])
         sampler = OptunaSampler(space, case[0], 7, "pareto", first=0)
-        search = Study(space, [], sampler, trials, workload="w", seed=7, target_loss=1.9, history=known)
+        search = Study(
+            space, [], sampler, trials, workload="w", seed=7, target_loss=1.9, history=known
+        )
         while (spec := search.ask()) is not None:
             search.tell(outcome_for(spec, "failed" if spec.number % 7 == 3 else "finished"))
         return list(search.finished)
@@ -107,15 +118,24 @@ class TestSearch:
         space = find_space(case[1])
         sampler = OptunaSampler(space, case[0], 7, "pareto", first=0)
         search = Study(
-            space, [], sampler, LATER + 10, workload="w", seed=7, target_loss=1.9, history=history(space, LATER)
+            space,
+            [],
+            sampler,
+            LATER + 10,
+            workload="w",
+            seed=7,
+            target_loss=1.9,
+            history=history(space, LATER),
         )
         specs = [search.ask() for _ in range(10)]
-        knobs = {repr((s.policy, s.horizon, dict(s.knobs))) for s in specs if s is not None}
+        knobs = {repr((s.recipe.policy, s.recipe.horizon, dict(s.recipe.knobs))) for s in specs if s is not None}
         assert len(knobs) == 10
 
 
 def test_a_gaussian_process_takes_conditions() -> None:
-    """On a space with knobs that apply at some points only it proposes valid points, in either turn, the same twice."""
+    """On a space with knobs that apply at some points only it proposes valid points, in either
+    turn, the same twice.
+    """
     space = find_space("dynamic_suffix")
     known, flying = history(space, LATER), [sampled(space, LATER)]
     numbers = (LATER + 1, LATER + 1, LATER + 2)
@@ -131,9 +151,10 @@ def test_another_process_proposes_the_same(name: str) -> None:
 import json
 from search_spaces.registry import find_space
 from tests.support.outcomes import history
-from tuning.sampler import OptunaSampler
+from tuning.study.samplers.sampler import OptunaSampler
 space = find_space("schedule")
-print(json.dumps(OptunaSampler(space, {name!r}, 0, "pareto", first=0).propose(20, history(space, 20), [])))
+sampler = OptunaSampler(space, {name!r}, 0, "pareto", first=0)
+print(json.dumps(sampler.propose(20, history(space, 20), [])))
 """
     found: list[dict[str, Any]] = []
     for seed in ("1", "2"):

@@ -17,8 +17,9 @@ from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.knobs import Fixed, Float, Int
 from search_spaces.narrow import narrow
 from search_spaces.registry import all_spaces, find_space
-from tuning.baselines import baseline_specs, knob_columns
-from tuning.control import CONTROL_POLICY
+from search_spaces.rules import space_faults
+from tuning.study.baselines import baseline_specs, knob_columns
+from tuning.trial.recipe import CONTROL_POLICY
 
 NAMES = tuple(all_spaces())
 
@@ -31,18 +32,22 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
 def points(space: SearchSpace) -> st.SearchStrategy[list[float]]:
     """Points of the unit cube, its faces and corners among them."""
     size = len(space.searched)
-    return st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), min_size=size, max_size=size)
+    return st.lists(
+        st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), min_size=size, max_size=size
+    )
 
 
 class TestSearchSpace:
     def test_it_has_no_fault(self, space: SearchSpace) -> None:
         """By its own rules, which try its corners."""
-        assert space.faults() == []
+        assert space_faults(space) == []
 
     @settings(max_examples=60)
     @given(data=st.data())
     def test_every_point_is_a_valid_trial(self, space: SearchSpace, data: st.DataObject) -> None:
-        """Property: the policy and the levers themselves accept what a point stands for, with nothing adjusted."""
+        """Property: the policy and the levers themselves accept what a point stands for, with
+        nothing adjusted.
+        """
         params = space.at(data.draw(points(space)))
         policy, horizon, knobs = space.split(params)
         own, others = divide_knobs(knobs)
@@ -56,7 +61,9 @@ class TestSearchSpace:
     @settings(max_examples=60)
     @given(data=st.data())
     def test_splitting_loses_nothing(self, space: SearchSpace, data: st.DataObject) -> None:
-        """Property: params come back from policy, horizon and knobs, and only what applies is among them."""
+        """Property: params come back from policy, horizon and knobs, and only what applies is among
+        them.
+        """
         params = space.at(data.draw(points(space)))
         assert space.params_of(*space.split(params)) == params == space.active(params)
 
@@ -78,9 +85,14 @@ class TestSearchSpace:
 
     def test_the_fingerprint_is_the_same_in_another_process(self, space: SearchSpace) -> None:
         """Computes it in a new interpreter with another hash seed."""
-        code = f"from search_spaces.registry import find_space as f; print(f({space.name!r}).fingerprint())"
+        code = (
+            "from search_spaces.registry import find_space as f; "
+            f"print(f({space.name!r}).fingerprint())"
+        )
         command = [sys.executable, "-c", code]
-        there = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+        there = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+        )
         assert there.stdout.strip() == space.fingerprint()
 
     def test_each_knob_can_be_fixed_where_it_stands(self, space: SearchSpace) -> None:
@@ -93,18 +105,26 @@ class TestSearchSpace:
 
     def test_its_own_ranges_narrow_nothing(self, space: SearchSpace) -> None:
         """Gives every range as it stands."""
-        ranges = {k.name: {"low": k.low, "high": k.high} for k in space.knobs if isinstance(k, (Float, Int))}
+        ranges = {
+            k.name: {"low": k.low, "high": k.high}
+            for k in space.knobs
+            if isinstance(k, (Float, Int))
+        }
         same, faults = narrow(space, ranges)
         assert (same.fingerprint(), faults) == (space.fingerprint(), [])
 
     def test_every_knob_has_a_column(self, space: SearchSpace) -> None:
         """The knobs of the space's points and of the baselines are columns of the store."""
         names = {knob.name for knob in space.knobs} - {"horizon", "policy"}
-        known = {name for spec in baseline_specs("w", 0) for name in spec.knobs}
+        known = {name for spec in baseline_specs("w", 0) for name in spec.recipe.knobs}
         assert names | known <= knob_columns(space).keys()
 
     def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
         """A model learns from the schedules that are trained before it samples."""
-        presets = [s for s in baseline_specs("w", 0) if s.origin == "enqueued" and s.policy in space.policies()]
+        presets = [
+            s
+            for s in baseline_specs("w", 0)
+            if s.origin == "enqueued" and s.recipe.policy in space.policies()
+        ]
         assert presets or space.policies() == (CONTROL_POLICY,)
-        assert all(space.params_of(s.policy, s.horizon, s.knobs) for s in presets)
+        assert all(space.params_of(s.recipe.policy, s.recipe.horizon, s.recipe.knobs) for s in presets)

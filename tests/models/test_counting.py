@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.counting import count_flops
-from models.transformer import Shape, make_transformer
+from models.workloads.transformer import Shape, make_transformer
 from tests.support import tiny
 
 
@@ -25,7 +25,9 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("active", range(5))
 def test_frozen_prefix_costs_its_forward_alone(active: int) -> None:
-    """A layer: one product forward, one for its weights, one for its input where something below learns."""
+    """A layer: one product forward, one for its weights, one for its input where something below
+    learns.
+    """
     layers = nn.Sequential(*(nn.Linear(16, 16) for _ in range(4)))
     for index, layer in enumerate(layers):
         layer.requires_grad_(index >= 4 - active)
@@ -33,12 +35,17 @@ def test_frozen_prefix_costs_its_forward_alone(active: int) -> None:
     product = 2 * 32 * 16 * 16
     expected = 4 * product + active * product + max(active - 1, 0) * product
     head_cost = product + product + (product if active else 0)
-    assert count_flops(lambda: head(layers(torch.ones(32, 16))).sum().backward()) == expected + head_cost
+    assert (
+        count_flops(lambda: head(layers(torch.ones(32, 16))).sum().backward())
+        == expected + head_cost
+    )
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_on_the_cpu(causal: bool) -> None:
-    """Two products forward, and five backward (scores again, then four gradients), of the full square."""
+    """Two products forward, and five backward (scores again, then four gradients), of the full
+    square.
+    """
     q, k, v = (torch.ones(2, 3, 16, 8, requires_grad=True) for _ in range(3))
     product = 2 * (2 * 3) * 16 * 16 * 8
 
@@ -65,9 +72,9 @@ def test_attention_without_a_fused_kernel() -> None:
 def test_transformer_step(depth: int) -> None:
     """A step of the top ``depth`` of four blocks, summed by hand over its products.
 
-    A block has (4·W + 3·hidden)·W weights in four products a token, and attention over T tokens. Everything
-    runs forward; the active blocks run products for weights and for inputs. The normalisation before a
-    product learns too, so that even the lowest active block needs both.
+    A block has (4·W + 3·hidden)·W weights in four products a token, and attention over T tokens.
+    Everything runs forward; the active blocks run products for weights and for inputs. The
+    normalisation before a product learns too, so that even the lowest active block needs both.
     """
     shape = Shape(vocabulary=256, depth=4, width=32, heads=2, window=16)
     model = make_transformer(shape, 0)

@@ -39,7 +39,9 @@ def test_users_own_by_module_and_factory() -> None:
 
 
 def test_current_directory_is_on_the_path(here: Path) -> None:
-    """A module beside the user is found even where Python was started without the current directory."""
+    """A module beside the user is found even where Python was started without the current
+    directory.
+    """
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(here))]
     (here / "beside_me.py").write_text("from tests.support.tiny import tiny as mine\n")
     sys.path.append(str(Path(__file__).parents[2]))
@@ -51,7 +53,9 @@ def test_corpus_reaches_a_workload_that_takes_one(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name * 100_000)
     assert find_workload("byte_lm", tmp_path).fingerprint != find_workload("byte_lm").fingerprint
-    with pytest.raises(ValueError, match=r"could not be built: a corpus must be a directory .*nowhere"):
+    with pytest.raises(
+        ValueError, match=r"could not be built: a corpus must be a directory .*nowhere"
+    ):
         find_workload("byte_lm", tmp_path / "nowhere")
 
 
@@ -73,7 +77,8 @@ FAULTS = {
     "": "must be one of .* but got ''",
     "broken:": "must have the form package.module:factory, but got 'broken:'",
     ":tiny": "must have the form package.module:factory, but got ':tiny'",
-    "absent_module:tiny": "must be importable, but .*ModuleNotFoundError: No module named 'absent_module'",
+    "absent_module:tiny": "must be importable, but .*ModuleNotFoundError: "
+    "No module named 'absent_module'",
     ".relative:tiny": "must be importable, but .*TypeError",
     "typo:tiny": "must be importable, but .*SyntaxError",
     "leaves:tiny": "must be importable, but .*SystemExit: 3",
@@ -97,5 +102,7 @@ def test_fault_is_named(name: str, here: Path) -> None:
 
 
 def test_corpus_for_a_workload_that_takes_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"'tests.support.tiny:tiny' takes none .*{re.escape(str(tmp_path))}"):
+    with pytest.raises(
+        ValueError, match=f"'tests.support.tiny:tiny' takes none .*{re.escape(str(tmp_path))}"
+    ):
         find_workload("tests.support.tiny:tiny", tmp_path)

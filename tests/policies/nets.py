@@ -110,7 +110,12 @@ def backward(loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def train(updater: BlockUpdater, optimizer: Optimizer | None, loss_of: Callable[..., Tensor], *inputs: object) -> Step:
+def train(
+    updater: BlockUpdater,
+    optimizer: Optimizer | None,
+    loss_of: Callable[..., Tensor],
+    *inputs: object,
+) -> Step:
     """One step on ``loss_of(*inputs)``; without an optimizer the gradients stay to be looked at."""
     with updater.step() as step:
         loss = loss_of(*inputs)
@@ -158,11 +163,19 @@ class Loop:
 
 
 def loop(
-    policy: UpdatePolicy[Any], optimizer: str = "adamw", steps: int = 20, dropout: float = 0.2, **options: Any
+    policy: UpdatePolicy[Any],
+    optimizer: str = "adamw",
+    steps: int = 20,
+    dropout: float = 0.2,
+    **options: Any,
 ) -> Loop:
     model = tower(dropout=dropout)
     made = OPTIMIZERS[optimizer](model)
-    return Loop(model, made, BlockUpdater(model, list(model.blocks), policy, made, total_steps=steps, **options))
+    return Loop(
+        model,
+        made,
+        BlockUpdater(model, list(model.blocks), policy, made, total_steps=steps, **options),
+    )
 
 
 def tensors_of(module: nn.Module, optimizer: Optimizer) -> list[Tensor]:

@@ -48,7 +48,11 @@ def shown(draw: st.DrawFn, num_blocks: int, max_steps: int = 25) -> list[Shown]:
 
 
 def run(
-    policy: UpdatePolicy[Any], num_blocks: int, steps: Sequence[Shown], start: Any = None, first: int = 0
+    policy: UpdatePolicy[Any],
+    num_blocks: int,
+    steps: Sequence[Shown],
+    start: Any = None,
+    first: int = 0,
 ) -> tuple[list[StepPlan], list[Any]]:
     """The plans of each step and the states before the first, and after each, of them."""
     states = [policy.init(num_blocks) if start is None else start]

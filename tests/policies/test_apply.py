@@ -89,7 +89,9 @@ def test_param_groups_are_not_edited() -> None:
     before = [(id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups]
     for number in range(20):
         run.step(number)
-    assert before == [(id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups]
+    assert before == [
+        (id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups
+    ]
 
 
 @settings(max_examples=15, deadline=None)
@@ -116,7 +118,9 @@ def test_stopped_and_resumed_anywhere_equals_the_straight_run(
     resumed.load(torch.load(file, weights_only=True))
     assert [resumed.step(number).plan for number in range(stop, 20)] == plans[stop:]
     assert json.dumps(resumed.updater.state_dict()) == json.dumps(straight.updater.state_dict())
-    assert same(tensors_of(resumed.model, resumed.optimizer), tensors_of(straight.model, straight.optimizer))
+    assert same(
+        tensors_of(resumed.model, resumed.optimizer), tensors_of(straight.model, straight.optimizer)
+    )
 
 
 def test_the_lively_policy_is_lively() -> None:
@@ -132,7 +136,9 @@ def test_the_lively_policy_is_lively() -> None:
 def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
     """Compare bit by bit, in evaluation mode: cutting the graph changes no gradient above the cut."""
     model, full = tower(dropout=0.0).eval(), tower(dropout=0.0).eval()
-    updater = BlockUpdater(model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1
+    )
     backward(loss_of(full))
     train(updater, None, loss_of, model)
     for mine, theirs in zip(model.blocks[-depth:], full.blocks[-depth:], strict=True):
@@ -166,7 +172,9 @@ def test_modes_are_restored_one_by_one() -> None:
     block(run.model, 0).dropout.eval()
     before = [module.training for module in run.model.modules()]
     with run.updater.step() as step:
-        assert not any(module.training for block in run.model.blocks[:2] for module in block.modules())
+        assert not any(
+            module.training for block in run.model.blocks[:2] for module in block.modules()
+        )
         assert not run.model.stem[1].training
         assert all(module.training for block in run.model.blocks[2:] for module in block.modules())
         assert run.model.training
@@ -194,7 +202,9 @@ def test_close_gives_the_model_back() -> None:
         train(updater, None, loss_of, model)
         assert not block(model, 3).linear.weight.requires_grad
     updater.close()
-    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["blocks.3.linear.weight"]
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [
+        "blocks.3.linear.weight"
+    ]
     assert not any(block._forward_pre_hooks for block in model.blocks)
 
 
@@ -242,7 +252,9 @@ class TestThaw:
 
     def test_the_policys_setting_counts_where_none_is_given(self) -> None:
         """DynamicSuffix(moments_on_thaw='reset') resets; keep given to the updater overrules it."""
-        policy = DynamicSuffix(moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0)
+        policy = DynamicSuffix(
+            moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0
+        )
         for moments, steps in ((None, 1), ("keep", 2)):
             run = loop(policy, moments_on_thaw=moments)
             for number in range(4):

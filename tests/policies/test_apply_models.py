@@ -21,7 +21,9 @@ from tests.policies.nets import Scripted, Tower, adamw, backward, batch_at, loss
 def encoder(**options: Any) -> nn.TransformerEncoder:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, **options)
-    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=not options.get("norm_first", False))
+    return nn.TransformerEncoder(
+        layer, 4, enable_nested_tensor=not options.get("norm_first", False)
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"norm_first": True}, {"dropout": 0.0}])
@@ -30,7 +32,9 @@ def test_transformer_encoder(options: dict[str, Any], padded: bool) -> None:
     """Frozen layers would take a fused path with nested tensors: train with and without a padding mask."""
     model = encoder(**options)
     optimizer = adamw(model)
-    updater = BlockUpdater(model, list(model.layers), Scripted("p 2 1 p 3"), optimizer, total_steps=6)
+    updater = BlockUpdater(
+        model, list(model.layers), Scripted("p 2 1 p 3"), optimizer, total_steps=6
+    )
     mask = torch.zeros(3, 5, dtype=torch.bool)
     mask[0, 3:] = padded
     for number in range(6):
@@ -97,11 +101,15 @@ def test_checkpointing_without_reentry_gives_the_same_gradients() -> None:
     for kind in (Tower, Checkpointed):
         torch.manual_seed(0)
         model = kind()
-        updater = BlockUpdater(model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
+        updater = BlockUpdater(
+            model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1
+        )
         train(updater, None, loss_of, model)
         grads.append([p.grad for p in model.parameters()])
     assert [g is None for g in grads[0]] == [g is None for g in grads[1]]
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True) if a is not None and b is not None)
+    assert all(
+        torch.equal(a, b) for a, b in zip(*grads, strict=True) if a is not None and b is not None
+    )
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
@@ -146,7 +154,9 @@ def test_distributed_data_parallel_is_refused_with_what_to_do() -> None:
     model = tower()
     wrapped = DistributedDataParallel(model)
     for outer in (wrapped, nn.Sequential(wrapped)):
-        with pytest.raises(ValueError, match=r"DistributedDataParallel.*pass the bare module, average"):
+        with pytest.raises(
+            ValueError, match=r"DistributedDataParallel.*pass the bare module, average"
+        ):
             BlockUpdater(outer, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
 
 
@@ -183,7 +193,9 @@ class Mixing(nn.Module):
 def test_tensors_are_cut_within_tuples_dicts_and_keywords() -> None:
     """With a stem left to the head: nothing that reaches the lowest active block requires a gradient."""
     model = Skipping()
-    updater = BlockUpdater(model, list(model.layers), Scripted("2"), adamw(model), total_steps=1, stem=[])
+    updater = BlockUpdater(
+        model, list(model.layers), Scripted("2"), adamw(model), total_steps=1, stem=[]
+    )
     seen: list[Tensor] = []
 
     def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Tensor]) -> None:
@@ -200,7 +212,9 @@ def test_adapters_train_and_the_weights_beneath_stay_frozen() -> None:
     model = tower()
     for block in model.blocks:
         block.get_parameter("linear.weight").requires_grad_(False)
-    updater = BlockUpdater(model, list(model.blocks), Scripted("p 1 p"), adamw(model), total_steps=3)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("p 1 p"), adamw(model), total_steps=3
+    )
     optimizer = adamw(model)
     before = [block.get_parameter("linear.weight").clone() for block in model.blocks]
     for number in range(3):
@@ -214,7 +228,12 @@ def test_parameters_missing_from_the_optimizer_are_no_matter() -> None:
     model = tower()
     optimizer = adamw(model.head)
     updater = BlockUpdater(
-        model, list(model.blocks), Scripted("p 1 p"), optimizer, total_steps=3, moments_on_thaw="reset"
+        model,
+        list(model.blocks),
+        Scripted("p 1 p"),
+        optimizer,
+        total_steps=3,
+        moments_on_thaw="reset",
     )
     for number in range(3):
         train(updater, optimizer, loss_of, model, number)
@@ -223,7 +242,9 @@ def test_parameters_missing_from_the_optimizer_are_no_matter() -> None:
 def test_compiled_models_train_what_the_plan_names() -> None:
     """A graph compiled for one depth must not serve another: look which gradients exist after each step."""
     model = tower(2, dropout=0.0)
-    updater = BlockUpdater(model, list(model.blocks), Scripted("2 1 2 1"), adamw(model), total_steps=4)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("2 1 2 1"), adamw(model), total_steps=4
+    )
     compiled = torch.compile(model, backend="aot_eager")
     for depth in (2, 1, 2, 1):
         train(updater, None, loss_of, compiled)
@@ -235,7 +256,9 @@ def test_compiled_models_train_what_the_plan_names() -> None:
 def test_static_suffix_of_everything_is_full() -> None:
     """No block rests where the fraction is one."""
     model = tower()
-    updater = BlockUpdater(model, list(model.blocks), StaticSuffix(active_fraction=1.0), adamw(model), total_steps=1)
+    updater = BlockUpdater(
+        model, list(model.blocks), StaticSuffix(active_fraction=1.0), adamw(model), total_steps=1
+    )
     step = train(updater, None, loss_of, model, 0)
     assert step.plan.phase == "full"
     assert all(p.grad is not None for p in model.parameters())

@@ -31,7 +31,9 @@ from tests.policies.nets import (
 )
 
 
-def updater_of(model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any) -> BlockUpdater:
+def updater_of(
+    model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any
+) -> BlockUpdater:
     return BlockUpdater(model, list(model.blocks), policy or Scripted("2"), adamw(model), **options)
 
 
@@ -65,7 +67,9 @@ class TestProgress:
             pass
 
     @pytest.mark.parametrize(("total", "fraction"), [(None, None), (3, 0.5)])
-    def test_progress_comes_from_exactly_one_place(self, total: int | None, fraction: float | None) -> None:
+    def test_progress_comes_from_exactly_one_place(
+        self, total: int | None, fraction: float | None
+    ) -> None:
         """Neither and both are refused with what to give."""
         updater = updater_of(tower(), total_steps=total)
         with (
@@ -126,7 +130,10 @@ class TestMistakes:
         """Named when the step ends."""
         model = tower()
         updater = updater_of(model, total_steps=2)
-        with pytest.raises(RuntimeError, match=r"step.observe\(loss\) must be called"), updater.step():
+        with (
+            pytest.raises(RuntimeError, match=r"step.observe\(loss\) must be called"),
+            updater.step(),
+        ):
             backward(loss_of(model))
 
     @pytest.mark.parametrize("script", ["p", "2"])
@@ -134,7 +141,10 @@ class TestMistakes:
         """Named on a probe and on any other step."""
         model = tower()
         updater = updater_of(model, Scripted(script), total_steps=2)
-        with pytest.raises(RuntimeError, match=r"loss.backward\(\) must come before"), updater.step() as step:
+        with (
+            pytest.raises(RuntimeError, match=r"loss.backward\(\) must come before"),
+            updater.step() as step,
+        ):
             step.observe(loss_of(model))
 
     def test_steps_do_not_nest(self) -> None:
@@ -150,7 +160,10 @@ class TestMistakes:
 
     def test_a_step_that_raises_is_planned_again(self) -> None:
         """Modes are restored, the policy has seen nothing, and the run equals one without the failure."""
-        failed, clean = loop(Scripted("p 2 p 1"), dropout=0.0), loop(Scripted("p 2 p 1"), dropout=0.0)
+        failed, clean = (
+            loop(Scripted("p 2 p 1"), dropout=0.0),
+            loop(Scripted("p 2 p 1"), dropout=0.0),
+        )
         failed.step(0)
         before = failed.updater.state_dict()
         with pytest.raises(ZeroDivisionError), failed.updater.step():
@@ -164,14 +177,20 @@ class TestMistakes:
     def test_the_state_of_another_run_is_refused(self) -> None:
         """Every difference is named."""
         state = loop(StaticSuffix(active_fraction=0.5)).updater.state_dict()
-        with pytest.raises(ValueError, match=r"knobs must be .*0\.25.* as here, but the state has .*0\.5"):
+        with pytest.raises(
+            ValueError, match=r"knobs must be .*0\.25.* as here, but the state has .*0\.5"
+        ):
             loop(StaticSuffix(active_fraction=0.25)).updater.load_state_dict(state)
-        with pytest.raises(ValueError, match=r"policy must be 'full_update'.*; accumulate must be 2"):
+        with pytest.raises(
+            ValueError, match=r"policy must be 'full_update'.*; accumulate must be 2"
+        ):
             loop(FullUpdate(), accumulate=2).updater.load_state_dict(state)
 
     def test_numbers_out_of_range(self) -> None:
         """All at once."""
-        with pytest.raises(ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"):
+        with pytest.raises(
+            ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"
+        ):
             updater_of(tower(), total_steps=0, moments_on_thaw="drop", accumulate=0)
 
     def test_a_plan_that_names_no_such_block(self) -> None:
@@ -204,8 +223,12 @@ class Odd(nn.Module):
 
 
 class TestDivision:
-    def trained(self, model: nn.Module, blocks: list[nn.Module], depth: int, **options: Any) -> set[str]:
-        updater = BlockUpdater(model, blocks, Scripted(str(depth)), adamw(model), total_steps=1, **options)
+    def trained(
+        self, model: nn.Module, blocks: list[nn.Module], depth: int, **options: Any
+    ) -> set[str]:
+        updater = BlockUpdater(
+            model, blocks, Scripted(str(depth)), adamw(model), total_steps=1, **options
+        )
         train(updater, None, lambda x: model(x).sum(), torch.randn(2, 4))
         trained = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
         updater.close()
@@ -227,7 +250,11 @@ class TestDivision:
             "scale", "norm", "high", "head",
         }  # fmt: skip
         stem = [model.embed, model.scale]
-        assert self.trained(model, [model.low, model.high], 1, stem=stem) == {"norm", "high", "head"}
+        assert self.trained(model, [model.low, model.high], 1, stem=stem) == {
+            "norm",
+            "high",
+            "head",
+        }
 
     def test_the_model_itself_may_be_its_only_block(self) -> None:
         """Then all of it trains in every step."""

@@ -34,7 +34,9 @@ def test_a_missing_knob_has_its_default() -> None:
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     """The message lists them."""
-    with pytest.raises(ValueError, match=r"one of \['dynamic_suffix', 'full_update', 'static_suffix'\].*'freeze'"):
+    with pytest.raises(
+        ValueError, match=r"one of \['dynamic_suffix', 'full_update', 'static_suffix'\].*'freeze'"
+    ):
         make_policy("freeze", {})
 
 

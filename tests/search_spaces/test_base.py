@@ -1,4 +1,6 @@
-"""Search spaces: conditions, the split into policy, horizon and knobs, and the refusal of invalid points."""
+"""Search spaces: conditions, the split into policy, horizon and knobs, and the refusal of invalid
+points.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from policies.static_suffix import StaticSuffix
 from search_spaces.base import SearchSpace, horizon, knob
 from search_spaces.knobs import Choice, Fixed, Float, Int, Knob
 from search_spaces.registry import all_spaces, find_space
+from search_spaces.rules import space_faults
 
 
 def space(*knobs: Knob, policy: str | None = DynamicSuffix.name) -> SearchSpace:
@@ -69,7 +72,10 @@ def test_split_gives_horizon_and_policy_their_own_places() -> None:
 
 
 def test_params_of_refuses_what_is_not_a_point() -> None:
-    """Another policy, a value out of range, and a default out of range are no points; a good default is."""
+    """Another policy, a value out of range, and a default out of range are no points.
+
+    A good default is.
+    """
     static = find_space("static_suffix")
     assert static.params_of("static_suffix", 0.5, {}) == {"horizon": 0.5, "active_fraction": 0.5}
     assert static.params_of("static_suffix", 0.1, {}) is None
@@ -79,8 +85,10 @@ def test_params_of_refuses_what_is_not_a_point() -> None:
 
 def test_ranges_that_cross_are_refused() -> None:
     """The fewest active blocks could exceed the most; the policy's own rule is quoted once."""
-    crossing = space(knob(DynamicSuffix, "min_active", 0.1, 0.8), knob(DynamicSuffix, "max_active", 0.5, 1.0))
-    (fault,) = crossing.faults()
+    crossing = space(
+        knob(DynamicSuffix, "min_active", 0.1, 0.8), knob(DynamicSuffix, "max_active", 0.5, 1.0)
+    )
+    (fault,) = space_faults(crossing)
     assert "every point of the space must be a valid policy" in fault
     assert "min_active <= max_active must hold" in fault
 
@@ -93,17 +101,21 @@ def test_a_contradiction_behind_conditions_is_found() -> None:
         knob(DynamicSuffix, "budget_upper", 0.9, 1.1, when=adaptive),
         knob(DynamicSuffix, "budget_lower", 0.9, 1.0, when=adaptive),
     )
-    assert any("budget_lower <= budget_upper must hold" in fault for fault in crossing.faults())
+    assert any(
+        "budget_lower <= budget_upper must hold" in fault for fault in space_faults(crossing)
+    )
 
 
 def test_a_range_beyond_the_policys_is_refused() -> None:
     """The policy's bound is quoted."""
-    (fault,) = space(knob(DynamicSuffix, "threshold", 0.5, 1.5)).faults()
+    (fault,) = space_faults(space(knob(DynamicSuffix, "threshold", 0.5, 1.5)))
     assert "0 <= threshold <= 1 must hold, but got threshold=1.5" in fault
 
 
 def test_all_faults_of_form_come_together() -> None:
-    """One space with an unknown setting, a repeated knob, a dangling condition, and a horizon of zero."""
+    """One space with an unknown setting, a repeated knob, a dangling condition, and a horizon of
+    zero.
+    """
     bad = space(
         Float("horizon", 0.0, 1.0),
         Float("treshold", 0, 1),
@@ -111,7 +123,7 @@ def test_all_faults_of_form_come_together() -> None:
         GATE,
         dataclasses.replace(WINDOW, when={"gait": (True,)}),
     )
-    text = "\n".join(bad.faults())
+    text = "\n".join(space_faults(bad))
     assert "did you mean 'threshold'?" in text
     assert "gate: a knob must appear once, but appears twice" in text
     assert "stability_window: a condition must name an earlier knob, but names 'gait'" in text
@@ -120,8 +132,11 @@ def test_all_faults_of_form_come_together() -> None:
 
 def test_a_space_needs_policies_that_exist() -> None:
     """An unknown choice of policy and no policy at all."""
-    assert "but got 'sometimes'" in space(Choice("policy", ("sometimes",)), policy=None).faults()[0]
-    assert "must have a policy" in space(horizon(), policy=None).faults()[0]
+    assert (
+        "but got 'sometimes'"
+        in space_faults(space(Choice("policy", ("sometimes",)), policy=None))[0]
+    )
+    assert "must have a policy" in space_faults(space(horizon(), policy=None))[0]
 
 
 def test_a_knob_of_one_policy_needs_its_condition() -> None:
@@ -131,8 +146,10 @@ def test_a_knob_of_one_policy_needs_its_condition() -> None:
         knob(StaticSuffix, "active_fraction", 0.1, 1.0),
         policy=None,
     )
-    (fault,) = both.faults()
-    assert "active_fraction must be a setting of dynamic_suffix or of a lever, but is neither" in fault
+    (fault,) = space_faults(both)
+    assert (
+        "active_fraction must be a setting of dynamic_suffix or of a lever, but is neither" in fault
+    )
 
 
 def test_fingerprint_follows_the_ranges_only() -> None:
@@ -140,7 +157,9 @@ def test_fingerprint_follows_the_ranges_only() -> None:
     plain = space(GATE, WINDOW)
     assert dataclasses.replace(plain, title="another").fingerprint() == plain.fingerprint()
     others = [
-        space(GATE, knob(DynamicSuffix, "stability_window", 5, 90, log=True, when={"gate": (True,)})),
+        space(
+            GATE, knob(DynamicSuffix, "stability_window", 5, 90, log=True, when={"gate": (True,)})
+        ),
         space(GATE, knob(DynamicSuffix, "stability_window", 5, 100, when={"gate": (True,)})),
         space(GATE, knob(DynamicSuffix, "stability_window", 5, 100, log=True)),
     ]

@@ -49,7 +49,10 @@ def test_a_log_scale_halves_by_ratio() -> None:
 
 
 def test_whole_numbers_have_equal_shares() -> None:
-    """Counts the values of 8,000 evenly spaced coordinates: each of eight numbers has a thousand."""
+    """Counts the values of 8,000 evenly spaced coordinates.
+
+    Each of eight numbers has a thousand.
+    """
     values = [Int("n", 1, 8).at((i + 0.5) / 8000) for i in range(8000)]
     assert [values.count(n) for n in range(1, 9)] == [1000] * 8
 
@@ -82,6 +85,9 @@ def test_a_range_that_cannot_be_is_a_fault(knob: Knob, fault: str) -> None:
 
 
 def test_identity_leaves_out_what_is_only_read() -> None:
-    """Two knobs that differ in unit and meaning are one to a search; one with another end is not."""
+    """Two knobs that differ in unit and meaning are one to a search.
+
+    One with another end is not.
+    """
     plain, told = Float("x", 0, 1), Float("x", 0, 1, unit="s", meaning="seconds")
     assert plain.identity() == told.identity() != Float("x", 0, 2).identity()

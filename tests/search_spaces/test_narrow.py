@@ -38,8 +38,12 @@ def test_a_value_fixes_a_table_changes_what_it_gives() -> None:
     )
     assert faults == []
     before = SPACE.knob("ema_beta")
-    assert space.knob("ema_beta") == Fixed("ema_beta", 0.9, unit=before.unit, meaning=before.meaning)
-    relevance, probe_every, horizon = (space.knob(n) for n in ("relevance", "probe_every", "horizon"))
+    assert space.knob("ema_beta") == Fixed(
+        "ema_beta", 0.9, unit=before.unit, meaning=before.meaning
+    )
+    relevance, probe_every, horizon = (
+        space.knob(n) for n in ("relevance", "probe_every", "horizon")
+    )
     assert isinstance(relevance, Choice)
     assert relevance.choices == ("saliency",)
     assert isinstance(probe_every, Int)
@@ -71,24 +75,48 @@ def test_nothing_given_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"ema_bta": 0.5}, "knob 'ema_bta' must be one of space dynamic_suffix, but is not: did you mean"),
-        ({"levels": {"low": 4, "high": 2}}, "levels: low <= high must hold, but got (low=4, high=2)"),
-        ({"probe_every": {"low": 0}}, "probe_every: low > 0 must hold on a log scale, but got low=0"),
+        (
+            {"ema_bta": 0.5},
+            "knob 'ema_bta' must be one of space dynamic_suffix, but is not: did you mean",
+        ),
+        (
+            {"levels": {"low": 4, "high": 2}},
+            "levels: low <= high must hold, but got (low=4, high=2)",
+        ),
+        (
+            {"probe_every": {"low": 0}},
+            "probe_every: low > 0 must hold on a log scale, but got low=0",
+        ),
         ({"threshold": "high"}, "threshold must be a number, but got 'high'"),
         ({"threshold": True}, "threshold must be a number, but got True"),
         ({"levels": 2.5}, "levels must be a whole number, but got 2.5"),
         ({"levels": {"low": 1.5}}, "levels: low must be a whole number, but got 1.5"),
         ({"threshold": {"low": "a"}}, "threshold: low must be a number, but got 'a'"),
         ({"threshold": {"log": "yes"}}, "threshold: log must be true or false, but got 'yes'"),
-        ({"threshold": {"lo": 0.1}}, "threshold: a table must hold only low, high, log, but got 'lo'"),
-        ({"threshold": {}}, "threshold: a table must give at least one of low, high, log, but gives none"),
+        (
+            {"threshold": {"lo": 0.1}},
+            "threshold: a table must hold only low, high, log, but got 'lo'",
+        ),
+        (
+            {"threshold": {}},
+            "threshold: a table must give at least one of low, high, log, but gives none",
+        ),
         ({"relevance": {"low": 1}}, "relevance: a table must hold only choices, but got 'low'"),
-        ({"relevance": {"choices": "ratio"}}, "relevance: choices must be a list of values, but got 'ratio'"),
+        (
+            {"relevance": {"choices": "ratio"}},
+            "relevance: choices must be a list of values, but got 'ratio'",
+        ),
         ({"relevance": {"choices": []}}, "relevance: at least one choice must be left, but got []"),
         ({"relevance": ["ratio"]}, "relevance must be a value or a table, but got ['ratio']"),
-        ({"threshold": {"high": float("inf")}}, "low and high must be finite, but got (low=0.3, high=inf)"),
+        (
+            {"threshold": {"high": float("inf")}},
+            "low and high must be finite, but got (low=0.3, high=inf)",
+        ),
         ({"relevance": "plain"}, "relevance must be one of ['ratio', 'saliency'], but got 'plain'"),
-        ({"relevance": {"choices": ["plain"]}}, "must be one of ['ratio', 'saliency'], but got 'plain'"),
+        (
+            {"relevance": {"choices": ["plain"]}},
+            "must be one of ['ratio', 'saliency'], but got 'plain'",
+        ),
         ({"threshold": 1.5}, "0 <= threshold <= 1 must hold, but got threshold=1.5"),
         ({"min_active": {"high": 0.9}}, "min_active <= max_active must hold"),
         ({"horizon": 0}, "0 < horizon must hold, but got 0.0"),
@@ -109,7 +137,9 @@ def test_all_faults_come_together() -> None:
 
 def test_an_unknown_policy_is_a_fault_of_the_space_that_chooses() -> None:
     """Adds a policy that is not there to those that the schedule chooses from."""
-    _, faults = narrow(find_space("schedule"), {"policy": {"choices": ["static_suffix", "sometimes"]}})
+    _, faults = narrow(
+        find_space("schedule"), {"policy": {"choices": ["static_suffix", "sometimes"]}}
+    )
     assert any("policy must be one of" in fault and "'sometimes'" in fault for fault in faults)
 
 

@@ -1,4 +1,7 @@
-"""Cost tables for tests: a fake device whose costs are known, so that whole searches need no measuring."""
+"""Cost tables for tests.
+
+A fake device whose costs are known, so that whole searches need no measuring.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,20 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from tuning.clock import CostTable
+from tuning.trial.clock import CostTable
 
 
 class _EveryForm(Mapping[str, CostTable]):
-    """Has a table for whatever form is asked for: steps at half the cost, and something to pay on entering."""
+    """Has a table for whatever form is asked for.
+
+    Steps at half the cost, and something to pay on entering.
+    """
 
     def __init__(self, plain: CostTable) -> None:
         half = {depth: seconds / 2 for depth, seconds in plain.step_seconds.items()}
-        self._table = replace(plain, step_seconds=half, entry_seconds=plain.step_cost(plain.num_blocks))
+        self._table = replace(
+            plain, step_seconds=half, entry_seconds=plain.step_cost(plain.num_blocks)
+        )
 
     def __getitem__(self, form: str) -> CostTable:
         return self._table
@@ -36,7 +44,10 @@ def with_every_form(plain: CostTable) -> CostTable:
 
 
 def made_up_costs(num_blocks: int = 4, full_step: float = 0.01) -> CostTable:
-    """F + 2aF at every depth, with a little overhead: a device that behaves as the arithmetic says."""
+    """F + 2aF at every depth, with a little overhead.
+
+    A device that behaves as the arithmetic says.
+    """
     forward = full_step / 3
     return CostTable(
         num_blocks=num_blocks,

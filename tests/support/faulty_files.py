@@ -1,8 +1,10 @@
-"""File layers that fail: by a crash between any two system calls, or as a disk does that is full or gone.
+"""File layers that fail: by a crash between any two system calls, or as a disk does that is full or
+gone.
 
-``CrashingFiles`` dies at a call of its choice, and everything after it fails too: a killed process does not clean up.
-What had not reached the disk at that instant can be lost as in a power failure: content that was not fsynced is cut to
-a prefix, and names that were not flushed with their directory are undone, the latest first.
+``CrashingFiles`` dies at a call of its choice, and everything after it fails too: a killed process
+does not clean up. What had not reached the disk at that instant can be lost as in a power failure:
+content that was not fsynced is cut to a prefix, and names that were not flushed with their
+directory are undone, the latest first.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tuning.files import Files
+from tuning.store.files import Files
 
 
 class Crash(BaseException):
@@ -23,7 +25,8 @@ class Crash(BaseException):
 class CountingFiles(Files):
     """The real file system, with ``_enter`` called at every system call that changes it.
 
-    Flushing is only counted: no test pulls the plug, and a real flush is most of the time that a write takes.
+    Flushing is only counted: no test pulls the plug, and a real flush is most of the time that a
+    write takes.
     """
 
     calls = 0
@@ -71,12 +74,16 @@ class CountingFiles(Files):
 
 
 class CrashingFiles(CountingFiles):
-    """Dies before its ``alive_for + 1``-th call; a write that it dies in leaves ``torn`` (a fraction) of its data.
+    """Dies before its ``alive_for + 1``-th call; a write that it dies in leaves ``torn`` (a
+    fraction) of its data.
 
-    With ``power_failure`` what was not flushed is lost as well, names from the latest back to ``undo`` of them.
+    With ``power_failure`` what was not flushed is lost as well, names from the latest back to
+    ``undo`` of them.
     """
 
-    def __init__(self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0) -> None:
+    def __init__(
+        self, alive_for: int, *, torn: float = 0.0, power_failure: bool = False, undo: int = 0
+    ) -> None:
         self._alive_for = alive_for
         self._torn = torn
         self._power_failure = power_failure
@@ -108,7 +115,9 @@ class CrashingFiles(CountingFiles):
         super().replace(source, target)
         if target.is_file():
             moved = target.read_bytes()
-            self._unnamed.append((target.parent, partial(_undo_rename, source, moved, target, before)))
+            self._unnamed.append(
+                (target.parent, partial(_undo_rename, source, moved, target, before))
+            )
 
     def unlink(self, path: Path) -> None:
         before = path.read_bytes() if path.is_file() else None
@@ -133,7 +142,9 @@ class CrashingFiles(CountingFiles):
         for path in self._unflushed.values():
             if path.exists():
                 os.truncate(path, int(path.stat().st_size * self._torn))
-        for _, undo in reversed(self._unnamed[len(self._unnamed) - min(self._undo, len(self._unnamed)) :]):
+        for _, undo in reversed(
+            self._unnamed[len(self._unnamed) - min(self._undo, len(self._unnamed)) :]
+        ):
             undo()
 
 

@@ -1,4 +1,7 @@
-"""Tables of trials as the store gives them, built from records: small ones by hand and a realistic search."""
+"""Tables of trials as the store gives them, built from records.
+
+Small ones by hand and a realistic search.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tuning.trial import CurvePoint, Decision, Scalar, TrialRecord
+from tuning.trial.recipe import flat, folded
+from tuning.trial.trial import CurvePoint, Decision, Scalar, TrialRecord
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 BLOCKS = 8
@@ -38,18 +42,22 @@ def record(number: int, seconds: float | None, loss: float | None, **changes: An
         "val_loss": loss,
         "target_loss": 1.95,
     }
-    return TrialRecord(**(base | changes))
+    return TrialRecord(**folded(base | changes))
 
 
 def frame_of(records: Iterable[TrialRecord]) -> pd.DataFrame:
-    """The records as a table with the store's columns: ``knobs`` spread over columns, structs as dicts."""
+    """The records as a table with the store's columns.
+
+    ``knobs`` spread over columns, structs as dicts.
+    """
     rows = []
     for entry in records:
-        row = {name: value for name, value in vars(entry).items() if name != "knobs"}
-        row |= {f"knob_{name}": value for name, value in entry.knobs.items()}
+        row = flat(vars(entry))
+        row |= {f"knob_{name}": value for name, value in row.pop("knobs").items()}
         row |= {name: [vars(part) for part in row[name]] for name in ("curve", "decisions")}
         rows.append(row)
-    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "knobs"]
+    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "recipe"]
+    names += ["policy", "horizon"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
 
 
@@ -59,14 +67,19 @@ def points(pairs: Sequence[tuple[float | None, float | None]]) -> pd.DataFrame:
 
 
 def loss_after(fraction: float) -> float:
-    """Final loss of a full_update decayed at ``fraction`` of the baseline: 2.05 at one half, 1.90 at one."""
+    """Final loss of a full_update decayed at ``fraction`` of the baseline.
+
+    2.05 at one half, 1.90 at one.
+    """
     return 1.75 + 0.15 / fraction
 
 
 def search_records(trials: int = 48, *, strong: bool = True, seed: int = 0) -> list[TrialRecord]:
-    """A search with the shape of the embedded byte workload: control, static, presets, sampled, mishaps.
+    """A search with the shape of the embedded byte workload: control, static, presets, sampled,
+    mishaps.
 
-    With ``strong`` the best dynamic schedules lie a few per cent left of the control, else none does.
+    With ``strong`` the best dynamic schedules lie a few per cent left of the control, else none
+    does.
     """
     random = np.random.default_rng(seed)
     horizons = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -163,16 +176,21 @@ def _trained(
     )
 
 
-def _curve(steps: int, seconds: float, loss: float, random: np.random.Generator) -> tuple[CurvePoint, ...]:
+def _curve(
+    steps: int, seconds: float, loss: float, random: np.random.Generator
+) -> tuple[CurvePoint, ...]:
     at = np.linspace(0.05, 1.0, 20)
     shape = loss + 0.16 * (1 - at) / (0.2 + at) + 0.9 * np.exp(-at * 14) * (at < 1)
     noise = random.normal(0, 0.006, len(at)) * (at < 1)
     return tuple(
-        CurvePoint(int(steps * f), float(seconds * f), float(y + e)) for f, y, e in zip(at, shape, noise, strict=True)
+        CurvePoint(int(steps * f), float(seconds * f), float(y + e))
+        for f, y, e in zip(at, shape, noise, strict=True)
     )
 
 
-def _decisions(steps: int, policy: str, active: float, random: np.random.Generator) -> tuple[Decision, ...]:
+def _decisions(
+    steps: int, policy: str, active: float, random: np.random.Generator
+) -> tuple[Decision, ...]:
     if policy == "full_update":
         return (Decision(0, BLOCKS, "full"),)
     depth = max(1, round(active * BLOCKS))
@@ -180,7 +198,9 @@ def _decisions(steps: int, policy: str, active: float, random: np.random.Generat
         return (Decision(0, depth, "reduced"),)
     start, end = int(steps * 0.2), int(steps * 0.85)
     between = np.linspace(start, end, 7)[:-1].astype(int)
-    levels = [min(BLOCKS, max(2, 2 * round((depth + d) / 2))) for d in random.choice([-2, 0, 0, 2], 6)]
+    levels = [
+        min(BLOCKS, max(2, 2 * round((depth + d) / 2))) for d in random.choice([-2, 0, 0, 2], 6)
+    ]
     reduced = [Decision(int(s), int(d), "reduced") for s, d in zip(between, levels, strict=True)]
     return (Decision(0, BLOCKS, "full"), *reduced, Decision(end, BLOCKS, "recovery"))
 
@@ -190,7 +210,8 @@ def _mishap(entry: TrialRecord, position: int) -> TrialRecord:
         return _cut(
             entry,
             "failed",
-            "loss became nan at step 143: 2 <= log2(scale) <= 15 must hold, but got </script><b>nan</b>",
+            "loss became nan at step 143: 2 <= log2(scale) <= 15 must hold, but got "
+            "</script><b>nan</b>",
         )
     if position % 16 == 13:
         return _cut(entry, "stopped", None)

@@ -29,7 +29,10 @@ def _batch_at(seed: int, step: int) -> tiny.Pair:
 
 @contextmanager
 def burning_after(steps: int) -> Iterator[None]:
-    """Within, the process dies at the ``steps``-th training step from now; the death is noticed here."""
+    """Within, the process dies at the ``steps``-th training step from now.
+
+    The death is noticed here.
+    """
     global _left
     _left = steps
     try:

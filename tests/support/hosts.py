@@ -1,18 +1,22 @@
-"""A machine whose clocks and surroundings are made up, for calibrations that are tested without timing anything."""
+"""A machine whose clocks and surroundings are made up, for calibrations that are tested without
+timing anything.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuning.calibrate_watch import Host
+from tuning.training.company import Host
 
 TICK = 0.001
 
 
 class ScriptedHost(Host):
-    """Every piece of work takes one tick of CPU time and of wall time, a few ``stretch`` ticks of wall time.
+    """Every piece of work takes one tick of CPU time and of wall time, a few ``stretch`` ticks of
+    wall time.
 
-    ``elsewhere`` is the share of the cores' time that others have, one for each try; after the last, none.
+    ``elsewhere`` is the share of the cores' time that others have, one for each try; after the
+    last, none.
     """
 
     def __init__(self, *, stretch: float = 1.0, elsewhere: Sequence[float] = ()) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 from hypothesis import strategies as st
 
 from search_spaces.base import SearchSpace
-from tuning.sampler_points import uniform
-from tuning.study import Outcome
-from tuning.trial import TrialSpec
+from tuning.study.samplers.draws import uniform
+from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import TrialSpec
 
 TARGET = 1.9
 
 
 def outcome_for(spec: TrialSpec, state: str = "finished") -> Outcome:
     """What training ``spec`` might have given: a function of nothing but the spec."""
-    noise = random.Random(repr(sorted(spec.knobs.items())))
-    seconds = 10 * spec.horizon * noise.uniform(0.7, 1.0)
-    loss = 2.5 - 0.8 * spec.horizon + noise.uniform(0.0, 0.2)
+    noise = random.Random(repr(sorted(spec.recipe.knobs.items())))
+    seconds = 10 * spec.recipe.horizon * noise.uniform(0.7, 1.0)
+    loss = 2.5 - 0.8 * spec.recipe.horizon + noise.uniform(0.0, 0.2)
     facts: Mapping[str, Any] = {"state": state, "train_seconds": seconds}
     if state == "finished":
         reached = loss <= TARGET
@@ -31,27 +32,22 @@ def outcome_for(spec: TrialSpec, state: str = "finished") -> Outcome:
             "seconds_to_quality": seconds if reached else None,
         }
     return Outcome(
-        spec.number,
-        spec.origin,
-        policy=spec.policy,
-        horizon=spec.horizon,
-        knobs=spec.knobs,
-        target_loss=TARGET,
-        seed=spec.seed,
-        **facts,
+        spec.number, spec.origin, recipe=spec.recipe, target_loss=TARGET, seed=spec.seed, **facts
     )
 
 
 def history(space: SearchSpace, count: int, *, unfinished: Sequence[int] = ()) -> list[Outcome]:
     """``count`` trials at uniform points of ``space``; those numbered in ``unfinished`` failed."""
     specs = (sampled(space, number) for number in range(count))
-    return [outcome_for(spec, "failed" if spec.number in unfinished else "finished") for spec in specs]
+    return [
+        outcome_for(spec, "failed" if spec.number in unfinished else "finished") for spec in specs
+    ]
 
 
 def sampled(space: SearchSpace, number: int, seed: int = 99) -> TrialSpec:
     """A trial at a uniform point of ``space``."""
     policy, horizon, knobs = space.split(uniform(space, seed, number))
-    return TrialSpec(number, "sampled", "w", policy, 0, horizon, knobs)
+    return TrialSpec(number, "sampled", "w", Recipe(policy, horizon, knobs), 0)
 
 
 def outcomes() -> st.SearchStrategy[list[Outcome]]:
@@ -62,8 +58,7 @@ def outcomes() -> st.SearchStrategy[list[Outcome]]:
         number=st.just(0),
         origin=st.just("sampled"),
         state=st.sampled_from(["finished", "stopped", "failed"]),
-        policy=st.just("static_suffix"),
-        horizon=st.floats(0.3, 1.0),
+        recipe=st.builds(Recipe, st.just("static_suffix"), st.floats(0.3, 1.0)),
         train_seconds=st.none() | st.floats(0, 1e6) | numbers,
         val_loss=st.none() | st.floats(0, 10) | numbers,
         seconds_to_quality=st.none() | st.floats(0, 1e6) | numbers,

@@ -1,4 +1,7 @@
-"""Whole searches that were once recorded with every trial trained to its end: byte_lm, and ``tiny`` at random knobs."""
+"""Whole searches that were once recorded with every trial trained to its end.
+
+Byte_lm, and ``tiny`` at random knobs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.frames import record
-from tuning.trial import CurvePoint, TrialRecord
+from tuning.trial.trial import CurvePoint, TrialRecord
 
 FILE = Path(__file__).with_name("recorded_searches.json")
 
@@ -17,10 +20,17 @@ FILE = Path(__file__).with_name("recorded_searches.json")
 def searches() -> dict[str, list[TrialRecord]]:
     """By name, the trials by number; the file has origin, horizon and curve of each."""
     data: dict[str, list[Any]] = json.loads(FILE.read_text())
-    return {name: [_trial(number, *row) for number, row in enumerate(rows)] for name, rows in data.items()}
+    return {
+        name: [_trial(number, *row) for number, row in enumerate(rows)]
+        for name, rows in data.items()
+    }
 
 
-def _trial(number: int, origin: str, horizon: float, points: list[tuple[int, float, float]]) -> TrialRecord:
+def _trial(
+    number: int, origin: str, horizon: float, points: list[tuple[int, float, float]]
+) -> TrialRecord:
     curve = tuple(CurvePoint(*point) for point in points)
     end = curve[-1]
-    return record(number, end.train_seconds, end.val_loss, origin=origin, horizon=horizon, curve=curve)
+    return record(
+        number, end.train_seconds, end.val_loss, origin=origin, horizon=horizon, curve=curve
+    )

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tuning.clock import CostTable
-from tuning.run_info import KnobKind, RunInfo, Target
-from tuning.store import Store
-from tuning.trial import TrialRecord
+from tuning.store.info import KnobKind, RunInfo, Target
+from tuning.store.store import Store
+from tuning.trial.clock import CostTable
+from tuning.trial.trial import TrialRecord
 
 COSTS = CostTable(
     num_blocks=8,
@@ -48,7 +48,7 @@ def write_run(path: Path, records: Iterable[TrialRecord], *, target: float | Non
 def _kinds(records: Iterable[TrialRecord]) -> dict[str, KnobKind]:
     kinds: dict[str, KnobKind] = {}
     for record in records:
-        for name, value in record.knobs.items():
+        for name, value in record.recipe.knobs.items():
             kind = type(value).__name__
             assert kind in ("float", "int", "bool", "str")
             kinds[name] = kind  # type: ignore[assignment]

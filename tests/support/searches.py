@@ -1,4 +1,6 @@
-"""Whole searches on the tiny workload and a fake device's clock, so that two of them can be compared bit by bit."""
+"""Whole searches on the tiny workload and a fake device's clock, so that two of them can be
+compared bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,31 @@ import pandas as pd
 
 from models.registry import find_workload
 from tests.support.costs import made_up_costs
-from tuning.conduct import SearchResult, conduct
-from tuning.config import SearchConfig
-from tuning.description import describe
-from tuning.resources import Machine
-from tuning.session import Watcher
-from tuning.store import Store
+from tuning.config.config import SearchConfig
+from tuning.config.resources import Machine
+from tuning.session.conduct import SearchResult, conduct
+from tuning.session.description import describe
+from tuning.session.watch import Watcher
+from tuning.store.store import Store
 
 TINY = "tests.support.tiny:tiny"
 MACHINE = Machine(cpus=2, gpus=0)
-HAPPENSTANCE = ["wall_seconds", "measured_seconds", "co_residents", "executions", "started_at", "finished_at"]
+HAPPENSTANCE = [
+    "wall_seconds",
+    "measured_seconds",
+    "co_residents",
+    "executions",
+    "started_at",
+    "finished_at",
+]
 """Columns that say what happened around a trial; all others are the trial's own."""
 
 
 def config_of(run: Path, **options: Any) -> SearchConfig:
     """A search on the tiny workload with the serial driver, where ``options`` say nothing else."""
-    return SearchConfig(**{"run": str(run), "workload": TINY, "driver": "serial", "trials": 12, **options})
+    return SearchConfig(
+        **{"run": str(run), "workload": TINY, "driver": "serial", "trials": 12, **options}
+    )
 
 
 def prepared(config: SearchConfig) -> Store:

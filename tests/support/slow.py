@@ -1,4 +1,6 @@
-"""The tiny workload at a pace at which it can be killed in the middle, with a log of every step that was trained."""
+"""The tiny workload at a pace at which it can be killed in the middle, with a log of every step
+that was trained.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from models.workload import Workload
 from tests.support import tiny
-from tuning.driver import Ending
+from tuning.trial.task import Ending
 
 NAME = "tests.support.slow:slow"
 LOG = "SLOW_LOG"
@@ -22,7 +24,9 @@ _task = "-"
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the log: when, by which process, of which task (``-`` where the driver does not say), which step."""
+    """One line of the log: when, by which process, of which task (``-`` where the driver does not
+    say), which step.
+    """
 
     at: float
     pid: int
@@ -47,7 +51,10 @@ def pause() -> None:
 
 
 def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Add a line to the log, if there is one. Appending so little is one system call, which no kill can halve."""
+    """Add a line to the log, if there is one.
+
+    Appending so little is one system call, which no kill can halve.
+    """
     if LOG not in environment:
         return
     line = f"{time.time():.3f} {os.getpid()} {task} {step}\n".encode()
@@ -61,12 +68,14 @@ def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> N
 def steps_in(log: Path) -> list[Step]:
     """Every line of the log."""
     lines = log.read_text().splitlines() if log.exists() else []
-    return [Step(float(at), int(pid), task, int(step)) for at, pid, task, step in map(str.split, lines)]
+    return [
+        Step(float(at), int(pid), task, int(step)) for at, pid, task, step in map(str.split, lines)
+    ]
 
 
 def execute(run: str, task: str, epoch: int) -> Ending:
     """A driver's entry: the worker's own, with the task in the log."""
-    from tuning import worker
+    from tuning.training import worker
 
     global _task
     _task = task

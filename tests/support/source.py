@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tuning.driver import Ending, Nothing
+from tuning.drivers.driver import Nothing
+from tuning.trial.task import Ending, Lost
 
 ENTRY = "tests.support.source:act"
 
@@ -22,7 +23,8 @@ class ListSource:
 
     Attributes:
         barrier: after this many tasks the source answers WAIT until all of them have ended.
-        log: what the driver told, in order: (``ended`` or ``lost``, task, ending or reason).
+        log: what the driver told, in order: (``ended`` or ``lost``, task, the ending's name or
+            the reason).
         most_in_flight: the most tasks that were in flight at once.
     """
 
@@ -59,11 +61,11 @@ class ListSource:
 
     def ended(self, task: str, ending: Ending) -> None:
         self.in_flight.remove(task)
-        self.log.append(("ended", task, ending))
+        self.log.append(("ended", task, ending.name))
 
-    def lost(self, task: str, reason: str) -> None:
+    def lost(self, task: str, why: Lost) -> None:
         self.in_flight.remove(task)
-        self.log.append(("lost", task, reason))
+        self.log.append(("lost", task, str(why)))
         self.losses[task] = self.losses.get(task, 0) + 1
         if self.losses[task] < self.patience:
             self.waiting.append(task)
@@ -87,7 +89,10 @@ _calls_in_this_process: list[str] = []
 
 
 def act(run: str, task: str, epoch: int) -> Ending:
-    """Do what the first word of ``task`` says, and leave a note of having been called; see ``notes``."""
+    """Do what the first word of ``task`` says, and leave a note of having been called.
+
+    See ``notes``.
+    """
     verb = task.partition("-")[0]
     first = not any(Path(run).glob(f"note-*@{task}@*"))
     _calls_in_this_process.append(task)
@@ -105,10 +110,15 @@ def act(run: str, task: str, epoch: int) -> Ending:
     if verb == "nap":
         time.sleep(1.0)
     if verb == "meet":
-        _until(lambda: len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")}) > 1)
+        _until(
+            lambda: (
+                len({note["pid"] for note in notes(Path(run)) if note["task"].startswith("meet-")})
+                > 1
+            )
+        )
     if verb == "stop":
         _until((Path(run) / "stop").exists)
-    return "interrupted" if verb == "stop" else "done"
+    return Ending.INTERRUPTED if verb == "stop" else Ending.DONE
 
 
 def _until(holds: Callable[[], bool]) -> None:
@@ -120,25 +130,51 @@ def _note(run: str, task: str, epoch: int) -> None:
     seen = len(_calls_in_this_process)
     threads = os.environ.get("OMP_NUM_THREADS", "")
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-    row = (f"{time.monotonic_ns():020d}", task, os.getpid(), epoch, seen, threads, gpu, uuid.uuid4().hex[:6])
+    row = (
+        f"{time.monotonic_ns():020d}",
+        task,
+        os.getpid(),
+        epoch,
+        seen,
+        threads,
+        gpu,
+        uuid.uuid4().hex[:6],
+    )
     Path(run, "note-" + "@".join(map(str, row))).touch()
 
 
 def notes(run: Path) -> list[dict[str, Any]]:
-    """Every call of ``act``, in order: task, pid, epoch, calls so far in its process, its threads and GPUs."""
+    """Every call of ``act``, in order.
+
+    Task, pid, epoch, calls so far in its process, its threads and GPUs.
+    """
     rows = [path.name.split("@") for path in sorted(run.glob("note-*"))]
     return [
-        {"task": r[1], "pid": int(r[2]), "epoch": int(r[3]), "seen": int(r[4]), "threads": r[5], "gpu": r[6]}
+        {
+            "task": r[1],
+            "pid": int(r[2]),
+            "epoch": int(r[3]),
+            "seen": int(r[4]),
+            "threads": r[5],
+            "gpu": r[6],
+        }
         for r in rows
     ]
 
 
 def main() -> None:
-    """Drive the tasks named after a run directory with Ray, two at once on one logical GPU, and say nothing."""
-    from tuning.driver_ray import RayDriver
+    """Drive the tasks named after a run directory with Ray, two at once on one logical GPU, and say
+    nothing.
+    """
+    from tuning.drivers.ray_driver import RayDriver
 
     run, *tasks = sys.argv[1:]
-    options: dict[str, Any] = {"concurrency": 2, "cpus_per_trial": 0.5, "gpus_per_trial": 0.5, "threads": 3}
+    options: dict[str, Any] = {
+        "concurrency": 2,
+        "cpus_per_trial": 0.5,
+        "gpus_per_trial": 0.5,
+        "threads": 3,
+    }
     with RayDriver(Path(run), **options, entry=ENTRY) as driver:
         source = ListSource(tasks)
         driver.drive(source)

@@ -13,14 +13,17 @@ import pytest
 from tests.support.faulty_files import CountingFiles
 from tests.support.folders import fresh_folder
 from tests.support.strategies import KNOB_COLUMNS
-from tuning import store_shards
-from tuning.files import Files
-from tuning.run_info import RunInfo
-from tuning.store import Store
-from tuning.trial import CurvePoint, Decision, TrialRecord, TrialSpec
+from tuning.store import shards as store_shards
+from tuning.store.files import Files
+from tuning.store.info import RunInfo
+from tuning.store.store import Store
+from tuning.trial.recipe import Recipe, folded
+from tuning.trial.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-INFO = RunInfo(version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS)
+INFO = RunInfo(
+    version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS
+)
 
 
 def record(number: int, **changes: Any) -> TrialRecord:
@@ -43,12 +46,12 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "curve": (CurvePoint(10, 3.0, 2.5), CurvePoint(20, 7.5, 1.9)),
         "decisions": (Decision(0, 8, "full"), Decision(12, 4, "reduced")),
     }
-    return TrialRecord(**(values | changes))
+    return TrialRecord(**folded(values | changes))
 
 
 def spec(number: int) -> TrialSpec:
     """A trial to be trained."""
-    return TrialSpec(number, "sampled", "byte_lm", "dynamic_suffix", 0, 0.75, {"levels": 4})
+    return TrialSpec(number, "sampled", "byte_lm", Recipe("dynamic_suffix", 0.75, {"levels": 4}), 0)
 
 
 @contextmanager
@@ -65,7 +68,9 @@ def parquet_files(run: Path) -> list[str]:
 
 @contextmanager
 def merging_by_three() -> Iterator[None]:
-    """Files of 1, 3 and 9 trials instead of 1, 64 and 4096, so that a few trials make all levels."""
+    """Files of 1, 3 and 9 trials instead of 1, 64 and 4096, so that a few trials make all
+    levels.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_shards, "FAN_IN", 3)
         patch.setattr(store_shards, "SPANS", (1, 3, 9))

@@ -8,9 +8,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tuning.clock import CostTable
-from tuning.run_info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
-from tuning.trial import ORIGINS, STATES, CurvePoint, Decision, TrialRecord, TrialSpec
+from tuning.store.info import KNOB_KINDS, AtOnce, KnobKind, Memory, RunInfo, SamplerChoice, Target
+from tuning.trial.clock import CostTable
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import (
+    FIRST_FRESH,
+    ORIGINS,
+    REPLICATE,
+    STATES,
+    CurvePoint,
+    Decision,
+    TrialRecord,
+    TrialSpec,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 NUMBERS = st.integers(0, 99_999_999)
@@ -40,12 +50,19 @@ def moments() -> st.SearchStrategy[datetime]:
 
 def knobs(columns: Mapping[str, KnobKind] = KNOB_COLUMNS) -> st.SearchStrategy[dict[str, Any]]:
     """Settings of some of the knobs."""
-    return st.fixed_dictionaries({}, optional={n: _KNOB_VALUES[kind] for n, kind in columns.items()})
+    return st.fixed_dictionaries(
+        {}, optional={n: _KNOB_VALUES[kind] for n, kind in columns.items()}
+    )
 
 
 def knob_columns() -> st.SearchStrategy[dict[str, KnobKind]]:
     """Knobs with their kinds."""
     return st.dictionaries(NAMES, st.sampled_from(KNOB_KINDS), max_size=6)
+
+
+def recipes(columns: Mapping[str, KnobKind] = KNOB_COLUMNS) -> st.SearchStrategy[Recipe]:
+    """Any recipe that a store with these knob columns takes."""
+    return st.builds(Recipe, TEXTS, FLOATS, knobs(columns))
 
 
 def specs(numbers: st.SearchStrategy[int] = COUNTS) -> st.SearchStrategy[TrialSpec]:
@@ -55,10 +72,8 @@ def specs(numbers: st.SearchStrategy[int] = COUNTS) -> st.SearchStrategy[TrialSp
         number=numbers,
         origin=st.sampled_from(ORIGINS),
         workload=TEXTS,
-        policy=TEXTS,
+        recipe=recipes(),
         seed=INT64,
-        horizon=FLOATS,
-        knobs=knobs(),
         target_loss=st.none() | FLOATS,
     )
 
@@ -67,7 +82,10 @@ def records(
     numbers: st.SearchStrategy[int] = NUMBERS,
     columns: Mapping[str, KnobKind] = KNOB_COLUMNS,
 ) -> st.SearchStrategy[TrialRecord]:
-    """Any record that the store accepts: every None, sign and letter that may occur, consistent or not."""
+    """Any record that the store accepts.
+
+    Every None, sign and letter that may occur, consistent or not.
+    """
     optional_float, optional_count = st.none() | FLOATS, st.none() | INT64
     return st.builds(
         TrialRecord,
@@ -75,10 +93,8 @@ def records(
         state=st.sampled_from(STATES),
         origin=st.sampled_from(ORIGINS),
         workload=TEXTS,
-        policy=TEXTS,
+        recipe=recipes(columns),
         seed=INT64,
-        horizon=FLOATS,
-        knobs=knobs(columns),
         started_at=moments(),
         finished_at=moments(),
         executions=INT64,
@@ -102,7 +118,12 @@ def records(
         error=st.none() | TEXTS,
         curve=st.lists(st.builds(CurvePoint, INT64, FLOATS, FLOATS), max_size=4).map(tuple),
         decisions=st.lists(st.builds(Decision, INT64, INT64, TEXTS), max_size=4).map(tuple),
-    )
+    ).filter(_is_of_today)
+
+
+def _is_of_today(record: TrialRecord) -> bool:
+    """A replicate on a fresh seed is how a confirmation's run was recorded before."""
+    return record.origin != REPLICATE or record.seed < FIRST_FRESH
 
 
 def cost_tables() -> st.SearchStrategy[CostTable]:
@@ -150,7 +171,8 @@ def run_infos() -> st.SearchStrategy[RunInfo]:
         device=TEXTS,
         calibration=st.none() | cost_tables(),
         target=st.none() | targets,
-        sampler=st.none() | st.builds(SamplerChoice, TEXTS, TEXTS, st.none() | FLOATS, st.none() | FLOATS),
+        sampler=st.none()
+        | st.builds(SamplerChoice, TEXTS, TEXTS, st.none() | FLOATS, st.none() | FLOATS),
         memory=st.none() | st.builds(Memory, INT64, INT64),
         at_once=st.none() | st.builds(AtOnce, INT64, TEXTS),
     )

@@ -1,8 +1,9 @@
 """Workloads that train in milliseconds: one that works, and faulty ones for tests of failures.
 
-Each is a factory without required arguments, so ``tests.support.tiny:tiny`` names it on a command line too.
-The faulty ones fail in ``batch_at`` at one step, so that building, calibrating on the first steps and
-evaluating work, and they have a number as target, so that no run is needed to find it.
+Each is a factory without required arguments, so ``tests.support.tiny:tiny`` names it on a command
+line too. The faulty ones fail in ``batch_at`` at one step, so that building, calibrating on the
+first steps and evaluating work, and they have a number as target, so that no run is needed to find
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ FEATURES = 8
 BATCH = 32
 FAULT_STEP = 10
 HANG_FILE = "TINY_HANG_FILE"
-"""Environment variable with a path: while that file exists, ``hangs`` sleeps from ``FAULT_STEP`` on."""
+"""Environment variable with a path.
+
+While that file exists, ``hangs`` sleeps from ``FAULT_STEP`` on.
+"""
 
 Pair = tuple[Tensor, Tensor]
 
@@ -64,7 +68,9 @@ class ResidualMLP(nn.Module):
 
 
 def make_model(seed: int, depth: int = 4) -> ResidualMLP:
-    """Build a model whose weights depend on ``seed`` alone and leave torch's global generator untouched."""
+    """Build a model whose weights depend on ``seed`` alone and leave torch's global generator
+    untouched.
+    """
     with torch.device("meta"):
         model = ResidualMLP(depth)
     model.to_empty(device="cpu")
@@ -100,7 +106,9 @@ def evaluate(model: nn.Module) -> float:
     device = next(model.parameters()).device
     with torch.no_grad():
         batches = [batch_at(2**31, i) for i in range(8)]
-        return sum(float(loss(model, (x.to(device), y.to(device)))) for x, y in batches) / len(batches)
+        return sum(float(loss(model, (x.to(device), y.to(device)))) for x, y in batches) / len(
+            batches
+        )
 
 
 def make_optimizer(model: nn.Module) -> Optimizer:
@@ -109,7 +117,10 @@ def make_optimizer(model: nn.Module) -> Optimizer:
 
 
 def tiny(*, steps: int = 20, target: float | Literal["auto"] = "auto") -> Workload:
-    """Train a four-block residual MLP on a synthetic regression: ``steps`` steps, evaluated every five."""
+    """Train a four-block residual MLP on a synthetic regression.
+
+    ``steps`` steps, evaluated every five.
+    """
     return Workload(
         name="tiny",
         make_model=make_model,
@@ -149,12 +160,17 @@ def raises_at_step(at: int = FAULT_STEP) -> Workload:
 
 def nan_loss(at: int = FAULT_STEP) -> Workload:
     """Make the training loss of step ``at`` NaN."""
-    return _with_fault("nan_loss", lambda step, batch: (batch[0], batch[1] * math.nan) if step == at else batch)
+    return _with_fault(
+        "nan_loss", lambda step, batch: (batch[0], batch[1] * math.nan) if step == at else batch
+    )
 
 
 def infinite_loss(at: int = FAULT_STEP) -> Workload:
     """Make the training loss of step ``at`` infinite."""
-    return _with_fault("infinite_loss", lambda step, batch: (batch[0], batch[1] + math.inf) if step == at else batch)
+    return _with_fault(
+        "infinite_loss",
+        lambda step, batch: (batch[0], batch[1] + math.inf) if step == at else batch,
+    )
 
 
 def out_of_memory(at: int = FAULT_STEP) -> Workload:
@@ -180,7 +196,10 @@ def dies(at: int = FAULT_STEP) -> Workload:
 
 
 def hangs(at: int = FAULT_STEP) -> Workload:
-    """Sleep from step ``at`` on while the file that ``TINY_HANG_FILE`` names exists; without one, work."""
+    """Sleep from step ``at`` on while the file that ``TINY_HANG_FILE`` names exists.
+
+    Without one, work.
+    """
 
     def fault(step: int, batch: Pair) -> Pair:
         flag = os.environ.get(HANG_FILE)

@@ -1,4 +1,5 @@
-"""A Ray cluster of two nodes on this machine, in a process of its own: ``python -m tests.support.two_nodes``.
+"""A Ray cluster of two nodes on this machine, in a process of its own: ``python -m
+tests.support.two_nodes``.
 
 It prints its address, kills its second node when it reads a line, and ends with its standard input.
 """
@@ -12,7 +13,9 @@ from ray.cluster_utils import Cluster
 
 def main() -> None:
     """One core for trials on each node."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
         second = cluster.add_node(num_cpus=1)
         print(cluster.address, flush=True)

@@ -1,4 +1,7 @@
-"""A confirmation of the realistic search in ``frames``: its verdict by the real statistics, from made-up runs."""
+"""A confirmation of the realistic search in ``frames``.
+
+Its verdict by the real statistics, from made-up runs.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tests.support.frames import FULL_SECONDS, loss_after
-from tuning.background import Background
-from tuning.noise import Noise
-from tuning.verdict import Candidate, Run, Verdict
-from tuning.verdict_judge import judge
+from tuning.findings.context import Background, Noise
+from tuning.findings.judge import judge
+from tuning.findings.verdict import Candidate, Run, Verdict
+from tuning.trial.recipe import Recipe
 
 SEEDS = (1000, 1001, 1002, 1003, 1004)
 HORIZONS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -26,12 +29,14 @@ def confirmed(gains: Mapping[int, float], *, target: float = 1.95) -> Verdict:
         solo = FULL_SECONDS * horizon
         loss = loss_after(horizon * gain) + shifts[place] + random.normal(0, 0.002)
         measured = solo * float(random.normal(1.02, 0.005))
-        return Run(SEEDS[place], solo, measured, float(loss), solo * 0.98 if loss <= target else None)
+        return Run(
+            SEEDS[place], solo, measured, float(loss), solo * 0.98 if loss <= target else None
+        )
 
     control = {h: [run(place, h, 1.0) for place in range(len(SEEDS))] for h in HORIZONS}
     candidates = [
         (
-            Candidate(number, "dynamic_suffix", 0.75, {"threshold": 0.7}),
+            Candidate(number, Recipe("dynamic_suffix", 0.75, {"threshold": 0.7})),
             [run(place, 0.75, gain) for place in range(len(SEEDS))],
         )
         for number, gain in gains.items()

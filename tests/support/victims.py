@@ -73,7 +73,10 @@ class Victim:
         return [process for process in self.look() if "Trainable" in _title(process)]
 
     def kill(self, victim: str) -> list[int]:
-        """Kill one of ``VICTIMS`` (``worker``: the oldest) with SIGKILL; the ids of the processes it was sent to."""
+        """Kill one of ``VICTIMS`` (``worker``: the oldest) with SIGKILL.
+
+        The ids of the processes it was sent to.
+        """
         children = self.look()
         if victim == "driver":
             self.process.kill()
@@ -82,7 +85,11 @@ class Victim:
             os.killpg(self.process.pid, signal.SIGKILL)
             return [self.process.pid, *(child.pid for child in children)]
         if victim == "raylet":
-            found = [child for child in children if _title(child).startswith("raylet") or _name(child) == "raylet"]
+            found = [
+                child
+                for child in children
+                if _title(child).startswith("raylet") or _name(child) == "raylet"
+            ]
         else:
             found = self.workers()[: 1 if victim == "worker" else None]
         for process in found:

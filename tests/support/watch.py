@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tuning.trial import TrialRecord, TrialSpec
+from tuning.trial.trial import TrialRecord, TrialSpec
 
 
 class Remembering:

@@ -1,7 +1,8 @@
-"""A headless Chromium driven over the WebDriver protocol (W3C), with nothing but the standard library.
+"""A headless Chromium driven over the WebDriver protocol (W3C), with nothing but the standard
+library.
 
-Only the few commands that the page's tests need. The driver listens on the loopback interface; the page is a
-local file.
+Only the few commands that the page's tests need. The driver listens on the loopback interface; the
+page is a local file.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ class Browser:
 
 
 def until(condition: Callable[[], T], what: str) -> T:
-    """The condition's first true value; AssertionError if there is none in time. Asking is a round trip itself."""
+    """The condition's first true value; AssertionError if there is none in time.
+
+    Asking is a round trip itself.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := condition():
@@ -130,12 +134,17 @@ def browser() -> Iterator[Browser]:
     with contextlib.ExitStack() as stack:
         profile = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         driver = subprocess.Popen(
-            ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            ["chromedriver", "--port=0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         stack.callback(_end, driver)
         assert driver.stdout is not None
         address = f"http://127.0.0.1:{_port(driver.stdout)}"
-        session = _send("POST", f"{address}/session", {"capabilities": _capabilities(profile)})["sessionId"]
+        session = _send("POST", f"{address}/session", {"capabilities": _capabilities(profile)})[
+            "sessionId"
+        ]
         stack.callback(_send, "DELETE", f"{address}/session/{session}", None)
         yield Browser(address, session)
 
@@ -150,7 +159,10 @@ def _port(output: IO[str]) -> int:
 
 def _capabilities(profile: Path) -> dict[str, Any]:
     binary = next(path for name in BROWSERS if (path := shutil.which(name)))
-    options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,1400"]}
+    options = {
+        "binary": binary,
+        "args": [*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,1400"],
+    }
     return {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
 
 

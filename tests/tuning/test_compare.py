@@ -13,11 +13,11 @@ from models.registry import find_workload
 from models.workload import Workload
 from tests.support.costs import made_up_costs
 from tests.support.tiny import nan_loss, raises_at_step, tiny
-from tuning import compare_run
 from tuning.compare import document, main
-from tuning.compare_rows import FULL, Trained, rows_of
-from tuning.compare_run import SCHEDULES, Plan, compared
 from tuning.errors import SearchFailed
+from tuning.findings.comparison import FULL, Trained, rows_of
+from tuning.session import compare as compare_run
+from tuning.session.compare import SCHEDULES, Plan, compared
 
 TINY = "tests.support.tiny:tiny"
 ASKED_FOR = {
@@ -42,7 +42,9 @@ def runs(plan: Plan) -> list[Trained]:
 
 
 class TestCompared:
-    def test_every_schedule_in_every_mode_on_every_seed(self, plan: Plan, runs: list[Trained]) -> None:
+    def test_every_schedule_in_every_mode_on_every_seed(
+        self, plan: Plan, runs: list[Trained]
+    ) -> None:
         """As many runs as were announced, none twice."""
         found = {(run.schedule, run.mode, run.control_for, run.seed) for run in runs}
         assert len(runs) == len(found) == plan.runs
@@ -60,18 +62,29 @@ class TestCompared:
         spent = {(run.schedule, run.seed): run.seconds for run in runs if run.mode == "steps"}
         for run in runs:
             if run.mode != "steps":
-                meant = plan.baseline if run.control_for is None else spent[run.control_for, run.seed]
+                meant = (
+                    plan.baseline if run.control_for is None else spent[run.control_for, run.seed]
+                )
                 assert meant - 1e-9 <= run.seconds < meant + longest
 
     def test_a_run_is_the_same_again(self, plan: Plan, runs: list[Trained]) -> None:
         """All but what the steps took here, to the last bit."""
         again = runs_of(Plan(plan.workload, plan.costs, (1,)))
         mine = [run for run in runs if run.seed == 1]
-        assert [(r.val_loss, r.seconds, r.levels) for r in again] == [(r.val_loss, r.seconds, r.levels) for r in mine]
+        assert [(r.val_loss, r.seconds, r.levels) for r in again] == [
+            (r.val_loss, r.seconds, r.levels) for r in mine
+        ]
 
-    def test_a_run_that_fails_is_a_row_with_its_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A loss that is not finite from the baseline's last step on: only runs with more steps meet it."""
-        monkeypatch.setattr(compare_run, "SCHEDULES", {name: SCHEDULES[name] for name in (FULL, "static")})
+    def test_a_run_that_fails_is_a_row_with_its_reason(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A loss that is not finite from the baseline's last step on.
+
+        Only runs with more steps meet it.
+        """
+        monkeypatch.setattr(
+            compare_run, "SCHEDULES", {name: SCHEDULES[name] for name in (FULL, "static")}
+        )
         failed = runs_of(Plan(nan_loss(at=20), made_up_costs(), (0,)))
         assert [(run.mode, run.val_loss is None) for run in failed] == [
             ("steps", False),
@@ -80,12 +93,19 @@ class TestCompared:
             ("time", True),
         ]
         assert failed[-1].error is not None
-        assert failed[-1].error.startswith("NonFiniteLossError at step 20: training loss became nan at step 20")
+        assert failed[-1].error.startswith(
+            "NonFiniteLossError at step 20: training loss became nan at step 20"
+        )
 
     def test_without_a_baseline_there_is_nothing_to_compare_with(self) -> None:
         """The message says at which step the baseline failed, and how."""
-        for faulty, what in ((nan_loss(at=3), "became nan at step 3"), (raises_at_step(3), "no batch at step 3")):
-            with pytest.raises(SearchFailed, match=rf"on seed 0 it did not: .*{what}.*; look at the workload"):
+        for faulty, what in (
+            (nan_loss(at=3), "became nan at step 3"),
+            (raises_at_step(3), "no batch at step 3"),
+        ):
+            with pytest.raises(
+                SearchFailed, match=rf"on seed 0 it did not: .*{what}.*; look at the workload"
+            ):
                 runs_of(Plan(faulty, made_up_costs(), (0,)))
 
 
@@ -113,7 +133,16 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_bad_input_is_named_all_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2, five faults in one message, and nothing made."""
-    faulty = ["--workload", "no", "--seeds", "0", "--seed", "x", "--json", str(tmp_path / "no" / "f.json")]
+    faulty = [
+        "--workload",
+        "no",
+        "--seeds",
+        "0",
+        "--seed",
+        "x",
+        "--json",
+        str(tmp_path / "no" / "f.json"),
+    ]
     assert main(faulty) == 2
     message = capsys.readouterr().err
     for fault in (
@@ -129,14 +158,19 @@ def test_bad_input_is_named_all_at_once(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_workload_that_does_not_train_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """It raises in the warm-up, before anything is compared: status 1 and one line."""
     assert main(["--workload", "tests.tuning.test_compare:never_trains"]) == 1
-    assert "the workload must train, but it raised RuntimeError: no batch at step 0" in capsys.readouterr().err
+    assert (
+        "the workload must train, but it raised RuntimeError: no batch at step 0"
+        in capsys.readouterr().err
+    )
 
 
 def never_trains() -> Workload:
     return raises_at_step(0)
 
 
-def test_a_corpus_is_for_a_workload_that_takes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_corpus_is_for_a_workload_that_takes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And a directory is no file to write to."""
     assert main(["--workload", TINY, "--corpus", str(tmp_path), "--json", str(tmp_path)]) == 2
     message = capsys.readouterr().err

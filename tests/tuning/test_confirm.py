@@ -1,4 +1,7 @@
-"""The whole confirmation on the tiny workload: fresh paired seeds, resumption, extension, bad input, command line."""
+"""The whole confirmation on the tiny workload.
+
+Fresh paired seeds, resumption, extension, bad input, command line.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,17 @@ from tests.support import fuse
 from tests.support.searches import config_of, own_columns, search
 from tests.support.watch import Remembering
 from tuning import confirm as command
-from tuning import confirm_run, stopwatch
-from tuning.config import SearchConfig
-from tuning.confirm_run import Device, Request, confirm
+from tuning.config.config import SearchConfig
 from tuning.errors import BadInput, Interrupted
-from tuning.lease import Lease
-from tuning.replicates import FIRST_FRESH
-from tuning.run_info import Target
-from tuning.store import Store
-from tuning.trial import Origin, TrialRecord, TrialSpec
-from tuning.verdict import Verdict
+from tuning.findings.verdict import Verdict
+from tuning.session import confirm as confirm_run
+from tuning.session.confirm import Device, Request, confirm
+from tuning.store.info import Target
+from tuning.store.lease import Lease
+from tuning.store.store import Store
+from tuning.training import stopwatch
+from tuning.trial.task import Task
+from tuning.trial.trial import Origin, TrialRecord, TrialSpec
 
 DEVICE = Device("fake device", 2)
 SEARCHED = 12
@@ -37,7 +41,8 @@ CONTROL = [0.5, 0.625, 0.75, 0.875, 1.0]
 
 @pytest.fixture(autouse=True)
 def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measured seconds count how often the watch was read, so that they are the same in every run; no page is drawn.
+    """Measured seconds count how often the watch was read, so that they are the same in every run;
+    no page is drawn.
 
     A tick is a power of two, so that sums of them are exact wherever they begin.
     """
@@ -72,7 +77,7 @@ def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
 def replicates(run: Path) -> pd.DataFrame:
     """The confirmation's, without the search's own."""
     frame = Store.open(run).frame()
-    return frame[(frame["origin"] == "replicate") & (frame["seed"] >= FIRST_FRESH)].reset_index(drop=True)
+    return frame[frame["origin"] == "confirmation"].reset_index(drop=True)
 
 
 def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
@@ -80,7 +85,10 @@ def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
 
 
 def test_trains_candidates_and_control_on_fresh_paired_seeds(run: Path) -> None:
-    """Reads the table afterwards: every schedule on every seed, none of the search's seeds, dense numbers, measured."""
+    """Reads the table afterwards.
+
+    Every schedule on every seed, none of the search's seeds, dense numbers, measured.
+    """
     before = Store.open(run)
     assert before.frame()["origin"].iloc[-1] == "replicate"
     used = {*before.frame()["seed"], *(record.seed for record in before.references().values())}
@@ -98,7 +106,9 @@ def test_trains_candidates_and_control_on_fresh_paired_seeds(run: Path) -> None:
 
 
 def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
-    """Seed by seed, each in an order of its own, so that a cut leaves whole seeds and drift favours nobody."""
+    """Seed by seed, each in an order of its own, so that a cut leaves whole seeds and drift favours
+    nobody.
+    """
     confirmed(run, seeds=3)
     frame = replicates(run)
     assert frame["seed"].is_monotonic_increasing
@@ -108,14 +118,16 @@ def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
 
 def test_candidates_are_the_best_of_the_front(run: Path) -> None:
     """The replicated schedules are members of the front that are not control."""
-    from tuning.pareto_front import front
+    from tuning.findings.front import front
 
     members = front(Store.open(run).frame())
     found = confirmed(run, top=1).candidates[0]
     assert found.number in set(members.loc[members["policy"] != "full_update", "number"])
 
 
-def test_verdict_is_left_in_the_run_and_on_its_page(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdict_is_left_in_the_run_and_on_its_page(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RUN/verdict.json is what was returned; the report was written anew."""
     monkeypatch.undo()
     (run / "report.html").unlink(missing_ok=True)
@@ -127,19 +139,29 @@ def test_verdict_is_left_in_the_run_and_on_its_page(run: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("steps", [1, 60])
 def test_interrupted_equals_straight(searched: Path, tmp_path: Path, steps: int) -> None:
-    """The process dies at a training step, twice; gone on with, table and verdict are those of the straight one."""
-    straight, broken = (Path(shutil.copytree(searched, tmp_path / name)) for name in ("straight", "broken"))
+    """The process dies at a training step, twice.
+
+    Gone on with, table and verdict are those of the straight one.
+    """
+    straight, broken = (
+        Path(shutil.copytree(searched, tmp_path / name)) for name in ("straight", "broken")
+    )
     wanted = confirmed(straight)
     for _ in range(2):
         with fuse.burning_after(steps):
             confirmed(broken)
     assert confirmed(broken) == wanted
-    pd.testing.assert_frame_equal(own_columns(replicates(broken)), own_columns(replicates(straight)))
+    pd.testing.assert_frame_equal(
+        own_columns(replicates(broken)), own_columns(replicates(straight))
+    )
     assert not Store.open(broken).in_flight()
 
 
 def test_done_is_not_done_again_and_more_seeds_extend(run: Path) -> None:
-    """Confirmed twice: the same table. With one seed more: the old rows unchanged, and just that seed's new."""
+    """Confirmed twice: the same table. With one seed more.
+
+    The old rows unchanged, and just that seed's new.
+    """
     confirmed(run)
     first = replicates(run)
     assert confirmed(run).seeds == tuple(sorted(set(first["seed"])))
@@ -186,12 +208,15 @@ def test_ctrl_c_keeps_everything(run: Path) -> None:
 
 @pytest.mark.parametrize("origin", ["sampled", "replicate"])
 def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None:
-    """A search was stopped with a trial in flight: confirming neither runs it nor takes its number."""
+    """A search was stopped with a trial in flight.
+
+    Confirming neither runs it nor takes its number.
+    """
     store = Store.open(run)
     spec = dataclasses.replace(Store.open(run).record(11), number=SEARCHED)
-    store.begin(TrialSpec(SEARCHED, origin, spec.workload, spec.policy, spec.seed, spec.horizon, spec.knobs))
+    store.begin(TrialSpec(SEARCHED, origin, spec.workload, spec.recipe, spec.seed))
     confirmed(run)
-    assert [task.task for task in Store.open(run).in_flight()] == [str(SEARCHED)]
+    assert [task.task for task in Store.open(run).in_flight()] == [Task.trial(SEARCHED)]
     assert SEARCHED not in Store.open(run).numbers()
 
 
@@ -204,7 +229,10 @@ def test_a_search_goes_on_after_a_confirmation(run: Path) -> None:
 
 
 def test_a_confirmations_own_tasks_are_left_alone(run: Path) -> None:
-    """It died with a run in flight: the search goes on without it, since beside other trials it would not be alone."""
+    """It died with a run in flight.
+
+    The search goes on without it, since beside other trials it would not be alone.
+    """
     with fuse.burning_after(6):  # three of them warm up
         confirmed(run)
     (left,) = Store.open(run).in_flight()
@@ -266,7 +294,10 @@ def test_no_control(tmp_path: Path) -> None:
 
 
 def test_baselines_missing(tmp_path: Path) -> None:
-    """A search interrupted among its baselines: they come first, or a replicate would take their place."""
+    """A search interrupted among its baselines.
+
+    They come first, or a replicate would take their place.
+    """
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         search(config_of(run), Stops(5 + 3))
@@ -291,8 +322,12 @@ def as_if_here(monkeypatch: pytest.MonkeyPatch) -> None:
 Main = Callable[..., int]
 
 
-def test_command_line(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Prints the tables and the sentence, writes the JSON that was asked for, and exits 0 whatever the verdict."""
+def test_command_line(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prints the tables and the sentence, writes the JSON that was asked for, and exits 0 whatever
+    the verdict.
+    """
     as_if_here(monkeypatch)
     file = run.parent / "verdict.json"
     assert command.main([str(run), "--top", "1", "--seeds", "2", "--json", str(file)]) == 0
@@ -309,11 +344,18 @@ def test_command_line(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (["--seeds", "1"], ["--seeds must be a whole number of at least 2, but got '1'"]),
         (
             ["--top", "few", "--seeds", "2.5", "--target", "inf", "--json", "/no/such/place/f"],
-            ["--top", "--seeds", "--target must be a finite number", "--json must lie in a directory that exists"],
+            [
+                "--top",
+                "--seeds",
+                "--target must be a finite number",
+                "--json must lie in a directory that exists",
+            ],
         ),
     ],
 )
-def test_bad_options(run: Path, options: list[str], faults: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_options(
+    run: Path, options: list[str], faults: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit status 2 and one message with every fault."""
     assert command.main([str(run), *options]) == 2
     message = capsys.readouterr().err

@@ -13,7 +13,7 @@ from policies.settings import load_policy
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
 from tuning.export import chosen, main, settings_text
-from tuning.store import Store
+from tuning.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path: Path) -> None:
-    """The loaded policy equals the one that the trial's knobs make; by the command for one of each policy."""
+    """The loaded policy equals the one that the trial's knobs make.
+
+    By the command for one of each policy.
+    """
     frame = Store.open(run).frame()
     for trial in search_records():
         if trial.state == "finished":
             text = settings_text(chosen(frame, trial.number))
-            assert load_policy(text) == make_policy(trial.policy, trial.knobs)
+            assert load_policy(text) == make_policy(trial.recipe.policy, trial.recipe.knobs)
     for number in (0, 6, 37):
         file = tmp_path / f"{number}.toml"
         assert main([str(run), "--trial", str(number), "-o", str(file)]) == 0
@@ -36,7 +39,10 @@ def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path:
 
 
 def test_levers_survive_the_way_through_toml(tmp_path: Path) -> None:
-    """They stand beside the policy, which does not read them; a trial without levers has none in its file."""
+    """They stand beside the policy, which does not read them.
+
+    A trial without levers has none in its file.
+    """
     row = {
         "number": 3,
         "policy": "dynamic_suffix",
@@ -89,15 +95,24 @@ def test_best_without_the_target_is_the_lowest_loss_and_says_so(
     assert main([str(mine), "--trial", "best"]) == 0
     printed = capsys.readouterr()
     assert tomllib.loads(printed.out)["trial"]["number"] == 1
-    assert "no finished trial reached the target 1.95: taking the lowest loss, 1.99 of trial 1" in printed.err
+    assert (
+        "no finished trial reached the target 1.95: taking the lowest loss, 1.99 of trial 1"
+        in printed.err
+    )
 
 
 @pytest.mark.parametrize(
     ("trial", "said"),
     [
-        ("first", "--trial must be a trial's number, a whole number >= 0, or best, but got 'first'"),
+        (
+            "first",
+            "--trial must be a trial's number, a whole number >= 0, or best, but got 'first'",
+        ),
         ("-1", "--trial must be a trial's number, a whole number >= 0, or best, but got '-1'"),
-        ("99", "--trial must be a recorded trial's number or best, but got 99; recorded are 48 trials"),
+        (
+            "99",
+            "--trial must be a recorded trial's number or best, but got 99; recorded are 48 trials",
+        ),
         ("11", "--trial must be a finished trial, but trial 11 failed"),
         ("13", "--trial must be a finished trial, but trial 13 was stopped"),
     ],
@@ -111,7 +126,9 @@ def test_a_trial_that_cannot_be_exported_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_none_and_one_without_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_none_and_one_without_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each is one clear message."""
     assert main([str(tmp_path / "no"), "--trial", "best"]) == 2
     assert "must be a run directory" in capsys.readouterr().err

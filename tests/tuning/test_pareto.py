@@ -12,8 +12,8 @@ import pytest
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
 from tests.support.verdicts import confirmed
+from tuning.findings.verdict import VERDICT
 from tuning.pareto import main
-from tuning.verdict_file import VERDICT
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,13 @@ def test_outputs_that_are_asked_for_are_the_only_ones(tmp_path: Path) -> None:
     assert not (mine / "report.html").exists()
 
 
-def test_a_confirmed_run_is_read_with_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """verdict.json is found in the run, printed first and written into the JSON; a torn one is named instead."""
+def test_a_confirmed_run_is_read_with_its_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """verdict.json is found in the run, printed first and written into the JSON.
+
+    A torn one is named instead.
+    """
     mine, out = write_run(tmp_path / "run", search_records()), tmp_path / "out.json"
     (mine / VERDICT).write_text(confirmed({37: 1.08}).to_json())
     assert main([str(mine), "--json", str(out)]) == 0
@@ -54,11 +59,15 @@ def test_a_confirmed_run_is_read_with_its_verdict(tmp_path: Path, capsys: pytest
     assert json.loads(out.read_text())["confirmation"]["winner"] == 37
     (mine / VERDICT).write_text("{")
     assert main([str(mine), "--json", str(out)]) == 0
-    assert "must hold a verdict that this version reads" in " ".join(capsys.readouterr().out.split())
+    assert "must hold a verdict that this version reads" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert json.loads(out.read_text())["confirmation"] is None
 
 
-def test_a_target_of_the_run_that_nothing_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_of_the_run_that_nothing_reached_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is a finding, not a fault: status 0, and null in the JSON."""
     mine = write_run(tmp_path / "run", [record(0, 5.0, 2.0, target_loss=1.5)])
     out = tmp_path / "out.json"
@@ -77,7 +86,10 @@ def test_a_target_of_the_run_that_nothing_reached_is_said(tmp_path: Path, capsys
             "--target must be a loss that a finished trial reached, but got 0.5 and the lowest is",
         ),
         (["--png", "{tmp}"], "--png must be a file, but {tmp} is a directory"),
-        (["--csv", "{tmp}/no/x.csv"], "--csv must lie in a directory that exists, but {tmp}/no does not"),
+        (
+            ["--csv", "{tmp}/no/x.csv"],
+            "--csv must lie in a directory that exists, but {tmp}/no does not",
+        ),
         (["--csv", "{tmp}/x", "--json", "{tmp}/x"], "each output must have its own file"),
     ],
 )
@@ -98,7 +110,9 @@ def test_all_faults_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.count("\n- ") == 3
 
 
-def test_a_run_without_finished_trials_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_finished_trials_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One that has only failed, and one that has nothing."""
     for name, records in (("failed", [record(0, None, None, state="failed")]), ("empty", [])):
         assert main([str(write_run(tmp_path / name, records))]) == 2
@@ -114,18 +128,21 @@ def test_a_file_that_cannot_be_written_is_named(
     def full(_path: Path, _content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuning.report.write", full)
+    monkeypatch.setattr("tuning.report.render.write", full)
     assert main([str(run), "--csv", str(tmp_path / "x.csv")]) == 2
     assert "No space left on device" in capsys.readouterr().err
 
 
 def test_the_command_starts_light() -> None:
-    """``--help`` works, names every flag with its default, and imports none of the heavy libraries."""
+    """``--help`` works, names every flag with its default, and imports none of the heavy
+    libraries.
+    """
     code = (
         "import sys; from tuning.pareto import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'optuna', 'pandas', 'pyarrow')))"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'optuna', 'pandas', "
+        "'pyarrow')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

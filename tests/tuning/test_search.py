@@ -15,7 +15,7 @@ import pytest
 import tuning
 from tests.support.searches import TINY, own_columns
 from tuning.search import main
-from tuning.store import Store
+from tuning.store.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
 SERIAL = ["--workload", TINY, "--driver", "serial", "--trials", "9"]
@@ -30,7 +30,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_leaves_what_the_contract_lists(run: Path) -> None:
-    """The run directory holds its description, its trials, the report and nothing of workers or drivers."""
+    """The run directory holds its description, its trials, the report and nothing of workers or
+    drivers.
+    """
     assert {path.name for path in run.iterdir()} == {
         "run.json",
         "trials",
@@ -57,11 +59,16 @@ def test_front_from_python(run: Path) -> None:
     front = tuning.front(trials)
     assert len(front) > 0
     for member in front.itertuples():
-        better = trials[(trials["train_seconds"] < member.train_seconds) & (trials["val_loss"] < member.val_loss)]
+        better = trials[
+            (trials["train_seconds"] < member.train_seconds)
+            & (trials["val_loss"] < member.val_loss)
+        ]
         assert better.empty
 
 
-def test_prints_front_verdict_and_where_everything_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_front_verdict_and_where_everything_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Table on standard output, progress on standard error."""
     assert main(["--run", str(tmp_path / "run"), *SERIAL]) == 0
     out, err = capsys.readouterr()
@@ -79,9 +86,14 @@ def test_resume_extends(tmp_path: Path) -> None:
 
 
 def test_another_run_on_the_same_clock(run: Path, tmp_path: Path) -> None:
-    """A file names the finished run's clock: what it calibrated is not calibrated again, and each trial is the same."""
+    """A file names the finished run's clock.
+
+    What it calibrated is not calibrated again, and each trial is the same.
+    """
     (tmp_path / "f.toml").write_text(f'clock = "{run}"\nno_forks = true\n')
-    assert main(["--run", str(tmp_path / "run"), *SERIAL, "--config", str(tmp_path / "f.toml")]) == 0
+    assert (
+        main(["--run", str(tmp_path / "run"), *SERIAL, "--config", str(tmp_path / "f.toml")]) == 0
+    )
     assert Store.open(tmp_path / "run").info.calibration == Store.open(run).info.calibration
     one, other = (own_columns(tuning.load(folder)) for folder in (run, tmp_path / "run"))
     assert one.drop(columns="forked_from_step").equals(other.drop(columns="forked_from_step"))
@@ -109,7 +121,9 @@ def test_bad_input_creates_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_resume_refuses_another_space_and_fewer_trials(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_refuses_another_space_and_fewer_trials(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each difference is named; the run is untouched."""
     before = (run / "run.json").read_bytes()
     assert main(["--resume", str(run), "--space", "schedule", "--target", "1.5"]) == 2
@@ -123,7 +137,10 @@ def test_resume_refuses_another_space_and_fewer_trials(run: Path, capsys: pytest
 
 @pytest.mark.ray
 def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
-    """A subprocess with real Ray workers gets SIGINT after its first trials: status 130, the command, then all rows."""
+    """A subprocess with real Ray workers gets SIGINT after its first trials.
+
+    Status 130, the command, then all rows.
+    """
     run = tmp_path / "run"
     command = [sys.executable, "-m", "tuning.search"]
     said = []
@@ -146,7 +163,12 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
         assert f"--resume {run}" in "".join(said)
     assert not (run / "ray").exists()
     done = subprocess.run(
-        [*command, "--resume", str(run)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
+        [*command, "--resume", str(run)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert recorded == list(range(len(recorded)))

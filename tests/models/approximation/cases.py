@@ -1,4 +1,7 @@
-"""What the tests of approximations share: random matrices, a small model of every sort of layer, and how to fit it."""
+"""What the tests of approximations share.
+
+Random matrices, a small model of every sort of layer, and how to fit it.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,9 @@ def net(dtype: torch.dtype = torch.float64) -> Net:
 
 def points(dtype: torch.dtype = torch.float64, rows: int = 20) -> Tensor:
     """Inputs of ``net``, (2, rows / 2, 5)."""
-    return torch.randn(2, rows // 2, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        2, rows // 2, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    ).to(dtype)
 
 
 def fit(model: Net, kind: Kind, share: float = 0.4) -> Net:

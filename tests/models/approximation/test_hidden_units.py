@@ -1,4 +1,6 @@
-"""Pruned MLPs: removing a unit equals zeroing it, the strongest stay, and those removed can learn again."""
+"""Pruned MLPs: removing a unit equals zeroing it, the strongest stay, and those removed can learn
+again.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ def mlp_of(model: nn.Module, index: int) -> MLP:
 
 @given(st.integers(0, 2), st.sets(st.integers(0, 23), min_size=1))
 def test_removing_units_equals_zeroing_them(index: int, units: set[int]) -> None:
-    """Against the dense model whose columns of the other units are zero: whichever units of whichever sort of MLP."""
+    """Against the dense model whose columns of the other units are zero.
+
+    Whichever units of whichever sort of MLP.
+    """
     pruned, zeroed = net(), net()
     for name, layer in prune(mlp_of(pruned, index), torch.tensor(sorted(units))).items():
         pruned.set_submodule(name, layer)
@@ -33,7 +38,10 @@ def test_removing_units_equals_zeroing_them(index: int, units: set[int]) -> None
 
 @given(seeds, st.integers(1, 10), st.floats(0.01, 100))
 def test_the_strongest_units_stay(seed: int, count: int, factor: float) -> None:
-    """By the definition, one unit at a time; and a factor moved from the values to the column changes no choice."""
+    """By the definition, one unit at a time.
+
+    And a factor moved from the values to the column changes no choice.
+    """
     model = nn.Sequential(nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 4)).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -51,7 +59,10 @@ def test_the_strongest_units_stay(seed: int, count: int, factor: float) -> None:
 
 
 def test_a_gate_that_is_closed_counts() -> None:
-    """A gated unit whose gate has no weights does nothing, however great its values: it goes first."""
+    """A gated unit whose gate has no weights does nothing, however great its values.
+
+    It goes first.
+    """
     model = net()
     with torch.no_grad():
         model.get_parameter("blocks.0.up.weight")[5] = 0.0
@@ -59,7 +70,10 @@ def test_a_gate_that_is_closed_counts() -> None:
 
 
 def test_units_removed_can_learn_again() -> None:
-    """Dense again their columns are zero, their rows as they were; after a backward their columns have gradients."""
+    """Dense again their columns are zero, their rows as they were.
+
+    After a backward their columns have gradients.
+    """
     model = net()
     before = {name: layer.weight.detach().clone() for name, layer in linears(model).items()}
     approximate(model, "hidden_units", MLPS, 0.5)
@@ -70,7 +84,9 @@ def test_units_removed_can_learn_again() -> None:
     down = model.get_submodule("blocks.0.down").get_parameter("weight")
     assert not down[:, gone].any()
     assert torch.equal(down[:, kept], before["blocks.0.down"][:, kept])
-    assert torch.equal(model.get_submodule("blocks.0.up").get_parameter("weight"), before["blocks.0.up"])
+    assert torch.equal(
+        model.get_submodule("blocks.0.up").get_parameter("weight"), before["blocks.0.up"]
+    )
     model(points()).square().sum().backward()
     assert down.grad is not None
     assert down.grad[:, gone].any(dim=0).all()
@@ -110,7 +126,10 @@ def test_units_that_see_each_other_are_no_mlp(between: nn.Module) -> None:
 
 
 def test_an_encoder_layer_of_pytorch() -> None:
-    """Its fast path in evaluation reads weights itself: it gives what the slow path in training gives."""
+    """Its fast path in evaluation reads weights itself.
+
+    It gives what the slow path in training gives.
+    """
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     kinds: tuple[Kind, ...] = ("hidden_units", "svd")
     for kind in kinds:
@@ -135,4 +154,6 @@ def test_only_mlps_are_touched() -> None:
     """With every layer given, stem and head stay as they are."""
     model: Net = net()
     approximate(model, "hidden_units", ["*"], 0.5)
-    assert list(structured(model)) == [f"blocks.{index}.{name}" for index in range(3) for name in ("up", "down")]
+    assert list(structured(model)) == [
+        f"blocks.{index}.{name}" for index in range(3) for name in ("up", "down")
+    ]

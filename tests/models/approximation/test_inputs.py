@@ -15,7 +15,9 @@ def test_moments_are_those_of_all_batches() -> None:
     """The stem's inputs are the points themselves, in two batches; XᵀX and the count in NumPy."""
     model, x = net(torch.float32), points(torch.float32)
     found = collect_inputs(model, ["stem", "head"], lambda: (model(x), model(2 * x)))
-    rows = np.concatenate([x.numpy().reshape(-1, 5), 2 * x.numpy().reshape(-1, 5)]).astype(np.float64)
+    rows = np.concatenate([x.numpy().reshape(-1, 5), 2 * x.numpy().reshape(-1, 5)]).astype(
+        np.float64
+    )
     assert list(found) == ["stem", "head"]
     assert found["stem"].samples == len(rows) == 40
     assert found["stem"].gram.dtype == torch.float64

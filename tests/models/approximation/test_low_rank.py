@@ -1,4 +1,7 @@
-"""Low-rank fits against NumPy and SciPy in float64: no matrix of the rank is better, by theorem and by comparison."""
+"""Low-rank fits against NumPy and SciPy in float64.
+
+No matrix of the rank is better, by theorem and by comparison.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ TINY = 1e-9
 
 
 def tail(matrix: Array, rank: int) -> float:
-    """The least Frobenius error of any approximation of this rank (Eckart and Young): the singular values left out."""
+    """The least Frobenius error of any approximation of this rank (Eckart and Young).
+
+    The singular values left out.
+    """
     return float(np.linalg.norm(scipy.linalg.svdvals(matrix)[rank:]))
 
 
@@ -33,18 +39,31 @@ def error(matrix: Array, parts: tuple[Tensor, ...], inputs: Array | None = None)
 
 @given(seeds, sides, sides, st.data())
 def test_svd_is_the_best_of_its_rank(seed: int, m: int, n: int, data: st.DataObject) -> None:
-    """Its error is the tail of SciPy's singular values, the least there is; factors are float64 and balanced."""
+    """Its error is the tail of SciPy's singular values, the least there is.
+
+    Factors are float64 and balanced.
+    """
     rank = data.draw(st.integers(1, min(m, n)))
     matrix = random_matrix(seed, m, n)
     a, b = truncated_svd(torch.from_numpy(matrix), rank)
-    assert (a.shape, b.shape, a.dtype, b.dtype) == ((m, rank), (rank, n), torch.float64, torch.float64)
+    assert (a.shape, b.shape, a.dtype, b.dtype) == (
+        (m, rank),
+        (rank, n),
+        torch.float64,
+        torch.float64,
+    )
     assert error(matrix, (a, b)) == pytest.approx(tail(matrix, rank), abs=TINY)
     torch.testing.assert_close(a.T @ a, b @ b.T)
 
 
 @given(seeds, sides, sides, st.integers(1, 30), st.data())
-def test_data_aware_is_the_best_on_the_data(seed: int, m: int, n: int, samples: int, data: st.DataObject) -> None:
-    """Nothing is closer to X Wᵀ than its own truncated SVD; the fit reaches that, however few the samples."""
+def test_data_aware_is_the_best_on_the_data(
+    seed: int, m: int, n: int, samples: int, data: st.DataObject
+) -> None:
+    """Nothing is closer to X Wᵀ than its own truncated SVD.
+
+    The fit reaches that, however few the samples.
+    """
     rank = data.draw(st.integers(1, min(m, n)))
     matrix, inputs = random_matrix(seed, m, n), random_matrix(seed + 1, samples, n)
     fit = whitened(torch.from_numpy(matrix), torch.from_numpy(inputs.T @ inputs), rank)
@@ -52,12 +71,16 @@ def test_data_aware_is_the_best_on_the_data(seed: int, m: int, n: int, samples: 
 
 
 @given(seeds, sides, sides, st.data())
-def test_data_aware_with_equal_inputs_is_the_svd(seed: int, m: int, n: int, data: st.DataObject) -> None:
+def test_data_aware_with_equal_inputs_is_the_svd(
+    seed: int, m: int, n: int, data: st.DataObject
+) -> None:
     """Where XᵀX is a multiple of the identity both objectives are one, and so are the matrices."""
     rank = data.draw(st.integers(1, min(m, n)))
     matrix = random_matrix(seed, m, n)
     values = scipy.linalg.svdvals(matrix)
-    assume(rank == len(values) or values[rank - 1] - values[rank] > 1e-3)  # else the best is not unique
+    assume(
+        rank == len(values) or values[rank - 1] - values[rank] > 1e-3
+    )  # else the best is not unique
     a, b = whitened(torch.from_numpy(matrix), 5.0 * torch.eye(n, dtype=torch.float64), rank)
     u, v = truncated_svd(torch.from_numpy(matrix), rank)
     torch.testing.assert_close(a @ b, u @ v)
@@ -67,7 +90,10 @@ def test_data_aware_with_equal_inputs_is_the_svd(seed: int, m: int, n: int, data
 def test_diagonal_helps_and_is_the_best_for_its_factors(
     seed: int, m: int, n: int, aware: bool, data: st.DataObject
 ) -> None:
-    """Never worse than the factors alone; and no entry of the diagonal can move without a greater error."""
+    """Never worse than the factors alone.
+
+    And no entry of the diagonal can move without a greater error.
+    """
     rank = data.draw(st.integers(1, min(m, n)))
     matrix, inputs = random_matrix(seed, m, n), random_matrix(seed + 1, 40, n) if aware else None
     gram = None if inputs is None else torch.from_numpy(inputs.T @ inputs)
@@ -84,8 +110,13 @@ def test_diagonal_helps_and_is_the_best_for_its_factors(
 
 
 def test_diagonal_finds_a_diagonal() -> None:
-    """A strong diagonal on a weak matrix of rank two: the factors alone miss nearly all of it, both together little."""
-    matrix = np.diag(np.linspace(1, 3, 12)) + 0.3 * random_matrix(0, 12, 2) @ random_matrix(1, 2, 12)
+    """A strong diagonal on a weak matrix of rank two.
+
+    The factors alone miss nearly all of it, both together little.
+    """
+    matrix = np.diag(np.linspace(1, 3, 12)) + 0.3 * random_matrix(0, 12, 2) @ random_matrix(
+        1, 2, 12
+    )
     weight = torch.from_numpy(matrix)
     assert error(matrix, with_diagonal(weight, 2)) < 0.2 * error(matrix, truncated_svd(weight, 2))
 

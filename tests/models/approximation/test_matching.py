@@ -1,4 +1,7 @@
-"""Which layers are meant: patterns in the model's order, placements by what layers are called, ties refused."""
+"""Which layers are meant.
+
+Patterns in the model's order, placements by what layers are called, ties refused.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import pytest
 from torch import nn
 
 from models.approximation.matching import matching, placement_patterns
-from models.byte_lm import Recipe
-from models.transformer import make_transformer
+from models.workloads.byte_lm import Recipe
+from models.workloads.transformer import make_transformer
 from tests.models.approximation.cases import net
 from tests.support import tiny
 
@@ -17,7 +20,14 @@ TRANSFORMER = make_transformer(Recipe(depth=2).shape, 0)
 def test_patterns_match_in_the_models_order() -> None:
     """Whatever the order of the patterns, and once where two match."""
     names = list(matching(net(), ["head", "blocks.*.down", "*.0.*", "stem"]))
-    assert names == ["stem", "blocks.0.up", "blocks.0.down", "blocks.1.down", "blocks.2.down", "head"]
+    assert names == [
+        "stem",
+        "blocks.0.up",
+        "blocks.0.down",
+        "blocks.1.down",
+        "blocks.2.down",
+        "head",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +46,10 @@ def test_placements_of_the_transformer(placement: str, names: list[str]) -> None
 
 
 def test_a_block_may_be_an_mlp_itself() -> None:
-    """The tiny workload's blocks own up and down; it has no attention, and the message says what it has."""
+    """The tiny workload's blocks own up and down.
+
+    It has no attention, and the message says what it has.
+    """
     model = tiny.make_model(0)
     assert len(placement_patterns(model, "mlp", tiny.blocks(model))) == 8
     with pytest.raises(ValueError, match=r"'attention' must match .* the blocks have blocks.0.up"):

@@ -1,4 +1,7 @@
-"""Replaced layers in a model: shapes, gradients, states that load, operations as counted, and the way back."""
+"""Replaced layers in a model.
+
+Shapes, gradients, states that load, operations as counted, and the way back.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from torch import Tensor, nn
 from models.approximation.hidden_units import PrunedDown
 from models.approximation.inputs import Moments
 from models.approximation.replace import Kind, approximate, skeleton, structured, to_dense
-from models.byte_lm import Recipe
 from models.counting import count_flops
-from models.transformer import make_transformer
+from models.workloads.byte_lm import Recipe
+from models.workloads.transformer import make_transformer
 from tests.models.approximation.cases import MLPS, ON_A_CPU, fit, net, points
 from tests.support import tiny
 
@@ -26,7 +29,10 @@ dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.b
 class TestEveryKind:
     @dtypes
     def test_shapes_types_and_gradients(self, kind: Kind, dtype: torch.dtype) -> None:
-        """Output shape and type as before; every parameter has a finite gradient of its own type, not all zero."""
+        """Output shape and type as before.
+
+        Every parameter has a finite gradient of its own type, not all zero.
+        """
         model, x = net(dtype), points(dtype)
         before = model(x)
         after = fit(model, kind)(x)
@@ -58,14 +64,18 @@ class TestEveryKind:
         to_dense(model)
         assert not structured(model)
         torch.testing.assert_close(model(x), approximated)
-        assert [(n, type(m)) for n, m in model.named_modules()] == [(n, type(m)) for n, m in net().named_modules()]
+        assert [(n, type(m)) for n, m in model.named_modules()] == [
+            (n, type(m)) for n, m in net().named_modules()
+        ]
         shapes = {name: value.shape for name, value in net().state_dict().items()}
         assert {name: value.shape for name, value in model.state_dict().items()} == shapes
         to_dense(model)
         torch.testing.assert_close(model(x), approximated)
 
     def test_weight_is_what_the_layer_does(self, kind: Kind) -> None:
-        """What reads ``weight`` and ``bias`` of a replaced layer computes what the layer, made dense, does."""
+        """What reads ``weight`` and ``bias`` of a replaced layer computes what the layer, made
+        dense, does.
+        """
         model = fit(net(), kind)
         for layer in structured(model).values():
             linear = layer.dense()
@@ -74,7 +84,10 @@ class TestEveryKind:
             assert (linear.bias is None) == (layer.bias is None)
 
     def test_state_loads_into_a_skeleton(self, kind: Kind) -> None:
-        """Saved and loaded with ``weights_only``: the same names, shapes and types, and the same output to the bit."""
+        """Saved and loaded with ``weights_only``.
+
+        The same names, shapes and types, and the same output to the bit.
+        """
         model, other = fit(net(), kind), net()
         skeleton(other, kind, MLPS, 0.4)
         other.load_state_dict(copy.deepcopy(model.state_dict()), strict=True)
@@ -87,7 +100,10 @@ class TestEveryKind:
         assert torch.equal(model(points()), other(points()))
 
     def test_operations_are_as_counted(self, kind: Kind) -> None:
-        """``flops`` of each layer alone against PyTorch's counter; the backward is twice the forward."""
+        """``flops`` of each layer alone against PyTorch's counter.
+
+        The backward is twice the forward.
+        """
         for layer in structured(fit(net(), kind)).values():
             inputs = len(layer.kept) if isinstance(layer, PrunedDown) else layer.in_features
             x = torch.ones(3, 7, inputs, dtype=torch.float64, requires_grad=True)
@@ -95,7 +111,10 @@ class TestEveryKind:
             assert count_flops(partial(_there_and_back, layer, x)) == 3 * layer.flops(21)
 
     def test_share_is_the_share_of_operations_saved(self, kind: Kind) -> None:
-        """At 1/4 every MLP costs at most what a low rank of that share does; units exactly a quarter."""
+        """At 1/4 every MLP costs at most what a low rank of that share does.
+
+        Units exactly a quarter.
+        """
         model = fit(net(), kind, 0.25)
         for layer in structured(model).values():
             m, n = layer.out_features, layer.in_features
@@ -120,10 +139,15 @@ class TestEveryKind:
         skeleton(empty, kind, MLPS, 0.4)
         to_dense(one), to_dense(two)
         assert torch.equal(state, torch.get_rng_state())
-        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)
+        )
 
     def test_mode_bias_and_frozen_weights_stay(self, kind: Kind) -> None:
-        """Evaluation mode and ``requires_grad`` go both ways; the bias is the same parameter unless units of it go."""
+        """Evaluation mode and ``requires_grad`` go both ways.
+
+        The bias is the same parameter unless units of it go.
+        """
         model = net().eval()
         plain = model.blocks[1]
         plain.get_parameter("up.weight").requires_grad_(False)
@@ -131,14 +155,23 @@ class TestEveryKind:
         fit(model, kind)
         assert not any(module.training for module in model.modules())
         assert plain.get_parameter("down.bias") is bias
-        assert {p.requires_grad for n, p in plain.get_submodule("up").named_parameters() if "bias" not in n} == {False}
+        assert {
+            p.requires_grad
+            for n, p in plain.get_submodule("up").named_parameters()
+            if "bias" not in n
+        } == {False}
         to_dense(model)
         assert not any(module.training for module in model.modules())
         assert plain.get_parameter("down.bias") is bias
-        assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["blocks.1.up.weight"]
+        assert [n for n, p in model.named_parameters() if not p.requires_grad] == [
+            "blocks.1.up.weight"
+        ]
 
     def test_the_projects_own_models(self, kind: Kind) -> None:
-        """The transformer's gated MLPs and the tiny workload's plain ones: trained a step, then dense again."""
+        """The transformer's gated MLPs and the tiny workload's plain ones.
+
+        Trained a step, then dense again.
+        """
         shape = Recipe(depth=2).shape
         tokens = torch.arange(24).view(2, 12)
         cases: list[tuple[nn.Module, Tensor]] = [
@@ -162,14 +195,19 @@ def _there_and_back(layer: nn.Module, x: Tensor) -> None:
 
 def _identity_moments(model: nn.Module) -> dict[str, Moments]:
     layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-    return {name: Moments(torch.eye(m.in_features, dtype=torch.float64), 1000) for name, m in layers.items()}
+    return {
+        name: Moments(torch.eye(m.in_features, dtype=torch.float64), 1000)
+        for name, m in layers.items()
+    }
 
 
 def test_data_aware_beats_the_svd_where_inputs_lie_unevenly() -> None:
     """The error of the net's outputs is smaller when the fit knew the inputs, at equal rank."""
     x = points(rows=100)
     reference = net()(x)
-    errors = {kind: (fit(net(), kind, 0.3)(x) - reference).norm().item() for kind in ("svd", "data_aware")}
+    errors = {
+        kind: (fit(net(), kind, 0.3)(x) - reference).norm().item() for kind in ("svd", "data_aware")
+    }
     assert errors["data_aware"] < errors["svd"]
 
 
@@ -180,22 +218,59 @@ class TestBadInput:
         ("kind", "patterns", "share", "message"),
         [
             ("qr", MLPS, 0.5, "kind must be one of svd, data_aware"),
-            ("svd", ["blocks.*.upp"], 0.5, r"every pattern must match a linear layer, but got \['blocks\.\*\.upp'\]"),
-            ("svd", [*MLPS, "nothing"], 0.5, r"but got \['nothing'\]: this model has stem, blocks\.0\.up"),
+            (
+                "svd",
+                ["blocks.*.upp"],
+                0.5,
+                r"every pattern must match a linear layer, but got \['blocks\.\*\.upp'\]",
+            ),
+            (
+                "svd",
+                [*MLPS, "nothing"],
+                0.5,
+                r"but got \['nothing'\]: this model has stem, blocks\.0\.up",
+            ),
             ("svd", [], 0.5, "every pattern must match a linear layer, but got no pattern"),
             ("svd", MLPS, 0.0, "0 < share <= 1 must hold, but got share=0.0"),
             ("svd", MLPS, 1.01, "0 < share <= 1 must hold, but got share=1.01"),
             ("svd", MLPS, float("nan"), "0 < share <= 1 must hold, but got share=nan"),
-            ("hidden_units", MLPS, 0.01, "at least one hidden unit must stay, but got share=0.01 of 24 units"),
+            (
+                "hidden_units",
+                MLPS,
+                0.01,
+                "at least one hidden unit must stay, but got share=0.01 of 24 units",
+            ),
             ("hidden_units", ["blocks.*.up"], 0.5, "no pattern matches blocks.0.down"),
-            ("hidden_units", ["stem", "head"], 0.5, "hidden_units needs the layers of an MLP .* but got stem, head"),
-            ("monarch", ["*"], 0.5, "stem: monarch needs sides with a common divisor, but got a 12 x 5 matrix"),
-            ("two_four", MLPS, 0.5, "blocks.0.up: two_four needs an NVIDIA GPU .* but got device 'cpu'"),
-            ("two_four", MLPS, 0.25, "two_four keeps two weights of four: share must be 0.5, but got 0.25"),
+            (
+                "hidden_units",
+                ["stem", "head"],
+                0.5,
+                "hidden_units needs the layers of an MLP .* but got stem, head",
+            ),
+            (
+                "monarch",
+                ["*"],
+                0.5,
+                "stem: monarch needs sides with a common divisor, but got a 12 x 5 matrix",
+            ),
+            (
+                "two_four",
+                MLPS,
+                0.5,
+                "blocks.0.up: two_four needs an NVIDIA GPU .* but got device 'cpu'",
+            ),
+            (
+                "two_four",
+                MLPS,
+                0.25,
+                "two_four keeps two weights of four: share must be 0.5, but got 0.25",
+            ),
             ("data_aware", MLPS, 0.5, "data_aware needs second moments"),
         ],
     )
-    def test_what_cannot_be(self, kind: Kind, patterns: list[str], share: float, message: str) -> None:
+    def test_what_cannot_be(
+        self, kind: Kind, patterns: list[str], share: float, message: str
+    ) -> None:
         model = net()
         with pytest.raises(ValueError, match=message):
             approximate(model, kind, patterns, share)

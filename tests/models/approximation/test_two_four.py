@@ -1,4 +1,7 @@
-"""2:4 sparsity where there is no hardware for it: the mask, the masked arithmetic, and why it is refused."""
+"""2:4 sparsity where there is no hardware for it.
+
+The mask, the masked arithmetic, and why it is refused.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,16 @@ def test_the_first_stay_where_weights_tie() -> None:
 
 
 def test_masked_arithmetic() -> None:
-    """Output and gradients are those of the dense layer with zeros; hidden weights have no gradient and stay."""
+    """Output and gradients are those of the dense layer with zeros.
+
+    Hidden weights have no gradient and stay.
+    """
     linear = nn.Linear(8, 6, dtype=torch.float64)
     reference = nn.Linear(8, 6, dtype=torch.float64)
     mask = two_four_mask(linear.weight)
-    reference.load_state_dict({"weight": linear.weight.detach() * mask, "bias": linear.bias.detach()})
+    reference.load_state_dict(
+        {"weight": linear.weight.detach() * mask, "bias": linear.bias.detach()}
+    )
     layer, x = TwoFourLinear(linear, mask), torch.from_numpy(random_matrix(0, 5, 8))
     torch.testing.assert_close(layer(x), reference(x))
     layer(x).square().sum().backward()
@@ -64,19 +72,25 @@ def test_operations_and_state() -> None:
 def test_a_cpu_is_refused_with_the_reason() -> None:
     """The whole message, with the rule, what was found and what to do."""
     assert two_four_fault(torch.device("cpu")) == (
-        "two_four needs an NVIDIA GPU of compute capability 8.0 or more, but got device 'cpu': choose another kind"
+        "two_four needs an NVIDIA GPU of compute capability 8.0 or more, but got device 'cpu': "
+        "choose another kind"
     )
     with pytest.raises(ValueError, match="got device 'cpu'"):
         require_two_four(nn.Linear(64, 32))
 
 
 def test_layers_without_a_kernel_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By type and by sides, on a device taken for one that has the hardware; a layer with a kernel passes."""
+    """By type and by sides, on a device taken for one that has the hardware.
+
+    A layer with a kernel passes.
+    """
     monkeypatch.setattr(two_four, "two_four_fault", lambda _: None)
     require_two_four(nn.Linear(64, 32))
     with pytest.raises(ValueError, match=r"float16 or bfloat16, but got torch\.float64"):
         require_two_four(nn.Linear(64, 32, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"multiples of \(32, 64\) in torch.bfloat16, but got \(32, 32\)"):
+    with pytest.raises(
+        ValueError, match=r"multiples of \(32, 64\) in torch.bfloat16, but got \(32, 32\)"
+    ):
         require_two_four(nn.Linear(32, 32, dtype=torch.bfloat16))
 
 
@@ -91,7 +105,9 @@ def test_a_mask_needs_whole_fours() -> None:
     reason="needs a GPU with sparse tensor cores",
 )
 def test_the_sparse_kernel_agrees_with_masked_arithmetic() -> None:
-    """Output and gradients on the GPU against the same layer on the CPU, in bfloat16's precision."""
+    """Output and gradients on the GPU against the same layer on the CPU, in bfloat16's
+    precision.
+    """
     linear = nn.Linear(128, 64)
     mask = two_four_mask(linear.weight)
     x = torch.from_numpy(random_matrix(0, 32, 128)).float()

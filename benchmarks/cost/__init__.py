@@ -1,0 +1,1 @@
+"""What things cost: a search, a trial, a step, the store."""

@@ -1,0 +1,1 @@
+"""What each lever brings, in seconds and in loss."""

@@ -1,0 +1,1 @@
+"""What a search that is killed keeps."""

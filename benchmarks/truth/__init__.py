@@ -1,0 +1,1 @@
+"""Whether what is said holds: the clock, the verdict, early stopping."""

@@ -1,0 +1,1 @@
+"""How the same products are computed: attention kernels, number formats, compilation."""

@@ -1,0 +1,1 @@
+"""What is trained out of the box, found by name."""

@@ -1,0 +1,137 @@
+"""Workload ``byte_lm``: next-byte prediction on real text by a small transformer, fitted to one
+core.
+
+How depth, width, batch, steps and learning rate were chosen is measured by
+``benchmarks/quality/byte_lm_fit.py`` and told in ``docs/byte_lm.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from models.workload import Workload
+from models.workloads.corpus import Corpus, load_corpus, require_bytes
+from models.workloads.optimizers import fused_adamw
+from models.workloads.transformer import Shape, Transformer, make_transformer
+
+VOCABULARY = 256
+VALIDATION_BYTES = 16_384
+"""Predicted in one evaluation."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the fit chose.
+
+    Attributes:
+        batch: windows a step.
+        learning_rate: AdamW's peak.
+        warmup_steps, decay_fraction: as in ``Workload``.
+    """
+
+    depth: int = 8
+    width: int = 16
+    heads: int = 1
+    window: int = 32
+    batch: int = 32
+    steps: int = 600
+    learning_rate: float = 1.5e-2
+    weight_decay: float = 0.1
+    warmup_steps: int = 40
+    decay_fraction: float = 0.3
+
+    @property
+    def shape(self) -> Shape:
+        """The model's."""
+        return Shape(VOCABULARY, self.depth, self.width, self.heads, self.window)
+
+
+def byte_lm(corpus_dir: Path | None = None, recipe: Recipe = Recipe()) -> Workload:
+    """Next-byte prediction on the text below ``corpus_dir``, or on the Python standard library's
+    sources.
+
+    A batch is int64 (batch, window + 1); the loss is in nats a byte, at first about ln 256 = 5.55.
+
+    Raises:
+        ValueError: the corpus does not exist, cannot be read, or is too small for a window or an
+            evaluation.
+    """
+    corpus = load_corpus(corpus_dir)
+    require_bytes(corpus, train=recipe.window + 1, validation=VALIDATION_BYTES)
+    return Workload(
+        name="byte_lm",
+        make_model=partial(make_transformer, recipe.shape),
+        blocks=blocks,
+        batch_at=batches(corpus, recipe),
+        loss=loss,
+        evaluate=evaluation(corpus, recipe.window),
+        make_optimizer=partial(make_optimizer, recipe=recipe),
+        steps=recipe.steps,
+        eval_every=max(1, recipe.steps // 10),
+        warmup_steps=recipe.warmup_steps,
+        decay_fraction=recipe.decay_fraction,
+        fingerprint=corpus.fingerprint,
+    )
+
+
+def blocks(model: nn.Module) -> Sequence[nn.Module]:
+    """List the transformer's blocks in forward order."""
+    assert isinstance(model, Transformer)
+    return list(model.blocks)
+
+
+def loss(model: nn.Module, batch: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of each byte of ``batch``, (B, T + 1), after the first."""
+    logits: Tensor = model(batch[:, :-1])
+    return functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+
+def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
+    """Make ``batch_at``: windows at places drawn from (seed, step) alone, (batch, window + 1)."""
+
+    def batch_at(seed: int, step: int) -> Tensor:
+        places = len(corpus.train) - recipe.window
+        starts = np.random.default_rng((seed, step)).integers(0, places, size=recipe.batch)
+        return _windows(corpus.train, starts, recipe.window)
+
+    return batch_at
+
+
+def evaluation(corpus: Corpus, window: int) -> Callable[[nn.Module], float]:
+    """Make ``evaluate``: mean loss over windows spread evenly over the validation bytes, always the
+    same.
+    """
+    count = VALIDATION_BYTES // window
+    starts = np.linspace(0, len(corpus.validation) - window - 1, count).astype(np.int64)
+    windows = _windows(corpus.validation, starts, window)
+
+    @torch.no_grad()
+    def evaluate(model: nn.Module) -> float:
+        device = next(model.parameters()).device
+        # In parts: the logits of all windows at once would take half the memory of a training run.
+        parts = torch.split(windows, 64)
+        return sum(loss(model, part.to(device)).item() * len(part) for part in parts) / count
+
+    return evaluate
+
+
+def _windows(data: Tensor, starts: np.ndarray, window: int) -> Tensor:
+    """Cut ``window`` + 1 bytes at each of ``starts``: int64 (len(starts), window + 1)."""
+    return data[torch.from_numpy(starts)[:, None] + torch.arange(window + 1)].long()
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's."""
+    return fused_adamw(model, recipe.learning_rate, recipe.weight_decay)
+
+
+WORKLOADS = {"byte_lm": byte_lm}

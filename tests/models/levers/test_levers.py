@@ -1,0 +1,130 @@
+"""Levers as pure data: which form a model has when, what a form is called, and which values are
+refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.approximation.replace import KINDS
+from models.levers import approximation, computing
+from models.levers.approximation import Approximation
+from models.levers.computing import BACKENDS, Computing
+from models.levers.form import PLAIN, Form
+from models.levers.levers import NO_LEVERS, Levers, divide_knobs, lever_settings, make_levers
+from policies.registry import policies
+from policies.rules import Scalar
+
+FRACTIONS = st.floats(0, 1)
+
+
+@st.composite
+def approximations(draw: st.DrawFn) -> Approximation:
+    start = draw(st.floats(0, 0.9))
+    return Approximation(
+        approximation=draw(st.sampled_from(approximation.KINDS)),
+        approximation_start=start,
+        recovery_steps=draw(st.integers(0, 3)),
+        dense_from=draw(st.floats(start, 1, exclude_min=True)),
+    )
+
+
+def walk(levers: Levers, fractions: list[float]) -> list[Form]:
+    """The forms of a run whose steps begin at these fractions."""
+    forms: list[Form] = []
+    for fraction in sorted(fractions):
+        now = forms[-1] if forms else PLAIN
+        since = next((i for i, form in enumerate(reversed(forms)) if form != now), len(forms))
+        forms.append(levers.form(fraction, now, since))
+    return forms
+
+
+@given(approximations(), st.lists(FRACTIONS, min_size=1, max_size=30))
+def test_plain_then_recovering_then_approximated_then_plain(
+    lever: Approximation, fractions: list[float]
+) -> None:
+    """Property: approximated between its start and its end alone, recovering for its first steps
+    alone.
+    """
+    forms = walk(Levers(lever), fractions)
+    inside = [lever.applies(fraction) for fraction in sorted(fractions)]
+    assert [form.approximated for form in forms] == inside
+    approximated = [form for form in forms if form.approximated]
+    recovering = [form.recovering for form in approximated]
+    assert recovering == [index < lever.recovery_steps for index in range(len(recovering))]
+
+
+@given(approximations(), st.lists(FRACTIONS, min_size=1, max_size=30))
+def test_forms_lists_all_that_occur(lever: Approximation, fractions: list[float]) -> None:
+    """Property: what a run can become was named before it began, so that it could be timed."""
+    levers = Levers(lever)
+    assert set(walk(levers, fractions)) <= {PLAIN, *levers.forms()}
+
+
+@given(st.sampled_from(BACKENDS), st.booleans())
+def test_computing_goes_with_every_form(backend: str, compiled: bool) -> None:
+    """Property: kernels and compilation hold from the first step to the last, approximated or
+    not.
+    """
+    levers = Levers(
+        Approximation("svd", approximation_start=0.5), Computing(backend, compiled=compiled)
+    )
+    for form in walk(levers, [0.0, 0.6]):
+        assert (form.attention, form.compiled) == (backend, compiled)
+
+
+def test_forms_differ_by_name() -> None:
+    """By hand: every field that differs shows in the key, and the workload's own form has none."""
+    forms = [
+        PLAIN,
+        Form("svd"),
+        Form("svd", 0.5),
+        Form("svd", placement="all"),
+        Form("svd", recovering=True),
+        Form(attention="math"),
+        Form(dtype="bfloat16"),
+        Form(compiled=True),
+    ]
+    assert len({form.key for form in forms}) == len(forms)
+    assert PLAIN.key == ""
+    assert not NO_LEVERS.used
+
+
+def test_names_are_unique() -> None:
+    """A trial's knobs are told apart by name.
+
+    No policy has a setting of a lever's name, nor has the search.
+    """
+    levers = set(lever_settings())
+    for policy in policies().values():
+        assert not levers & {f.name for f in dataclasses.fields(policy)}
+    assert not levers & {"policy", "horizon"}
+
+
+def test_pure_settings_name_what_there_is() -> None:
+    """The lists that need no torch are those of the code that does the work."""
+    assert approximation.KINDS == KINDS
+    assert computing.BACKENDS == BACKENDS
+
+
+def test_knobs_are_divided_and_made() -> None:
+    """By hand: the policy's settings on one side, the levers' made into levers."""
+    knobs: dict[str, Scalar] = {"threshold": 0.5, "approximation": "svd", "compiled": True}
+    assert divide_knobs(knobs) == ({"threshold": 0.5}, {"approximation": "svd", "compiled": True})
+    assert make_levers(knobs) == Levers(Approximation("svd"), Computing(compiled=True))
+
+
+def test_every_fault_is_named_at_once() -> None:
+    """Two levers with a bad value each, and a start after the end: one message."""
+    with pytest.raises(
+        ValueError, match=r"approximation must be one of .*; computing: dtype must be one of"
+    ):
+        make_levers({"approximation": "magic", "dtype": "float8"})
+    with pytest.raises(
+        ValueError, match=r"approximation_start < dense_from must hold, but got .*0.5.*0.4"
+    ):
+        make_levers({"approximation": "svd", "approximation_start": 0.5, "dense_from": 0.4})

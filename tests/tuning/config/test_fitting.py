@@ -1,0 +1,243 @@
+"""What a device cannot do is left out of a space, with a line that says so.
+
+What leaves nothing is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from models.levers.capabilities import form_fault
+from models.levers.form import Form
+from search_spaces.knobs import Choice
+from search_spaces.narrow import narrow
+from search_spaces.registry import find_space
+from tests.support import tiny
+from tests.support.frames import record
+from tests.support.runs import write_run
+from tests.support.searches import TINY, config_of, search
+from tuning.config.config import SearchConfig
+from tuning.config.fitting import fit_space, needs_fitting
+from tuning.errors import BadInput
+from tuning.search import main
+from tuning.session.search import fitted_to_device
+from tuning.store.store import Store
+
+SPACES = ("low_rank", "sparsity", "attention", "joint")
+ASKED = """[knobs]
+horizon = { low = 0.5 }
+approximation_share = { choices = [0.5, 0.25] }
+"""
+
+
+def lacking(failing: Collection[int]) -> Callable[[Form], str | None]:
+    """What a device says of a form that lacks those that it is asked for at these places in
+    turn.
+    """
+    seen: list[Form] = []
+
+    def fault_of(form: Form) -> str | None:
+        if form not in seen:
+            seen.append(form)
+        return "no" if seen.index(form) in failing else None
+
+    return fault_of
+
+
+@contextmanager
+def device_lacking(failing: Collection[int]) -> Iterator[None]:
+    """A search's own device is such a one."""
+    fault_of = lacking(failing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "models.levers.capabilities.form_fault", lambda workload, form, device: fault_of(form)
+        )
+        yield
+
+
+@given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
+def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
+    """Property, over any set of forms a device may lack.
+
+    Unless it is refused, what is left has none of them.
+    """
+    space, fault_of = find_space(name), lacking(failing)
+    fitted = fit_space(space, fault_of)
+    if not fitted.faults:
+        left, faults = narrow(
+            space, {name: {"choices": list(values)} for name, values in fitted.choices.items()}
+        )
+        assert faults == []
+        assert fit_space(left, fault_of).remarks == ()
+    assert bool(fitted.choices) <= bool(fitted.remarks)
+
+
+def test_what_everything_can_do_leaves_the_space_as_it_is() -> None:
+    """No fault, no change; and only spaces with levers are looked at."""
+    assert all(fit_space(find_space(name), lambda form: None).choices == {} for name in SPACES)
+    assert [
+        name for name in (*SPACES, "dynamic_suffix", "schedule") if needs_fitting(find_space(name))
+    ] == list(SPACES)
+
+
+def test_the_value_with_most_faults_goes_first() -> None:
+    """By hand: a kernel that takes bfloat16 alone goes, not the number format that all others
+    take.
+    """
+    fitted = fit_space(
+        find_space("attention"),
+        lambda form: (
+            "needs half precision" if (form.attention, form.dtype) == ("flash", "float32") else None
+        ),
+    )
+    assert fitted.choices == {
+        "attention_backend": ("default", "math", "efficient", "cudnn", "flex")
+    }
+    assert fitted.remarks == (
+        "attention_backend flash is left out of the space: needs half precision",
+    )
+
+
+def test_a_fixed_value_that_cannot_be_is_refused() -> None:
+    """Nothing is left out behind the user's back.
+
+    What was asked for by name is named with the reason.
+    """
+    space, faults = narrow(find_space("attention"), {"attention_backend": "cudnn"})
+    assert faults == []
+    fitted = fit_space(space, lambda form: "no such device" if form.attention == "cudnn" else None)
+    assert len(fitted.faults) == 1
+    assert "attention_backend=cudnn" in fitted.faults[0]
+    assert "no such device" in fitted.faults[0]
+
+
+def test_a_cpu_says_what_it_lacks() -> None:
+    """Real steps of a model without attention on the CPU.
+
+    2:4 sparsity and forced kernels have a reason each.
+    """
+    cpu, workload = torch.device("cpu"), tiny.tiny()
+    assert form_fault(workload, Form("svd", 0.5), cpu) is None
+    assert "two_four" in str(form_fault(workload, Form("two_four", 0.5), cpu))
+    assert "never calls scaled_dot_product_attention" in str(
+        form_fault(workload, Form(attention="math"), cpu)
+    )
+    assert "must match a linear layer" in str(
+        form_fault(workload, Form("svd", 0.5, "attention"), cpu)
+    )
+
+
+def test_a_search_begins_with_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a CPU 2:4 sparsity goes, with a line.
+
+    Asked for by name it is refused before anything is created.
+    """
+    config = config_of(tmp_path / "run", space="sparsity")
+    fitted = fitted_to_device(config, tiny.tiny())
+    assert fitted.search_space().knob("approximation").values() == ("hidden_units",)
+    assert "approximation two_four is left out of the space" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="approximation=two_four"):
+        fitted_to_device(
+            dataclasses.replace(config, knobs={"approximation": "two_four"}), tiny.tiny()
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@given(
+    st.sampled_from(("low_rank", "sparsity", "attention")),
+    st.sets(st.integers(0, 40)),
+    st.floats(0.3, 1.0),
+    st.booleans(),
+)
+def test_what_was_asked_for_and_what_is_left_stay_apart(
+    name: str, failing: set[int], horizon: float, reverse: bool
+) -> None:
+    """Property, over any set of forms a device may lack.
+
+    The knobs stay the user's, and run.json keeps the space.
+    """
+    choices = [k for k in find_space(name).knobs if isinstance(k, Choice)]
+    knobs = {"horizon": horizon} | {
+        k.name: {"choices": list(k.choices)[:: -1 if reverse else 1]} for k in choices
+    }
+    config = SearchConfig("r", space=name, knobs=knobs)
+    with device_lacking(failing):
+        try:
+            fitted = fitted_to_device(config, tiny.tiny())
+        except BadInput:
+            assume(False)
+    assert fitted.knobs == knobs
+    assert dataclasses.replace(fitted, device_choices={}) == config
+    asked, searched = config.search_space(), fitted.search_space()
+    for k in asked.knobs:
+        left = tuple(fitted.device_choices.get(k.name, k.values()))
+        assert searched.knob(k.name).values() == left
+        assert set(left) <= set(k.values())
+    stored = SearchConfig.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert stored == fitted
+    assert stored.search_space().fingerprint() == searched.fingerprint()
+
+
+def test_a_search_goes_on_in_the_space_it_began_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its file given again and without, on a device that can do nothing of it.
+
+    Another file is refused.
+    """
+    run, file = tmp_path / "run", tmp_path / "f.toml"
+    file.write_text(f'space = "sparsity"\nworkload = "{TINY}"\n{ASKED}')
+    knobs = tomllib.loads(ASKED)["knobs"]
+    config = config_of(run, space="sparsity", knobs=knobs, trials=3)
+    search(fitted_to_device(config, tiny.tiny()))
+    with device_lacking(range(40)):
+        assert main(["--resume", str(run), "--config", str(file), "--trials", "4"]) == 0
+        assert main(["--resume", str(run), "--trials", "5"]) == 0
+        file.write_text(file.read_text().replace("0.25", "0.75"))
+        capsys.readouterr()
+        assert main(["--resume", str(run), "--config", str(file), "--trials", "6"]) == 2
+    assert "must keep its knobs" in capsys.readouterr().err
+    info = Store.open(run).info
+    assert len(Store.open(run).numbers()) == 5
+    assert info.config["knobs"] == knobs
+    assert info.config["device_choices"] == {"approximation": ["hidden_units"]}
+    searched, _ = narrow(
+        find_space("sparsity"), {**knobs, "approximation": {"choices": ["hidden_units"]}}
+    )
+    assert info.space_fingerprint == searched.fingerprint() != config.search_space().fingerprint()
+
+
+def test_a_warm_start_of_no_use_on_this_device_is_refused(tmp_path: Path) -> None:
+    """All that the other run tried beside the control is what the CPU cannot do.
+
+    Named before anything is created.
+    """
+    full_update = {"policy": "full_update", "horizon": 0.5}
+    knobs = {
+        "approximation": "two_four",
+        "approximation_start": 0.1,
+        "recovery_steps": 0,
+        "dense_from": 0.9,
+    }
+    trials = [
+        record(0, 9.0, 2.0, policy="full_update", origin="baseline"),
+        record(1, 4.5, 2.5, **full_update, origin="control"),
+        record(2, 4.0, 2.5, **full_update, knobs=knobs),
+    ]
+    other = write_run(tmp_path / "other", trials)
+    config = config_of(tmp_path / "run", space="sparsity", warm_start=str(other))
+    assert config.faults() == []
+    with pytest.raises(BadInput, match="points of space sparsity"):
+        fitted_to_device(config, tiny.tiny())

@@ -1,0 +1,252 @@
+"""The Ray driver when things die, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.source import ENTRY, ListSource, notes
+from tuning.drivers.driver import Nothing
+from tuning.drivers.ray_cluster import LINK_PREFIX, gpus_for, make_link, remove_stale_links
+from tuning.drivers.ray_driver import RayDriver
+from tuning.drivers.ray_tune import cause_in
+
+pytestmark = pytest.mark.ray
+ROOT = Path(__file__).parents[3]
+PATIENCE_SECONDS = 60.0
+
+
+def _driver(run: Path) -> RayDriver:
+    return RayDriver(run, concurrency=2, cpus_per_trial=0.5, threads=2, entry=ENTRY)
+
+
+def _eventually(holds: Callable[[], object]) -> bool:
+    """Whether it holds within a time that is generous even on a busy machine."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+class Alone(ListSource):
+    """While a task that naps is in flight there is no other, and what comes after it waits."""
+
+    def ask(self) -> str | Nothing:
+        napping = any(task.startswith("nap") for task in self.in_flight)
+        next_naps = bool(self.waiting) and self.waiting[0].startswith("nap")
+        if napping or (next_naps and self.in_flight):
+            return Nothing.WAIT
+        return super().ask()
+
+
+def _links_of(pid: int) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"{LINK_PREFIX}{pid}-*"))
+
+
+@pytest.fixture(scope="class")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDriver]:
+    with _driver(tmp_path_factory.mktemp("run")) as driver:
+        yield driver
+
+
+class TestDeaths:
+    def test_a_dead_worker_costs_its_task_and_no_more(self, driver: RayDriver) -> None:
+        """One worker leaves by os._exit and one is killed.
+
+        Both tasks are lost once and then end, as do the others.
+        """
+        tasks = ["ok-1", "quit-1", "ok-2", "kill-1", "ok-3"]
+        source = ListSource(tasks)
+        driver.drive(source)
+        assert sorted(source.told("lost")) == ["kill-1", "quit-1"]
+        assert sorted(source.told("ended")) == sorted(tasks)
+        assert all(
+            reason.startswith("the worker died: ")
+            for _, _, reason in source.log
+            if reason != "DONE"
+        )
+
+    def test_a_task_past_its_deadline_is_killed(self, driver: RayDriver) -> None:
+        """A task that sleeps for ten minutes at its first try is lost with its deadline as the
+        reason, then ends.
+        """
+        source = ListSource(["hang-1"], deadline=2.0)
+        driver.drive(source)
+        assert source.reasons("hang-1") == [
+            "did not end within its deadline of 2.0 s and was killed"
+        ]
+        assert source.told("ended") == ["hang-1"]
+
+    def test_a_process_that_must_wait_is_kept(self, driver: RayDriver) -> None:
+        """Two at once, then one alone, then two again.
+
+        The two processes of before, of which none was started anew.
+        """
+        before = len(notes(driver.run))
+        driver.drive(Alone(["meet-1", "meet-2", "nap-3", "meet-4", "meet-5"]))
+        calls = notes(driver.run)[before:]
+        assert [call["task"] for call in calls][2] == "nap-3"
+        assert len({call["pid"] for call in calls}) == 2
+
+    def test_workers_have_their_threads_and_no_gpu(self, driver: RayDriver) -> None:
+        """The environment a worker saw: two threads, and no GPU, since it has no share of one."""
+        driver.drive(ListSource(["ok-environment"]))
+        note = notes(driver.run)[-1]
+        assert (note["threads"], note["gpu"]) == ("2", "")
+
+    def test_the_signal_handlers_stay_the_callers(self, driver: RayDriver) -> None:
+        """Handlers set before a drive are in place within it and after it."""
+        seen = []
+
+        class Looking(ListSource):
+            def tick(self) -> None:
+                seen.append([signal.getsignal(number) for number in numbers])
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, lambda *_: None) for number in numbers]
+        ours = [signal.getsignal(number) for number in numbers]
+        try:
+            driver.drive(Looking(["ok-signals"]))
+            assert seen
+            assert all(
+                handlers == ours for handlers in [*seen, [signal.getsignal(n) for n in numbers]]
+            )
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path, server: str) -> None:
+    """A server of Ray's is killed while tasks run: SearchFailed says so, and the process ends soon
+    and cleanly.
+
+    In a process of its own, since Ray cannot be used again in one that has lost it.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.source",
+        os.fspath(tmp_path),
+        "stop-1",
+        "stop-2",
+    ]
+    driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert _eventually(lambda: len(notes(tmp_path)) == 2)
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        if process.name() == server:
+            process.kill()
+    _, said = driver.communicate(timeout=PATIENCE_SECONDS / 2)
+    assert driver.returncode == 1
+    assert "SearchFailed: a server of Ray on this machine" in said.splitlines()[-1]
+    assert not (tmp_path / "ray").exists()
+
+
+def test_shares_of_a_gpu_in_a_deep_directory_without_a_word(tmp_path: Path) -> None:
+    """Two tasks that wait for each other share one logical GPU, which works only if they run at
+    once.
+
+    The run directory's path is longer than a socket's name may be; nothing is printed; nothing
+    stays behind.
+    """
+    run = tmp_path / ("d" * 100) / "run"
+    run.mkdir(parents=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.source",
+        os.fspath(run),
+        "meet-1",
+        "meet-2",
+        "ok-3",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    said, _ = process.communicate()
+    assert (process.returncode, said) == (0, "")
+    assert sorted(note["task"] for note in notes(run)) == ["meet-1", "meet-2", "ok-3"]
+    assert {(note["gpu"], note["threads"]) for note in notes(run)} == {("0", "3")}
+    assert not (run / "ray").exists()
+    assert _links_of(process.pid) == []
+
+
+def test_kill_9_leaves_no_process_and_no_link(tmp_path: Path) -> None:
+    """The driver of two running tasks is killed.
+
+    Everything that it started ends, and its link is removed.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.source",
+        os.fspath(tmp_path),
+        "stop-1",
+        "stop-2",
+    ]
+    driver = subprocess.Popen(command, cwd=ROOT)
+    assert _eventually(lambda: len(notes(tmp_path)) == 2)
+    tree = psutil.Process(driver.pid).children(recursive=True)
+    assert {note["pid"] for note in notes(tmp_path)} <= {process.pid for process in tree}
+    driver.kill()
+    driver.wait()
+    assert _eventually(
+        lambda: not [p for p in tree if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    )
+    assert _eventually(lambda: not _links_of(driver.pid))
+
+
+def test_links_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    """One link of this process and one of a process that has ended: the second goes."""
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    stale = tmp_path / f"{LINK_PREFIX}{ended.pid}-aaaaaa"
+    stale.symlink_to(tmp_path)
+    kept = tmp_path / f"{LINK_PREFIX}{os.getpid()}-aaaaaa"
+    kept.symlink_to(tmp_path)
+    foreign = tmp_path / f"{LINK_PREFIX}notes"
+    foreign.touch()
+    remove_stale_links(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([kept, foreign])
+
+
+def test_a_link_leads_to_its_directory(tmp_path: Path) -> None:
+    """It is short whatever the directory's length."""
+    target = tmp_path / ("x" * 120)
+    target.mkdir()
+    link = make_link(target)
+    try:
+        assert link.resolve() == target.resolve()
+        assert len(os.fsencode(link)) < 50
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "share", "gpus"),
+    [(2, 0.5, 1), (3, 0.5, 2), (3, 0.6, 3), (10, 0.1, 1), (2, 1, 2), (2, 2, 4), (3, 0, 0)],
+)
+def test_gpus_for(concurrency: int, share: float, gpus: int) -> None:
+    """A share never straddles two GPUs, and rounding of tenths costs none."""
+    assert gpus_for(concurrency, share) == gpus
+
+
+def test_the_cause_of_a_death_is_one_line() -> None:
+    """Ray's text has the cause on one of many lines, with advice after it."""
+    text = (
+        "The actor died.\n\tclass_name: X\nThe actor is dead because its worker was killed. Some "
+        "common causes: a\n"
+    )
+    assert cause_in(text) == "its worker was killed."
+    assert cause_in("None") == "no reason given"

@@ -1,0 +1,197 @@
+"""The verdict's sentence for each thing that a front may say."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.support.frames import frame_of, points, record, search_frame
+from tests.support.verdicts import background
+from tuning.findings.context import Background, Noise
+from tuning.findings.summary import summary
+from tuning.findings.words import (
+    caution,
+    counts,
+    headline,
+    stopping_note,
+    unfrozen,
+    unfrozen_note,
+    verdict,
+)
+from tuning.trial.trial import TrialRecord
+
+
+def beside_control(*others: TrialRecord) -> pd.DataFrame:
+    """Control runs of 6, 8 and 10 s at losses 2.0, 1.9 and 1.8, and other trials."""
+    full: dict[str, Any] = {"policy": "full_update", "origin": "control"}
+    runs = [(6, 2.0, 0.6), (8, 1.9, 0.8), (10, 1.8, 1.0)]
+    return frame_of(
+        [*(record(i, s, y, horizon=h, **full) for i, (s, y, h) in enumerate(runs)), *others]
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "sentence"),
+    [
+        (frame_of([]), None, "No trial has finished yet."),
+        (
+            beside_control(record(3, 7, 1.89)),
+            1.9,
+            "dynamic_suffix #3 reaches 1.9000 in 7.00 s, training for less in 8.00 s: a gain of "
+            "1.14 on one "
+            "seed, unconfirmed.",
+        ),
+        (
+            beside_control(record(3, 7, 1.89, mean_active_fraction=1.0)),
+            1.9,
+            "Nothing beat training for less at 1.9000: dynamic_suffix #3 is first, in 7.00 s, but "
+            "it never froze a "
+            "block: that is training for less as well.",
+        ),
+        (
+            beside_control(record(3, 9, 1.95)),
+            1.9,
+            "Nothing beat training for less at 1.9000: full_update #1 at horizon 0.8 is first, in "
+            "8.00 s (gain 1.00).",
+        ),
+        (
+            beside_control(record(3, 8, 1.85)),
+            1.9,
+            "Nothing beat training for less at 1.9000: dynamic_suffix #3 takes 8.00 s, the next "
+            "control run "
+            "8.00 s (gain 1.00), but the line between control runs passes at 1.00.",
+        ),
+        (
+            beside_control(record(3, 9, 1.885)),
+            1.89,
+            "Nothing beat training for less at 1.8900: dynamic_suffix #3 takes 9.00 s, the next "
+            "control run "
+            "10.0 s (gain 1.11), but the line between control runs passes at 0.91.",
+        ),
+        (
+            beside_control(record(3, 9, 1.7)),
+            1.75,
+            "dynamic_suffix #3 reaches 1.7500 in 9.00 s; the control never reached 1.75 (its "
+            "lowest loss is "
+            "1.8), so there is no gain to state.",
+        ),
+        (
+            beside_control(),
+            1.5,
+            "No finished trial reached 1.5000: the lowest loss is 1.8000, of full_update #2.",
+        ),
+        (
+            points([(5, 2.0)]).assign(target_loss=None),
+            None,
+            "No target was set; 1 of 1 members of the front are schedules.",
+        ),
+    ],
+)
+def test_the_sentence_for_each_finding(
+    table: pd.DataFrame, target: float | None, sentence: str
+) -> None:
+    """Small tables whose front is known by hand."""
+    assert verdict(summary(table, target)) == sentence
+
+
+def test_a_gain_that_reads_one_beats_nothing() -> None:
+    """A thousandth faster than the control is not a win, and the sentence begins as for none."""
+    reading = summary(beside_control(record(3, 7.99, 1.9)), 1.9)
+    assert reading.gain is not None
+    assert 1 < reading.gain < 1.005
+    assert verdict(reading).startswith("Nothing beat training for less")
+
+
+def test_a_win_is_said_to_be_unconfirmed() -> None:
+    """Where there is a winner with the gain over the control's line, and always with the command
+    that confirms.
+    """
+    won = summary(beside_control(record(3, 7, 1.89)), 1.9)
+    confirms = "One seed, unconfirmed; to confirm on fresh seeds: python -m tuning.confirm DIR"
+    assert caution(won) == f"Over the line between control runs the gain is 1.14. {confirms}"
+    assert caution(summary(beside_control(record(3, 9, 1.85)), 1.9)) == confirms
+    assert caution(summary(beside_control(), 1.9)) == ""
+    assert headline(won) == verdict(won)
+
+
+def test_a_win_within_noise_is_said_to_be_one() -> None:
+    """With seeds that stray by more than the difference, and not with quiet ones."""
+    loud, quiet = (
+        caution(summary(beside_control(record(3, 7, 1.89)), 1.9, Background(Noise(strays, 5))))
+        for strays in (0.1, 0.01)
+    )
+    assert "within noise of the control's" in loud
+    assert "within noise" not in quiet
+
+
+def test_a_confirmed_verdict_is_the_headline() -> None:
+    """The confirmation's own sentence.
+
+    The search's finding stands behind it, no longer called unconfirmed.
+    """
+    reading = summary(search_frame(), None, background({37: 1.08}))
+    assert reading.background.confirmed is not None
+    assert headline(reading) == reading.background.confirmed.sentence
+    assert "beats training for less" in headline(reading)
+    assert caution(reading).startswith("The search itself: dynamic_suffix #37")
+    assert "unconfirmed" not in caution(reading)
+
+
+def test_a_winner_that_was_not_confirmed_is_named() -> None:
+    """The search went on after the confirmation, which had other schedules."""
+    reading = summary(search_frame(), None, background({28: 1.0}))
+    assert (
+        "Trial 37 was not among those confirmed; python -m tuning.confirm DIR adds it."
+        in caution(reading)
+    )
+
+
+def test_a_confirmed_schedule_that_never_froze_a_block_is_not_called_a_winner() -> None:
+    """A verdict of any origin: the sentence does not stand when the trial's own record says so."""
+    table = search_frame()
+    table.loc[table["number"] == 37, "mean_active_fraction"] = 1.0
+    reading = summary(table, None, background({37: 1.08}))
+    assert headline(reading).startswith(
+        "No schedule is confirmed: trial 37, ahead over 5 fresh seeds, never froze a"
+    )
+    assert unfrozen(reading) == [37]
+    assert unfrozen_note(reading).endswith("under another name: #37.")
+
+
+def test_what_is_wrong_with_a_confirmation_is_said() -> None:
+    """A remark stands first."""
+    reading = summary(beside_control(), 1.9, Background(remark="verdict.json is torn"))
+    assert caution(reading) == "verdict.json is torn."
+
+
+@pytest.mark.parametrize(
+    ("stopped", "checked", "text"),
+    [
+        (0, 0, ""),
+        (1, 0, "1 trial stopped early; none let run on yet to check."),
+        (12, 3, "12 trials stopped early; of 3 let run on to check, none reached the front."),
+        (0, 2, "No trials stopped early; of 2 let run on to check, none reached the front."),
+    ],
+)
+def test_stopping_is_accounted_for(stopped: int, checked: int, text: str) -> None:
+    """How many were stopped, how many were let run on, and what became of those."""
+    reading = summary(search_frame())
+    assert stopping_note(dataclasses.replace(reading, stopped=stopped, checked=checked)) == text
+
+
+def test_a_wrong_stop_is_named() -> None:
+    """Of two that were let run on, the one on the front counts."""
+    table = search_frame()
+    on_front = int(summary(table).front["number"].iloc[0])
+    off_front = int(summary(table).others["number"].iloc[0])
+    table.loc[table["number"].isin([on_front, off_front]), "would_stop_at_step"] = 60
+    assert stopping_note(summary(table)).endswith("of 2 let run on to check, 1 reached the front.")
+
+
+def test_counts_name_every_kind() -> None:
+    """Of a realistic search with stopped and failed trials among its 48."""
+    reading = summary(search_frame())
+    assert counts(reading) == "42 finished (34 censored: above the target), 3 stopped, 3 failed"

@@ -1,0 +1,268 @@
+"""The page as text: whole, safe whatever a run's strings hold, and bounded in size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.support.frames import frame_of, record, search_frame
+from tests.support.runs import COSTS
+from tests.support.verdicts import NOISE, background
+from tuning.findings.context import Background
+from tuning.findings.summary import summary
+from tuning.report import points as report_points
+from tuning.report.page import page_text
+from tuning.trial.recipe import Recipe
+
+HOSTILE = '</script><script>alert("1")</script><!--VERDICT--> & "quoted" <b>'
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.tags[-1:] == ["script"] else self.text).append(data)
+
+
+def page(
+    table: pd.DataFrame, info: dict[str, Any] | None = None, known: Background | None = None
+) -> str:
+    return page_text(summary(table, None, known), table, info)
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """The values that the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_the_page_needs_nothing_else() -> None:
+    """No address of anything to load in it.
+
+    No source, no link, no import, no style from elsewhere.
+    """
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    outline = Outline(text)
+    addresses = [value for name, value in outline.attributes if name in ("src", "href", "srcset")]
+    assert addresses == ["data:,"]
+    assert "@import" not in text
+    assert "url(http" not in text
+
+
+def test_every_string_of_a_run_is_escaped() -> None:
+    """A script's end in an error, a policy, a knob, the workload and the run's facts opens and
+    closes nothing.
+    """
+    knobs = {"name": HOSTILE}
+    table = frame_of(
+        [
+            record(0, 3.0, 2.0, policy=HOSTILE, workload=HOSTILE, knobs=knobs),
+            record(1, 2.0, 2.5, state="failed", error=HOSTILE),
+        ]
+    )
+    harmless = [record(0, 3.0, 2.0, knobs={"name": "a"}), record(1, 2.0, 2.5, state="failed")]
+    safe = Outline(page(frame_of(harmless)))
+    hostile = Outline(page(table, {"config": {HOSTILE: HOSTILE}, "device": HOSTILE}))
+    assert hostile.tags.count("script") == safe.tags.count("script") == 2
+    assert HOSTILE in "".join(hostile.text)
+    assert data_of(page(table))["trials"][0]["knobs"] == knobs
+
+
+def test_the_data_is_the_reading() -> None:
+    """Front, control, target and gain in it, and each drawn trial's curve and decisions."""
+    table = search_frame()
+    reading, data = summary(table), data_of(page(table))
+    assert data["front"] == list(reading.front["number"])
+    assert data["control"] == list(reading.control["number"])
+    assert (data["target"], data["gain"]) == (reading.target, reading.gain)
+    first = next(t for t in data["trials"] if t["number"] == reading.winner)
+    row = table.set_index("number").loc[reading.winner]
+    assert first["curve"][-1] == [row["train_seconds"], row["val_loss"]]
+    assert [d[1:] for d in first["decisions"]] == [
+        [d["step"], d["active_blocks"], d["phase"]] for d in row["decisions"]
+    ]
+    seconds = [d[0] for d in first["decisions"]]
+    assert seconds == sorted(seconds)
+    assert seconds[0] == 0
+
+
+def test_failed_and_stopped_trials_are_listed_with_their_reasons() -> None:
+    """Failed ones have no place in the picture; every one is in the table."""
+    table = frame_of(
+        [
+            record(0, 3.0, 2.0),
+            record(1, 2.0, None, state="failed", error="loss became nan at step 7"),
+            record(2, 1.0, 2.4, state="stopped"),
+        ]
+    )
+    text = page(table)
+    assert "loss became nan at step 7" in text
+    assert [t["number"] for t in data_of(text)["trials"]] == [0, 2]
+    assert "Stopped and failed trials" in text
+
+
+def test_calibration_and_run_facts_stand_below() -> None:
+    """The cost of each depth beside a full step's, its spread, and what else is known of the
+    run.
+    """
+    info = {
+        "calibration": dataclasses.asdict(COSTS),
+        "versions": {"torch": "2.13.0"},
+        "knob_columns": {"a": "int"},
+    }
+    text = page(search_frame(), info)
+    assert "Calibration" in text
+    assert "0.507" in text  # a step at 2 of 8 blocks: 0.0102 / 0.0201
+    assert "2.1 %" in text
+    assert "2.13.0" in text
+    assert "knob columns" not in text
+
+
+def test_a_calibration_that_was_not_alone_says_so() -> None:
+    """What disturbed it stands beside its table, with what forward, backward and optimizer take at
+    each depth.
+    """
+    parts = {"forward": {"8": 0.0066}, "backward": {"8": 0.0123}, "optimizer": {"8": 0.0012}}
+    table = dataclasses.asdict(COSTS) | {
+        "step_parts": parts,
+        "disturbances": ["half of the cores < taken"],
+    }
+    text = page(search_frame(), {"calibration": table})
+    assert "It was not alone:</strong> half of the cores &lt; taken." in text
+    assert "It was not alone" not in page(
+        search_frame(), {"calibration": dataclasses.asdict(COSTS)}
+    )
+    for shown in ("Forward", "Backward", "Optimizer", "0.0123 s"):
+        assert shown in text
+
+
+def test_a_confirmation_stands_on_the_page() -> None:
+    """Sentence on top, a row each with interval, p and seeds, whiskers in the picture, the clock's
+    check below.
+    """
+    known = background({37: 1.08, 28: 1.0})
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)}, known)
+    assert known.confirmed is not None
+    first = known.confirmed.candidates[0]
+    assert "beats training for less" in text[text.index("<h1>") : text.index("</h1>")]
+    assert f"<b>{first.gain:.2f}</b>" in text
+    assert f"<span>{first.interval[0]:.2f} to {first.interval[1]:.2f}</span>" in text
+    assert f"{first.reached} of 5" in text
+    assert "in 8 confirmed schedules" in text
+    whiskers = {mark["number"]: mark for mark in data_of(text)["whiskers"]}
+    assert set(whiskers) == {37, 28}
+    assert whiskers[37]["low"] < whiskers[37]["at"] < whiskers[37]["high"]
+
+
+def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
+    """Two replicates of the one member.
+
+    Mean, deviation and how many seeds, in the table of the front.
+    """
+    table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
+    again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
+    assert '2.0000<br><i class="tag">mean 2.1000 ± 0.1 over 3 seeds</i>' in page(table, None, again)
+    assert "over 3 seeds" not in page(table)
+
+
+def test_whiskers_are_the_controls_seconds_over_the_gain() -> None:
+    """An interval of the gain that ends at 1 ends at the control's line; an open end stays open."""
+    known = background({37: 1.08})
+    assert known.confirmed is not None
+    bound = dataclasses.replace(
+        known.confirmed.candidates[0], gain=1.25, bound="at least", interval=(1.0, None)
+    )
+    known = dataclasses.replace(
+        known, confirmed=dataclasses.replace(known.confirmed, candidates=(bound,))
+    )
+    reading = summary(search_frame(), None, known)
+    there = reading.line.seconds_at(float(reading.front.set_index("number")["val_loss"][37]))
+    assert there is not None
+    (mark,) = report_points.whiskers(reading)
+    assert (mark["low"], mark["high"], mark["at"]) == (None, there, there / 1.25)
+    assert "≥ 1.25" in page(search_frame(), None, known)
+
+
+def test_a_confirmation_on_a_loud_machine_says_so() -> None:
+    """By the spread of the control's seconds.
+
+    And each schedule's own note stands with its number.
+    """
+    known = background({37: 1.08})
+    assert known.confirmed is not None
+    noted = dataclasses.replace(known.confirmed.candidates[0], note="it missed <a> seed")
+    control = dataclasses.replace(known.confirmed.control, time_spread=0.2)
+    found = dataclasses.replace(known.confirmed, candidates=(noted,), control=control)
+    text = page(search_frame(), None, dataclasses.replace(known, confirmed=found))
+    assert "measured seconds stray by 20 %" in text
+    assert "#37: it missed &lt;a&gt; seed." in text
+    assert "measured seconds stray" not in page(search_frame(), None, known)
+
+
+def test_without_a_confirmation_the_page_says_how_to_have_one() -> None:
+    """Beside the headline and below the calibration."""
+    text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    assert "One seed, unconfirmed; to confirm on fresh seeds: python -m tuning.confirm DIR" in text
+    assert "Not checked yet: python -m tuning.confirm DIR" in text
+    assert "fresh seeds</h2>" not in text
+    assert (data_of(text)["whiskers"], data_of(text)["noise"]) == ([], None)
+
+
+def test_noise_and_unfrozen_schedules_are_marked() -> None:
+    """In the tables, in the notes below, and in what the picture is drawn from."""
+    table = search_frame()
+    table.loc[table["number"] == 37, "mean_active_fraction"] = 1.0
+    text = page(table, None, background())
+    assert data_of(text)["noise"] == NOISE.limit
+    assert [t["number"] for t in data_of(text)["trials"] if t["unfrozen"]] == [37]
+    assert any(t["near"] for t in data_of(text)["trials"])
+    assert 'dynamic_suffix <i class="tag">never froze a block</i>' in text
+    assert '<span class="noise">≈ ' in text
+    assert "≈: within noise of the control" in text
+    assert "beats" not in text[text.index("<h1>") : text.index("</h1>")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        frame_of([]),
+        frame_of([record(0, None, None, state="failed", error="out of memory")]),
+        frame_of([record(0, 3.0, 2.0, target_loss=None)]),
+        search_frame(strong=False),
+    ],
+)
+def test_any_table_makes_a_page(table: pd.DataFrame) -> None:
+    """Nothing recorded, nothing finished, no target, nothing won."""
+    assert "</html>" in page(table)
+
+
+def test_a_large_search_makes_a_small_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more trials than are drawn the front stays whole, and how many are left out is said."""
+    monkeypatch.setattr(report_points, "MOST_OTHERS", 10)
+    monkeypatch.setattr(report_points, "MOST_CURVES", 12)
+    table = search_frame()
+    reading, data = summary(table), data_of(page(table))
+    assert data["hidden"] == len(reading.others) - 10
+    drawn = {t["number"] for t in data["trials"]}
+    assert set(data["front"]) <= drawn
+    assert sum(bool(t["curve"]) for t in data["trials"]) == 12

@@ -1,0 +1,89 @@
+"""The law on time: what ran beside a trial changes neither its seconds nor its loss, not by a
+bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.support.searches import config_of, own_columns, search
+from tests.support.watch import Remembering
+
+BASELINES = 8
+"""Trials that are known before any has run.
+
+What is sampled depends on what was known when it was asked for.
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The trials one after another in this process."""
+    config = config_of(tmp_path_factory.mktemp("alone") / "run", trials=BASELINES)
+    return search(config, Remembering()).trials
+
+
+@contextlib.contextmanager
+def burner() -> Iterator[None]:
+    """A process that has nothing to do with the search and takes all of a core."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("at_once", "beside"),
+    [(2, contextlib.nullcontext), (4, burner)],
+    ids=["two at once", "four and a burner"],
+)
+def test_company_changes_no_bit(
+    alone: pd.DataFrame, tmp_path: Path, at_once: int, beside: type[contextlib.nullcontext[None]]
+) -> None:
+    """The same trials through Ray, several at once and with a foreign process: every column of a
+    trial's own is equal.
+
+    That includes ``train_seconds``, ``val_loss`` and whole curves.
+    """
+    config = config_of(
+        tmp_path / "run",
+        driver="ray",
+        trials=BASELINES,
+        concurrency=at_once,
+        cpus_per_trial=2 / at_once,
+    )
+    with beside():
+        frame = search(config, Remembering()).trials
+    assert (frame["state"] == "finished").all()
+    assert (frame["wall_seconds"] > 0).all()
+    pd.testing.assert_frame_equal(own_columns(frame), own_columns(alone))
+
+
+@pytest.mark.ray
+def test_the_trunks_own_run_is_not_trained_beside_it(tmp_path: Path) -> None:
+    """With a given target the trunk is trained beside the first trials.
+
+    The one that it is waits, and costs nothing.
+    """
+    frames = []
+    for driver in ("serial", "ray"):
+        config = config_of(
+            tmp_path / driver, driver=driver, trials=BASELINES, target=1.0,
+            concurrency=2 if driver == "ray" else 1, cpus_per_trial=1,
+        )  # fmt: skip
+        frames.append(search(config, Remembering()).trials.sort_values("number", ignore_index=True))
+    serial, ray = frames
+    assert (ray["state"] == "finished").all()
+    assert ray["forked_from_step"].iloc[0] == ray["steps"].iloc[0]
+    ray, serial = (own_columns(frame).drop(columns="forked_from_step") for frame in (ray, serial))
+    pd.testing.assert_frame_equal(ray, serial)

@@ -1,0 +1,119 @@
+"""New forms of the model are timed alone, before the trial that needs them, and once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.searches import config_of, search
+from tuning.findings.front import control, front
+from tuning.session.calibrations import FormGate
+from tuning.session.search import resume_search
+from tuning.store.store import Store
+from tuning.training import calibrate_forms
+from tuning.training.calibrate import Effort
+from tuning.trial.recipe import Recipe
+from tuning.trial.task import Task
+from tuning.trial.trial import TrialSpec
+
+TASK = Task.trial(3)
+SPEC = TrialSpec(3, "sampled", "tiny", Recipe("full_update", 1.0, {"approximation": "svd"}), 0)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8))
+def test_a_calibration_waits_until_nothing_runs_and_begins_once(busy: list[bool]) -> None:
+    """Property, over any sequence of asking while others run or not.
+
+    One task is given, the first time none runs.
+    """
+    gate = FormGate(lambda spec: {"svd"})
+    assert gate.hold(TASK, SPEC)
+    given = [gate.calibration(busy=each) for each in busy]
+    first = busy.index(False) if False in busy else None
+    assert given == [TASK.forms if index == first else None for index in range(len(busy))]
+
+
+def test_the_held_task_goes_on_and_is_not_held_again() -> None:
+    """By hand: after the calibration the task is free, even if it was in vain.
+
+    After a death it is held again.
+    """
+    gate = FormGate(lambda spec: {"svd"})
+    assert gate.hold(TASK, SPEC)
+    gate.calibration(busy=False)
+    assert gate.release(done=False) == TASK
+    assert gate.hold(TASK, SPEC)
+    gate.calibration(busy=False)
+    assert gate.release(done=True) == TASK
+    assert not gate.hold(TASK, SPEC)
+    assert not gate.closed
+
+
+@pytest.fixture
+def levered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished serial search of the low-rank space, its forms really timed on the CPU."""
+    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
+    run = tmp_path / "run"
+    knobs = {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5}
+    search(config_of(run, space="low_rank", trials=12, target=1.0, knobs=knobs))
+    return run
+
+
+def test_levered_trials_are_trained_charged_and_no_control(levered: Path) -> None:
+    """A whole search: trials finish, the clock knows each form they used, and none is taken for
+    training for less.
+    """
+    store = Store.open(levered)
+    frame = store.frame()
+    sampled = frame[frame["origin"] == "sampled"]
+    assert (frame["state"] == "finished").all()
+    assert sampled["knob_approximation"].notna().all()
+    known = store.info.calibration.forms if store.info.calibration else {}
+    assert {str(kind) for kind in sampled["knob_approximation"]} <= {
+        key.split()[0] for key in known
+    }
+    assert not set(control(frame)["number"]) & set(sampled["number"])
+    assert set(front(frame)["number"]) <= set(frame["number"])
+    terms = (
+        sampled["required_flops"] / sampled["effective_flops_per_second"]
+        + sampled["pipeline_overhead_seconds"]
+    )
+    assert (terms / sampled["train_seconds"]).to_list() == pytest.approx([1.0] * len(sampled))
+
+
+def test_a_search_goes_on_with_the_forms_it_knows(levered: Path) -> None:
+    """Extended, it times only what is new.
+
+    The tables of the first part are kept to the last bit.
+    """
+    before = Store.open(levered).info.calibration
+    resume_search(levered, {"trials": 14})
+    after = Store.open(levered).info.calibration
+    assert before is not None
+    assert after is not None
+    assert before.forms.items() <= after.forms.items()
+    assert len(Store.open(levered).frame()) == 14
+
+
+def test_a_form_the_model_cannot_take_fails_its_trials_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workload has no attention to approximate.
+
+    Those trials fail with the reason, the search goes on.
+    """
+    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
+    run = tmp_path / "run"
+    knobs = {
+        "placement": {"choices": ["attention"]},
+        "approximation": "svd",
+        "approximation_share": 0.5,
+    }
+    search(config_of(run, space="low_rank", trials=9, target=1.0, knobs=knobs))
+    frame = Store.open(run).frame()
+    (error,) = frame.loc[frame["origin"] == "sampled", "error"]
+    assert "placement 'attention' must match a linear layer of a block" in error
+    assert (frame.loc[frame["origin"] != "sampled", "state"] == "finished").all()

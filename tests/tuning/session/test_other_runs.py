@@ -1,0 +1,225 @@
+"""A search that takes another run's clock charges as that did.
+
+A clock that does not hold for it is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.device import run_device
+from models.registry import find_workload
+from tests.support.costs import made_up_costs
+from tests.support.searches import TINY, config_of, own_columns, prepared, search
+from tests.support.watch import Remembering
+from tuning.errors import BadInput
+from tuning.search import main
+from tuning.session.calibrations import disturbed
+from tuning.session.search import resume_search, run_search
+from tuning.store.info import Memory
+from tuning.store.store import Store
+from tuning.training.calibrate import calibration_key
+from tuning.trial.clock import CostTable
+
+MEMORY = Memory(free_bytes=2**30, trial_bytes=2**20)
+
+
+def clock(**changes: Any) -> CostTable:
+    """A fake device's clock, that says it was calibrated here for trials of the tiny workload.
+
+    ``key`` adds to that.
+    """
+    workload = find_workload(TINY)
+    key = calibration_key(workload.make_model(0), workload, run_device(), threads=1) | changes.pop(
+        "key", {}
+    )
+    form = dataclasses.replace(made_up_costs(full_step=0.005), entry_seconds=0.01)
+    return dataclasses.replace(made_up_costs(), **{"key": key, "forms": {"svd": form}, **changes})
+
+
+def a_run(path: Path, costs: CostTable | None = None, **options: Any) -> Path:
+    """A run with that clock, on which nothing was trained yet."""
+    prepared(config_of(path, **options)).update_info(calibration=costs or clock(), memory=MEMORY)
+    return path
+
+
+@pytest.mark.parametrize("forks", [True, False])
+def test_the_same_search_with_the_same_clock_has_the_same_table(
+    tmp_path: Path, forks: bool
+) -> None:
+    """Twelve trials, then again with their clock: every column but what forks say of themselves."""
+    first, watcher = search(config_of(a_run(tmp_path / "a")), Remembering()), Remembering()
+    second = run_search(
+        config_of(tmp_path / "b", clock=str(tmp_path / "a"), forks=forks), watcher=watcher
+    )
+    assert "calibrating the clock, alone on the device" not in watcher.phases
+    assert "checking that the clock holds here" in watcher.phases
+    assert first.trials["forked_from_step"].notna().any()
+    assert second.trials["forked_from_step"].notna().any() == forks
+    one, other = (
+        own_columns(result.trials).drop(columns="forked_from_step") for result in (first, second)
+    )
+    assert one.equals(other)
+
+
+def test_run_json_holds_the_clock_and_whose_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calibration with its forms, device and memory.
+
+    And the run goes on when the other one is gone.
+    """
+    other, run = a_run(tmp_path / "a"), tmp_path / "b"
+    run_search(config_of(run, clock=str(other), trials=1), watcher=Remembering())
+    info = Store.open(run).info
+    assert (info.calibration, info.device, info.memory) == (clock(), "fake device", MEMORY)
+    assert info.config["clock"] == str(other)
+    assert f"clock: that of {other}, calibrated on fake device" in capsys.readouterr().err
+    other.rename(tmp_path / "gone")
+    assert len(resume_search(run, {"trials": 2}, watcher=Remembering()).trials) == 2
+
+
+def test_a_clock_that_was_not_calibrated_alone_is_taken_with_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words are those of its own calibration."""
+    costs = clock(tries=3, disturbances=("50% of the cores' time went to other processes",))
+    run_search(
+        config_of(tmp_path / "b", clock=str(a_run(tmp_path / "a", costs)), trials=1),
+        watcher=Remembering(),
+    )
+    assert f"warning: {disturbed(costs)}" in capsys.readouterr().err
+    assert Store.open(tmp_path / "b").info.calibration == costs
+
+
+@pytest.mark.parametrize(
+    ("costs", "options", "words"),
+    [
+        (
+            clock(key={"workload": "other"}),
+            {},
+            ["for workload other, and this search has workload tiny: name another"],
+        ),
+        (clock(key={"fingerprint": "f00"}), {}, ["fingerprint f00", "has fingerprint tiny"]),
+        (
+            clock(key={"threads": "2"}),
+            {},
+            ["threads 2, and this search has threads 1: give --cpus-per-trial 2, or"],
+        ),
+        (clock(key={"device": "another"}), {}, ["device another"]),
+        (clock(key={"torch": "0.4"}), {}, ["torch 0.4", f"torch {torch.__version__}"]),
+        (clock(key={"dtype": "float64"}), {}, ["dtype float64, and this search has dtype float32"]),
+        (
+            clock(key={"matmul precision": "high"}),
+            {},
+            ["matmul precision high, and this search has"],
+        ),
+        (clock(num_blocks=8), {}, ["blocks 8, and this search has blocks 4"]),
+        (
+            clock(key={"threads": "2", "torch": "0.4"}),
+            {},
+            ["threads 2", "torch 0.4", "name another run"],
+        ),
+        (
+            clock(),
+            {"workload": "tests.support.tiny:nan_loss"},
+            ["workload tiny, fingerprint tiny", "nan_loss"],
+        ),
+        (clock(key={"threads": "2"}), {"address": "auto", "driver": "ray"}, ["threads 2"]),
+    ],
+)
+def test_a_clock_of_something_else_is_refused(
+    tmp_path: Path, costs: CostTable, options: dict[str, Any], words: list[str]
+) -> None:
+    """One message with what differs, then and now, and what to do; no directory is made."""
+    other = a_run(tmp_path / "a", costs)
+    config = config_of(tmp_path / "b", clock=str(other), **options)
+    with pytest.raises(BadInput, match="clock holds for this search") as failure:
+        run_search(config, watcher=Remembering())
+    assert len(failure.value.faults) == 1
+    assert all(word in failure.value.faults[0] for word in [*words, str(other), "or leave it out"])
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_clock_of_another_version_is_refused(tmp_path: Path) -> None:
+    """What a step takes may be another there."""
+    other = Store.open(a_run(tmp_path / "a"))
+    other.update_info(version="0.0.1")
+    with pytest.raises(BadInput, match=r"calibrated for version 0\.0\.1"):
+        run_search(config_of(tmp_path / "b", clock=str(other.path)))
+    assert list(tmp_path.iterdir()) == [other.path]
+
+
+def no_model() -> Any:
+    """The tiny workload, whose model can no longer be made."""
+
+    def make_model(seed: int) -> torch.nn.Module:
+        raise RuntimeError("no weights")
+
+    return dataclasses.replace(find_workload(TINY), make_model=make_model)
+
+
+def test_a_model_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """It has to be, to be compared."""
+    other = a_run(tmp_path / "a")
+    with pytest.raises(BadInput, match="must be one that can be made, but got: RuntimeError"):
+        run_search(config_of(tmp_path / "b", clock=str(other), workload=f"{__name__}:no_model"))
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_what_has_no_clock_is_refused_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No run, and a run before its calibration.
+
+    Status 2, with all other faults in the same message, nothing made.
+    """
+    early = a_run(tmp_path / "early")
+    Store.open(early).update_info(calibration=None)
+    for other, words in [
+        (tmp_path / "nowhere", "--clock must name the directory of a search"),
+        (
+            early,
+            f"--clock must name a run whose clock is calibrated, but that of {early} is not: wait",
+        ),
+    ]:
+        assert (
+            main(
+                [
+                    "--run",
+                    str(tmp_path / "b"),
+                    "--workload",
+                    TINY,
+                    "--trials",
+                    "0",
+                    "--clock",
+                    str(other),
+                ]
+            )
+            == 2
+        )
+        err = capsys.readouterr().err
+        assert words in err
+        assert "trials >= 1" in err
+        assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == [early]
+
+
+def test_a_run_keeps_its_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another one on resuming is refused, and the run untouched.
+
+    The one it has may be named again.
+    """
+    other, run = a_run(tmp_path / "a"), tmp_path / "b"
+    run_search(config_of(run, clock=str(other), trials=1), watcher=Remembering())
+    before = (run / "run.json").read_bytes()
+    assert main(["--resume", str(run), "--clock", str(run)]) == 2
+    assert f"must keep its clock, which was '{other}', but got '{run}'" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == before
+    assert main(["--resume", str(run), "--clock", str(other), "--trials", "2"]) == 0
+    assert Store.open(run).info.calibration == clock()

@@ -1,0 +1,64 @@
+"""The control covers all horizons that a space searches."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.base import HORIZON, SearchSpace, horizon
+from search_spaces.knobs import Choice, Fixed
+from search_spaces.registry import all_spaces, find_space
+from tuning.config.config import SearchConfig
+from tuning.session.plan import later_specs
+from tuning.study.baselines import CONTROL_HORIZONS, WIDEST, short_controls
+
+SPACE = find_space("static_suffix")
+
+
+def searching(low: float) -> SearchSpace:
+    """The space with horizons from ``low`` on."""
+    knobs = [horizon(low) if knob.name == HORIZON else knob for knob in SPACE.knobs]
+    return dataclasses.replace(SPACE, knobs=tuple(knobs))
+
+
+@given(low=st.floats(0.01, 0.99))
+def test_no_two_neighbours_are_further_apart_than_an_eighth(low: float) -> None:
+    """Property: from the shortest horizon searched to the whole one.
+
+    None where the baselines' own reach down to it.
+    """
+    found = [spec.recipe.horizon for spec in short_controls(searching(low), "w", 3)]
+    assert all(low <= h < CONTROL_HORIZONS[0] for h in found)
+    assert found == sorted(set(found))
+    if low < CONTROL_HORIZONS[0]:
+        assert found[0] == low
+    everything = [*found, *CONTROL_HORIZONS, 1.0]
+    assert all(b - a <= WIDEST + 1e-9 for a, b in itertools.pairwise(everything))
+
+
+@pytest.mark.parametrize(
+    ("knob", "horizons"),
+    [(Fixed(HORIZON, 0.4), []), (Choice(HORIZON, (1.0, 0.4)), [0.4])],
+    ids=["fixed", "choice"],
+)
+def test_a_fixed_horizon_needs_none_and_a_choice_its_least(
+    knob: Fixed | Choice, horizons: list[float]
+) -> None:
+    """What is not searched has no short end."""
+    space = dataclasses.replace(SPACE, knobs=(knob, *(k for k in SPACE.knobs if k.name != HORIZON)))
+    assert [spec.recipe.horizon for spec in short_controls(space, "w", 3)] == horizons
+
+
+@pytest.mark.parametrize("name", sorted(all_spaces()))
+def test_they_follow_the_space_filling_start_and_leave_the_replicates_their_places(
+    name: str,
+) -> None:
+    """Of every embedded space: full_update, on the trials' seed, from number 16 on."""
+    later = later_specs(SearchConfig("run", workload="w", space=name), 7)
+    assert sorted(later) == [16, 18]
+    for spec in later.values():
+        assert (spec.recipe.policy, spec.origin, spec.seed) == ("full_update", "control", 7)

@@ -1,0 +1,62 @@
+"""Which schedules of a search are confirmed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tests.support.frames import frame_of, record
+from tuning.findings.verdict import Candidate
+from tuning.study.confirmation import choose, enough, ranked
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import TrialRecord
+
+
+def beside_control(*others: TrialRecord) -> pd.DataFrame:
+    """Control runs of 6, 8 and 10 s at losses 2.0, 1.9 and 1.8, and other trials."""
+    full: dict[str, Any] = {"policy": "full_update", "origin": "control"}
+    runs = [(6, 2.0, 0.6), (8, 1.9, 0.8), (10, 1.8, 1.0)]
+    return frame_of(
+        [*(record(i, s, y, horizon=h, **full) for i, (s, y, h) in enumerate(runs)), *others]
+    )
+
+
+def test_a_schedule_that_never_froze_a_block_is_no_candidate() -> None:
+    """On the front, and ahead of the one that froze; off it, where the closest stands in."""
+    idle = record(3, 7, 1.85, mean_active_fraction=1.0)
+    found, on_front = ranked(beside_control(idle, record(4, 7.5, 1.84, mean_active_fraction=0.8)))
+    assert ([candidate.number for candidate in found], on_front) == ([4], True)
+    found, on_front = ranked(beside_control(idle, record(4, 8, 1.95, mean_active_fraction=0.8)))
+    assert ([candidate.number for candidate in found], on_front) == ([4], False)
+
+
+def test_a_run_whose_schedules_all_never_froze_says_so() -> None:
+    """No candidate, one message that says what is missing."""
+    found, _, faults = choose(beside_control(record(3, 7, 1.85, mean_active_fraction=1.0)), None)
+    assert not found
+    assert len(faults) == 1
+    assert "froze a block" in faults[0]
+
+
+def test_a_front_whose_schedules_trained_too_little_falls_back_to_the_others() -> None:
+    """The only schedule on the front that froze is shorter than every control.
+
+    The best of the rest is taken.
+    """
+    short = record(3, 5.9, 2.01, mean_active_fraction=0.5)
+    found, on_front = ranked(beside_control(short, record(4, 9, 1.9, mean_active_fraction=0.5)))
+    assert ([candidate.number for candidate in found], on_front) == ([4], False)
+
+
+def test_short_control_runs_are_trained_only_beside_candidates_that_train_as_briefly() -> None:
+    """Beside one of horizon 0.6 all horizons tell something.
+
+    Beside longer ones the baselines' own are enough.
+    """
+    horizons = (0.3, 0.4, 0.5, 0.625, 0.75, 0.875, 1.0)
+    long, brief = (
+        Candidate(n, Recipe("static_suffix", horizon)) for n, horizon in ((8, 0.8), (9, 0.6))
+    )
+    assert enough(horizons, [long, brief]) == horizons
+    assert enough(horizons, [long]) == horizons[2:]

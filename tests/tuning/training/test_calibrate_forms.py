@@ -1,0 +1,111 @@
+"""Timing the forms that levers give a model.
+
+On the run's own clock, whatever the machine's speed is by then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.levers.form import PLAIN, Form
+from tests.support import tiny
+from tests.support.costs import made_up_costs
+from tuning.training.calibrate import Effort
+from tuning.training.calibrate_forms import calibrate_form, ratios_to_plain
+from tuning.training.company import Lap
+
+QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0)
+CPU = torch.device("cpu")
+COSTS = made_up_costs()
+SECONDS = st.floats(1e-6, 10)
+
+
+def table(form: Form) -> object:
+    return calibrate_form(tiny.tiny(), form, COSTS, device=CPU, effort=QUICK)
+
+
+def test_table_has_every_depth_and_counts_fewer_operations() -> None:
+    """Real steps on the CPU.
+
+    At rank 4 of 16 in each MLP a step has fewer operations at every depth.
+    """
+    found = calibrate_form(tiny.tiny(), Form("svd", 0.25, "mlp"), COSTS, device=CPU, effort=QUICK)
+    plain = calibrate_form(tiny.tiny(), PLAIN, COSTS, device=CPU, effort=QUICK)
+    assert found.step_seconds.keys() == COSTS.step_seconds.keys()
+    assert all(seconds > 0 for seconds in found.step_seconds.values())
+    assert all(found.step_flops[depth] < plain.step_flops[depth] for depth in plain.step_flops)
+    assert found.entry_seconds > 0
+    assert plain.entry_seconds == 0
+
+
+def test_what_the_form_does_not_change_is_the_runs_own() -> None:
+    """Data, device and threads are those of the clock that the form's costs are added to."""
+    found = calibrate_form(
+        tiny.tiny(), Form("monarch", 0.5, "all"), COSTS, device=CPU, effort=QUICK
+    )
+    for name in ("num_blocks", "data_seconds", "evaluation_seconds", "device", "threads"):
+        assert getattr(found, name) == getattr(COSTS, name)
+    assert not found.forms
+
+
+def test_a_form_the_model_cannot_take_is_refused() -> None:
+    """The workload's blocks have no attention; the message says what they have."""
+    with pytest.raises(ValueError, match="placement 'attention' must match"):
+        calibrate_form(tiny.tiny(), Form("svd", 0.5, "attention"), COSTS, device=CPU, effort=QUICK)
+
+
+@given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=9), st.floats(0.1, 10))
+def test_a_slower_machine_changes_no_ratio(
+    rounds: list[tuple[float, float]], slower: float
+) -> None:
+    """Property: with every lap of a series slower by one factor, the ratios are the same up to
+    rounding.
+    """
+
+    def laps(factor: float) -> dict[str, list[Lap]]:
+        return {
+            "step_4": [Lap(own * factor, 0.0) for own, _ in rounds],
+            "plain": [Lap(unit * factor, 0.0) for _, unit in rounds],
+        }
+
+    before, after = (
+        ratios_to_plain(laps(factor), on_cpu=False)["step_4"] for factor in (1.0, slower)
+    )
+    assert after == pytest.approx(before)
+
+
+def test_own_form_is_the_unit() -> None:
+    """By hand: a step that takes twice the plain one's seconds in each round is charged two units,
+    drift or not.
+    """
+    laps = {"step_4": [Lap(2.0, 0.0), Lap(6.0, 0.0)], "plain": [Lap(1.0, 0.0), Lap(3.0, 0.0)]}
+    assert ratios_to_plain(laps, on_cpu=False) == {"step_4": [2.0, 2.0]}
+
+
+def test_costs_are_added_to_the_clock_by_name() -> None:
+    """A table with a form charges steps in it by the form's costs and refuses one it does not
+    know.
+    """
+    from tuning.trial.clock import Ledger, UnknownForm, charge
+
+    form = Form("svd", 0.25)
+    own = dataclasses.replace(COSTS, step_seconds={4: 0.002}, entry_seconds=0.5)
+    costs = dataclasses.replace(COSTS, forms={form.key: own})
+    ledger = Ledger()
+    ledger.record(4, probe=False)
+    ledger.enter(form.key)
+    ledger.record(4, probe=False, form=form.key)
+    data = COSTS.data_seconds
+    assert charge(costs, ledger).train_seconds == pytest.approx(
+        COSTS.step_cost(4) + 0.002 + 2 * data + 0.5
+    )
+    assert ledger.steps == 2
+    with pytest.raises(
+        UnknownForm, match=r"calibrated for the form 'svd 0.25 mlp', but knows \[\]"
+    ):
+        charge(COSTS, ledger)

@@ -1,0 +1,232 @@
+"""The training loop: horizons are spent exactly, stop and resume anywhere equals the straight run,
+faults are named.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.levers.levers import make_levers
+from models.workload import Workload
+from policies.registry import make_policy
+from tests.support import tiny
+from tests.support.costs import made_up_costs, with_every_form
+from tuning.training.loop import NonFiniteLossError, TrainingRun
+from tuning.trial.clock import baseline_seconds, charge
+from tuning.trial.record import Measurements
+
+CPU = torch.device("cpu")
+DYNAMIC: dict[str, Any] = {
+    "freeze_start": 0.2,
+    "probe_every": 3,
+    "recovery": 0.2,
+    "threshold": 0.5,
+    "gate": False,
+}
+
+
+def new_run(
+    policy: str = "full_update",
+    *,
+    horizon: float = 1.0,
+    workload: Workload | None = None,
+    **knobs: Any,
+) -> TrainingRun:
+    workload = workload or tiny.tiny()
+    return TrainingRun(
+        workload,
+        make_policy(policy, knobs),
+        seed=3,
+        horizon=horizon,
+        costs=made_up_costs(),
+        device=CPU,
+    )
+
+
+def finish(run: TrainingRun) -> Measurements:
+    while not run.finished:
+        run.advance()
+    return run.measurements()
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """What a real file gives back, read without pickles."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: dict[str, Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+def same_weights(one: TrainingRun, other: TrainingRun) -> bool:
+    """Whether both models have the same parameters by name, to the last bit."""
+    mine, its = one.model.state_dict(), other.model.state_dict()
+    return mine.keys() == its.keys() and all(torch.equal(mine[name], its[name]) for name in mine)
+
+
+def test_full_update_takes_exactly_the_baseline_steps() -> None:
+    """At horizon 1.0 the steps are the workload's, the seconds the baseline's, and the last step is
+    evaluated.
+    """
+    workload = tiny.tiny()
+    measured = finish(new_run(workload=workload))
+    assert measured.ledger.steps == workload.steps
+    assert charge(made_up_costs(), measured.ledger).train_seconds == baseline_seconds(
+        made_up_costs(), workload.steps
+    )
+    assert measured.curve[-1].step == workload.steps
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.floats(0.1, 1.5))
+def test_no_horizon_is_overspent_by_more_than_a_step(horizon: float) -> None:
+    """Property: a run ends at the first step at which its horizon is spent."""
+    costs = made_up_costs()
+    measured = finish(new_run("static_suffix", horizon=horizon, active_fraction=0.5))
+    spent = charge(costs, measured.ledger).train_seconds
+    budget = horizon * baseline_seconds(costs, tiny.tiny().steps)
+    assert (
+        budget * (1 - 1e-8)
+        <= spent
+        <= budget + costs.step_cost(4) + costs.data_seconds + costs.probe_seconds
+    )
+
+
+def test_a_lighter_policy_takes_more_steps_in_the_same_time() -> None:
+    """Equal time: half of the blocks active costs two thirds of a step, so more than 1.4 times the
+    steps.
+    """
+    light = finish(new_run("static_suffix", active_fraction=0.5)).ledger
+    assert light.steps > 1.4 * tiny.tiny().steps
+    assert set(light.steps_at_depth) == {2}
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    stop=st.integers(0, 22),
+    policy=st.sampled_from(["full_update", "static_suffix", "dynamic_suffix"]),
+)
+def test_stopped_and_resumed_equals_straight(stop: int, policy: str) -> None:
+    """Property: saved through a real ``weights_only`` file at any step and loaded into a new run,
+    every bit agrees.
+    """
+    knobs: dict[str, Any] = DYNAMIC if policy == "dynamic_suffix" else {}
+    straight = new_run(policy, **knobs)
+    expected = finish(straight)
+    first = new_run(policy, **knobs)
+    for _ in range(stop):
+        if not first.finished:
+            first.advance()
+    second = new_run(policy, **knobs)
+    second.load_state_dict(through_a_file(first.state_dict()))
+    assert finish(second) == expected
+    assert same_weights(straight, second)
+
+
+LEVERS: dict[str, dict[str, Any]] = {
+    "from the start": {"approximation": "svd", "approximation_share": 0.5, "dense_from": 0.6},
+    "for a while, recovering": {
+        "approximation": "monarch",
+        "approximation_start": 0.3,
+        "recovery_steps": 3,
+    },
+    "fitted to data": {
+        "approximation": "data_aware",
+        "approximation_start": 0.2,
+        "dense_from": 0.7,
+    },
+    "fewer units": {"approximation": "hidden_units", "approximation_start": 0.4, "dense_from": 0.8},
+    "other numbers": {
+        "dtype": "bfloat16",
+        "approximation": "low_rank_diagonal",
+        "approximation_start": 0.4,
+    },
+}
+
+
+def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
+    """A run of a schedule that freezes, with the levers of that name."""
+    return TrainingRun(
+        tiny.tiny(),
+        make_policy(policy, DYNAMIC),
+        seed=3,
+        horizon=1.0,
+        costs=with_every_form(made_up_costs()),
+        device=CPU,
+        levers=make_levers({**LEVERS[name], "placement": "mlp"}),
+    )
+
+
+@pytest.mark.parametrize("name", LEVERS)
+def test_levered_runs_change_form_and_learn(name: str) -> None:
+    """Real runs on the CPU.
+
+    Every form is charged, entered as often as it began, and the loss still falls.
+    """
+    run = levered(name)
+    measured = finish(run)
+    levers = make_levers(LEVERS[name])
+    assert set(measured.ledger.forms) == {form.key for form in levers.forms()}
+    assert all(part.entries == 1 for part in measured.ledger.forms.values())
+    assert measured.curve[-1].val_loss < measured.curve[0].val_loss
+    charged = charge(with_every_form(made_up_costs()), measured.ledger).train_seconds
+    assert charged >= baseline_seconds(made_up_costs(), tiny.tiny().steps) * (1 - 1e-8)
+
+
+@settings(deadline=None, max_examples=12)
+@given(stop=st.integers(0, 30), name=st.sampled_from(sorted(LEVERS)))
+def test_stopped_and_resumed_equals_straight_with_levers(stop: int, name: str) -> None:
+    """Property: saved at any step, whatever form the model then has, and loaded into a new run,
+    every bit agrees.
+    """
+    straight, first, second = levered(name), levered(name), levered(name)
+    expected = finish(straight)
+    while not first.finished and first.steps < stop:
+        first.advance()
+    second.load_state_dict(through_a_file(first.state_dict()))
+    assert finish(second) == expected
+    assert same_weights(straight, second)
+
+
+def test_a_form_the_model_cannot_take_is_refused() -> None:
+    """The workload has no attention: the message says what its blocks have."""
+    run = TrainingRun(
+        tiny.tiny(),
+        make_policy("full_update", {}),
+        seed=3,
+        horizon=1.0,
+        costs=with_every_form(made_up_costs()),
+        device=CPU,
+        levers=make_levers({"approximation": "svd", "placement": "attention"}),
+    )
+    with pytest.raises(
+        ValueError, match="placement 'attention' must match a linear layer of a block"
+    ):
+        run.advance()
+
+
+def test_decisions_are_noted_when_they_change() -> None:
+    """A dynamic run's decisions begin in the full phase, reach the reduced one and end in
+    recovery.
+    """
+    measured = finish(new_run("dynamic_suffix", **DYNAMIC))
+    phases = [decision.phase for decision in measured.decisions]
+    assert (phases[0], phases[-1]) == ("full", "recovery")
+    assert "reduced" in phases
+    assert measured.ledger.probes > 0
+    steps = [decision.step for decision in measured.decisions]
+    assert steps == sorted(set(steps))
+
+
+def test_a_loss_that_is_not_finite_names_its_step() -> None:
+    """The faulty workload's loss is NaN from a known step on; the error says which."""
+    run = new_run(workload=tiny.nan_loss())
+    with pytest.raises(NonFiniteLossError, match=f"nan at step {tiny.FAULT_STEP}"):
+        finish(run)
+    assert run.steps == tiny.FAULT_STEP

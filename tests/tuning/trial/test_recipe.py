@@ -1,0 +1,117 @@
+"""What counts as training for less: full_update with no lever pulled, whoever proposed it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.levers.levers import NO_LEVERS, lever_settings, make_levers
+from tuning.findings.front import control, controls, levered, never_froze
+from tuning.trial.recipe import OFF, Recipe, recipe_of
+
+SETTINGS = {
+    name: field.metadata["choices"] or (False, True)
+    for name, field in lever_settings().items()
+    if name in OFF
+}
+KNOBS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()}
+)
+
+
+@given(st.sampled_from(["full_update", "static_suffix"]), KNOBS)
+def test_a_control_is_a_run_that_no_lever_changes(
+    policy: str, knobs: dict[str, bool | float | str]
+) -> None:
+    """Property, against the levers themselves.
+
+    Off by name exactly where the run's levers do nothing.
+    """
+    assert Recipe(policy, 1.0, knobs).is_control == (
+        policy == "full_update" and not make_levers(knobs).used
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["full_update", "static_suffix"]), KNOBS), min_size=1, max_size=8
+    )
+)
+def test_tables_rows_and_trials_agree(
+    runs: list[tuple[str, dict[str, bool | float | str]]],
+) -> None:
+    """Property: the same answer for a whole table, one of its rows, and a trial.
+
+    Null knobs are off.
+    """
+    rows = [
+        {"policy": policy, "horizon": 1.0, **{f"knob_{name}": knobs.get(name) for name in OFF}}
+        for policy, knobs in runs
+    ]
+    frame = pd.DataFrame(rows)
+    expected = [Recipe(policy, 1.0, knobs).is_control for policy, knobs in runs]
+    assert controls(frame).tolist() == expected
+    assert [recipe_of(row).is_control for _, row in frame.iterrows()] == expected
+    assert [recipe_of(row).is_control for row in rows] == expected
+
+
+def test_off_is_the_default() -> None:
+    """What counts as off is what a trial has that does not give the setting."""
+    assert {name: lever_settings()[name].default for name in OFF} == dict(OFF)
+    assert Recipe("full_update").is_control
+    assert not NO_LEVERS.used
+
+
+@pytest.mark.parametrize(
+    ("policy", "knobs", "active", "expected"),
+    [
+        ("full_update", {}, 1.0, False),
+        ("dynamic_suffix", {}, 1.0, False),
+        ("dynamic_suffix", {}, 0.9, True),
+        ("dynamic_suffix", {"approximation": "svd"}, 1.0, True),
+        ("full_update", {"attention_backend": "math"}, 1.0, True),
+        ("full_update", {"approximation": "none", "compiled": False}, 1.0, False),
+    ],
+)
+def test_a_schedule_freezes_or_pulls_a_lever(
+    policy: str, knobs: dict[str, bool | str], active: float, expected: bool
+) -> None:
+    """By hand: anything else is full_update under another name."""
+    assert Recipe(policy, 1.0, knobs).is_schedule(active) == expected
+
+
+def test_a_levered_full_update_is_no_control_and_no_renamed_one() -> None:
+    """In a table of finished trials only the run without levers is the control, and neither counts
+    as never frozen.
+    """
+    common = {
+        "state": "finished",
+        "origin": "sampled",
+        "policy": "full_update",
+        "horizon": 1.0,
+        "mean_active_fraction": 1.0,
+    }
+    frame = pd.DataFrame(
+        [
+            {
+                **common,
+                "number": 0,
+                "train_seconds": 1.0,
+                "val_loss": 1.0,
+                "knob_approximation": None,
+            },
+            {
+                **common,
+                "number": 1,
+                "train_seconds": 0.5,
+                "val_loss": 0.9,
+                "knob_approximation": "svd",
+            },
+        ]
+    )
+    assert control(frame)["number"].tolist() == [0]
+    assert levered(frame).tolist() == [False, True]
+    assert not never_froze(frame).any()
+    assert recipe_of(frame.iloc[1]).name == "full_update + svd"

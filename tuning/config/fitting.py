@@ -1,0 +1,131 @@
+"""What a device or a model cannot do is left out of the space before a search begins, and said.
+Pure.
+
+Each form that the space's levers can give the model is tried once; values are dropped, the one that
+takes part in the greatest share of failing forms first, until no form that is left fails. So no
+trial is spent on what cannot run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from models.levers.approximation import NONE
+from models.levers.form import Form
+from models.levers.levers import make_levers
+from policies.rules import Scalar
+from search_spaces.base import SearchSpace
+from search_spaces.knobs import Choice, Fixed
+
+GROUPS = (
+    ("approximation", "approximation_share", "placement"),
+    ("attention_backend", "dtype", "compiled"),
+)
+"""Knobs that must be possible together; the groups are independent of each other."""
+Values = dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What is left of a space.
+
+    Attributes:
+        choices: knob -> the values that are left, for knobs that lost some.
+        remarks: a line for each value left out, with the reason.
+        faults: what leaves nothing to search, as messages for the user.
+    """
+
+    choices: Mapping[str, tuple[Scalar, ...]]
+    remarks: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def needs_fitting(space: SearchSpace) -> bool:
+    """Whether the space has a knob that a device may lack values of."""
+    return any(k.name in names for k in space.knobs for names in GROUPS)
+
+
+def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fitted:
+    """Leave out what ``fault_of`` finds a fault with; it is asked once for each form."""
+    choices: dict[str, tuple[Scalar, ...]] = {}
+    remarks: list[str] = []
+    faults: list[str] = []
+    for names in GROUPS:
+        bad = [
+            (values, fault)
+            for values in _combinations(space, names)
+            if (fault := _fault(values, fault_of))
+        ]
+        kept = {name: list(values) for name, values in _values(space, names).items()}
+        while standing := [
+            (values, fault) for values, fault in bad if all(v in kept[n] for n, v in values.items())
+        ]:
+            dropped = _worst(space, kept, [values for values, _ in standing])
+            if dropped is None:
+                faults.append(_told(*standing[0]))
+                break
+            name, value = dropped
+            reason = next(fault for values, fault in standing if values.get(name) == value)
+            kept[name].remove(value)
+            remarks.append(f"{name} {value} is left out of the space: {reason}")
+        choices |= {n: tuple(v) for n, v in kept.items() if len(v) < len(_values(space, (n,))[n])}
+    return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def _values(space: SearchSpace, names: Iterable[str]) -> dict[str, tuple[Scalar, ...]]:
+    return {
+        k.name: k.values()
+        for k in space.knobs
+        if k.name in names and isinstance(k, (Choice, Fixed))
+    }
+
+
+def _combinations(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
+    """Values of the group's knobs together; a knob whose condition fails has none."""
+    axes = _values(space, names)
+    found: list[Values] = []
+    for point in itertools.product(*axes.values()):
+        values = dict(zip(axes, point, strict=True))
+        applying = {n: v for n, v in values.items() if _applies(space, n, values)}
+        if applying and applying not in found:
+            found.append(applying)
+    return found
+
+
+def _applies(space: SearchSpace, name: str, values: Values) -> bool:
+    when = space.knob(name).when
+    return all(values[parent] in allowed for parent, allowed in when.items() if parent in values)
+
+
+def _fault(values: Values, fault_of: Callable[[Form], str | None]) -> str | None:
+    if values.get("approximation") == NONE:
+        return None
+    forms = make_levers(values).forms()
+    return next((fault for form in forms if (fault := fault_of(form))), None)
+
+
+def _worst(
+    space: SearchSpace, kept: Mapping[str, list[Scalar]], bad: list[Values]
+) -> tuple[str, Scalar] | None:
+    """The value, among those that can be left out, with the greatest share of failing forms.
+
+    The first such.
+    """
+    shares = {
+        (name, value): sum(values.get(name) == value for values in bad) * len(options)
+        for name, options in kept.items()
+        for value in options
+        if len(options) > 1 and isinstance(space.knob(name), Choice)
+    }
+    worst = max(shares, key=lambda each: shares[each], default=None)
+    return worst if worst is not None and shares[worst] else None
+
+
+def _told(values: Values, fault: str) -> str:
+    chosen = ", ".join(f"{name}={value}" for name, value in values.items())
+    return (
+        f"the space must leave something that the model and the device can do, but with {chosen}: "
+        f"{fault}"
+    )

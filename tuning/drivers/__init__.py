@@ -1,0 +1,1 @@
+"""Where tasks run: hands ids to processes and says what became of them."""

@@ -1,0 +1,138 @@
+"""What a run knows beside its front.
+
+How a loss strays from seed to seed, replicates, what a confirmation found.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tuning.findings.verdict import Verdict, read_verdict
+from tuning.trial.outcome import COLUMNS, outcomes_of
+from tuning.trial.recipe import KNOB, Recipe
+from tuning.trial.trial import AGAIN, TrialRecord
+
+if TYPE_CHECKING:
+    from tuning.store.store import Store
+
+
+@dataclass(frozen=True)
+class Background:
+    """What the trials of a search are read against.
+
+    Attributes:
+        noise: of the final loss over seeds; None where the run trained full_update on fewer than
+            two.
+        confirmed: what ``python -m tuning.confirm`` found; None before it ran.
+        remark: what is wrong with the confirmation's file, in words; empty where nothing is.
+        confirm_command: what to type to confirm.
+        replicated: final losses by schedule, as ``tuning.trial.recipe.key`` has it, of the finished
+            replicates, those of a confirmation among them.
+        sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
+    """
+
+    noise: Noise | None = None
+    confirmed: Verdict | None = None
+    remark: str = ""
+    confirm_command: str = "python -m tuning.confirm DIR"
+    replicated: Mapping[Recipe, tuple[float, ...]] = field(default_factory=dict)
+    sampler: str = ""
+
+
+def background_of(store: Store) -> Background:
+    """What the run in ``store`` knows.
+
+    A verdict that cannot be read is left alone, and named in ``remark``.
+    """
+    confirmed, remark = read_verdict(store.path)
+    command = f"python -m tuning.confirm {shlex.quote(str(store.path))}"
+    noise = noise_of_records(store.references().values())
+    chosen = store.info.sampler
+    sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
+    return Background(noise, confirmed, remark, command, replicated_losses(store), sampler)
+
+
+def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
+    """Final losses of the finished replicates, by schedule."""
+    if not store.frame(["origin"])["origin"].isin(AGAIN).any():
+        return {}
+    frame = store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
+    found: dict[Recipe, tuple[float, ...]] = {}
+    for run in outcomes_of(frame[frame["origin"].isin(AGAIN)]):
+        if run.state == "finished" and run.val_loss is not None and math.isfinite(run.val_loss):
+            schedule = run.recipe
+            found[schedule] = (*found.get(schedule, ()), run.val_loss)
+    return found
+
+
+COVERED = 1.96
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What full_update's final losses over seeds show.
+
+    Attributes:
+        deviation: standard deviation over the seeds.
+        seeds: how many there were.
+    """
+
+    deviation: float
+    seeds: int
+
+    @property
+    def limit(self) -> float:
+        """Two runs of one schedule on two seeds differ by more than this once in twenty (ISO 5725.
+
+        Repeatability).
+        """
+        return COVERED * math.sqrt(2) * self.deviation
+
+    def hides(self, loss: float, other: float) -> bool:
+        """Whether the two losses are so close that another seed could turn them round.
+
+        Trials that share a seed stray together in part, so this marks rather too much than too
+        little.
+        """
+        return abs(loss - other) <= self.limit
+
+
+@dataclass(frozen=True)
+class LossOverSeeds:
+    """The final losses of one schedule on several seeds.
+
+    Attributes:
+        mean: of the losses.
+        deviation: their standard deviation.
+        seeds: how many there are, at least 2.
+    """
+
+    mean: float
+    deviation: float
+    seeds: int
+
+
+def loss_over_seeds(losses: Sequence[float]) -> LossOverSeeds | None:
+    """What losses on different seeds show; None for fewer than two."""
+    if len(losses) < 2:
+        return None
+    return LossOverSeeds(statistics.fmean(losses), statistics.stdev(losses), len(losses))
+
+
+def noise_of(losses: Iterable[float]) -> Noise | None:
+    """The noise that final losses over seeds show; None for fewer than two."""
+    values = list(losses)
+    return Noise(statistics.stdev(values), len(values)) if len(values) > 1 else None
+
+
+def noise_of_records(records: Iterable[TrialRecord]) -> Noise | None:
+    """The noise of a run, from the records that ``Store.references`` holds.
+
+    Full_update on several seeds.
+    """
+    return noise_of(r.val_loss for r in records if r.state == "finished" and r.val_loss is not None)

@@ -1,0 +1,160 @@
+"""The front of training seconds against validation loss, and what is read off it.
+
+Pure functions over the table of trials (one row a trial, the store's columns); seconds are solo
+seconds. A trial enters by its *final* point alone: the losses along its curve were measured before
+its learning rate had decayed, so no trial ever stopped there with that loss.
+
+Whether a trial met the target does not decide whether it is on the front: the front is a statement
+about all finished trials, the target is where it is read. ``docs/decisions/front-and-censoring.md``
+says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF
+from tuning.trial.trial import AGAIN
+
+LONGEST_CONTROL = 1.0
+AXES = ("train_seconds", "val_loss")
+
+Floats = npt.NDArray[np.float64]
+
+
+def numbers(frame: pd.DataFrame, column: str) -> Floats:
+    """A column as floats, shape (rows,); NaN where it is null or absent."""
+    if column not in frame.columns:
+        return np.full(len(frame), np.nan)
+    return np.asarray(
+        pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    )
+
+
+def finished(frame: pd.DataFrame) -> pd.DataFrame:
+    """The trials that compete: finished, no replicates, finite seconds and loss.
+
+    In the frame's order.
+    """
+    seconds, losses = (numbers(frame, axis) for axis in AXES)
+    own = (frame["state"] == "finished") & ~frame["origin"].isin(AGAIN)
+    kept = frame[own.to_numpy(dtype=bool) & np.isfinite(seconds) & np.isfinite(losses)]
+    return kept.assign(**{axis: numbers(kept, axis) for axis in AXES})
+
+
+def nondominated(seconds: Floats, losses: Floats) -> npt.NDArray[np.bool_]:
+    """Which of n finite points no other dominates, both axes minimised; shape (n,), O(n log n).
+
+    One point dominates another when it is no worse on either axis and better on one, so equal
+    points do not dominate each other: ties are kept, all of them.
+    """
+    if not len(seconds):
+        return np.zeros(0, dtype=bool)
+    order = np.lexsort((losses, seconds))
+    ordered_seconds, ordered = seconds[order], losses[order]
+    starts = np.r_[True, (np.diff(ordered_seconds) != 0) | (np.diff(ordered) != 0)]
+    first_equal = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    best_before = np.r_[np.inf, np.minimum.accumulate(ordered)[:-1]]
+    kept = np.empty(len(order), dtype=bool)
+    kept[order] = best_before[first_equal] > ordered
+    return kept
+
+
+def front(frame: pd.DataFrame) -> pd.DataFrame:
+    """The non-dominated finished trials, control runs included and replicates aside.
+
+    Returns:
+        The rows on the front, by seconds, then loss, then number: the same whatever the order of
+            ``frame``.
+    """
+    return _by_seconds(_front_of(finished(frame)))
+
+
+def control(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs of full_update at horizons up to 1 with no lever pulled, by seconds:
+    training for less.
+
+    A run counts whoever proposed it, so that a sampled full_update is never taken for a schedule
+    that wins.
+    """
+    runs = finished(frame)
+    shorter = numbers(runs, "horizon") <= LONGEST_CONTROL
+    return _by_seconds(runs[controls(runs) & shorter])
+
+
+def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which of n schedules updated every block in every step and pulled no lever, shape (n,).
+
+    Full_update renamed.
+    """
+    plain = ~controls(points) & ~levered(points)
+    return np.asarray(plain & (numbers(points, "mean_active_fraction") == 1.0))
+
+
+@dataclass(frozen=True)
+class Line:
+    """The line through the front of some points, linear between neighbours and never extended.
+
+    Attributes:
+        losses: ascending, shape (points on it,).
+        seconds: at those losses, descending.
+    """
+
+    losses: Floats
+    seconds: Floats
+
+    @classmethod
+    def through(cls, seconds: Floats, losses: Floats) -> Line:
+        """The line through the front of n points, in any order; both of shape (n,)."""
+        kept = nondominated(seconds, losses)
+        order = np.lexsort((losses[kept], seconds[kept]))[::-1]
+        return cls(losses[kept][order], seconds[kept][order])
+
+    def seconds_at(self, loss: float) -> float | None:
+        """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
+        if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
+            return None
+        return float(np.interp(loss, self.losses, self.seconds))
+
+    def loss_at(self, seconds: float) -> float | None:
+        """The line's loss after ``seconds``, beyond either end that end's; None of no line."""
+        if not len(self.losses):
+            return None
+        return float(np.interp(seconds, self.seconds[::-1], self.losses[::-1]))
+
+    def gain(self, seconds: float, loss: float) -> float | None:
+        """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
+        there = self.seconds_at(loss)
+        return None if there is None or seconds <= 0 else there / seconds
+
+
+def line_through(points: pd.DataFrame) -> Line:
+    """The line through the points' front."""
+    return Line.through(*(numbers(points, axis) for axis in AXES))
+
+
+def _front_of(points: pd.DataFrame) -> pd.DataFrame:
+    return points[nondominated(*(numbers(points, axis) for axis in AXES))]
+
+
+def _by_seconds(points: pd.DataFrame) -> pd.DataFrame:
+    return points.sort_values([*AXES, "number"]).reset_index(drop=True)
+
+
+def controls(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """The same of each of a table's n rows, shape (n,)."""
+    return np.asarray((frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool) & ~levered(frame))
+
+
+def levered(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """In which of a table's n rows a lever is pulled, shape (n,)."""
+    found = np.zeros(len(frame), dtype=bool)
+    for name, off in OFF.items():
+        if KNOB + name in frame.columns:
+            column = frame[KNOB + name]
+            found |= (column.notna() & (column.astype(object) != off)).to_numpy(dtype=bool)
+    return found

@@ -1,0 +1,277 @@
+"""From confirmation runs to a verdict. Pure.
+
+``docs/decisions/verdict.md`` says why it is done like this.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from tuning.findings.paired import (
+    Bound,
+    ControlCurve,
+    Gain,
+    SeedComparison,
+    compare,
+    gain_over_seeds,
+    holm,
+    p_value,
+    t_interval,
+)
+from tuning.findings.verdict import (
+    ALPHA,
+    Candidate,
+    CandidateVerdict,
+    ControlRun,
+    ControlVerdict,
+    Run,
+    Time,
+    Verdict,
+)
+from tuning.findings.verdict_words import sentence
+
+
+def judge(
+    candidates: Sequence[tuple[Candidate, Sequence[Run]]],
+    control: Mapping[float, Sequence[Run]],
+    *,
+    seeds: Sequence[int],
+    target: float,
+    tested: int | None = None,
+) -> Verdict:
+    """The verdict on ``candidates`` with their runs, against the control's runs by horizon.
+
+    Args:
+        candidates: in the order they are to be reported.
+        control: full_update's runs by horizon, at least two horizons.
+        target: the loss whose time is told.
+        seeds: the fresh seeds that were asked for; a run that is missing on one of them did not
+            finish.
+        tested: see ``paired.holm``.
+    """
+    everything = [run for _, runs in candidates for run in runs] + [
+        r for rs in control.values() for r in rs
+    ]
+    time: Time = "measured" if all(run.measured_seconds for run in everything) else "solo"
+    curves = _curves(control, _speeds(control, time))
+    solo_curves = _curves(control, _speeds(control, "solo"))
+    seen = [_comparisons(runs, curves, time) for _, runs in candidates]
+    solo = [gain_over_seeds(_comparisons(runs, solo_curves, "solo")) for _, runs in candidates]
+    ps = [_p(comparisons, len(seeds)) for comparisons in seen]
+    corrected = holm(ps, tested)
+    judged = tuple(
+        _candidate(candidate, runs, comparisons, by_clock, p, adjusted, seeds, time)
+        for (candidate, runs), comparisons, by_clock, p, adjusted in zip(
+            candidates, seen, solo, ps, corrected, strict=True
+        )
+    )
+    winner = max((c for c in judged if c.wins), key=_merit, default=None)
+    beside = _control(control, curves, time, seeds)
+    count = max(tested or 0, len(judged))
+    return Verdict(
+        sentence=sentence(judged, winner, beside, len(seeds), count, ALPHA),
+        winner=None if winner is None else winner.number,
+        alpha=ALPHA,
+        tested=count,
+        seeds=tuple(seeds),
+        target_loss=target,
+        time=time,
+        candidates=judged,
+        control=beside,
+    )
+
+
+def _speeds(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, float]:
+    """Measured over solo seconds of the control on each seed.
+
+    Full steps are all that the control does, so its runs measure one number, the cost of a full
+    step while the seed was run, and together they measure it better than each its own.
+    """
+    ratios: dict[int, list[float]] = {}
+    for run in (run for runs in control.values() for run in runs):
+        ratio = (
+            run.measured_seconds / run.solo_seconds
+            if time == "measured" and run.measured_seconds
+            else 1.0
+        )
+        ratios.setdefault(run.seed, []).append(ratio)
+    return {seed: statistics.geometric_mean(values) for seed, values in ratios.items()}
+
+
+def _curves(
+    control: Mapping[float, Sequence[Run]], speeds: Mapping[int, float]
+) -> dict[int, ControlCurve]:
+    """The control's curve on each seed that has two horizons."""
+    runs = [run for horizon in sorted(control) for run in control[horizon]]
+    curves = {}
+    for seed, speed in speeds.items():
+        own = [run for run in runs if run.seed == seed]
+        if len({run.solo_seconds for run in own}) > 1:
+            curves[seed] = ControlCurve.fit(
+                [run.solo_seconds * speed for run in own], [run.loss for run in own]
+            )
+    return curves
+
+
+def _comparisons(
+    runs: Sequence[Run], curves: Mapping[int, ControlCurve], time: Time
+) -> tuple[SeedComparison, ...]:
+    ordered = sorted(runs, key=lambda run: run.seed)
+    return tuple(
+        compare(run.seed, curves[run.seed], _seconds(run, time), run.loss)
+        for run in ordered
+        if run.seed in curves
+    )
+
+
+def _seconds(run: Run, time: Time) -> float:
+    return run.measured_seconds if time == "measured" and run.measured_seconds else run.solo_seconds
+
+
+def _p(comparisons: Sequence[SeedComparison], seeds: int) -> float:
+    """One-sided p over all seeds.
+
+    1 where one is missing, or a schedule could win by failing on its worst seed.
+    """
+    values = [c.lower_loss for c in comparisons if c.lower_loss is not None]
+    return p_value(values) if len(values) == seeds else 1.0
+
+
+def wins(p_corrected: float, gain: float | None, bound: Bound) -> bool:
+    """Sure enough, and by a gain that does not read 1.00 (a bound from below may.
+
+    It is better than any control).
+    """
+    return p_corrected <= ALPHA and (gain is None or bound == "at least" or round(gain, 2) > 1)
+
+
+def _merit(candidate: CandidateVerdict) -> tuple[float, float]:
+    return candidate.gain or 0.0, candidate.lower_loss or 0.0
+
+
+def _candidate(
+    candidate: Candidate,
+    runs: Sequence[Run],
+    comparisons: tuple[SeedComparison, ...],
+    by_clock: Gain,
+    p: float,
+    p_corrected: float,
+    seeds: Sequence[int],
+    time: Time,
+) -> CandidateVerdict:
+    gain = gain_over_seeds(comparisons)
+    lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
+    return CandidateVerdict(
+        number=candidate.number,
+        recipe=candidate.recipe,
+        seeds=len(comparisons),
+        gain=gain.value,
+        bound=gain.bound,
+        interval=gain.interval,
+        bootstrap_interval=gain.bootstrap,
+        solo_gain=None if by_clock.bound else by_clock.value,
+        solo_interval=(None, None) if by_clock.bound else by_clock.interval,
+        lower_loss=math.fsum(lower) / len(lower) if lower else None,
+        lower_loss_interval=t_interval(np.array(lower)) or (None, None),
+        p=p,
+        p_corrected=p_corrected,
+        wins=wins(p_corrected, gain.value, gain.bound),
+        loss=_mean(run.loss for run in runs),
+        seconds=statistics.median(_seconds(run, time) for run in runs) if runs else None,
+        reached=sum(run.to_target is not None for run in runs),
+        seconds_to_target=_median_reached([_to_target(run, time) for run in runs], len(seeds)),
+        predicted_over_measured=_predicted(runs),
+        note=_note(comparisons, gain, seeds),
+        per_seed=comparisons,
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return math.fsum(known) / len(known) if known else None
+
+
+def _to_target(run: Run, time: Time) -> float | None:
+    """Seconds to the target; a solo time along a run is scaled as the whole run was."""
+    return None if run.to_target is None else run.to_target * _seconds(run, time) / run.solo_seconds
+
+
+def _median_reached(seconds: Sequence[float | None], seeds: int) -> float | None:
+    """The median over seeds where one that missed is longer than any.
+
+    None where it is such a one.
+    """
+    reached = sorted(value for value in seconds if value is not None)
+    # Of an even number the upper middle: half of a known and an unknown time would be no time at
+    # all.
+    return reached[seeds // 2] if seeds // 2 < len(reached) else None
+
+
+def _predicted(runs: Sequence[Run]) -> float | None:
+    ratios = [run.solo_seconds / run.measured_seconds for run in runs if run.measured_seconds]
+    return statistics.median(ratios) if ratios else None
+
+
+def _note(comparisons: Sequence[SeedComparison], gain: Gain, seeds: Sequence[int]) -> str:
+    compared = {c.seed for c in comparisons if c.lower_loss is not None}
+    if missing := [seed for seed in seeds if seed not in {c.seed for c in comparisons}]:
+        return f"it or the control did not finish on seeds {missing}"
+    if outside := [seed for seed in seeds if seed not in compared]:
+        return f"it trained far longer or shorter than any control on seeds {outside}"
+    if any(c.gain is None for c in comparisons):
+        return "the control's loss does not fall with time on every seed"
+    if gain.value is None:
+        return "its loss is below all of the control's on some seeds and above them on others"
+    return {
+        "": "",
+        "at least": "its loss is below any control's on some seeds",
+        "at most": "its loss is above any control's on some seeds",
+    }[gain.bound]
+
+
+def _control(
+    control: Mapping[float, Sequence[Run]],
+    curves: Mapping[int, ControlCurve],
+    time: Time,
+    seeds: Sequence[int],
+) -> ControlVerdict:
+    # d(loss)/d(log seconds) at the longest run; one per cent more time is 0.01 of a logarithm.
+    rates = np.sort([-0.01 * curve.slope for curve in curves.values()])
+    quickest = [_quickest(control, seed, time) for seed in seeds]
+    return ControlVerdict(
+        runs=tuple(
+            _control_run(horizon, runs, time) for horizon, runs in sorted(control.items()) if runs
+        ),
+        loss_per_percent=_mean(rates.tolist()),
+        loss_per_percent_interval=t_interval(rates) or (None, None),
+        reached=sum(value is not None for value in quickest),
+        seconds_to_target=_median_reached(quickest, len(seeds)),
+        time_spread=_time_spread(run for runs in control.values() for run in runs),
+    )
+
+
+def _time_spread(runs: Iterable[Run]) -> float | None:
+    logs = sorted(
+        math.log(run.measured_seconds / run.solo_seconds) for run in runs if run.measured_seconds
+    )
+    return statistics.stdev(logs) if len(logs) > 1 else None
+
+
+def _quickest(control: Mapping[float, Sequence[Run]], seed: int, time: Time) -> float | None:
+    times = (_to_target(run, time) for runs in control.values() for run in runs if run.seed == seed)
+    return min((value for value in times if value is not None), default=None)
+
+
+def _control_run(horizon: float, runs: Sequence[Run], time: Time) -> ControlRun:
+    return ControlRun(
+        horizon=horizon,
+        seeds=len(runs),
+        seconds=statistics.median(_seconds(run, time) for run in runs),
+        loss=math.fsum(run.loss for run in runs) / len(runs),
+        reached=sum(run.to_target is not None for run in runs),
+        predicted_over_measured=_predicted(runs),
+    )

@@ -1,0 +1,278 @@
+"""Is a schedule better than training for less? The statistics of a paired comparison over fresh
+seeds. Pure.
+
+On one seed the candidate and the control (full_update at several horizons) share initial weights
+and batches. What is common to the seed therefore cancels within it, and the seeds are the
+independent samples:
+
+    d_s    = loss of the control after the candidate's seconds − loss of the candidate      (equal
+    time) gain_s = seconds of the control at the candidate's loss / seconds of the candidate
+    (equal loss)
+
+``d_s`` is linear in the measured losses, so that Student's one-sided t-test on it is exact for
+normal noise and never needs a control that lies outside its horizons. It decides. ``gain_s`` is
+what a reader wants to know; beyond the losses of the control it is only known as a bound, and is
+called one. ``docs/decisions/verdict.md`` has the reasons, ``benchmarks/truth/verdict.py`` how often
+each is right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Floats = npt.NDArray[np.float64]
+Bound = Literal["", "at least", "at most"]
+
+MIN_CONTROLS = 2
+BEYOND = math.log(1.15)
+"""How far, in the log of seconds, the control's curve may be continued by its tangent.
+
+Measured seconds stray.
+"""
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class ControlCurve:
+    """The control's loss on one seed as a parabola (a line below four runs) in x = log(seconds /
+    longest).
+
+    Least squares over all horizons, because one run's loss is as noisy as the differences that are
+    looked for.
+
+    Attributes:
+        curvature, slope, level: loss = curvature · x² + slope · x + level; ``level`` is the longest
+            run's loss.
+        shortest, longest: seconds of the control's runs at both ends.
+    """
+
+    curvature: float
+    slope: float
+    level: float
+    shortest: float
+    longest: float
+
+    @classmethod
+    def fit(cls, seconds: Sequence[float], losses: Sequence[float]) -> ControlCurve:
+        """The curve through runs of ``seconds`` (> 0) and final ``losses``, both of shape (runs,).
+
+        Raises:
+            ValueError: there are fewer than two different seconds.
+        """
+        if len(set(seconds)) < MIN_CONTROLS:
+            raise ValueError(
+                f"a control needs runs of two different seconds, but got {list(seconds)}"
+            )
+        degree = 2 if len(set(seconds)) >= 4 else 1
+        longest = max(seconds)
+        x = np.log(np.asarray(seconds, dtype=float) / longest)
+        fitted, *_ = np.linalg.lstsq(
+            np.vander(x, degree + 1), np.asarray(losses, dtype=float), rcond=None
+        )
+        curvature, slope, level = (0.0,) * (2 - degree) + tuple(float(value) for value in fitted)
+        return cls(curvature, slope, level, min(seconds), longest)
+
+    @property
+    def start(self) -> float:
+        """Where the shortest run lies on the x axis; negative."""
+        return math.log(self.shortest / self.longest)
+
+    @property
+    def falls(self) -> bool:
+        """Whether more seconds mean a lower loss everywhere between the shortest and the longest
+        run.
+        """
+        return self.slope < 0 and self.slope + 2 * self.curvature * self.start < 0
+
+    def loss_at(self, seconds: float) -> float | None:
+        """The loss after ``seconds``.
+
+        Beyond either end along the tangent, and None more than 15 % beyond.
+        """
+        x = math.log(seconds / self.longest)
+        near = min(max(x, self.start), 0.0)
+        if abs(x - near) > BEYOND:
+            return None
+        there = (self.curvature * near + self.slope) * near + self.level
+        return there + (self.slope + 2 * self.curvature * near) * (x - near)
+
+    def seconds_at(self, loss: float) -> tuple[float, Bound] | None:
+        """Seconds at which the loss is ``loss``; at either end as a bound.
+
+        Where noise has bent the curve upwards on its way, its chord is read, and where even that
+        does not fall there are no such seconds: None.
+        """
+        highest = (self.curvature * self.start + self.slope) * self.start + self.level
+        if highest <= self.level:
+            return None
+        if loss < self.level:
+            return self.longest, "at least"
+        if loss > highest:
+            return self.shortest, "at most"
+        curvature, slope = (
+            (self.curvature, self.slope)
+            if self.falls
+            else (0.0, (highest - self.level) / self.start)
+        )
+        root = math.sqrt(max(0.0, slope**2 - 4 * curvature * (self.level - loss)))
+        return self.longest * math.exp(2 * (self.level - loss) / (root - slope)), ""
+
+
+@dataclass(frozen=True)
+class SeedComparison:
+    """A candidate beside the control on one seed.
+
+    Attributes:
+        seconds, loss: the candidate's.
+        lower_loss: ``d_s`` above; positive where the candidate is better. None more than 15 %
+            outside the control's seconds.
+        gain: ``gain_s`` above, or the bound that is known; None where the control's loss does not
+            fall with time.
+        bound: what kind of number ``gain`` is.
+    """
+
+    seed: int
+    seconds: float
+    loss: float
+    lower_loss: float | None
+    gain: float | None
+    bound: Bound = ""
+
+
+def compare(seed: int, curve: ControlCurve, seconds: float, loss: float) -> SeedComparison:
+    """The candidate's run of ``seconds`` and final ``loss`` beside the control on its seed."""
+    at_equal_time = curve.loss_at(seconds)
+    at_equal_loss = curve.seconds_at(loss)
+    return SeedComparison(
+        seed,
+        seconds,
+        loss,
+        None if at_equal_time is None else at_equal_time - loss,
+        None if at_equal_loss is None else at_equal_loss[0] / seconds,
+        "" if at_equal_loss is None else at_equal_loss[1],
+    )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Gain over seeds: the geometric mean and what surrounds it.
+
+    Attributes:
+        value: geometric mean; None where a seed has none, or bounds of both kinds stand side by
+            side.
+        bound: what kind of number ``value`` is.
+        interval: 95 %, Student's t on the logarithms; an end that bounds leave open is None.
+        bootstrap: 95 %, BCa on the logarithms, likewise.
+    """
+
+    value: float | None
+    bound: Bound = ""
+    interval: tuple[float | None, float | None] = (None, None)
+    bootstrap: tuple[float | None, float | None] = (None, None)
+
+
+def mean_gain(comparisons: Sequence[SeedComparison]) -> tuple[float | None, Bound]:
+    """The geometric mean of the seeds' gains.
+
+    With a bound among them a bound itself, and None as ``Gain`` says.
+    """
+    gains = [comparison.gain for comparison in comparisons]
+    known = [gain for gain in gains if gain is not None]
+    bounds = {comparison.bound for comparison in comparisons} - {""}
+    if not known or len(known) < len(gains) or len(bounds) > 1:
+        return None, ""
+    # fsum, and not a mean that depends on the order of the seeds in its last bit.
+    return math.exp(math.fsum(map(math.log, known)) / len(known)), bounds.pop() if bounds else ""
+
+
+def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
+    """The gain with its intervals."""
+    value, bound = mean_gain(comparisons)
+    if value is None:
+        return Gain(None)
+    logs = np.log(np.sort(np.array([comparison.gain for comparison in comparisons], dtype=float)))
+    return Gain(value, bound, _open(t_interval(logs), bound), _open(bca_interval(logs), bound))
+
+
+def _open(interval: tuple[float, float] | None, bound: Bound) -> tuple[float | None, float | None]:
+    if interval is None:
+        return None, None
+    low, high = math.exp(interval[0]), math.exp(interval[1])
+    return (None if bound == "at most" else low), (None if bound == "at least" else high)
+
+
+def p_value(lower_losses: Sequence[float]) -> float:
+    """One-sided p of "the candidate is no better at equal time": Student's t on paired differences,
+    shape (seeds,).
+
+    Student (1908), with n − 1 degrees of freedom; one difference alone shows nothing, so its p is
+    1.
+    """
+    values = np.asarray(lower_losses, dtype=float)
+    if len(values) < 2:
+        return 1.0
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    if error == 0.0:
+        return 0.0 if mean > 0 else 1.0
+    return float(special.stdtr(len(values) - 1, -mean / error))
+
+
+def holm(p_values: Sequence[float], tested: int | None = None) -> list[float]:
+    """Each p corrected for ``tested`` candidates (default: these), in their order (Holm 1979,
+    step-down).
+
+    More ``tested`` than are given counts candidates that were tried before as well.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    count = max(tested or 0, len(p_values))
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def t_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval of the mean of ``values``, shape (n,); None for fewer than two."""
+    if len(values) < 2:
+        return None
+    half = (
+        special.stdtrit(len(values) - 1, (1 + level) / 2)
+        * values.std(ddof=1)
+        / math.sqrt(len(values))
+    )
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | None:
+    """Bias-corrected accelerated bootstrap interval of the mean (Efron 1987, eq. 6.3–6.6); None for
+    fewer than two.
+
+    Too narrow for few values, whose resamples never leave their range; ``benchmarks.truth.verdict``
+    says by how much.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return mean, mean
+    draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    means = np.sort(values[draws].mean(axis=1))
+    below = ((means < mean).mean() + (means <= mean).mean()) / 2
+    bias = special.ndtri(below)
+    left_out = (values.sum() - values) / (count - 1)
+    away = left_out.mean() - left_out
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    z = bias + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(means, special.ndtr(bias + z / (1 - acceleration * z)))
+    return float(low), float(high)

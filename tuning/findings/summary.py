@@ -1,0 +1,222 @@
+"""How a front is read: at a target, beside the control, with what can and can not be said. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tuning.errors import BadInput
+from tuning.findings.context import Background
+from tuning.findings.front import (
+    Line,
+    _by_seconds,
+    control,
+    finished,
+    front,
+    line_through,
+    never_froze,
+    numbers,
+)
+from tuning.trial.recipe import recipe_of
+from tuning.trial.trial import AGAIN
+
+
+def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
+    """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``.
+
+    None if none is.
+    """
+    reached = numbers(points, "train_seconds")[numbers(points, "val_loss") <= target]
+    return float(reached.min()) if len(reached) else None
+
+
+@dataclass(frozen=True)
+class FrontSummary:
+    """What the front says at the target.
+
+    Attributes:
+        front: see ``front``.
+        control: see ``control``.
+        others: finished trials on neither, by number.
+        line: the line through the control.
+        target: the loss at which the front is read, or None.
+        front_seconds: time to quality of the front at the target; None when no finished trial
+            reached it.
+        control_seconds: the same of the control.
+        gain: ``control_seconds / front_seconds``, at least 1; None with ``no_gain`` saying why.
+        line_gain: as ``gain``, with the control's seconds read off the line between its runs. The
+            control is a grid of horizons, and part of ``gain`` may be no more than the distance to
+            its next point.
+        no_gain: why there is no gain, in words; None when there is one.
+        winner: number of the schedule that beat training for less at the target, or None when none
+            did. One that never froze a block is no winner: it is training for less.
+        finished, censored, stopped, failed: counts, replicates aside; censored: finished above the
+            target.
+        background: the noise and the confirmation that the trials are read against.
+        checked, checked_on_front: trials that would have been stopped and were let run on, and how
+            many of them are on the front.
+        replicates: how many re-runs on other seeds there are, a confirmation's included.
+    """
+
+    front: pd.DataFrame
+    control: pd.DataFrame
+    others: pd.DataFrame
+    line: Line
+    target: float | None
+    front_seconds: float | None
+    control_seconds: float | None
+    gain: float | None
+    line_gain: float | None
+    no_gain: str | None
+    winner: int | None
+    finished: int
+    censored: int
+    stopped: int
+    failed: int
+    background: Background = field(default_factory=Background)
+    replicates: int = 0
+    checked: int = 0
+    checked_on_front: int = 0
+
+    def within_noise(self, seconds: float, loss: float) -> bool | None:
+        """Whether another seed could turn a schedule and the control's line at its seconds round.
+
+        None where that is not known, and where it has no gain.
+        """
+        noise, there = self.background.noise, self.line.loss_at(seconds)
+        if noise is None or there is None or self.line.gain(seconds, loss) is None:
+            return None
+        return noise.hides(loss, there)
+
+
+def recorded_target(frame: pd.DataFrame) -> float | None:
+    """The target loss that the newest trial with one was given, or None."""
+    targets = numbers(frame, "target_loss")
+    known = np.isfinite(targets)
+    return (
+        float(targets[known][np.argmax(numbers(frame, "number")[known])]) if known.any() else None
+    )
+
+
+def summary(
+    frame: pd.DataFrame, target: float | None = None, background: Background | None = None
+) -> FrontSummary:
+    """Read the front at ``target``, by default the target recorded with the trials, against
+    ``background``.
+    """
+    target = recorded_target(frame) if target is None else target
+    members, shorter, competing = front(frame), control(frame), finished(frame)
+    line = line_through(shorter)
+    shown = set(members["number"]) | set(shorter["number"])
+    at_front = None if target is None else time_to_quality(members, target)
+    at_control = None if target is None else time_to_quality(shorter, target)
+    gain = at_control / at_front if at_control is not None and at_front else None
+    line_gain = _line_gain(line, target, at_front, gain)
+    own = frame[~frame["origin"].isin(AGAIN)]
+    return FrontSummary(
+        front=members,
+        control=shorter,
+        others=competing[~competing["number"].isin(shown)]
+        .sort_values("number")
+        .reset_index(drop=True),
+        line=line,
+        target=target,
+        front_seconds=at_front,
+        control_seconds=at_control,
+        gain=gain,
+        line_gain=line_gain,
+        no_gain=None if gain is not None else _why_no_gain(target, at_front, at_control, shorter),
+        winner=_winner(members, target, gain, line_gain),
+        finished=len(competing),
+        censored=0 if target is None else int((numbers(competing, "val_loss") > target).sum()),
+        stopped=int((own["state"] == "stopped").sum()),
+        failed=int((own["state"] == "failed").sum()),
+        background=background or Background(),
+        replicates=len(frame) - len(own),
+        checked=_checked(competing),
+        checked_on_front=_checked(members),
+    )
+
+
+def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
+    """The row with the least seconds at or below ``target``; ties.
+
+    The lower loss, then the lower number.
+    """
+    reached = _by_seconds(points[numbers(points, "val_loss") <= target])
+    return reached.iloc[0] if len(reached) else None
+
+
+def _line_gain(
+    line: Line, target: float | None, at_front: float | None, gain: float | None
+) -> float | None:
+    """Gain with the control read off its line.
+
+    Above its highest loss the shortest run is all there is.
+    """
+    if target is None or not at_front or gain is None:
+        return None
+    there = line.seconds_at(target)
+    return gain if there is None else there / at_front
+
+
+def _winner(
+    members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None
+) -> int | None:
+    """The fastest schedule at the target, if it lies left of the control's line as well as of its
+    runs.
+    """
+    best = None if target is None else fastest_at(members, target)
+    if best is None or recipe_of(best).is_control or never_froze(best.to_frame().T)[0]:
+        return None
+    gains = [value for value in (gain, line_gain) if value is not None]
+    # A gain that reads 1.00 is no gain.
+    return int(best["number"]) if all(round(value, 2) > 1 for value in gains) else None
+
+
+def _why_no_gain(
+    target: float | None, at_front: float | None, at_control: float | None, shorter: pd.DataFrame
+) -> str:
+    if target is None:
+        return "no target was given"
+    if at_front is None:
+        return f"no finished trial reached {target:.4g}"
+    if shorter.empty:
+        return "the run has no finished control (full_update at horizons up to 1)"
+    if at_control is None:
+        lowest = numbers(shorter, "val_loss").min()
+        return f"the control never reached {target:.4g} (its lowest loss is {lowest:.4g})"
+    return "the front's seconds at the target are zero"
+
+
+def _checked(trials: pd.DataFrame) -> int:
+    """How many trials were let run on where they would have been stopped."""
+    return int(np.isfinite(numbers(trials, "would_stop_at_step")).sum())
+
+
+def read_front(
+    run: Path, frame: pd.DataFrame, target: float | None, background: Background | None = None
+) -> FrontSummary:
+    """The front at ``target`` (by default the run's own), against ``background``.
+
+    Raises:
+        BadInput: nothing has finished, or no finished trial reached the target that was asked for.
+    """
+    reading = summary(frame, target, background)
+    if not reading.finished:
+        raise BadInput(
+            f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, "
+            f"{reading.failed} failed); go on with it by python -m tuning.search --resume {run}"
+        )
+    if target is not None and reading.front_seconds is None:
+        lowest = reading.front.iloc[-1]
+        raise BadInput(
+            f"--target must be a loss that a finished trial reached, but got {target:g} and the "
+            "lowest is "
+            f"{lowest['val_loss']:.6g} (trial {int(lowest['number'])}); give a higher one, or "
+            "search further"
+        )
+    return reading

@@ -1,0 +1,233 @@
+"""What the front says at the target, in one sentence, and the counts and cautions that stand beside
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from tuning.findings.format import gain, loss, over_seeds, seconds
+from tuning.findings.front import controls, never_froze
+from tuning.findings.rows import member, rows_of
+from tuning.findings.summary import FrontSummary, fastest_at
+from tuning.trial.recipe import recipe_of
+
+NEVER_FROZE = "never froze a block"
+
+
+def headline(summary: FrontSummary) -> str:
+    """The confirmed finding where there is one, else ``verdict``."""
+    confirmed = summary.background.confirmed
+    if confirmed is None:
+        return verdict(summary)
+    if confirmed.winner in unfrozen(summary):
+        return (
+            f"No schedule is confirmed: trial {confirmed.winner}, ahead over "
+            f"{len(confirmed.seeds)} fresh seeds, "
+            f"{NEVER_FROZE}; it is training for less under another name."
+        )
+    return confirmed.sentence
+
+
+def verdict(summary: FrontSummary) -> str:
+    """The finding of the search in one sentence: what one run of each trial shows."""
+    if not summary.finished:
+        return "No trial has finished yet."
+    if summary.target is None:
+        return _without_target(summary)
+    best = fastest_at(summary.front, summary.target)
+    if best is None:
+        return _nothing_reached(summary)
+    if summary.winner is not None:
+        return _won(summary, best)
+    return _not_won(summary, best)
+
+
+def caution(summary: FrontSummary) -> str:
+    """How far the headline is to be trusted, and what would tell.
+
+    Empty where there is no schedule to doubt.
+    """
+    known = summary.background
+    parts = [f"{known.remark}."] if known.remark else []
+    if known.confirmed is not None:
+        return " ".join(
+            [*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"]
+        )
+    if summary.winner is not None:
+        parts += _doubts(summary)
+    if summary.finished and (~controls(summary.front)).any():
+        parts.append(f"One seed, unconfirmed; to confirm on fresh seeds: {known.confirm_command}")
+    return " ".join(parts)
+
+
+def noise_note(summary: FrontSummary) -> str:
+    """How much of a difference in loss another seed could turn round.
+
+    Empty where that is not known.
+    """
+    noise = summary.background.noise
+    if noise is None:
+        return ""
+    return (
+        f"≈: within noise of the control, whose loss strays by {noise.deviation:.2g} (standard "
+        "deviation over "
+        f"{noise.seeds} seeds): a difference of up to {noise.limit:.2g} may be luck."
+    )
+
+
+def seeds_note(summary: FrontSummary) -> str:
+    """The loss over seeds of the front's members that were replicated; empty where none was."""
+    facts = [member(row, summary) for row in rows_of(summary.front)]
+    found = [
+        f"#{fact['number']} {over_seeds(fact['val_loss_over_seeds'])}"
+        for fact in facts
+        if fact["replicates"]
+    ]
+    return (
+        f"Loss over seeds (mean ± standard deviation, its own seed included): {', '.join(found)}."
+        if found
+        else ""
+    )
+
+
+def unfrozen(summary: FrontSummary) -> list[int]:
+    """Numbers of the finished schedules that never froze a block."""
+    groups = (summary.front, summary.control, summary.others)
+    return sorted(
+        {int(n) for group in groups if len(group) for n in group["number"][never_froze(group)]}
+    )
+
+
+def unfrozen_note(summary: FrontSummary) -> str:
+    """Which members of the front never froze a block; empty where all did."""
+    names = summary.front["number"][never_froze(summary.front)]
+    if not len(names):
+        return ""
+    return (
+        f"{NEVER_FROZE.capitalize()}, so are training for less under another name: "
+        f"{_listed(names)}."
+    )
+
+
+def stopping_note(summary: FrontSummary) -> str:
+    """How many trials were stopped early, and what became of those that were let run on.
+
+    Empty where none was.
+    """
+    if not summary.stopped and not summary.checked:
+        return ""
+    stopped = f"{summary.stopped or 'No'} trial{'s' if summary.stopped != 1 else ''} stopped early"
+    if not summary.checked:
+        return f"{stopped}; none let run on yet to check."
+    return (
+        f"{stopped}; of {summary.checked} let run on to check, "
+        f"{summary.checked_on_front or 'none'} reached the front."
+    )
+
+
+def counts(summary: FrontSummary) -> str:
+    """How many trials finished, missed the target, were stopped and failed, and how many were
+    re-runs.
+    """
+    censored = "" if summary.target is None else f" ({summary.censored} censored: above the target)"
+    runs = "replicate on another seed" if summary.replicates == 1 else "replicates on other seeds"
+    again = f"; {summary.replicates} {runs}" if summary.replicates else ""
+    return (
+        f"{summary.finished} finished{censored}, {summary.stopped} stopped, {summary.failed} "
+        f"failed{again}"
+    )
+
+
+def schedules_on_front(summary: FrontSummary) -> int:
+    """How many members of the front are not full_update."""
+    return int((~controls(summary.front)).sum())
+
+
+def _doubts(summary: FrontSummary) -> list[str]:
+    """What else to know of the search's winner."""
+    row = rows_of(summary.front[summary.front["number"] == summary.winner])[0]
+    found = []
+    if summary.line_gain is not None:
+        found.append(f"Over the line between control runs the gain is {gain(summary.line_gain)}.")
+    if member(row, summary)["within_noise"]:
+        found.append("Its loss is within noise of the control's.")
+    return found
+
+
+def _since_confirmed(summary: FrontSummary) -> list[str]:
+    """A winner of the search that the confirmation has not seen."""
+    confirmed = summary.background.confirmed
+    if (
+        summary.winner is None
+        or confirmed is None
+        or summary.winner in {c.number for c in confirmed.candidates}
+    ):
+        return []
+    return [
+        f"Trial {summary.winner} was not among those confirmed; "
+        f"{summary.background.confirm_command} adds it."
+    ]
+
+
+def _won(summary: FrontSummary, best: pd.Series) -> str:
+    there = f"{_name(best)} reaches {_target(summary)} in {seconds(summary.front_seconds)}"
+    if summary.gain is None:
+        return f"{there}; {summary.no_gain}, so there is no gain to state."
+    less = f"training for less in {seconds(summary.control_seconds)}"
+    doubt = ", unconfirmed" if summary.background.confirmed is None else ""
+    return f"{there}, {less}: a gain of {gain(summary.gain)} on one seed{doubt}."
+
+
+def _not_won(summary: FrontSummary, best: pd.Series) -> str:
+    lead = f"Nothing beat training for less at {_target(summary)}"
+    there = seconds(summary.front_seconds)
+    if never_froze(best.to_frame().T)[0]:
+        return (
+            f"{lead}: {_name(best)} is first, in {there}, but it {NEVER_FROZE}: that is training "
+            "for less as well."
+        )
+    if summary.gain is None:
+        return f"{_name(best)} reaches {_target(summary)} in {there}; {summary.no_gain}."
+    if recipe_of(best).is_control:
+        return (
+            f"{lead}: {_name(best)} at horizon {best['horizon']:.3g} is first, in {there} (gain "
+            "1.00)."
+        )
+    return (
+        f"{lead}: {_name(best)} takes {there}, the next control run "
+        f"{seconds(summary.control_seconds)} (gain {gain(summary.gain)}), but the line between "
+        "control runs "
+        f"passes at {gain(summary.line_gain)}."
+    )
+
+
+def _nothing_reached(summary: FrontSummary) -> str:
+    lowest = summary.front.iloc[-1]
+    least = loss(float(lowest["val_loss"]))
+    return (
+        f"No finished trial reached {_target(summary)}: the lowest loss is {least}, of "
+        f"{_name(lowest)}."
+    )
+
+
+def _without_target(summary: FrontSummary) -> str:
+    schedules = schedules_on_front(summary)
+    return (
+        f"No target was set; {schedules} of {len(summary.front)} members of the front are "
+        "schedules."
+    )
+
+
+def _name(row: pd.Series) -> str:
+    return f"{recipe_of(row).name} #{int(row['number'])}"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(f"#{int(number)}" for number in numbers)
+
+
+def _target(summary: FrontSummary) -> str:
+    return loss(summary.target)

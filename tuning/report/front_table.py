@@ -1,0 +1,190 @@
+"""The report in a terminal: the front against the control, readable at 80 columns and in a log."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tuning.findings import format as form
+from tuning.findings.rows import Row, changed_knobs, member, never_froze, rows_of
+from tuning.findings.summary import FrontSummary, fastest_at
+from tuning.findings.words import (
+    NEVER_FROZE,
+    caution,
+    counts,
+    headline,
+    noise_note,
+    seeds_note,
+    stopping_note,
+    unfrozen_note,
+    verdict,
+)
+from tuning.report.confirmation import remarks
+from tuning.trial.recipe import recipe_of
+
+HEADINGS = ("", "#", "policy", "horizon", "seconds", "loss", "gain", "FLOP", "FLOP/s", "overhead")
+FIGURES_FROM = 3
+MOST_KNOBS = 5
+"""Of so many members the knobs are printed.
+
+A front may have dozens, and their knobs would fill pages.
+"""
+BOUNDLESS = 10_000
+LEGEND = (
+    "gain: seconds of the control's line at the same loss / seconds. "
+    "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
+)
+
+
+def print_report(summary: FrontSummary, console: Console) -> None:
+    """Write what was confirmed, the front, the knobs of its best, the counts and the verdict to
+    ``console``.
+    """
+    _print_confirmed(summary, console)
+    console.print(fitted(front_table(summary), console))
+    console.print(Text(legend(summary), style="dim"))
+    _print_knobs(summary, console)
+    for note in filter(None, (seeds_note(summary), unfrozen_note(summary), stopping_note(summary))):
+        console.print(Text(f"\n{note}"))
+    console.print(Text(f"\n{counts(summary)[0].upper()}{counts(summary)[1:]}."))
+    if summary.background.sampler:
+        console.print(Text(f"Sampler: {summary.background.sampler}."))
+    if summary.background.confirmed is None:
+        console.print(Text(verdict(summary), style="bold"))
+    if caution(summary):
+        console.print(Text(caution(summary)))
+
+
+def _print_confirmed(summary: FrontSummary, console: Console) -> None:
+    confirmed = summary.background.confirmed
+    if confirmed is None:
+        return
+    from tuning.report import verdict_table as confirm_table
+
+    console.print(Text(headline(summary), style="bold"))
+    console.print(confirm_table.verdict_table(confirmed))
+    console.print(Text(confirm_table.legend(confirmed), style="dim"))
+    for remark in remarks(confirmed):
+        console.print(Text(remark))
+    console.print(Text("\nThe front of the search, on one seed:"))
+
+
+def _print_knobs(summary: FrontSummary, console: Console) -> None:
+    rows = rows_of(summary.front)
+    every = [row for row in rows if not recipe_of(row).is_control]
+    chosen = [row for row in rows if row["number"] in told_in_full(summary)]
+    if chosen:
+        console.print("\nKnobs that differ from their defaults:", highlight=False)
+    for row in chosen:
+        console.print(_knobs(row))
+    if rest := len(every) - len(chosen):
+        others = f"{rest} more members of the front" if rest > 1 else "one more member of the front"
+        where = f"Those of {others}: report.html, or python -m tuning.pareto with --csv FILE."
+        console.print(Padding(Text(where), (0, 0, 0, 2)))
+
+
+def told_in_full(summary: FrontSummary) -> set[int]:
+    """Numbers of the schedules whose knobs are printed: all of a few, else those that a reader asks
+    for first.
+
+    These are the nearest to the target on either side, and those that beat the control beyond
+    noise, by how much.
+    """
+    facts = [
+        member(row, summary) for row in rows_of(summary.front) if not recipe_of(row).is_control
+    ]
+    if len(facts) <= MOST_KNOBS:
+        return {fact["number"] for fact in facts}
+    leads = {fact["number"]: _lead(fact, summary) for fact in facts}
+    ahead = sorted((n for n, lead in leads.items() if lead > 0), key=lambda n: -leads[n])
+    at, target = [fact["number"] for fact in facts if fact["reached"]][:1], summary.target
+    before = (
+        [] if target is None else [fact["number"] for fact in facts if not fact["reached"]][-1:]
+    )
+    return set(list(dict.fromkeys(at + before + ahead))[:MOST_KNOBS]) or {facts[0]["number"]}
+
+
+def _lead(fact: Row, summary: FrontSummary) -> float:
+    """By how much more than noise a schedule's loss lies below the control's at its seconds.
+
+    None that never froze.
+    """
+    there, noise = summary.line.loss_at(fact["train_seconds"]), summary.background.noise
+    if there is None or fact["never_froze"]:
+        return 0.0
+    return there - float(fact["val_loss"]) - (0.0 if noise is None else noise.limit)
+
+
+def front_table(summary: FrontSummary) -> Table:
+    """Members of the front by seconds, then the control runs that are not on it."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for index, heading in enumerate(HEADINGS):
+        figure = index >= FIGURES_FROM or heading == "#"
+        table.add_column(heading, justify="right" if figure else "left", no_wrap=True)
+    first = None if summary.target is None else fastest_at(summary.front, summary.target)
+    for row in rows_of(summary.front):
+        chosen = first is not None and row["number"] == first["number"]
+        table.add_row(
+            *_cells(row, summary, mark="*" if chosen else ""), style="bold" if chosen else ""
+        )
+    beside = _off_front(summary)
+    if len(beside):
+        table.add_section()
+    for row in rows_of(beside):
+        table.add_row(*_cells(row, summary, mark=""), style="dim")
+    return table
+
+
+def fitted(table: Table, console: Console) -> Table:
+    """The table with narrow gaps between its columns where it is too wide for ``console``.
+
+    Long numbers, say.
+    """
+    boundless = console.options.update(max_width=BOUNDLESS)
+    if console.measure(table, options=boundless).maximum > console.width:
+        table.padding = 0
+    return table
+
+
+def _off_front(summary: FrontSummary) -> pd.DataFrame:
+    return summary.control[~summary.control["number"].isin(summary.front["number"])]
+
+
+def legend(summary: FrontSummary) -> str:
+    """What the marks and the columns of ``front_table`` mean."""
+    parts = [LEGEND]
+    if summary.front_seconds is not None:
+        parts.insert(0, f"*: first at or below the target {form.loss(summary.target)}.")
+    if len(_off_front(summary)):
+        parts.append("Below the rule: control runs off the front.")
+    if note := noise_note(summary):
+        parts.append(note)
+    return " ".join(parts)
+
+
+def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str]:
+    facts = member(row, summary)
+    return [
+        mark,
+        str(row["number"]),
+        recipe_of(row).short_name,
+        f"{row['horizon']:.3g}",
+        form.seconds(row["train_seconds"]).removesuffix(" s"),
+        form.loss(row["val_loss"]),
+        ("≈" if facts["within_noise"] else "") + form.gain(facts["gain"]),
+        form.amount(row.get("required_flops")).replace(" ", ""),
+        form.amount(row.get("effective_flops_per_second")).replace(" ", ""),
+        form.seconds(row.get("pipeline_overhead_seconds")).removesuffix(" s"),
+    ]
+
+
+def _knobs(row: Row) -> Padding:
+    changed = form.knobs(changed_knobs(row)) or "none"
+    name = (
+        f"#{row['number']} {recipe_of(row).name}{f' ({NEVER_FROZE})' if never_froze(row) else ''}"
+    )
+    return Padding(Text(f"{name}: {changed}"), (0, 0, 0, 2))

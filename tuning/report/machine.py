@@ -1,0 +1,82 @@
+"""The report for machines: JSON and CSV. Names and order are stable.
+
+What does not apply is null or empty.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pandas as pd
+
+from tuning.findings.rows import FACTS, READ, knobs_of, member, rows_of
+from tuning.findings.summary import FrontSummary
+from tuning.findings.words import headline, verdict
+from tuning.trial.recipe import KNOB
+
+
+def as_json(summary: FrontSummary) -> dict[str, Any]:
+    """The front, the control and what is read off them at the target, as JSON values."""
+    return {
+        "target_loss": summary.target,
+        "front": [member(row, summary) for row in rows_of(summary.front)],
+        "control": [member(row, summary) for row in rows_of(summary.control)],
+        "gain_at_target": summary.gain,
+        "gain_over_control_line": summary.line_gain,
+        "no_gain_because": summary.no_gain,
+        "front_seconds_at_target": summary.front_seconds,
+        "control_seconds_at_target": summary.control_seconds,
+        "winner": summary.winner,
+        "counts": {
+            "finished": summary.finished,
+            "censored": summary.censored,
+            "stopped": summary.stopped,
+            "failed": summary.failed,
+            "replicates": summary.replicates,
+            "let_run_on": summary.checked,
+            "let_run_on_to_front": summary.checked_on_front,
+        },
+        "verdict": headline(summary),
+        "verdict_of_search": verdict(summary),
+        "noise": _noise(summary),
+        "confirmation": _confirmation(summary),
+    }
+
+
+def _noise(summary: FrontSummary) -> dict[str, Any] | None:
+    """``limit``: the least difference of two losses that is more than noise."""
+    noise = summary.background.noise
+    return None if noise is None else {**dataclasses.asdict(noise), "limit": noise.limit}
+
+
+def _confirmation(summary: FrontSummary) -> dict[str, Any] | None:
+    """What verdict.json holds; see ``tuning.findings.verdict``."""
+    confirmed = summary.background.confirmed
+    return None if confirmed is None else confirmed.as_json()
+
+
+def json_text(summary: FrontSummary) -> str:
+    """``as_json`` as text; NaN and infinities cannot occur in it."""
+    return json.dumps(as_json(summary), indent=2, allow_nan=False) + "\n"
+
+
+def csv_text(summary: FrontSummary) -> str:
+    """Front and control, one row a trial by seconds, one column a fact and a knob."""
+    both = pd.concat([summary.front, summary.control]).drop_duplicates("number")
+    on_front, is_control = set(summary.front["number"]), set(summary.control["number"])
+    knobs = sorted(str(name) for name in both.columns if str(name).startswith(KNOB))
+    rows = []
+    for row in rows_of(both.sort_values(["train_seconds", "val_loss", "number"])):
+        facts = member(row, summary)
+        values = knobs_of(row)
+        rows.append(
+            {name: facts[name] for name in (*FACTS, *READ)}
+            | {"on_front": row["number"] in on_front, "is_control": row["number"] in is_control}
+            | {name: values.get(name.removeprefix(KNOB)) for name in knobs}
+        )
+    columns = [*FACTS, "reached", "gain", "on_front", "is_control", *READ[2:], *knobs]
+    return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(
+        index=False, lineterminator="\n"
+    )

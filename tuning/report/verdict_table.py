@@ -1,0 +1,136 @@
+"""The verdict in a terminal, readable at 80 columns and in a log."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tuning.findings import format as form
+from tuning.findings.verdict import CandidateVerdict, ControlVerdict, Interval, Verdict
+
+LOUD = 0.05
+"""Where measured seconds stray by more than this, the time is the larger part of the noise."""
+HEADINGS = ("", "#", "schedule", "seconds", "loss", "gain", "95 %", "p", "met", "target", "p/m")
+
+
+def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
+    """Write the table of schedules and control, the exchange rate and the sentence to
+    ``console``.
+    """
+    console.print(verdict_table(verdict))
+    console.print(Text(legend(verdict), style="dim"))
+    for candidate in verdict.candidates:
+        levers = candidate.recipe.name if candidate.recipe.pulled else ""
+        remarks = (levers, _by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)
+        details = "; ".join(filter(None, remarks))
+        if details:
+            console.print(Text(f"#{candidate.number}: {details}"))
+    if remark:
+        console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
+    console.print(Text(exchange_rate(verdict.control)))
+    if verdict.time == "measured" and (verdict.control.time_spread or 0.0) > LOUD:
+        console.print(Text(loud(verdict.control.time_spread or 0.0)))
+    console.print(Text(f"\n{verdict.sentence}", style="bold"))
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """The schedules, then the control by horizon."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    for heading in HEADINGS:
+        table.add_column(
+            heading, justify="left" if heading in ("", "schedule") else "right", no_wrap=True
+        )
+    for c in verdict.candidates:
+        table.add_row(*_cells(c, len(verdict.seeds)), style="bold" if c.wins else "")
+    table.add_section()
+    for run in verdict.control.runs:
+        figures = [_number(run.seconds), form.loss(run.loss), "", "", ""]
+        reached = f"{run.reached}/{run.seeds}"
+        ratio = form.gain(run.predicted_over_measured)
+        table.add_row(
+            "", "", f"control {run.horizon:.3g}", *figures, reached, "", ratio, style="dim"
+        )
+    return table
+
+
+def _cells(c: CandidateVerdict, seeds: int) -> list[str]:
+    return [
+        "*" if c.wins else "",
+        str(c.number),
+        c.recipe.short_name,
+        _number(c.seconds),
+        form.loss(c.loss),
+        {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),
+        interval(c.interval),
+        "<0.001" if c.p_corrected < 0.001 else f"{c.p_corrected:.2g}",
+        f"{c.reached}/{seeds}",
+        _number(c.seconds_to_target),
+        form.gain(c.predicted_over_measured),
+    ]
+
+
+def _number(seconds: float | None) -> str:
+    return form.seconds(seconds).removesuffix(" s")
+
+
+def interval(ends: Interval) -> str:
+    """Both ends to two decimals, an open one as nothing: ``1.02–1.08``, ``1.02–``."""
+    low, high = ("" if end is None else f"{end:.2f}" for end in ends)
+    return f"{low}–{high}"
+
+
+def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:
+    if candidate.solo_gain is None or verdict.time == "solo":
+        return ""
+    return (
+        f"gain by the clock's solo seconds {form.gain(candidate.solo_gain)} "
+        f"({interval(candidate.solo_interval)})"
+    )
+
+
+def loud(spread: float) -> str:
+    """That the machine was not quiet, and what to do."""
+    return (
+        f"The control's measured seconds stray by {100 * spread:.0f} % from what its steps should "
+        "take, which widens "
+        "every interval: something else ran, or the machine's speed drifted. Confirm on a quiet "
+        "machine, or with more "
+        "--seeds."
+    )
+
+
+def _bootstrap(candidate: CandidateVerdict) -> str:
+    ends = candidate.bootstrap_interval
+    return "" if ends == (None, None) else f"bootstrap interval of the gain {interval(ends)}"
+
+
+def legend(verdict: Verdict) -> str:
+    """What the columns mean."""
+    time = (
+        "measured alone"
+        if verdict.time == "measured"
+        else "the clock's (not every run was measured)"
+    )
+    corrected = f"corrected for {verdict.tested}" if verdict.tested > 1 else "one-sided"
+    return (
+        f"*: wins. Medians over {len(verdict.seeds)} fresh seeds, losses are means; seconds are "
+        f"{time}. gain: "
+        f"control's seconds at the same loss / seconds, with Student's interval. p: {corrected}, a "
+        "win at "
+        f"{verdict.alpha:g}. met: seeds that met the target {form.loss(verdict.target_loss)}; "
+        "target: seconds to "
+        "it, – where half of the seeds missed it. p/m: the clock's seconds over the measured ones."
+    )
+
+
+def exchange_rate(control: ControlVerdict) -> str:
+    """What the control pays for its loss, in words."""
+    if control.loss_per_percent is None:
+        return "The control has no exchange rate: on no seed did it finish at two horizons."
+    low, high = control.loss_per_percent_interval
+    sure = "" if low is None or high is None else f" (95 % interval {low:.2g} to {high:.2g})"
+    return (
+        f"One per cent more time lowers the control's loss by {control.loss_per_percent:.2g}{sure}."
+    )

@@ -1,0 +1,186 @@
+"""A search's clock as its conductor sees it: calibrated before anything is trained, checked when
+the search goes on.
+
+The first worker that starts is given the clock before any trial, alone on the device, and then goes
+on to trials: a process of the clock's own would cost every search another start. What the search
+does depends on the clock, so its session is built only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from typing import Protocol
+
+from tuning.drivers.driver import Nothing, TaskSource
+from tuning.errors import BadInput, SearchFailed
+from tuning.session.watch import Watcher
+from tuning.store.store import Store
+from tuning.trial.clock import CostTable
+from tuning.trial.task import CLOCK, Ending, Fault, Lost, Task
+from tuning.trial.trial import TrialSpec
+
+
+class Stoppable(TaskSource[Task], Protocol):
+    """A task source that can be stopped before its end."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it was stopped, or None."""
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more."""
+
+
+class ClockFirst:
+    """A task source: one task that sets the clock, and then those of the session that is built on
+    it.
+
+    Args:
+        store: the run, held by this search's lease.
+        watch: told what is done.
+        make_session: builds the session once the run has a clock that holds.
+        idle: what the other slots are told meanwhile: ``WAIT`` where the session will have tasks
+            for them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        watch: Watcher,
+        make_session: Callable[[], Stoppable],
+        idle: Nothing = Nothing.WAIT,
+    ) -> None:
+        self._store, self._watch, self._make_session, self._idle = store, watch, make_session, idle
+        known = store.info.calibration
+        self._calibrated = known is not None
+        self._begun = False
+        self._session = make_session() if known is not None and not known.key else None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the search was stopped before its end, or None."""
+        return None if self._session is None else self._session.stop_reason
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more. Safe to call from a signal handler.
+
+        Raises:
+            KeyboardInterrupt: nothing is trained yet, so there is nothing to wait for.
+        """
+        if self._session is None:
+            raise KeyboardInterrupt
+        self._session.request_stop(reason)
+
+    def ask(self) -> Task | Nothing:
+        """The clock's task, and nothing beside it; then the session's."""
+        if self._session is not None:
+            return self._session.ask()
+        if self._begun:
+            return self._idle
+        self._begun = True
+        check, measure = (
+            "checking that the clock holds here",
+            "calibrating the clock, alone on the device",
+        )
+        self._watch.phase(check if self._calibrated else measure)
+        return CLOCK
+
+    def ended(self, task: Task, ending: Ending) -> None:
+        """The clock is set, and the session begins; or a task of the session's has ended."""
+        if self._session is not None:
+            self._session.ended(task, ending)
+            return
+        if ending is Ending.FENCED:
+            raise SearchFailed(
+                f"another search holds {self._store.path} now; this one writes nothing more"
+            )
+        costs = self._store.reload_info().calibration
+        assert costs is not None, "the worker stored what it measured"
+        if costs.disturbances and not self._calibrated:
+            self._watch.warn(disturbed(costs))
+        self._session = self._make_session()
+
+    def lost(self, task: Task, why: Lost) -> None:
+        """The worker could not set the clock, or died; or a task of the session's was lost.
+
+        Raises:
+            BadInput: the device or torch is another than the clock was calibrated with.
+            SearchFailed: the workload cannot be trained even alone, or it could not be found out;
+                or as the session.
+        """
+        if self._session is not None:
+            self._session.lost(task, why)
+            return
+        if why.fault is Fault.RUN:
+            raise SearchFailed(why.text)
+        if why.fault is Fault.SURROUNDINGS:
+            raise BadInput(why.text)
+        raise SearchFailed(
+            f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {why}"
+        )
+
+    def deadline(self, task: Task) -> float | None:
+        """None for the clock's task: how long it takes is what it is to find out."""
+        return None if self._session is None else self._session.deadline(task)
+
+    def tick(self) -> None:
+        """Let the watcher draw, and the session watch its budget."""
+        (self._session or self._watch).tick()
+
+
+def disturbed(costs: CostTable) -> str:
+    """What a user is told of a clock that was not calibrated alone."""
+    return (
+        f"the clock was calibrated {costs.tries} times and never alone: "
+        f"{'; '.join(costs.disturbances)}. "
+        "Seconds of this run compare its trials with each other; for true ones end what else runs "
+        "and start a new run"
+    )
+
+
+NOTHING: frozenset[str] = frozenset()
+
+
+class FormGate:
+    """Holds the one task that waits for a calibration.
+
+    Args:
+        unknown: spec -> forms of the model that it may need and the clock does not know.
+    """
+
+    def __init__(self, unknown: Callable[[TrialSpec], Set[str]]) -> None:
+        self._unknown = unknown
+        self._tried: set[str] = set()
+        self._held: Task | None = None
+        self._begun = False
+        self.forms: frozenset[str] = NOTHING
+
+    @property
+    def closed(self) -> bool:
+        """Whether a task is held."""
+        return self._held is not None
+
+    def hold(self, task: Task, spec: TrialSpec) -> bool:
+        """Hold ``task`` if it needs a calibration; whether it does.
+
+        One that was tried in vain is not tried again.
+        """
+        self.forms = frozenset(self._unknown(spec) - self._tried)
+        self._held = task if self.forms else None
+        return self.closed
+
+    def calibration(self, *, busy: bool) -> Task | None:
+        """The calibration, once nothing else runs and it has not begun."""
+        if busy or self._begun or self._held is None:
+            return None
+        self._begun = True
+        return self._held.forms
+
+    def release(self, *, done: bool) -> Task:
+        """The held task; ``done`` unless the worker died on the calibration."""
+        assert self._held is not None, "a calibration ended that nothing waits for"
+        task = self._held
+        self._held, self._begun = None, False
+        if done:
+            self._tried |= self.forms
+        return task

@@ -1,0 +1,281 @@
+"""How a confirmation is conducted: plan, lease, driver, runs one after another, verdict, report."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.config.resources import usable_cpus
+from tuning.drivers.serial import SerialDriver
+from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.findings.front import finished, numbers
+from tuning.findings.judge import judge
+from tuning.findings.verdict import VERDICT, Run, Verdict, run_of
+from tuning.report.progress import progress_on
+from tuning.report.render import write
+from tuning.session.conduct import stopping_on_signals, write_report
+from tuning.session.description import refuse_other_data, stored_config
+from tuning.session.session import SearchSession
+from tuning.session.watch import TerminalWatch, Watcher
+from tuning.store.info import STOP_FILE
+from tuning.store.lease import Lease
+from tuning.store.store import Store
+from tuning.study.confirmation import (
+    ConfirmStudy,
+    Plan,
+    choose,
+    control_faults,
+    control_horizons,
+    enough,
+    fresh_seeds,
+    light_frame,
+    run_key,
+    used_seeds,
+)
+from tuning.trial.clock import CostTable, baseline_seconds
+from tuning.trial.outcome import outcomes_of
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
+from tuning.trial.task import said
+from tuning.trial.trial import CONFIRMATION, TrialRecord, TrialSpec
+from tuning.version import VERSION
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be confirmed.
+
+    Attributes:
+        run: the run directory.
+        top: how many schedules; None for three, or as many as there are.
+        seeds: how many fresh seeds, at least 2.
+        target: the loss whose time is told; None for the run's own.
+    """
+
+    run: Path
+    top: int | None = None
+    seeds: int = 5
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """What this process would train on: its name, as records carry it, and the cores it may use."""
+
+    name: str
+    cpus: float
+
+    @classmethod
+    def here(cls) -> Device:
+        """The device of this process. Imports torch."""
+        from models.device import device_name, run_device
+
+        return cls(device_name(run_device()), usable_cpus())
+
+
+def confirm(
+    request: Request, *, watcher: Watcher | None = None, device: Device | None = None
+) -> tuple[Verdict, str]:
+    """Train what is missing, and judge; the verdict and a remark on what was chosen (empty if there
+    is none).
+
+    Raises:
+        BadInput: it cannot be confirmed; every reason is named and nothing was trained.
+        Interrupted: stopped on request; everything is kept.
+        SearchFailed: it cannot go on.
+
+    """
+    from models.registry import find_workload
+
+    store = Store.open(request.run)
+    store.info.require_version(VERSION)
+    plan = plan_of(store, request, device or Device.here())
+    config = stored_config(store)
+    try:
+        workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
+    except ValueError as fault:
+        raise BadInput(str(fault)) from None
+    refuse_other_data(store, config, workload)
+    with Lease.acquire(request.run) as lease:
+        store = Store.open(request.run, epoch=lease.epoch)
+        store.tidy()
+        (store.path / STOP_FILE).unlink(missing_ok=True)
+        _train(store, plan, workload.steps, watcher)
+        while store.compact():
+            pass
+        verdict = verdict_of(store, plan)
+        write(store.path / VERDICT, verdict.to_json().encode())
+        write_report(store)
+    return verdict, plan.remark
+
+
+def plan_of(store: Store, request: Request, device: Device) -> Plan:
+    """What the request comes to in this run.
+
+    Raises:
+        BadInput: it cannot be; all faults at once.
+
+    """
+    from tuning.study.baselines import baseline_specs
+
+    if request.seeds < 2:
+        raise BadInput(
+            f"seeds must be at least 2, but got {request.seeds}: one seed alone shows no spread"
+        )
+    frame = light_frame(store)
+    outcomes = outcomes_of(frame)
+    config = stored_config(store)
+    horizons = control_horizons(outcomes)
+    baselines = min(config.trials, len(baseline_specs(config.workload, config.seed)))
+    target = (
+        store.info.target.loss if store.info.target and request.target is None else request.target
+    )
+    faults = [
+        *device_faults(store, device),
+        *control_faults(store.path, horizons, outcomes, baselines),
+    ]
+    if faults or target is None:
+        # Without the control nothing else can be looked up.
+        raise BadInput(
+            faults
+            or [
+                f"{store.path} must have a target, but its search set none yet; go on with it first"
+            ]
+        )
+    candidates, remark, faults = choose(frame, request.top)
+    own = finished(frame)
+    lowest = float(numbers(own, "val_loss").min())
+    if target < lowest:
+        faults.append(
+            f"the target must be a loss that a finished trial reached, but it is {target:g} and "
+            "the lowest is "
+            f"{lowest:.6g}; give --target {math.ceil(lowest * 1e4) / 1e4:g} or higher, or search "
+            "further"
+        )
+    if faults:
+        raise BadInput(faults)
+    seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
+    return Plan(candidates, enough(horizons, candidates), seeds, target, remark)
+
+
+def device_faults(store: Store, device: Device) -> list[str]:
+    """What does not fit between the clock's calibration and the device that would train now."""
+    costs = store.info.calibration
+    if costs is None:
+        return [
+            f"the clock must be calibrated, but that of {store.path} is not; go on with its search "
+            "first"
+        ]
+    advice = "confirm on the machine of the search, or search again on this one"
+    faults = []
+    if device.name != costs.device:
+        faults.append(
+            f"runs must be confirmed on the device the clock was calibrated on ({costs.device}), "
+            "but this is "
+            f"{device.name}; {advice}"
+        )
+    if costs.threads > max(1, math.floor(device.cpus)):
+        faults.append(
+            f"a run computes with the {costs.threads} threads the clock was calibrated with, but "
+            "this process may use "
+            f"{device.cpus:g} cores; {advice}"
+        )
+    return faults
+
+
+class ConfirmWatch(TerminalWatch):
+    """As for a search, without a best gain.
+
+    Runs of different seeds say nothing about each other.
+    """
+
+    def _improve(self, record: TrialRecord) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def _watching(watcher: Watcher | None, trials: int, recorded: int) -> Iterator[Watcher]:
+    """The watcher that was handed in, or one that draws on standard error."""
+    if watcher is not None:
+        yield watcher
+        return
+    with progress_on() as progress:
+        yield ConfirmWatch(progress, trials=trials, recorded=recorded, concurrency=1)
+
+
+def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> None:
+    """Train the plan's runs that are not recorded, one at a time in this process."""
+    done = {run_key(record) for record in replicates(store, plan.seeds)}
+    study = ConfirmStudy(store, plan, done)
+    costs = store.info.calibration
+    assert costs is not None, "the plan was refused without a calibration"
+    left = sum(run_key(spec) not in done for spec in plan.specs(""))
+    recorded = len(store.numbers())
+    with _watching(watcher, recorded + left, recorded) as watch:
+        session = _session(store, study, plan.target, costs, steps, watch)
+        if left:
+            watch.phase("warming up")
+        with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
+            if left:
+                _warm_up(store.path)
+            with stopping_on_signals(session):
+                driver.drive(session)
+    (store.path / STOP_FILE).unlink(missing_ok=True)
+    if session.stop_reason is not None:
+        raise Interrupted(session.stop_reason)
+
+
+def _warm_up(run: Path) -> None:
+    from tuning.training.clock_tasks import warm_up
+
+    try:
+        warm_up(run)
+    except Exception as fault:
+        raise SearchFailed(f"the workload cannot be trained any more: {said(fault)}") from fault
+
+
+def _session(
+    store: Store, study: ConfirmStudy, target: float, costs: CostTable, steps: int, watch: Watcher
+) -> SearchSession:
+    baseline = baseline_seconds(costs, steps)
+
+    def expected(spec: TrialSpec) -> float:
+        return spec.recipe.horizon * baseline
+
+    watch.expects(expected)
+    return SearchSession(
+        store,
+        lambda _: study,
+        target=target,
+        first_seed=0,
+        workload=str(store.info.config["workload"]),
+        expected_seconds=expected,
+        slowdown=1.0,
+        watcher=watch,
+        takes=lambda spec: spec.origin == CONFIRMATION,
+    )
+
+
+def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:
+    """The recorded runs of confirmations on these seeds, by number."""
+    frame = store.frame(("number", "origin", "seed"))
+    wanted = (frame["origin"] == CONFIRMATION) & frame["seed"].isin(list(seeds))
+    return [store.record(int(number)) for number in frame.loc[wanted, "number"]]
+
+
+def verdict_of(store: Store, plan: Plan) -> Verdict:
+    """The verdict on what is recorded of the plan."""
+    records = replicates(store, plan.seeds)
+    by_schedule: dict[Recipe, list[Run]] = {}
+    for record in records:
+        found = by_schedule.setdefault(record.recipe, [])
+        if (run := run_of(record, plan.target)) is not None:
+            found.append(run)
+    candidates = [(c, by_schedule.get(c.recipe, [])) for c in plan.candidates]
+    control = {h: by_schedule.get(Recipe(CONTROL_POLICY, h), []) for h in plan.horizons}
+    # Whoever was tested before on these seeds counts, or one could confirm until something wins by
+    # chance.
+    tested = {r.recipe for r in records if not r.recipe.is_control}
+    return judge(candidates, control, seeds=plan.seeds, target=plan.target, tested=len(tested))

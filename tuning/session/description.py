@@ -1,0 +1,92 @@
+"""What run.json says of a search, and what a search that goes on must have in common with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tuning.config.config import SearchConfig
+from tuning.config.resources import Resources
+from tuning.errors import BadInput
+from tuning.store.info import RunInfo
+from tuning.store.store import Store
+from tuning.study.baselines import knob_columns
+from tuning.trial.trial import CONFIRMATION
+from tuning.version import VERSION
+
+if TYPE_CHECKING:
+    from models.workload import Workload
+
+LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
+
+
+def describe(config: SearchConfig, workload: Workload, resources: Resources) -> RunInfo:
+    """What run.json says of a new run."""
+    return RunInfo(
+        version=VERSION,
+        created_at=datetime.now(UTC),
+        config=stored_form(config, resources),
+        knob_columns=knob_columns(config.search_space()),
+        space_fingerprint=config.search_space().fingerprint(),
+        workload_fingerprint=workload.fingerprint,
+        versions={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in LIBRARIES},
+        },
+    )
+
+
+def stored_form(config: SearchConfig, resources: Resources) -> dict[str, Any]:
+    """The configuration as run.json holds it.
+
+    What was asked for, and under ``resources`` what that came to here.
+    """
+    return {**config.to_json(), "resources": dataclasses.asdict(resources)}
+
+
+def stored_config(store: Store) -> SearchConfig:
+    """The configuration that a run was last conducted with."""
+    return SearchConfig.from_json({k: v for k, v in store.info.config.items() if k != "resources"})
+
+
+def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) -> None:
+    """A run goes on over the data and the space it began with.
+
+    Raises:
+        BadInput: they have changed since.
+
+    """
+    now = {"workload": workload.fingerprint, "space": config.search_space().fingerprint()}
+    before = {"workload": store.info.workload_fingerprint, "space": store.info.space_fingerprint}
+    if faults := [
+        f"the fingerprint of the {name} must be the one the run began with ({before[name]}), but "
+        f"got {now[name]}: "
+        f"put the {name} back as it was, or start a new run"
+        for name in now
+        if now[name] != before[name]
+    ]:
+        raise BadInput(faults)
+
+
+def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:
+    """A search can be extended, not cut.
+
+    Raises:
+        BadInput: more trials are recorded than are asked for.
+    """
+    recorded = trials_of(store)
+    if recorded > config.trials:
+        raise BadInput(
+            f"--trials >= {recorded}, the trials that are recorded, must hold, but got "
+            f"{config.trials}"
+        )
+
+
+def trials_of(store: Store) -> int:
+    """Recorded trials, replicates of the front among them, without the re-runs of a
+    confirmation.
+    """
+    return int((store.frame(["origin"])["origin"] != CONFIRMATION).sum())

@@ -1,0 +1,182 @@
+"""Another run's clock for a new search, so that the seconds of both are charged by one table.
+
+It is copied into the new run's run.json as that is created; from then on the other run may change
+or go. What the table holds for (``CostTable.key``) must be what the search will do, as far as that
+is known here; where trials run elsewhere, a worker finds another device or torch before anything is
+trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.workload import Workload
+from tuning.config.config import SearchConfig
+from tuning.config.resources import Resources
+from tuning.errors import BadInput
+from tuning.session.calibrations import disturbed
+from tuning.session.watch import say
+from tuning.store.directory import read_info
+from tuning.store.info import RunInfo
+from tuning.training.calibrate import calibration_key, surroundings
+from tuning.training.place import local_device
+from tuning.trial.clock import CostTable, differing
+from tuning.version import VERSION
+
+
+def clock_of(other: Path) -> tuple[RunInfo, CostTable]:
+    """What the run at ``other`` says of itself, and its clock.
+
+    Raises:
+        BadInput: it is no run, or its clock is not calibrated yet.
+    """
+    try:
+        info = read_info(other)
+    except BadInput as error:
+        raise BadInput(
+            f"--clock must name the directory of a search: {fault}" for fault in error.faults
+        ) from None
+    if info.calibration is None:
+        raise BadInput(
+            f"--clock must name a run whose clock is calibrated, but that of {other} is not: wait "
+            "until it is, or "
+            "leave it out"
+        )
+    return info, info.calibration
+
+
+def take_clock(
+    info: RunInfo, other: Path, config: SearchConfig, workload: Workload, resources: Resources
+) -> tuple[RunInfo, CostTable]:
+    """The new run's description ``info`` with the clock of the run at ``other``, and that clock.
+
+    Raises:
+        BadInput: that clock does not hold for this search, or see ``clock_of``.
+    """
+    theirs, costs = clock_of(other)
+    _refuse_another(other, theirs, costs, config, workload, resources)
+    return dataclasses.replace(
+        info, calibration=costs, device=costs.device, memory=theirs.memory
+    ), costs
+
+
+def _refuse_another(
+    other: Path,
+    theirs: RunInfo,
+    costs: CostTable,
+    config: SearchConfig,
+    workload: Workload,
+    resources: Resources,
+) -> None:
+    """Name what the clock holds for and the search does otherwise."""
+    then = {"version": theirs.version, "blocks": str(costs.num_blocks), **costs.key}
+    for here in _surely_ours(config, workload, resources):
+        if names := differing(then, here):
+            was, now = (
+                ", ".join(f"{name} {table[name]}" for name in names) for table in (then, here)
+            )
+            way_out = (
+                f"give --cpus-per-trial {then['threads']}"
+                if names == ["threads"]
+                else "name another run"
+            )
+            raise BadInput(
+                f"--clock must name a run whose clock holds for this search, but that of {other} "
+                "was calibrated for "
+                f"{was}, and this search has {now}: {way_out}, or leave it out"
+            )
+
+
+def _surely_ours(
+    config: SearchConfig, workload: Workload, resources: Resources
+) -> Iterator[dict[str, str]]:
+    """What the search's trials will have, by the names of ``calibration_key``: first without the
+    model, then of it.
+
+    Nothing is said of a cluster's devices, nor of how exact products of matrices are in another
+    process.
+
+    Raises:
+        BadInput: the model cannot be made.
+    """
+    device = local_device(hides_gpus=config.driver == "ray" and not resources.gpus_per_trial)
+    yield {
+        "version": VERSION,
+        "workload": workload.name,
+        "fingerprint": workload.fingerprint,
+        "threads": str(resources.threads),
+        **({} if config.address else surroundings(device)),
+    }
+    try:
+        model = workload.make_model(0)
+        blocks = len(workload.blocks(model))
+    except Exception as fault:
+        raise BadInput(
+            f"the model of workload {workload.name} must be one that can be made, but got: "
+            f"{fault!r}"
+        ) from None
+    key = calibration_key(model, workload, device, resources.threads)
+    known = ("dtype", "matmul precision") if config.driver == "serial" else ("dtype",)
+    yield {"blocks": str(blocks), **{name: key[name] for name in known}}
+
+
+def described(costs: CostTable, other: Path) -> str:
+    """Whose clock it is, in one line."""
+    return (
+        f"clock: that of {other}, calibrated on {costs.device} for trials of {costs.threads} "
+        "thread(s)"
+    )
+
+
+def warm_start_faults(config: SearchConfig) -> list[str]:
+    """Of the other run itself only where the space is known to be sound, for its trials are
+    compared with that.
+    """
+    if config.warm_start is None:
+        return []
+    if config.sampler == "random":
+        return [
+            "--warm-start must come with a sampler that learns from trials, but got random: leave "
+            "one of them out"
+        ]
+    if config.space_faults():
+        return []
+    from tuning.study.warm_start import gather
+
+    try:
+        gather(Path(str(config.warm_start)), Path(config.run), config.search_space())
+    except BadInput as error:
+        return list(error.faults)
+    return []
+
+
+def clock_faults(config: SearchConfig) -> list[str]:
+    """Of the other run itself.
+
+    Whether its clock holds for this search is seen when that begins (``run_search``).
+    """
+    if config.clock is None:
+        return []
+    try:
+        clock_of(Path(config.clock))
+    except BadInput as error:
+        return list(error.faults)
+    return []
+
+
+def with_clock_of(
+    other: Path, info: RunInfo, config: SearchConfig, workload: Workload, resources: Resources
+) -> RunInfo:
+    """The new run's description ``info`` with the clock of the run at ``other``; where it is from
+    is said.
+
+    Raises:
+        BadInput: that clock does not hold for this search.
+    """
+    info, costs = take_clock(info, other, config, workload, resources)
+    say(described(costs, other))
+    if costs.disturbances:
+        say(f"warning: {disturbed(costs)}")
+    return info

@@ -1,0 +1,363 @@
+"""One search while it runs: where the driver's tasks come from and where their endings go.
+
+Order of things: tasks an earlier session left in flight; then, for an automatic target, the runs
+that set it; then the study's trials, baselines first. Everything is in the run directory before a
+worker hears of it, so this object may die at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence, Set
+from datetime import UTC, datetime
+from typing import Protocol
+
+from tuning.drivers.driver import Nothing
+from tuning.errors import SearchFailed
+from tuning.session.calibrations import NOTHING, FormGate
+from tuning.session.order import TrunkWait
+from tuning.session.slots import Slots
+from tuning.session.watch import Watcher
+from tuning.store.info import STOP_FILE, Target
+from tuning.store.store import AlreadyRecorded, InFlight, Store
+from tuning.study.baselines import automatic_target, reference_specs
+from tuning.study.stopping import Stopping
+from tuning.trial.outcome import Outcome, outcome_of
+from tuning.trial.record import Circumstances, record_of
+from tuning.trial.task import Ending, Fault, Lost, Task
+from tuning.trial.trial import SEEDS, Limits, TrialRecord, TrialSpec
+
+MAX_LOSSES = 3
+"""A task whose worker died so often within a session fails.
+
+Whatever kills it will go on doing so.
+"""
+HOPELESS = 8
+"""So many failed trials, and not one finished, and the search stops.
+
+It is the set-up that fails, not the knobs.
+"""
+
+
+class Proposer(Protocol):
+    """What decides which trials there are: a search's study, or a confirmation's list.
+
+    Attributes:
+        exhausted: there are no more although more were asked for.
+
+    """
+
+    exhausted: bool
+
+    @property
+    def finished(self) -> Sequence[Outcome]:
+        """The trials that are over."""
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial, or None when there is none."""
+
+    def tell(self, record: TrialRecord | Outcome) -> None:
+        """A trial is over."""
+
+
+class SearchSession:
+    """The task source of one search, from its start or resumption to its end or interruption.
+
+    Args:
+        store: the run, held by this search's lease.
+        make_study: the study for a target, built from the store's records and the tasks in flight.
+        target: the loss to reach, or None for the median of full_update over seeds.
+        first_seed: of the search; the automatic target uses this and the following ones.
+        workload: name, for the specs of the target's runs.
+        expected_seconds: spec -> seconds it should take with the device to itself, for deadlines.
+        slowdown: how many times as long it may take beside its neighbours.
+        watcher: told of everything that happens.
+        trunk_wait: what puts the trials in order while their trunk is trained beside them; None
+            without forks.
+        drop_trunks: called with the one reference run whose snapshots are still of use, once it is
+            known.
+        make_stopping: the rule for stopping trials early, built from the store's records, or None.
+        unknown_forms: spec -> forms of the model that must be timed before it is trained.
+        slots: what finds how many trials run at once; None where as many do as the driver takes.
+        takes: which of the tasks an earlier session left in flight are this one's.
+        time_budget: wall seconds after which the search stops as if asked to.
+
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        make_study: Callable[[Target], Proposer],
+        *,
+        target: float | None,
+        first_seed: int,
+        workload: str,
+        expected_seconds: Callable[[TrialSpec], float],
+        slowdown: float,
+        watcher: Watcher,
+        trunk_wait: TrunkWait | None = None,
+        drop_trunks: Callable[[Task], None] = lambda keep: None,
+        make_stopping: Callable[[Target], Stopping | None] = lambda target: None,
+        unknown_forms: Callable[[TrialSpec], Set[str]] = lambda spec: NOTHING,
+        slots: Slots | None = None,
+        takes: Callable[[TrialSpec], bool] = lambda spec: True,
+        time_budget: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._make_study, self._watcher = store, make_study, watcher
+        self._target, self._drop_trunks, self._trunk_wait = target, drop_trunks, trunk_wait
+        self._make_stopping = make_stopping
+        self._stopping: Stopping | None = None
+        # An automatic target needs all of them before the first trial; a trunk alone is trained
+        # beside the trials.
+        count = SEEDS if target is None else int(trunk_wait is not None)
+        self._references = reference_specs(workload, first_seed, count)
+        self._expected_seconds, self._slowdown = expected_seconds, slowdown
+        self._clock, self._stops_at = clock, None if time_budget is None else clock() + time_budget
+        self._specs: dict[Task, TrialSpec] = {
+            f.task: f.spec for f in store.in_flight() if takes(f.spec)
+        }
+        self._left_over: deque[Task] = deque(self._specs)
+        self._running: set[Task] = set()
+        self._gate = FormGate(unknown_forms)
+        self._slots = slots
+        self._losses: Counter[Task] = Counter()
+        self._stop_reason: str | None = None
+        self._study: Proposer | None = None
+        self._reference_records = store.references()
+        self._lock = threading.Lock()
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the search was stopped before its end, or None."""
+        return self._stop_reason
+
+    @property
+    def study(self) -> Proposer | None:
+        """The study, once there is a target."""
+        return self._study
+
+    def request_stop(self, reason: str) -> None:
+        """Start nothing more; workers save a checkpoint and return.
+
+        Safe to call from a signal handler.
+        """
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            (self._store.path / STOP_FILE).touch()
+
+    def ask(self) -> Task | Nothing:
+        """The next task; see ``TaskSource``."""
+        full = self._slots is not None and self._slots.full
+        task = None if self._stop_reason or full else self._next_task()
+        if task is None:
+            if not self._running:
+                return Nothing.DONE
+            return Nothing.FULL if full else Nothing.WAIT
+        self._started(task)
+        if task.is_forms:
+            self._watcher.phase(
+                "timing a new form of the model, alone on the device: "
+                f"{'; '.join(self._gate.forms)}"
+            )
+        else:
+            self._watcher.began(self._specs[task])
+        return task
+
+    def _started(self, task: Task) -> None:
+        self._running.add(task)
+        if self._slots is not None:
+            self._slots.begin(task)
+
+    def _left(self, task: Task) -> None:
+        self._running.discard(task)
+        if self._slots is not None:
+            self._slots.end(task)
+
+    def _next_task(self) -> Task | None:
+        if not self._gate.closed:
+            task = self._candidate()
+            if task is None or not self._gate.hold(task, self._specs[task]):
+                return task
+        return self._gate.calibration(busy=bool(self._running))
+
+    def _candidate(self) -> Task | None:
+        if self._left_over:
+            return self._left_over.popleft()
+        if (reference := self._next_reference()) is not None:
+            return reference
+        target = self._store.info.target or self._find_target()
+        if target is None:
+            return None
+        if self._study is None:
+            if target.seed is not None:
+                self._drop_trunks(Task.reference(target.seed))
+            self._study = self._make_study(target)
+            self._stopping = self._make_stopping(target)
+        spec = self._next_trial(self._study)
+        if spec is not None:
+            return self._begin(
+                spec,
+                Task.trial(spec.number),
+                self._stopping.limits(spec) if self._stopping else None,
+            )
+        if self._study.exhausted and not self._running and self._stop_reason is None:
+            self._stop_reason = "every point of the space that the sampler finds has been tried"
+        return None
+
+    def _next_trial(self, study: Proposer) -> TrialSpec | None:
+        if self._trunk_wait is None:
+            return study.ask()
+        pending = not self._references.keys() <= self._reference_records.keys()
+        return self._trunk_wait.next(study.ask, pending=pending)
+
+    def _begin(self, spec: TrialSpec, task: Task, limits: Limits | None = None) -> Task:
+        self._store.begin(spec, task, limits)
+        self._specs[task] = spec
+        return task
+
+    def _next_reference(self) -> Task | None:
+        for task, spec in self._references.items():
+            if task not in self._reference_records and task not in self._specs:
+                return self._begin(spec, task)
+        return None
+
+    def _find_target(self) -> Target | None:
+        """The target, once it can be known.
+
+        It is written to the run before any trial is asked for.
+        """
+        if self._target is not None:
+            target = Target(self._target)
+        elif self._references.keys() <= self._reference_records.keys():
+            try:
+                target = automatic_target(
+                    [self._reference_records[task] for task in self._references]
+                )
+            except ValueError as fault:
+                raise SearchFailed(
+                    f"{fault}; mend what failed and go on with --resume {self._store.path} "
+                    "--retry-failed, "
+                    "or start a new search with a --target"
+                ) from None
+        else:
+            return None
+        self._store.update_info(target=target)
+        return target
+
+    def ended(self, task: Task, ending: Ending) -> None:
+        """A worker returned; see ``TaskSource``."""
+        self._left(task)
+        if ending is Ending.FENCED:
+            raise SearchFailed(
+                f"another search holds {self._store.path} now; this one writes nothing more"
+            )
+        if task.is_forms:
+            self._left_over.appendleft(self._gate.release(done=True))
+            return
+        if ending is Ending.INTERRUPTED:
+            self._left_over.append(task)
+            return
+        record = self._record_of(task)
+        assert record is not None, f"the worker said done, but task {task} has no record"
+        self._recorded(task, record)
+
+    def _record_of(self, task: Task) -> TrialRecord | None:
+        if not task.is_trial:
+            return self._store.references().get(task)
+        try:
+            return self._store.record(task.number)
+        except KeyError:
+            return None
+
+    def _recorded(self, task: Task, record: TrialRecord) -> None:
+        del self._specs[task]
+        self._watcher.ended(record)
+        self._learn(task, record)
+        if not task.is_trial:
+            self._reference_records[task] = record
+            return
+        assert self._study is not None or self._store.info.target is not None, (
+            "a trial was run without a target"
+        )
+        if self._study is not None:
+            self._study.tell(outcome_of(record))
+            if self._stopping is not None:
+                self._stopping.tell(record)
+            self._stop_if_hopeless(self._study)
+
+    def _learn(self, task: Task, record: TrialRecord) -> None:
+        """What the trial tells of how many should run at once, which run.json says as well."""
+        costs = self._store.info.calibration
+        if self._slots is None or costs is None or not self._slots.learn(task, record, costs):
+            return
+        self._store.reload_info()  # a worker may have added a form of the model to it
+        choice = self._slots.choice
+        self._store.update_info(at_once=choice)
+        self._watcher.note(f"trials at once: {choice.trials}, {choice.reason}")
+
+    def _stop_if_hopeless(self, study: Proposer) -> None:
+        failed = [outcome for outcome in study.finished if outcome.state == "failed"]
+        if len(failed) == len(study.finished) >= HOPELESS:
+            error = self._store.record(failed[-1].number).error
+            raise SearchFailed(
+                f"all of the first {len(failed)} trials failed, the last with: {error}. "
+                f"Mend that and go on with --resume {self._store.path} --retry-failed"
+            )
+
+    def lost(self, task: Task, why: Lost) -> None:
+        """A worker died; the task goes on from its checkpoint, unless it kills its workers every
+        time.
+
+        Raises:
+            SearchFailed: the worker found a fault of the run directory, which every other worker
+                has too.
+        """
+        self._left(task)
+        if why.fault is Fault.RUN:
+            raise SearchFailed(why.text)
+        if task.is_forms:
+            task = self._gate.release(done=False)
+        if (record := self._record_of(task)) is not None:
+            # It died after its record was written and before it could say so.
+            self._store.end(task)
+            self._recorded(task, record)
+            return
+        spec = self._specs[task]
+        self._losses[task] += 1
+        again = self._losses[task] < MAX_LOSSES
+        self._watcher.lost(spec, why.text, again=again)
+        if again:
+            self._left_over.appendleft(task)
+            return
+        self._recorded(task, self._fail(self._store.task(task), why))
+
+    def _fail(self, lost: InFlight, why: Lost) -> TrialRecord:
+        now = datetime.now(UTC)
+        around = Circumstances(now, now, 0.0, 0.0, lost.executions, self._store.info.device)
+        error = f"its worker died {self._losses[lost.task]} times, the last time with: {why}"
+        record = record_of(lost.spec, None, None, around, state="failed", error=error)
+        with contextlib.suppress(
+            AlreadyRecorded
+        ):  # a worker that was believed dead finished after all
+            self._store.commit(lost.task, record)
+        self._store.end(lost.task)
+        return self._record_of(lost.task) or record
+
+    def deadline(self, task: Task) -> float | None:
+        """Ten times what the clock predicts, and a minute: a worker past that hangs."""
+        return 60 + 10 * self._slowdown * self._expected_seconds(self._specs[task.subject])
+
+    def tick(self) -> None:
+        """Watch the time budget and let the watcher draw."""
+        if (
+            self._stops_at is not None
+            and self._clock() >= self._stops_at
+            and self._stop_reason is None
+        ):
+            self.request_stop("the time budget is used up")
+            self._watcher.stopping("the time budget is used up")
+        self._watcher.tick()

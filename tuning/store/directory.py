@@ -1,0 +1,76 @@
+"""A run directory as such: making one, whole or not at all, and telling one from anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from pathlib import Path
+
+from tuning.errors import BadInput
+from tuning.store.files import TEMPORARY_SUFFIX, Files
+from tuning.store.info import RunInfo
+
+FOLDERS = ("trials", "running", "trunk")
+RUN_JSON = "run.json"
+
+
+def create_directory(path: Path, info: RunInfo, files: Files) -> None:
+    """Make a run at ``path``, which must not exist. It is made beside it and renamed, so it appears
+    whole.
+
+    Raises:
+        BadInput: ``path`` exists, or cannot be written; then nothing is left of it.
+    """
+    if path.exists() or path.is_symlink():
+        raise BadInput(_exists(path))
+    staging = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}"
+    try:
+        _make_parents(staging, files)
+        for folder in (staging, *(staging / name for name in FOLDERS)):
+            files.mkdir(folder)
+        files.write_atomic(staging / RUN_JSON, info.to_json().encode())
+        files.replace(staging, path)
+        files.fsync_dir(path.parent)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise BadInput(
+            f"a run directory must be writable, but {path} is not: {error.strerror}"
+        ) from None
+
+
+def read_info(path: Path) -> RunInfo:
+    """The description of the run at ``path``.
+
+    Raises:
+        BadInput: it is not a run, or one that this version does not read.
+    """
+    try:
+        text = (path / RUN_JSON).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path} must be a run directory, one with a {RUN_JSON}, but got: {error}"
+        ) from None
+    try:
+        info = RunInfo.from_json(text)
+    except BadInput as error:
+        raise BadInput(f"{path}: {fault}" for fault in error.faults) from None
+    if missing := [name for name in FOLDERS if not (path / name).is_dir()]:
+        raise BadInput(
+            f"{path} must have the directories of a run, but these are missing: {missing}"
+        )
+    return info
+
+
+def _make_parents(path: Path, files: Files) -> None:
+    for folder in reversed(path.parents):
+        if not folder.exists():
+            with contextlib.suppress(FileExistsError):  # another may be making the same ones
+                files.mkdir(folder)
+
+
+def _exists(path: Path) -> str:
+    advice = (
+        f"go on with it by --resume {path}, or choose" if (path / RUN_JSON).exists() else "choose"
+    )
+    return f"a new run needs a directory that does not exist, but {path} does; {advice} another"

@@ -1,0 +1,241 @@
+"""What a run directory says of itself: the content of RUN/run.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from tuning.errors import BadInput
+from tuning.trial.clock import CostTable
+
+SCHEMA_VERSION = 1
+"""Of run.json and of the trials' columns.
+
+Raised when a column changes its meaning or a new one is required.
+"""
+
+STOP_FILE = "stop"
+"""While RUN/stop exists, workers save a checkpoint and return."""
+
+KnobKind = Literal["float", "int", "bool", "str"]
+KNOB_KINDS: tuple[KnobKind, ...] = get_args(KnobKind)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The loss that counts as reached, and where it comes from.
+
+    Attributes:
+        loss: the target itself.
+        seeds: the seeds of the full-update runs it was taken from; empty where the user gave it.
+        losses: their final losses, in the order of ``seeds``.
+        seed: the seed whose loss is the target; None where the user gave it.
+    """
+
+    loss: float
+    seeds: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """Which sampler a run has, for good.
+
+    Attributes:
+        name: one of ``tuning.config.config.SAMPLERS``, but not auto.
+        reason: why, for a reader.
+        ask_seconds: what an ask of the Gaussian process took when it was measured; None where it
+            was not.
+        trial_seconds: how often a trial was expected to end; None where that did not matter.
+    """
+
+    name: str
+    reason: str
+    ask_seconds: float | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A GPU's memory as it was when the clock was calibrated.
+
+    Attributes:
+        free_bytes: what trials can have of it, all together.
+        trial_bytes: the most that training full steps took.
+    """
+
+    free_bytes: int
+    trial_bytes: int
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """How many trials run at once where that was not asked for, and why.
+
+    It changes while it is being found.
+    """
+
+    trials: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run's own description, fixed when it starts but for what is found out later, from
+    ``calibration`` on.
+
+    Attributes:
+        version: the project's version that started the run.
+        created_at: aware, UTC.
+        config: the search's settings, JSON values.
+        knob_columns: every knob of the space and of the baselines' policies, name -> float | int |
+            bool | str. Fixed for the run, so that every Parquet file has the same columns.
+        space_fingerprint: identifies the search space.
+        workload_fingerprint: identifies the workload and its data.
+        versions: of python, torch, ray and the like, for the reader.
+        device: the device's name as reported in records.
+        calibration: what things cost here; None until measured.
+        target: None until determined.
+        sampler: None until chosen, before the first trial.
+        refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
+        memory: of the GPU; None where there is none.
+        at_once: how many trials run at once; None where that was asked for.
+    """
+
+    version: str
+    created_at: datetime
+    config: Mapping[str, Any]
+    knob_columns: Mapping[str, KnobKind]
+    space_fingerprint: str = ""
+    workload_fingerprint: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+    calibration: CostTable | None = None
+    target: Target | None = None
+    sampler: SamplerChoice | None = None
+    refused_forms: Mapping[str, str] = field(default_factory=dict)
+    memory: Memory | None = None
+    at_once: AtOnce | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse knob kinds that no column can have, and a time without a zone."""
+        wrong = {name: kind for name, kind in self.knob_columns.items() if kind not in KNOB_KINDS}
+        if wrong:
+            raise ValueError(f"a knob column must be one of {list(KNOB_KINDS)}, but got {wrong}")
+        if self.created_at.tzinfo is None:
+            raise ValueError(f"created_at must have a time zone, but got {self.created_at!r}")
+
+    def to_json(self) -> str:
+        """The description as JSON text, the inverse of ``from_json``."""
+        data = dataclasses.asdict(self) | {"created_at": self.created_at.isoformat()}
+        return json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> RunInfo:
+        """The description that ``to_json`` wrote.
+
+        Raises:
+            BadInput: the text is not such a description, or one of a schema that this version does
+                not read.
+        """
+        try:
+            data = json.loads(text)
+            schema = int(data["schema_version"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInput(
+                f"run.json must describe a run, but reading it failed: {error!r}"
+            ) from None
+        if schema != SCHEMA_VERSION:
+            raise BadInput(_schema_message(schema, str(data.get("version"))))
+        try:
+            return cls(**data | _rebuilt(data))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadInput(
+                f"run.json must describe a run, but reading it failed: {error!r}"
+            ) from None
+
+    def require_version(self, version: str) -> None:
+        """Refuse to go on with a run that another version of the project started; reading it is
+        fine.
+
+        Raises:
+            BadInput: the versions differ.
+        """
+        if self.version != version:
+            raise BadInput(
+                f"a run is resumed by the version that started it ({self.version}), but this is "
+                f"{version}; "
+                f"install {self.version} to go on with it, or start a new run"
+            )
+
+
+def _schema_message(schema: int, version: str) -> str:
+    age = "newer" if schema > SCHEMA_VERSION else "older"
+    return (
+        f"run.json must have schema_version {SCHEMA_VERSION}, but got {schema}: the run was "
+        f"written by a {age} "
+        f"version of this project ({version}); read it with that version"
+    )
+
+
+def _rebuilt(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that JSON cannot hold as they are."""
+    calibration, target, sampler = data["calibration"], data["target"], data.get("sampler")
+    memory, at_once = data.get("memory"), data.get("at_once")
+    return {
+        "created_at": datetime.fromisoformat(data["created_at"]),
+        "calibration": None if calibration is None else _cost_table(calibration),
+        "target": None if target is None else _target(target),
+        "sampler": None if sampler is None else SamplerChoice(**sampler),
+        "memory": None if memory is None else Memory(**memory),
+        "at_once": None if at_once is None else AtOnce(**at_once),
+    }
+
+
+def _cost_table(data: Mapping[str, Any]) -> CostTable:
+    rebuilt = {name: _by_depth(data[name]) for name in ("step_seconds", "step_flops")}
+    parts = {part: _by_depth(seconds) for part, seconds in data.get("step_parts", {}).items()}
+    forms = {form: _cost_table(table) for form, table in data.get("forms", {}).items()}
+    disturbances = tuple(data.get("disturbances", ()))
+    return CostTable(
+        **{**data, **rebuilt, "step_parts": parts, "disturbances": disturbances, "forms": forms}
+    )
+
+
+def _by_depth(data: Mapping[str, float]) -> dict[int, float]:
+    return {int(depth): value for depth, value in data.items()}
+
+
+def _target(data: Mapping[str, Any]) -> Target:
+    return Target(data["loss"], tuple(data["seeds"]), tuple(data["losses"]), data["seed"])
+
+
+HEADROOM = 1.25
+"""A trial is counted on to need so many times the memory of a full step.
+
+Other forms of the model take more.
+"""
+
+
+def that_fit(memory: Memory) -> int:
+    """How many trials the device's memory holds, at least the one that was measured.
+
+    >>> that_fit(Memory(free_bytes=24 * 2**30, trial_bytes=4 * 2**30))
+    4
+    """
+    return max(1, math.floor(memory.free_bytes / (HEADROOM * memory.trial_bytes)))
+
+
+def memory_share(info: RunInfo) -> float:
+    """The share of a GPU's memory that a trial may take; 0 where there is no GPU."""
+    resources = info.config["resources"]
+    if resources.get("fills") and info.memory is not None:
+        return 1 / min(int(resources["concurrency"]), that_fit(info.memory))
+    return float(resources["gpus_per_trial"])

@@ -1,0 +1,353 @@
+"""A trial's record as a row of Parquet and back: the columns, their types, and what may stand in
+them.
+
+A value that does not apply is null. NaN and infinities are refused, so that no reader ever has to
+tell a missing number from a broken one; times are UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tuning.store.info import SCHEMA_VERSION, KnobKind
+from tuning.store.shards import NUMBERS
+from tuning.trial.recipe import KNOB, Recipe, flat
+from tuning.trial.trial import (
+    CONFIRMATION,
+    FIRST_FRESH,
+    ORIGINS,
+    REPLICATE,
+    STATES,
+    CurvePoint,
+    Decision,
+    TrialRecord,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_VERSION_KEY = b"schema_version"
+_KNOB_TYPES = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+_KNOB_VALUES: dict[str, type | tuple[type, ...]] = {
+    "float": (int, float),
+    "int": int,
+    "bool": bool,
+    "str": str,
+}
+_MICROSECONDS = pa.timestamp("us", tz="UTC")
+_POINT = pa.struct(
+    [("step", pa.int64()), ("train_seconds", pa.float64()), ("val_loss", pa.float64())]
+)
+_DECISION = pa.struct([("step", pa.int64()), ("active_blocks", pa.int64()), ("phase", pa.string())])
+_BEFORE_KNOBS = {
+    "number": pa.int64(),
+    "state": pa.string(),
+    "origin": pa.string(),
+    "workload": pa.string(),
+    "policy": pa.string(),
+    "seed": pa.int64(),
+    "horizon": pa.float64(),
+}
+_AFTER_KNOBS = {
+    "train_seconds": pa.float64(),
+    "wall_seconds": pa.float64(),
+    "measured_seconds": pa.float64(),
+    "co_residents": pa.float64(),
+    "val_loss": pa.float64(),
+    "target_loss": pa.float64(),
+    "reached": pa.bool_(),
+    "seconds_to_quality": pa.float64(),
+    "steps": pa.int64(),
+    "probes": pa.int64(),
+    "mean_active_fraction": pa.float64(),
+    "required_flops": pa.float64(),
+    "effective_flops_per_second": pa.float64(),
+    "pipeline_overhead_seconds": pa.float64(),
+    "forked_from_step": pa.int64(),
+    "would_stop_at_step": pa.int64(),
+    "executions": pa.int64(),
+    "started_at": _MICROSECONDS,
+    "finished_at": _MICROSECONDS,
+    "device": pa.string(),
+    "error": pa.string(),
+    # "element" is what Parquet calls a list's items: with it a file is read with the very schema it
+    # is written with.
+    "curve": pa.list_(pa.field("element", _POINT)),
+    "decisions": pa.list_(pa.field("element", _DECISION)),
+}
+_REQUIRED = (
+    *_BEFORE_KNOBS,
+    "executions",
+    "started_at",
+    "finished_at",
+    "device",
+    "curve",
+    "decisions",
+)
+_COUNTS = ("number", "seed", "executions")
+NESTED = ("curve", "decisions")
+
+
+class NotARecord(ValueError):  # noqa: N818 - it says what the file is
+    """A Parquet file that is not one of this run's; the message says what is wrong with it."""
+
+
+class RecordFormat:
+    """The Parquet format of one run's records; the knobs' columns differ between runs.
+
+    Every method that takes records raises ValueError, naming all that is wrong, where a record
+    cannot be a row.
+    """
+
+    def __init__(self, knob_columns: Mapping[str, KnobKind], first_seed: int = 0) -> None:
+        self.knob_columns = dict(knob_columns)
+        self._first_fresh = first_seed + FIRST_FRESH
+        knobs = {KNOB + name: _KNOB_TYPES[kind] for name, kind in self.knob_columns.items()}
+        types = _BEFORE_KNOBS | knobs | _AFTER_KNOBS
+        fields = [
+            pa.field(name, kind, nullable=name not in _REQUIRED) for name, kind in types.items()
+        ]
+        self.schema = pa.schema(fields)
+        self.columns: tuple[str, ...] = tuple(types)
+
+    def empty(self, columns: Iterable[str] | None = None) -> Any:
+        """A table of no rows."""
+        names = self.columns if columns is None else columns
+        return pa.schema([self.schema.field(name) for name in names]).empty_table()
+
+    def to_table(self, records: Sequence[TrialRecord]) -> Any:
+        """The records as an Arrow table of ``schema``."""
+        if faults := [fault for record in records for fault in self.faults(record)]:
+            raise ValueError("; ".join(faults))
+        try:
+            return pa.Table.from_pylist(
+                [self._row(record) for record in records], schema=self.schema
+            )
+        except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(f"a record's values must fit their columns, but got {error}") from None
+
+    def to_bytes(self, table: Any) -> bytes:
+        """The content of a Parquet file; one row is stored plainly, many are compressed."""
+        buffer = io.BytesIO()
+        many = table.num_rows > 1
+        with pq.ParquetWriter(
+            buffer,
+            self.schema,
+            compression="zstd" if many else "none",
+            use_dictionary=many,
+            write_statistics=["number"],
+            write_page_checksum=True,
+            store_schema=False,  # Arrow's own copy of the schema would be half of a small file
+        ) as writer:
+            writer.add_key_value_metadata({_VERSION_KEY: str(SCHEMA_VERSION).encode()})
+            writer.write_table(table)
+        return buffer.getvalue()
+
+    def read(self, path: Path, columns: Iterable[str] | None = None) -> Any:
+        """The Arrow table of a file, its columns as in ``schema``; one an older file lacks is null.
+
+        Raises:
+            NotARecord: it is no Parquet file, a torn one, or one whose columns are not this run's.
+            OSError: it cannot be opened or read, which says nothing about what is in it.
+        """
+        wanted = self.columns if columns is None else tuple(columns)
+        with _parsing(path) as file:
+            schema = self._checked_schema(file)
+            present = [name for name in wanted if name in schema.names]
+            needed = [*present, *({"seed"} - set(present) if "origin" in present else ())]
+            table = file.read(needed, use_threads=file.metadata.num_rows > 1)
+            table = self._with_confirmations(table).select(present)
+            return self._conform(table, wanted)
+
+    def extent(self, path: Path) -> tuple[int, int, int]:
+        """``(lowest number, highest number, rows)`` of a file, from its footer alone.
+
+        Raises as ``read``.
+        """
+        with _parsing(path) as file:
+            self._checked_schema(file)
+            metadata = file.metadata
+            index = file.schema_arrow.names.index("number")
+            parts = [
+                metadata.row_group(i).column(index).statistics
+                for i in range(metadata.num_row_groups)
+            ]
+            if not parts or any(part is None or not part.has_min_max for part in parts):
+                raise NotARecord("foreign: it has no statistics of the column number")
+            return min(p.min for p in parts), max(p.max for p in parts), metadata.num_rows
+
+    def is_older(self, path: Path) -> bool:
+        """Whether a file that ``read`` accepts lacks columns of ``schema``."""
+        with _parsing(path) as file:
+            return not set(self.columns) <= set(self._checked_schema(file).names)
+
+    def to_records(self, table: Any) -> list[TrialRecord]:
+        """The rows of a table that has every column."""
+        return [self._record(row) for row in table.to_pylist()]
+
+    def to_frame(self, table: Any) -> pd.DataFrame:
+        """The table for pandas.
+
+        Nullable integers and booleans, null floats as NaN, times in UTC.
+        """
+        import pandas as pd
+
+        kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get, self_destruct=True)
+        counts = {name: "int64" for name in _COUNTS if name in frame.columns}
+        return frame.astype(counts)
+
+    def faults(self, record: TrialRecord) -> list[str]:
+        """Everything that keeps the record from being a row."""
+        faults = [
+            f"trial {record.number}: {name} must be finite or None, but got {value}"
+            for name, value in _floats(record)
+            if not math.isfinite(value)
+        ]
+        faults += [
+            f"trial {record.number}: {name} must have a time zone, but got {moment!r}"
+            for name, moment in (
+                ("started_at", record.started_at),
+                ("finished_at", record.finished_at),
+            )
+            if moment.tzinfo is None
+        ]
+        rules = {
+            f"0 <= number < {NUMBERS} must hold, but got {record.number}": 0
+            <= record.number
+            < NUMBERS,
+            f"state must be one of {list(STATES)}, but got {record.state!r}": record.state
+            in STATES,
+            f"origin must be one of {list(ORIGINS)}, but got {record.origin!r}": record.origin
+            in ORIGINS,
+        }
+        faults += [f"trial {record.number}: {rule}" for rule, holds in rules.items() if not holds]
+        return faults + [
+            f for name, value in record.recipe.knobs.items() for f in self._knob_faults(name, value)
+        ]
+
+    def _knob_faults(self, name: str, value: object) -> list[str]:
+        kind = self.knob_columns.get(name)
+        if kind is None:
+            return [f"knob {name!r} must be one of the run's {list(self.knob_columns)}"]
+        typed = isinstance(value, _KNOB_VALUES[kind]) and (
+            kind == "bool" or not isinstance(value, bool)
+        )
+        exact = typed and (
+            kind != "float" or not isinstance(value, int) or _as_float(value) == value
+        )
+        return [] if exact else [f"knob {name} must be a {kind}, but got {value!r}"]
+
+    def _row(self, record: TrialRecord) -> dict[str, Any]:
+        row = dict(vars(record))
+        row = flat(row)
+        row |= {KNOB + name: value for name, value in row.pop("knobs").items()}
+        row["curve"] = [vars(point) for point in record.curve]
+        row["decisions"] = [vars(decision) for decision in record.decisions]
+        return row | {name: _utc(row[name]) for name in ("started_at", "finished_at")}
+
+    def _record(self, row: dict[str, Any]) -> TrialRecord:
+        knobs = {name: row.pop(KNOB + name) for name in self.knob_columns}
+        curve = tuple(CurvePoint(**point) for point in row.pop("curve"))
+        decisions = tuple(Decision(**decision) for decision in row.pop("decisions"))
+        row |= {name: _utc(row[name]) for name in ("started_at", "finished_at")}
+        held = {name: value for name, value in knobs.items() if value is not None}
+        recipe = Recipe(row.pop("policy"), row.pop("horizon"), held)
+        return TrialRecord(**row, recipe=recipe, curve=curve, decisions=decisions)
+
+    def _checked_schema(self, file: Any) -> Any:
+        schema = file.schema_arrow
+        version = int((schema.metadata or {}).get(_VERSION_KEY, b"0"))
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise NotARecord(
+                f"foreign: its schema_version is {version or 'missing'}, not {SCHEMA_VERSION}"
+            )
+        if schema == self.schema:
+            return schema
+        differing = [
+            f.name
+            for f in schema
+            if f.name not in self.columns or f.type != self.schema.field(f.name).type
+        ]
+        missing = [name for name in _REQUIRED if name not in schema.names]
+        if differing or missing:
+            raise NotARecord(
+                f"foreign: unknown or differing columns {differing}, missing columns {missing}"
+            )
+        return schema
+
+    def _with_confirmations(self, table: Any) -> Any:
+        """The table with the runs of confirmations named so.
+
+        They were replicates before, told apart by their fresh seeds alone.
+        """
+        if "origin" not in table.column_names:
+            return table
+        fresh = pc.greater_equal(table["seed"], self._first_fresh)
+        old = pc.and_(pc.equal(table["origin"], REPLICATE), fresh)
+        place = table.column_names.index("origin")
+        named = pc.if_else(old, CONFIRMATION, table["origin"])
+        return table.set_column(place, table.schema.field("origin"), named)
+
+    def _conform(self, table: Any, wanted: Sequence[str]) -> Any:
+        schema = (
+            self.schema
+            if wanted == self.columns
+            else pa.schema([self.schema.field(name) for name in wanted])
+        )
+        if table.schema == schema:
+            return table
+        nulls = {name: pa.nulls(table.num_rows, schema.field(name).type) for name in wanted}
+        present = dict(zip(table.column_names, table.columns, strict=True))
+        return pa.table([(nulls | present)[name] for name in wanted], schema=schema)
+
+
+@contextlib.contextmanager
+def _parsing(path: Path) -> Iterator[Any]:
+    """The Parquet file at ``path``; whatever goes wrong because of its content is NotARecord."""
+    with pa.OSFile(str(path)) as source:
+        try:
+            with pq.ParquetFile(source, page_checksum_verification=True) as file:
+                yield file
+        except NotARecord:
+            raise
+        except Exception as error:  # a damaged footer makes its reader raise almost anything
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the file system's own
+            raise NotARecord(f"torn: {error}") from None
+
+
+def _floats(record: TrialRecord) -> list[tuple[str, float]]:
+    """Every number of the record that is a float, with its name."""
+    named: list[tuple[str, Any]] = [
+        *vars(record).items(),
+        ("horizon", record.recipe.horizon),
+        *record.recipe.knobs.items(),
+    ]
+    named += [
+        (f"curve[{i}].{n}", v)
+        for i, point in enumerate(record.curve)
+        for n, v in vars(point).items()
+    ]
+    return [(name, value) for name, value in named if isinstance(value, float)]
+
+
+def _as_float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return math.nan
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)

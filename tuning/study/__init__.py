@@ -1,0 +1,1 @@
+"""What is trained next, and what is given up."""

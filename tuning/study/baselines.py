@@ -1,0 +1,141 @@
+"""What every search trains first: the full-update baseline, its control, and schedules known
+before.
+
+They come before anything sampled, in this order, so that whatever a search finds stands beside
+them:
+
+1. ``full_update`` for the whole horizon: the baseline that a horizon is measured in;
+2. ``full_update`` for shorter ones: the control, what simply training for less would give;
+3. the presets of ``static_suffix`` and ``dynamic_suffix``.
+
+A space may search shorter horizons than the control's. Then the control goes on down to them, or
+nobody could say what the trials there are worth; those few runs come soon after the sampler's
+space-filling start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from models.levers.levers import lever_settings
+from policies.full_update import FullUpdate
+from policies.presets import PRESETS
+from policies.registry import policies
+from policies.settings import knobs_of
+from search_spaces.base import HORIZON, SearchSpace
+from search_spaces.registry import all_spaces
+from tuning.store.info import KnobKind, Target
+from tuning.trial.recipe import Recipe
+from tuning.trial.task import Task
+from tuning.trial.trial import Origin, Scalar, TrialRecord, TrialSpec
+
+CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
+ENQUEUED = ("static", "tuned", "tuned_v2")
+WIDEST = 0.125
+"""No two neighbouring horizons of the control are further apart."""
+
+
+def baseline_specs(
+    workload: str, seed: int, target_loss: float | None = None
+) -> tuple[TrialSpec, ...]:
+    """The baselines of a search on ``workload``, numbered from 0, all trained on ``seed``."""
+    return tuple(
+        TrialSpec(number, origin, workload, Recipe(policy, horizon, knobs), seed, target_loss)
+        for number, (origin, policy, horizon, knobs) in enumerate(_baselines())
+    )
+
+
+def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialSpec, ...]:
+    """Control runs from the shortest horizon that ``space`` searches up to the baselines' own;
+    their numbers are open.
+
+    >>> from search_spaces.registry import find_space
+    >>> [spec.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
+    [0.3, 0.4]
+    """
+    searched = next((knob for knob in space.searched if knob.name == HORIZON), None)
+    if searched is None:
+        return ()
+    low, high = min(float(value) for value in searched.values()), min(CONTROL_HORIZONS)
+    count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
+    horizons = [low + (high - low) * i / count for i in range(count)]
+    return tuple(
+        TrialSpec(0, "control", workload, Recipe(FullUpdate.name, horizon), seed)
+        for horizon in horizons
+    )
+
+
+def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
+    """The type of every knob that a trial of the search can have.
+
+    The space's and the baselines'.
+    """
+    kinds: dict[str, KnobKind] = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
+    names = {*space.policies(), *(spec.recipe.policy for spec in baseline_specs("", 0))}
+    columns = {
+        field.name: kinds[str(field.type)]
+        for name in sorted(names)
+        for field in dataclasses.fields(policies()[name])
+    }
+    levers = lever_settings()
+    return columns | {
+        k.name: kinds[str(levers[k.name].type)] for k in space.knobs if k.name in levers
+    }
+
+
+def _baselines() -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
+    yield "baseline", FullUpdate.name, 1.0, {}
+    for horizon in CONTROL_HORIZONS:
+        yield "control", FullUpdate.name, horizon, {}
+    for name in ENQUEUED:
+        policy = PRESETS[name]
+        yield "enqueued", policy.name, 1.0, _applying(policy.name, knobs_of(policy))
+
+
+def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The knobs that apply: those of a gate that is off, say, do not.
+
+    The policy's own space knows which.
+    """
+    space = all_spaces().get(policy)
+    params = space and space.params_of(policy, 1.0, knobs)
+    return space.split(params)[2] if space and params else dict(knobs)
+
+
+def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[Task, TrialSpec]:
+    """Full-update runs on consecutive seeds, by task id.
+
+    Their numbers count within the trunk, not among the trials.
+    """
+    return {
+        Task.reference(seed): TrialSpec(
+            seed - first_seed, "baseline", workload, Recipe("full_update"), seed
+        )
+        for seed in range(first_seed, first_seed + seeds)
+    }
+
+
+def automatic_target(records: Sequence[TrialRecord]) -> Target:
+    """The median final loss of the full-update runs ``records`` (an odd number of them), and its
+    seed.
+
+    Trials then train on that seed, so that the control reaches the target exactly at a horizon of
+    1.0.
+
+    Raises:
+        ValueError: a run did not finish, so there is no loss to take; the message has its reason.
+
+    """
+    losses = {
+        r.seed: r.val_loss for r in records if r.state == "finished" and r.val_loss is not None
+    }
+    if broken := [f"seed {r.seed}: {r.error}" for r in records if r.seed not in losses]:
+        raise ValueError(
+            "full_update must finish on every seed to set a target, but " + "; ".join(broken)
+        )
+    median = statistics.median_low(losses.values())
+    seed = next(seed for seed, loss in losses.items() if loss == median)
+    return Target(median, tuple(losses), tuple(losses.values()), seed)

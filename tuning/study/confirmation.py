@@ -1,0 +1,270 @@
+"""What a confirmation trains.
+
+Which schedules, beside which control, on which seeds, in which order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tuning.findings.front import LONGEST_CONTROL, controls, finished, front, never_froze, numbers
+from tuning.findings.paired import MIN_CONTROLS, ControlCurve
+from tuning.findings.verdict import Candidate
+from tuning.store.store import Store
+from tuning.study.baselines import CONTROL_HORIZONS
+from tuning.trial.outcome import COLUMNS, Outcome, outcome_of, outcomes_of
+from tuning.trial.recipe import CONTROL_POLICY, KNOB, Recipe
+from tuning.trial.trial import (
+    AGAIN,
+    CONFIRMATION,
+    FIRST_FRESH,
+    SEEDS,
+    TrialRecord,
+    TrialSpec,
+)
+
+DEFAULT_TOP = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained.
+
+    Attributes:
+        candidates: the schedules, best first.
+        horizons: of the control, ascending.
+        seeds: fresh ones.
+        target: the loss whose time is told.
+        remark: how the candidates differ from what one would expect; empty where they do not.
+    """
+
+    candidates: tuple[Candidate, ...]
+    horizons: tuple[float, ...]
+    seeds: tuple[int, ...]
+    target: float
+    remark: str = ""
+
+    def specs(self, workload: str) -> list[TrialSpec]:
+        """Every run, seed by seed, so that a confirmation that is cut short has whole seeds.
+
+        Within a seed the order is drawn anew, so that a machine that warms up or slows down favours
+        no schedule. The numbers stand for none yet.
+        """
+        found = []
+        for seed in self.seeds:
+            runs = [
+                *(Recipe(CONTROL_POLICY, horizon) for horizon in self.horizons),
+                *(candidate.recipe for candidate in self.candidates),
+            ]
+            random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
+            found += [
+                TrialSpec(0, CONFIRMATION, workload, recipe, seed, self.target) for recipe in runs
+            ]
+        return found
+
+
+def light_frame(store: Store) -> pd.DataFrame:
+    """The run's trials without curves and decisions."""
+    return store.frame((*COLUMNS, *(f"{KNOB}{name}" for name in store.info.knob_columns)))
+
+
+def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
+    """``count`` seeds of which none is in ``used``; more of them begin with the same."""
+    taken = set(used) | set(range(first_seed, first_seed + SEEDS))
+    found: list[int] = []
+    seed = first_seed + FIRST_FRESH
+    while len(found) < count:
+        if seed not in taken:
+            found.append(seed)
+        seed += 1
+    return tuple(found)
+
+
+def used_seeds(store: Store, frame: pd.DataFrame) -> set[int]:
+    """Every seed that the search trained on, those of its replicates and those that set its target
+    included.
+    """
+    own = frame.loc[frame["origin"] != CONFIRMATION, "seed"]
+    target = store.info.target.seeds if store.info.target else ()
+    return {*map(int, own), *target, *(record.seed for record in store.references().values())}
+
+
+def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
+    """Horizons at which the search finished its own control runs, ascending."""
+    own = (o for o in outcomes if o.state == "finished" and o.origin in ("baseline", "control"))
+    return tuple(
+        sorted(
+            {
+                o.recipe.horizon
+                for o in own
+                if o.recipe.is_control and o.recipe.horizon <= LONGEST_CONTROL
+            }
+        )
+    )
+
+
+def enough(horizons: Sequence[float], candidates: Sequence[Candidate]) -> tuple[float, ...]:
+    """The horizons that tell something about ``candidates``.
+
+    The shortest only where a candidate trains as briefly.
+    """
+    shortest = min(candidate.recipe.horizon for candidate in candidates)
+    if shortest < CONTROL_HORIZONS[1]:
+        return tuple(horizons)
+    return tuple(horizon for horizon in horizons if horizon >= CONTROL_HORIZONS[0])
+
+
+def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
+    """Schedules by how far their loss lies below the control's at equal time, and whether they are
+    on the front.
+
+    Those that trained less than any control are left out: on a fresh seed too there would be
+    nothing beside them. Where the front has no schedule on it, it is the one that comes closest to
+    the control. A schedule that never froze a block is none: it is training for less under another
+    name.
+    """
+    curve = _control_curve(frame)
+    members = _by_merit(front(frame), curve)
+    if members:
+        return members, True
+    return _by_merit(finished(frame), curve)[:1], False
+
+
+def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
+    schedules = rows[~controls(rows) & ~never_froze(rows)]
+    by_number = {outcome.number: outcome for outcome in outcomes_of(schedules)}
+    seconds, losses = numbers(schedules, "train_seconds"), numbers(schedules, "val_loss")
+    merits = [
+        (_lower(curve, s, v), n)
+        for s, v, n in zip(seconds, losses, map(int, schedules["number"]), strict=True)
+    ]
+    order = [
+        n
+        for lower, n in sorted(merits, key=lambda merit: (-merit[0], merit[1]))
+        if lower > -float("inf")
+    ]
+    chosen = [by_number[n] for n in order]
+    return [Candidate(o.number, o.recipe) for o in chosen]
+
+
+def _control_curve(frame: pd.DataFrame) -> ControlCurve:
+    runs = finished(frame)
+    own = runs["origin"].isin(["baseline", "control"]).to_numpy(dtype=bool) & controls(runs)
+    runs = runs[own & (numbers(runs, "horizon") <= LONGEST_CONTROL)]
+    return ControlCurve.fit(
+        numbers(runs, "train_seconds").tolist(), numbers(runs, "val_loss").tolist()
+    )
+
+
+def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
+    there = None if seconds < curve.shortest else curve.loss_at(seconds)
+    return -float("inf") if there is None else there - loss
+
+
+def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...], str, list[str]]:
+    """The ``top`` best schedules (None.
+
+    As many as there are, up to three), a remark, and what is wrong.
+    """
+    found, on_front = ranked(frame)
+    if not found:
+        return (
+            (),
+            "",
+            [
+                "a verdict needs a finished schedule that froze a block at least once, but the run "
+                "has none beside the "
+                "control; search further"
+            ],
+        )
+    if top is not None and top > len(found):
+        what = (
+            f"the front has {len(found)} within the control's time"
+            if on_front
+            else "the front has none, and the closest one stands in"
+        )
+        return (
+            (),
+            "",
+            [
+                f"--top must be at most the schedules there are ({what}), but got {top}; give "
+                f"--top {len(found)}"
+            ],
+        )
+    if not on_front:
+        return (
+            tuple(found),
+            "no schedule is on the front; the one closest to the control is confirmed",
+            [],
+        )
+    wanted = top or DEFAULT_TOP
+    short = f"the front has {len(found)} schedules within the control's time, fewer than {wanted}"
+    return tuple(found[:wanted]), short if len(found) < wanted else "", []
+
+
+def control_faults(
+    run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int
+) -> list[str]:
+    """What is missing of what must stand before anything can be confirmed."""
+    go_on = f"go on with the search first: python -m tuning.search --resume {run}"
+    recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
+    if recorded < baselines:
+        # A replicate would take the number, and with it the place, of a baseline that has not been
+        # asked for.
+        return [
+            f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; "
+            f"{go_on}"
+        ]
+    if len(horizons) < MIN_CONTROLS or LONGEST_CONTROL not in horizons:
+        return [
+            "a verdict needs the control, full_update finished at horizon 1.0 and a shorter one, "
+            f"but {run} has "
+            f"{list(horizons) or 'none'}; {go_on} with --trials {baselines} or more, or begin a "
+            "new one"
+        ]
+    return []
+
+
+class ConfirmStudy:
+    """Gives out the plan's runs that are neither recorded nor in flight, with dense numbers."""
+
+    exhausted = False
+
+    def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Recipe, int]]) -> None:
+        flying = [task.spec for task in store.in_flight() if task.task.is_trial]
+        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == CONFIRMATION)}
+        self._queue = deque(
+            s for s in plan.specs(store.info.config["workload"]) if run_key(s) not in begun
+        )
+        self._taken = {*store.numbers(), *(spec.number for spec in flying)}
+        self._next = 0
+        self._finished: list[Outcome] = []
+
+    @property
+    def finished(self) -> Sequence[Outcome]:
+        """The runs that this session has seen end."""
+        return self._finished
+
+    def ask(self) -> TrialSpec | None:
+        """The next run, or None when all have begun."""
+        if not self._queue:
+            return None
+        while self._next in self._taken:
+            self._next += 1
+        self._taken.add(self._next)
+        return dataclasses.replace(self._queue.popleft(), number=self._next)
+
+    def tell(self, record: TrialRecord | Outcome) -> None:
+        """A run is over."""
+        self._finished.append(record if isinstance(record, Outcome) else outcome_of(record))
+
+
+def run_key(spec: TrialSpec | TrialRecord) -> tuple[Recipe, int]:
+    """What makes two of them the same run."""
+    return spec.recipe, spec.seed

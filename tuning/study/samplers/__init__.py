@@ -1,0 +1,1 @@
+"""A point of a space, from what is known. Pure."""

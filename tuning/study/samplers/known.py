@@ -1,0 +1,109 @@
+"""Which trials a model is fitted to.
+
+Points of the space, and no more of them than an ask can afford.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.base import SearchSpace
+from tuning.study.samplers.values import Values, values_of
+from tuning.trial.outcome import Outcome
+from tuning.trial.trial import AGAIN, Scalar, TrialSpec
+
+KEPT_BEST = 0.5
+"""The best trials take up to this share of what is kept; the newest take the rest."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial as a model sees it.
+
+    Params of the space and, when it is over, its values (else None).
+    """
+
+    number: int
+    params: dict[str, Scalar]
+    values: Values | None
+
+
+def points(
+    space: SearchSpace,
+    objective: str,
+    finished: Sequence[Outcome],
+    in_flight: Sequence[TrialSpec],
+    cap: int,
+) -> list[Point]:
+    """At most ``cap`` finished trials that are points of the space, and all in flight that are, by
+    number.
+
+    Beyond ``cap`` the best (the front, or the least seconds to quality) and the newest are kept.
+    """
+    kept = [
+        (o, params)
+        for o in within(finished, objective, cap)
+        if (params := _params(space, o)) is not None
+    ]
+    values = values_of([outcome for outcome, _ in kept], objective)
+    over = [Point(o.number, params, v) for (o, params), v in zip(kept, values, strict=True)]
+    running = [
+        Point(spec.number, params, None)
+        for spec in in_flight
+        if (params := _params(space, spec)) is not None
+    ]
+    return sorted([*over, *running], key=lambda point: point.number)
+
+
+def within(finished: Sequence[Outcome], objective: str, cap: int) -> list[Outcome]:
+    """``finished``, replicates aside, or ``cap`` of them in the same order.
+
+    The best and the newest.
+    """
+    trials = [outcome for outcome in finished if outcome.origin not in AGAIN]
+    if len(trials) <= cap:
+        return trials
+    chosen = set(_best(trials, objective, int(cap * KEPT_BEST)).tolist())
+    newest = (i for i in reversed(range(len(trials))) if i not in chosen)
+    chosen.update(i for i, _ in zip(newest, range(cap - len(chosen)), strict=False))
+    return [trials[i] for i in sorted(chosen)]
+
+
+def _best(trials: Sequence[Outcome], objective: str, count: int) -> NDArray[np.intp]:
+    """Indices of the front, thinned evenly to ``count``, or of the ``count`` soonest to reach the
+    target.
+    """
+    over = np.array([outcome.state == "finished" for outcome in trials])
+    if objective == "pareto":
+        front = _front(
+            np.where(over, _column([outcome.train_seconds for outcome in trials]), np.inf),
+            np.where(over, _column([outcome.val_loss for outcome in trials]), np.inf),
+        )
+        places = np.linspace(0, len(front) - 1, min(count, len(front))).round().astype(int)
+        return np.asarray(front[np.unique(places)])
+    seconds = np.where(over, _column([outcome.seconds_to_quality for outcome in trials]), np.inf)
+    best = np.argsort(seconds, kind="stable")[:count]
+    return np.asarray(best[np.isfinite(seconds[best])])
+
+
+def _front(seconds: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of the non-dominated pairs, by seconds; infinite ones are never among them."""
+    order = np.lexsort((losses, seconds))
+    order = order[np.isfinite(seconds[order]) & np.isfinite(losses[order])]
+    least_before = np.minimum.accumulate(np.concatenate([[np.inf], losses[order]]))[:-1]
+    return np.asarray(order[losses[order] < least_before])
+
+
+def _column(values: list[float | None]) -> NDArray[np.float64]:
+    """Numbers with infinity for what is missing."""
+    column = np.array(values, dtype=np.float64)
+    column[np.isnan(column)] = np.inf
+    return column
+
+
+def _params(space: SearchSpace, trial: Outcome | TrialSpec) -> dict[str, Scalar] | None:
+    return space.params_of(trial.recipe.policy, trial.recipe.horizon, trial.recipe.knobs)

@@ -1,0 +1,164 @@
+"""Proposals of Optuna's samplers: TPE, a Gaussian process, NSGA-II.
+
+Every proposal builds an in-memory Optuna study from the points known, by number, and asks a fresh
+sampler, so nothing carries over from one to the next that the store does not hold.
+
+A knob that does not apply at some points is left out of those for TPE, which models each knob by
+itself, from the trials that have it. Optuna's multivariate TPE, which models knobs that come
+together jointly, found less: 0.84 of the true hypervolume of ZDT1 after 100 trials where the plain
+one found 0.90, and on a made-up function of the space ``dynamic_suffix`` less on each of four
+seeds. The other two sample jointly only what every trial has, so for them such a knob is entered at
+the middle of its range.
+
+NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of
+generation 0 and the proposal of generation 1, so its parents are the elite of all that is known:
+the steady-state form of NSGA-II (Durillo et al. 2009), which waits for no generation to fill and
+depends on nothing but the history. Its operators are those of Deb et al. (2002). Optuna's defaults
+exchange whole values and draw new ones uniformly: over 60 trials of 2 knobs that came no nearer to
+an optimum than chance by more than a third, these by a factor of five and more.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers.nsgaii import PolynomialMutation, SBXCrossover
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.base import SearchSpace
+from search_spaces.knobs import Choice, Float, Int, Knob
+from tuning.study.samplers.known import Point
+from tuning.trial.trial import Scalar
+
+POPULATION = 20
+"""NSGA-II's elite; less while fewer trials are known."""
+_GENERATION = {NSGAIISampler._get_generation_key(): 0}
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # Optuna wants times and reads none of them here
+
+
+def propose(
+    kind: str,
+    space: SearchSpace,
+    points: Sequence[Point],
+    objectives: int,
+    seed: np.random.SeedSequence,
+) -> dict[str, Scalar]:
+    """Params proposed by one of Optuna's samplers.
+
+    Args:
+        kind: tpe, gp or nsga2.
+        space: what is searched.
+        points: trials known, by number.
+        objectives: how many values a point that is over has.
+        seed: of all that the proposal draws.
+    """
+    distributions = {knob.name: distribution(knob) for knob in space.searched}
+    trials = [_trial(space, point, distributions, impute=kind != "tpe") for point in points]
+    with _quiet():
+        sampler = _sampler(
+            kind, int(seed.generate_state(1)[0]), sum(p.values is not None for p in points)
+        )
+        trial = _study(sampler, objectives, trials).ask()
+        return space.decide(lambda knob: trial._suggest(knob.name, distributions[knob.name]))
+
+
+def distribution(knob: Knob) -> BaseDistribution:
+    """A knob's range as Optuna writes it.
+
+    Raises:
+        TypeError: a fixed knob has none.
+    """
+    if isinstance(knob, Float):
+        return FloatDistribution(knob.low, knob.high, log=knob.log)
+    if isinstance(knob, Int):
+        return IntDistribution(knob.low, knob.high, log=knob.log)
+    if isinstance(knob, Choice):
+        return CategoricalDistribution(knob.choices)
+    raise TypeError(f"a searched knob must be a range or a choice, but got {knob!r}")
+
+
+def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
+    if kind == "tpe":
+        return TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
+    if kind == "gp":
+        return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+    return NSGAIISampler(
+        seed=seed,
+        population_size=max(2, min(POPULATION, known)),
+        crossover=SBXCrossover(),
+        mutation=PolynomialMutation(),
+    )
+
+
+class _Known(FrozenTrial):
+    """A trial that changes no more.
+
+    Where the storage copies it with all its parts, a shallow copy does.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Known:
+        return copy.copy(self)
+
+
+def _study(sampler: BaseSampler, objectives: int, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(
+        storage=storage, sampler=sampler, directions=["minimize"] * objectives
+    )
+    for trial in trials:
+        storage.create_new_trial(study._study_id, template_trial=trial)
+    return study
+
+
+def _trial(
+    space: SearchSpace, point: Point, distributions: dict[str, BaseDistribution], *, impute: bool
+) -> FrozenTrial:
+    params = {name: value for name, value in point.params.items() if name in distributions}
+    if impute:
+        params = {knob.name: params.get(knob.name, knob.at(0.5)) for knob in space.searched}
+    over = point.values is not None
+    return _Known(
+        number=point.number,
+        trial_id=-1,  # the storage gives both anew
+        state=TrialState.COMPLETE if over else TrialState.RUNNING,
+        value=None,
+        values=list(point.values) if point.values is not None else None,
+        params=params,
+        distributions={name: distributions[name] for name in params},
+        user_attrs={},
+        system_attrs=_GENERATION if over else {},
+        intermediate_values={},
+        datetime_start=_LONG_AGO,
+        datetime_complete=_LONG_AGO if over else None,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna without its news of each study and its notices that NSGA-II's operators and the
+    constant liar are new.
+    """
+    logger = logging.getLogger("optuna")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        logger.setLevel(level)

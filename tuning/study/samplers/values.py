@@ -1,0 +1,164 @@
+"""What a sampler is told a trial was worth: finite numbers, lower is better, in an order that
+misleads none.
+
+A trial that finished has what it measured. Every other is worse than all of those: stopped ones by
+how far they fell short of their horizon, failed ones after them. Nothing here is stored; the next
+proposal computes it anew.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+
+from tuning.trial.outcome import Outcome
+
+Values = tuple[float, ...]
+LARGEST = 1e100
+"""Numbers beyond it count as it, so that no arithmetic on them overflows."""
+FENCE = 3.0
+"""Losses so many interquartile ranges above the upper quartile (Tukey's far outliers) are drawn
+in.
+"""
+
+
+def values_of(outcomes: Sequence[Outcome], objective: str) -> list[Values]:
+    """One tuple an outcome.
+
+    (seconds, loss) for ``pareto``, one number of seconds for ``time-to-quality``.
+    """
+    return _pareto(outcomes) if objective == "pareto" else _time_to_quality(outcomes)
+
+
+def counts(outcome: Outcome) -> bool:
+    """Whether a trial finished with a loss and a time that are numbers."""
+    return (
+        outcome.state == "finished"
+        and outcome.val_loss is not None
+        and outcome.train_seconds is not None
+        and math.isfinite(outcome.val_loss)
+        and math.isfinite(outcome.train_seconds)
+    )
+
+
+def shortfalls(outcomes: Sequence[Outcome]) -> list[float]:
+    """How little a trial that did not finish has shown: in [0, 1] if it was stopped, in [2, 3] if
+    it failed.
+
+    Within each by the share of its horizon that it was short of. A horizon in seconds is not in an
+    outcome, so the longest seconds over horizon of any trial stand for the baseline's.
+    """
+    paces = [_pace(outcome) for outcome in outcomes]
+    full = max(paces, default=0.0) or 1.0
+    return [
+        (0.0 if outcome.state == "stopped" else 2.0) + (1 - pace / full)
+        for outcome, pace in zip(outcomes, paces, strict=True)
+    ]
+
+
+def drawn_in(losses: Sequence[float]) -> list[float]:
+    """The losses, in the same order, with those far above the rest brought near.
+
+    A diverged trial's loss of 1e30 would leave a model no resolution among the others.
+    """
+    if len(losses) < 2:
+        return list(losses)
+    lower, _, upper = statistics.quantiles(losses, n=4, method="inclusive")
+    spread = (upper - lower) or abs(upper) or 1.0
+    fence = upper + FENCE * spread
+    return [
+        loss if loss <= fence else fence + spread * _log1p((loss - fence) / spread)
+        for loss in losses
+    ]
+
+
+def _log1p(ratio: float) -> float:
+    """log(1 + ratio), finite where a spread of next to nothing has made the ratio overflow."""
+    return math.log1p(min(ratio, sys.float_info.max))
+
+
+def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:
+    measured = [outcome for outcome in outcomes if counts(outcome)]
+    seconds = [_bounded(outcome.train_seconds) for outcome in measured]
+    losses = drawn_in([_bounded(outcome.val_loss) for outcome in measured])
+    numbers = [outcome.number for outcome in measured]
+    points: dict[int, Values] = dict(zip(numbers, zip(seconds, losses, strict=True), strict=True))
+    ends = (_beyond(seconds), _beyond(losses))
+    return [
+        points.get(outcome.number) or tuple(end + step * short for end, step in ends)
+        for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True)
+    ]
+
+
+def _time_to_quality(outcomes: Sequence[Outcome]) -> list[Values]:
+    """Reached: its seconds. Censored.
+
+    Beyond the worst of those, by how far its loss missed the target.
+    """
+    reached = {
+        outcome.number: _bounded(outcome.seconds_to_quality)
+        for outcome in outcomes
+        if _reached(outcome)
+    }
+    missed = _missed(
+        [outcome for outcome in outcomes if counts(outcome) and outcome.number not in reached]
+    )
+    end, step = _beyond(list(reached.values()))
+    values: list[Values] = []
+    for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True):
+        if outcome.number in reached:
+            values.append((reached[outcome.number],))
+        else:
+            values.append((end + step * missed.get(outcome.number, 1.5 + short),))
+    return values
+
+
+def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
+    """By how much each loss is above its target, on a scale of [0, 1]: half is the median.
+
+    While the target is not known the least of the losses stands for it.
+    """
+    losses = {outcome.number: _bounded(outcome.val_loss) for outcome in censored}
+    best = min(losses.values(), default=0.0)
+    gaps = {
+        outcome.number: max(
+            losses[outcome.number] - (best if outcome.target_loss is None else outcome.target_loss),
+            0.0,
+        )
+        for outcome in censored
+    }
+    scale = statistics.median([gap for gap in gaps.values() if gap > 0] or [1.0])
+    return {number: gap / (gap + scale) for number, gap in gaps.items()}
+
+
+def _bounded(value: float | None) -> float:
+    """The value, so that no arithmetic on it overflows."""
+    return min(max(value or 0.0, -LARGEST), LARGEST)
+
+
+def _reached(outcome: Outcome) -> bool:
+    seconds = outcome.seconds_to_quality
+    return (
+        counts(outcome) and bool(outcome.reached) and seconds is not None and math.isfinite(seconds)
+    )
+
+
+def _beyond(values: Sequence[float]) -> tuple[float, float]:
+    """(a value worse than all of ``values``, a step on their scale).
+
+    (1, 1) where there are none.
+    """
+    if not values:
+        return 1.0, 1.0
+    low, high = min(values), max(values)
+    step = max(high - low, 1e-6 * abs(high)) or 1.0
+    return high + 0.1 * step, step
+
+
+def _pace(outcome: Outcome) -> float:
+    seconds = outcome.train_seconds
+    if seconds is None or not math.isfinite(seconds) or outcome.recipe.horizon <= 0:
+        return 0.0
+    return min(max(seconds, 0.0) / outcome.recipe.horizon, LARGEST)

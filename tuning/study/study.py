@@ -1,0 +1,200 @@
+"""What to try next: numbers, baselines first, then what the sampler proposes. Pure; it keeps
+nothing on disk.
+
+A study is rebuilt from a run's records by the same constructor that starts one, and each proposal
+depends only on the search's seed, the trial's number and the trials known then, so a search that
+was interrupted goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from search_spaces.base import SearchSpace
+from tuning.study.replicates import choose, is_replicate
+from tuning.study.samplers.sampler import Sampler
+from tuning.trial.outcome import Outcome, outcome_of
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, TrialRecord, TrialSpec
+
+SAMPLER_ATTEMPTS = 8
+RANDOM_ATTEMPTS = 100
+
+
+class Study:
+    """A search's trials: those that are over, those in flight, and the next.
+
+    ``trials`` counts the rows a search ends with, whatever their origin; a confirmation's runs are
+    not the search's. Where it is less than there are baselines, only the first of them are run. The
+    share ``replicates`` of the trials after them re-runs members of the front on other seeds; see
+    ``tuning.study.replicates``. ``later`` are trials that are known before any is run, by the
+    number from which on they are due. ``seed`` is what all but replicates train on, ``first_seed``
+    the search's own, by default the same.
+
+    Attributes:
+        exhausted: no point was found that has not been tried; ``ask`` gives no more.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        baselines: Sequence[TrialSpec],
+        sampler: Sampler,
+        trials: int,
+        *,
+        workload: str,
+        seed: int,
+        target_loss: float | None,
+        replicates: float = 0.0,
+        first_seed: int | None = None,
+        later: Mapping[int, TrialSpec] | None = None,
+        history: Iterable[Outcome] = (),
+        in_flight: Iterable[TrialSpec] = (),
+    ) -> None:
+        self.exhausted = False
+        self._space = space
+        self._baselines = list(baselines)
+        self._sampler = sampler
+        self._trials = trials
+        self._workload = workload
+        self._seed = seed
+        self._target_loss = target_loss
+        self._share = replicates
+        self._first_seed = seed if first_seed is None else first_seed
+        self._later = dict(later or {})
+        self._finished: list[Outcome] = []
+        self._in_flight: dict[int, TrialSpec] = {}
+        self._numbers: set[int] = set()
+        self._confirming: set[int] = set()
+        self._replicated: dict[Recipe, set[int]] = {}
+        self._tried: set[bytes] = set()
+        self._next = 0
+        for outcome in sorted(history, key=_number):
+            self._finish(outcome)
+        for spec in in_flight:
+            self._start(spec)
+
+    @property
+    def finished(self) -> Sequence[Outcome]:
+        """The trials that are over, by number, replicates aside."""
+        return self._finished
+
+    @property
+    def in_flight(self) -> list[TrialSpec]:
+        """The trials asked for and not told, by number."""
+        return [self._in_flight[number] for number in sorted(self._in_flight)]
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial, or None when there are as many as asked for or no new point is left."""
+        if self.exhausted or len(self._numbers) - len(self._confirming) >= self._trials:
+            return None
+        number = self._next_number()
+        if number < len(self._baselines):
+            spec: TrialSpec | None = self._baselines[number]
+        else:
+            spec = self._due(number) or self._replicate(number) or self._sampled(number)
+        if spec is None:
+            self.exhausted = True
+            return None
+        spec = dataclasses.replace(spec, target_loss=self._target_loss)
+        self._start(spec)
+        return spec
+
+    def tell(self, record: TrialRecord | Outcome) -> None:
+        """A trial is over. Told twice, the later record holds (a failed trial that was run
+        again).
+        """
+        outcome = record if isinstance(record, Outcome) else outcome_of(record)
+        self._in_flight.pop(outcome.number, None)
+        self._finish(outcome)
+
+    def _next_number(self) -> int:
+        """The least number not used: dense, whatever became of the trials before."""
+        while self._next in self._numbers:
+            self._next += 1
+        return self._next
+
+    def _due(self, number: int) -> TrialSpec | None:
+        """The first of the later trials that is due and was not run yet.
+
+        Its place may have gone to a confirmation.
+        """
+        due = (
+            spec
+            for at, spec in sorted(self._later.items())
+            if at <= number and _digest(spec) not in self._tried
+        )
+        spec = next(due, None)
+        return None if spec is None else dataclasses.replace(spec, number=number)
+
+    def _replicate(self, number: int) -> TrialSpec | None:
+        """A member of the front on another seed, if ``number`` is to be one and there is a member.
+
+        Else None.
+        """
+        if not is_replicate(self._share, number - len(self._baselines)):
+            return None
+        chosen = choose(self._finished, self._replicated, self._first_seed)
+        if chosen is None:
+            return None
+        member, seed = chosen
+        return TrialSpec(number, REPLICATE, self._workload, member.recipe, seed)
+
+    def _sampled(self, number: int) -> TrialSpec | None:
+        """The sampler's proposal for ``number``, drawn again while it repeats a trial.
+
+        None if all do.
+        """
+        in_flight = [spec for spec in self.in_flight if spec.origin not in AGAIN]
+        for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
+            if attempt < SAMPLER_ATTEMPTS:
+                params = self._sampler.propose(number, self._finished, in_flight, attempt)
+            else:
+                params = self._sampler.draw(number, attempt)
+            policy, horizon, knobs = self._space.split(params)
+            spec = TrialSpec(
+                number, "sampled", self._workload, Recipe(policy, horizon, knobs), self._seed
+            )
+            if _digest(spec) not in self._tried:
+                return spec
+        return None
+
+    def _start(self, spec: TrialSpec) -> None:
+        self._in_flight[spec.number] = spec
+        self._numbers.add(spec.number)
+        self._note(spec)
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._numbers.add(outcome.number)
+        self._note(outcome)
+        if outcome.origin in AGAIN:
+            return
+        place = bisect.bisect_left(self._finished, outcome.number, key=_number)
+        again = place < len(self._finished) and self._finished[place].number == outcome.number
+        self._finished[place : place + again] = [outcome]
+
+    def _note(self, run: TrialSpec | Outcome) -> None:
+        """Which recipes were tried, and on which other seeds."""
+        if run.origin not in AGAIN:
+            self._tried.add(_digest(run))
+            return
+        self._replicated.setdefault(run.recipe, set()).add(run.seed)
+        if run.origin == CONFIRMATION:
+            self._confirming.add(run.number)
+
+
+def _number(outcome: Outcome) -> int:
+    return outcome.number
+
+
+def _digest(trial: TrialSpec | Outcome) -> bytes:
+    """What makes two trials the same: a digest of everything that decides how they train, their
+    seed aside.
+
+    Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's
+    memory.
+    """
+    return hashlib.blake2b(trial.recipe.digest_text.encode(), digest_size=16).digest()

@@ -1,0 +1,138 @@
+"""The bench on which a calibration times single steps.
+
+Any depth at any time, on one model and its optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.levers.form import PLAIN, Form
+from models.levers.shaping import Shaped
+from models.workload import Workload, to_device
+from policies.apply import BlockUpdater
+from policies.base import Observation, Progress, StepPlan, UpdatePolicy
+from tuning.training.company import Host, Lap
+from tuning.training.loop import fitting_batches
+
+PARTS = ("forward", "backward", "optimizer")
+"""Of a step, in this order."""
+
+
+@dataclass(frozen=True)
+class _NoState:
+    num_blocks: int
+
+
+@dataclass(frozen=True)
+class DepthDial(UpdatePolicy[_NoState]):
+    """Updates the depth that the fraction names.
+
+    ``dial(depth, L)`` for depths 1 to L, and 1.0 to probe.
+    """
+
+    name = "depth_dial"
+    State = _NoState
+
+    def init(self, num_blocks: int) -> _NoState:
+        """Remember how many blocks there are."""
+        return _NoState(num_blocks)
+
+    def plan(self, state: _NoState, progress: Progress) -> StepPlan:
+        """The suffix that ``progress.fraction`` names."""
+        blocks = state.num_blocks
+        mark = round(progress.fraction * (blocks + 1))
+        depth = min(mark, blocks)
+        return StepPlan(tuple(range(blocks - depth, blocks)), probe=mark > blocks, phase="full")
+
+    def observe(self, state: _NoState, observation: Observation) -> _NoState:
+        """Nothing is learnt."""
+        return state
+
+
+def dial(depth: int, num_blocks: int) -> float:
+    """The fraction at which ``DepthDial`` updates ``depth`` blocks; ``num_blocks + 1`` probes."""
+    return depth / (num_blocks + 1)
+
+
+def _unmarked(part: str) -> None:
+    pass
+
+
+class StepBench:
+    """A model in some form with its optimizer, on which single steps are timed."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        seed: int,
+        device: torch.device,
+        host: Host | None = None,
+        form: Form = PLAIN,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.workload, self.seed, self.device, self.host = workload, seed, device, host or Host()
+        self.model = workload.make_model(seed).to(device)
+        self._shaped = Shaped(self.model, workload.blocks, PLAIN)
+        self.change(form)
+        self.optimizer = workload.make_optimizer(self.model)
+        blocks = list(workload.blocks(self.model))
+        self.num_blocks = len(blocks)
+        self.updater = BlockUpdater(self.model, blocks, DepthDial(), self.optimizer)
+        self.batch = self.make_batch()
+
+    def change(self, form: Form) -> None:
+        """Bring the model into ``form``; its optimizer is not told."""
+        if form != self._shaped.form:
+            self._shaped.change(
+                form, lambda: fitting_batches(self.workload, self.model, self.seed, 0)
+            )
+
+    def make_batch(self) -> Any:
+        """The first batch, on the device."""
+        return to_device(self.workload.batch_at(self.seed, 0), self.device)
+
+    def step(self, depth: int, mark: Callable[[str], None] = _unmarked) -> None:
+        """Train one step on the top ``depth`` blocks (one more than there are probes).
+
+        ``mark`` hears its parts end.
+        """
+        with (
+            self.updater.step(fraction=dial(depth, self.num_blocks)) as update,
+            self._shaped.computing(),
+        ):
+            loss = self.workload.loss(self.model, self.batch)
+            loss.item()
+            mark("forward")
+            loss.backward()  # type: ignore[no-untyped-call]
+            update.observe(loss)
+        mark("backward")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        mark("optimizer")
+
+    def lap(self, work: Callable[[], object], times: int = 1) -> Lap:
+        """What ``work`` takes, the mean of ``times`` in a row."""
+        wall, cpu = self._reading()
+        for _ in range(times):
+            work()
+        end_wall, end_cpu = self._reading()
+        return Lap((end_wall - wall) / times, (end_cpu - cpu) / times)
+
+    def parts(self, depth: int) -> dict[str, Lap]:
+        """What each part of one step takes."""
+        readings = [self._reading()]
+        self.step(depth, lambda part: readings.append(self._reading()))
+        pairs = zip(PARTS, readings, readings[1:], strict=False)
+        return {
+            part: Lap(after[0] - before[0], after[1] - before[1]) for part, before, after in pairs
+        }
+
+    def _reading(self) -> tuple[float, float]:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return self.host.wall(), self.host.cpu()

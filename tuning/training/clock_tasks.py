@@ -1,0 +1,105 @@
+"""A worker's part in the clock.
+
+It times steps and forms alone on the device, and checks that a clock holds here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from models.device import run_device, synchronize
+from models.levers.levers import Levers, make_levers
+from policies.registry import make_policy
+from tuning.store.info import RunInfo
+from tuning.store.store import Store
+from tuning.training.calibrate import calibrate, surroundings
+from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.loop import TrainingRun
+from tuning.training.place import describe, gpu_memory, set_threads, workload_of
+from tuning.trial.clock import refuse_other_surroundings
+from tuning.trial.task import Ending, Task
+
+WARM_UP_STEPS = 3
+
+
+def warm_up(run: Path) -> None:
+    """Train a few steps of the run's workload and forget them.
+
+    No measured time holds a process's first ones.
+    """
+    store = Store.open(run)
+    costs = store.info.calibration
+    if costs is None:
+        raise RuntimeError(f"the clock of {run} must be calibrated before anything is trained")
+    set_threads(costs.threads)
+    full = make_policy("full_update", {})
+    training = TrainingRun(
+        workload_of(store), full, seed=0, horizon=1.0, costs=costs, device=run_device()
+    )
+    for _ in range(WARM_UP_STEPS):
+        training.advance()
+    synchronize()
+
+
+def set_clock(store: Store) -> Ending:
+    """Calibrate the clock of the run, with nothing beside it on the device; or check that the one
+    it has holds here.
+
+    Raises:
+        OtherSurroundings: it was calibrated on something else.
+        Fenced: another search holds the run by now.
+    """
+    if store.info.calibration is None:
+        calibrate_run(store)
+    else:
+        refuse_other_surroundings(store.info.calibration, surroundings(run_device()))
+    return Ending.DONE
+
+
+def calibrate_run(store: Store) -> None:
+    """Calibrate the clock of the run and store it in its run.json.
+
+    Raises:
+        Fenced: another search holds the run by now.
+    """
+    threads = int(store.info.config["resources"]["threads"])
+    set_threads(threads)
+    costs = calibrate(workload_of(store), device=run_device(), threads=threads)
+    store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
+
+
+def calibrate_forms(store: Store, task: Task) -> Ending:
+    """Time the forms of the model that ``task`` needs and the clock does not know; nothing else
+    should run.
+
+    One that the model cannot take is noted in run.json with the reason, and the trials that need it
+    will fail with it.
+    """
+    for form in make_levers(store.task(task).spec.recipe.knobs).forms():
+        costs = store.reload_info().calibration
+        if costs is None or form.key in costs.forms:
+            continue
+        set_threads(costs.threads)
+        try:
+            found = calibrate_form(workload_of(store), form, costs, device=run_device())
+        except Exception as fault:
+            store.update_info(
+                refused_forms={**store.info.refused_forms, form.key: describe(fault, None)}
+            )
+        else:
+            store.update_info(calibration=replace(costs, forms={**costs.forms, form.key: found}))
+    return Ending.DONE
+
+
+def refuse_form(info: RunInfo, levers: Levers) -> None:
+    """Refuse levers of which a form could not be calibrated.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    for form in levers.forms():
+        if form.key in info.refused_forms:
+            raise ValueError(
+                f"the form {form.key!r} could not be calibrated: {info.refused_forms[form.key]}"
+            )

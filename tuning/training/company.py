@@ -1,0 +1,268 @@
+"""Noticing company: whether the clock was calibrated alone, and what may be said of a machine that
+was shared.
+
+What was measured comes in as *laps* and *evidence*, and time as a ``Host`` that is handed in, so
+everything that is decided here is decided by pure functions of numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psutil
+
+MOST_WAITING = 0.05
+"""Share of the measured time for which the work waited for a core that another process had."""
+MOST_DRIFT = 0.10
+"""By how much a full step may cost more or less in the last third of the rounds than in the
+first.
+"""
+MOST_SPREAD = 0.20
+"""Relative interquartile range of a full step."""
+MOST_ELSEWHERE = 0.20
+"""Share of all cores' time that other processes had meanwhile."""
+MOST_GPU_BUSY = 0.10
+"""Share of the time for which the GPU was at work just before anything here used it."""
+THROTTLING = {
+    0x08: "hardware slowdown",
+    0x20: "heat (software)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+}
+"""Bits of the NVIDIA driver's reasons for lower clocks that no lone process gives cause for.
+
+A power cap is normal.
+"""
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One timed piece of work: wall seconds, and CPU seconds of the thread that did it."""
+
+    wall: float
+    cpu: float
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the thread did not run: for data, for other threads, or for a core."""
+        return max(0.0, self.wall - self.cpu)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a calibration saw of its surroundings; None where this machine does not tell.
+
+    Attributes:
+        waiting: see ``MOST_WAITING``; None on a GPU, whose waiting is its work.
+        drift: relative change of a full step from the first to the last third of the rounds.
+        spread: relative interquartile range of a full step.
+        elsewhere: share of all cores' time that other processes had.
+        gpu_busy: share of the time for which the GPU was busy before the calibration used it.
+        throttled: reasons the driver gives for lowered clocks.
+
+    """
+
+    waiting: float | None
+    drift: float
+    spread: float
+    elsewhere: float | None = None
+    gpu_busy: float | None = None
+    throttled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One sign that the machine was shared or changed.
+
+    What it says, and how many times its limit it is.
+    """
+
+    text: str
+    severity: float
+
+
+def disturbances(evidence: Evidence) -> tuple[Disturbance, ...]:
+    """The signs in ``evidence`` that its measurements were not taken alone on a steady machine.
+
+    Empty if none.
+    """
+    measures = (
+        (
+            evidence.waiting,
+            MOST_WAITING,
+            "of the time was spent waiting for a core that another process had",
+        ),
+        (
+            evidence.drift,
+            MOST_DRIFT,
+            "is by how much a full step changed from the first rounds to the last",
+        ),
+        (evidence.spread, MOST_SPREAD, "is the spread of a full step"),
+        (evidence.elsewhere, MOST_ELSEWHERE, "of the cores' time went to other processes"),
+        (
+            evidence.gpu_busy,
+            MOST_GPU_BUSY,
+            "of the time the GPU was busy before anything was measured",
+        ),
+    )
+    found = [
+        Disturbance(f"{value:.0%} {what} (at most {limit:.0%})", value / limit)
+        for value, limit, what in measures
+        if value is not None and value > limit
+    ]
+    return (
+        *found,
+        *(
+            Disturbance(f"the GPU's clock was lowered: {reason}", 2.0)
+            for reason in evidence.throttled
+        ),
+    )
+
+
+def solo_costs(laps: Sequence[Lap], *, on_cpu: bool) -> list[float]:
+    """What each lap would have cost alone.
+
+    On a CPU: its CPU seconds, which a neighbour does not add to by taking the core away, and the
+    least waiting of all laps, which is the waiting that is there without a neighbour (for data, for
+    other threads). On another device the host's CPU seconds say nothing: the wall seconds.
+    """
+    if not on_cpu:
+        return [lap.wall for lap in laps]
+    alone = min(lap.waited for lap in laps)
+    return [lap.cpu + alone for lap in laps]
+
+
+def waiting_share(laps: Mapping[str, Sequence[Lap]]) -> float:
+    """Share of all laps' wall time that was waiting beyond what each kind's quietest lap had."""
+    beyond = sum(
+        sum(lap.waited for lap in kind) - len(kind) * min(lap.waited for lap in kind)
+        for kind in laps.values()
+    )
+    return beyond / sum(lap.wall for kind in laps.values() for lap in kind)
+
+
+def drift(costs: Sequence[float]) -> float:
+    """Relative change of the median from the first third of ``costs`` to the last.
+
+    0 for fewer than three.
+    """
+    third = len(costs) // 3
+    if not third:
+        return 0.0
+    return abs(statistics.median(costs[-third:]) / statistics.median(costs[:third]) - 1)
+
+
+def relative_spread(values: Sequence[float]) -> float:
+    """Interquartile range over median; 0 for fewer than two values."""
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / statistics.median(values)
+
+
+AttemptT = TypeVar("AttemptT")
+
+
+def quietest(
+    measure: Callable[[], AttemptT],
+    found: Callable[[AttemptT], Sequence[Disturbance]],
+    *,
+    tries: int,
+    rest: Callable[[], object],
+) -> tuple[AttemptT, int]:
+    """Measure until nothing disturbs, ``tries`` times at most, resting between; the quietest try
+    and how many.
+
+    The quietest is the one whose worst disturbance is mildest.
+    """
+    attempts: list[AttemptT] = []
+    while len(attempts) < tries and (not attempts or found(attempts[-1])):
+        if attempts:
+            rest()
+        attempts.append(measure())
+    return min(
+        attempts, key=lambda attempt: max((d.severity for d in found(attempt)), default=0.0)
+    ), len(attempts)
+
+
+class Host:
+    """The machine as a calibration reads it: time, the cores' use and the GPU's state.
+
+    Tests hand in another.
+    """
+
+    def wall(self) -> float:
+        """Seconds from any origin."""
+        return time.perf_counter()
+
+    def cpu(self) -> float:
+        """CPU seconds of the calling thread."""
+        return time.thread_time()
+
+    def rest(self, seconds: float) -> None:
+        """Wait, so that what disturbs may end."""
+        time.sleep(seconds)
+
+    def core_seconds(self) -> tuple[float, float]:
+        """Seconds that all cores together have spent on other processes (the hypervisor's too), and
+        had in all.
+
+        Differences of two readings count; of a container's neighbours only what the kernel shows.
+        """
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        guests = getattr(times, "guest", 0.0) + getattr(
+            times, "guest_nice", 0.0
+        )  # counted as user's time as well
+        elsewhere = sum(times) - idle - guests - time.process_time()
+        return elsewhere, self.wall() * (os.cpu_count() or 1)
+
+    def gpu(self, uuid: str) -> tuple[float | None, tuple[str, ...]]:
+        """(share of the last moments for which the GPU was busy, why its clock is lowered), as the
+        driver tells it.
+
+        (None, ()) where ``nvidia-smi`` is missing or does not say.
+        """
+        program = shutil.which("nvidia-smi")
+        if program is None:
+            return None, ()
+        query = "--query-gpu=utilization.gpu,clocks_throttle_reasons.active"
+        command = [program, "-i", uuid, query, "--format=csv,noheader,nounits"]
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, timeout=20, check=True
+            ).stdout
+        except (OSError, subprocess.SubprocessError):
+            return None, ()
+        return gpu_state(answer)
+
+
+def gpu_state(answer: str) -> tuple[float | None, tuple[str, ...]]:
+    """What ``nvidia-smi`` said, as ``Host.gpu`` returns it.
+
+    >>> gpu_state("37, 0x0000000000000048"), gpu_state("[N/A], 0x0000000000000004")
+    ((0.37, ('hardware slowdown', 'heat (hardware)')), (None, ()))
+    """
+    busy, _, reasons = (part.strip() for part in answer.strip().partition(","))
+    try:
+        bits = int(reasons, 16)
+    except ValueError:
+        bits = 0
+    lowered = tuple(text for bit, text in THROTTLING.items() if bits & bit)
+    return (int(busy) / 100 if busy.isdigit() else None), lowered
+
+
+def share_elsewhere(before: tuple[float, float], after: tuple[float, float]) -> float | None:
+    """Share of the cores' time between two ``core_seconds`` readings that other processes had.
+
+    None without time.
+    """
+    spent, had = after[0] - before[0], after[1] - before[1]
+    return max(0.0, spent / had) if had > 0 else None

@@ -1,0 +1,155 @@
+"""What trials leave behind so that none is trained twice: RUN/trunk/trial-17.pt, a few kilobytes
+for a trial.
+
+A worker writes the file when its trial is finished and before the trial's record; a trial that is
+killed between the two goes on from its checkpoint and writes it again. The newest are kept, within
+bounds of number and disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.levers.levers import divide_knobs, make_levers
+from policies.registry import make_policy
+from tuning.training.checkpoint import load_checkpoint, save_checkpoint
+from tuning.trial.clock import CostTable
+from tuning.trial.course import Timetable
+from tuning.trial.replay import FinishedRun, Schedule, Standing, repeats
+from tuning.trial.trial import CurvePoint, TrialSpec
+
+if TYPE_CHECKING:
+    from policies.apply import Step
+
+MOST_RUNS = 64
+"""Files kept; every trial is compared with each of them before it is trained."""
+DISK_BYTES = 64 * 2**20
+"""Files of a run take no more than this together."""
+_NAME = re.compile(r"trial-(\d+)\.pt")
+Scores = tuple[float, ...]
+StopsAt = Callable[[Sequence[CurvePoint]], int | None]
+
+
+@dataclass
+class RunRecorder:
+    """Records one trial while it trains; see ``tuning.training.loop.Recorder``.
+
+    Attributes:
+        file: where the run goes once it is over.
+        spec: what is trained.
+        losses: of every step so far.
+        relevance: one score a block by the step of each probe so far.
+    """
+
+    file: Path
+    spec: TrialSpec
+    losses: list[float] = field(default_factory=list)
+    relevance: dict[int, Scores] = field(default_factory=dict)
+
+    def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        """Nothing: a run that is taken over needs no weights."""
+
+    def after_backward(self, loss: float, update: Step, relevance: Callable[[str], Scores]) -> None:
+        """Note the step's loss and, where it probed, the scores that the policy saw."""
+        if update.relevance is not None:
+            self.relevance[len(self.losses)] = update.relevance
+        self.losses.append(loss)
+
+    def fork(self, losses: Sequence[float], probed: Mapping[int, Scores]) -> None:
+        """The trial starts after ``losses``, which it shares with a trunk, and its probes among
+        them.
+        """
+        self.losses, self.relevance = list(losses), dict(probed)
+
+    def finish(self, evaluations: Mapping[int, float]) -> None:
+        """The run is over: from now on other trials may be it."""
+        state = {
+            "policy": self.spec.recipe.policy,
+            "knobs": dict(self.spec.recipe.knobs),
+            "seed": self.spec.seed,
+            "horizon": self.spec.recipe.horizon,
+            **self.state_dict(),
+            "evaluations": dict(evaluations),
+        }
+        save_checkpoint(self.file, state)
+        _drop_oldest(self.file.parent)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far."""
+        return {"losses": list(self.losses), "relevance": dict(self.relevance)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on recording where ``state`` was taken."""
+        self.fork(state["losses"], state["relevance"])
+
+
+def run_file(folder: Path, number: int) -> Path:
+    """Where the trial of that number is or will be, in the run's folder of trunks."""
+    return folder / f"trial-{number}.pt"
+
+
+def find_repeated(
+    folder: Path, spec: TrialSpec, timetable: Timetable, costs: CostTable, stops_at: StopsAt
+) -> Standing[Any] | None:
+    """Where the trial ends if it would repeat a finished run of ``folder``; None where it would
+    repeat none.
+
+    Only trials of lower numbers count, so that one which was killed after its file was written
+    trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,
+    or None; the trial ends there if it is.
+    """
+    schedule = _schedule(spec.recipe.policy, spec.recipe.knobs, spec.seed, spec.recipe.horizon)
+    for file in (path for number, path in _files(folder) if number < spec.number):
+        run = _load(file)
+        end = None if run is None else repeats(schedule, run, timetable, costs)
+        if run is not None and end is not None:
+            stop = stops_at([CurvePoint(**point) for point in end.course["curve"]])
+            return end if stop is None else repeats(schedule, run, timetable, costs, until=stop)
+    return None
+
+
+def _schedule(policy: str, knobs: Mapping[str, Any], seed: int, horizon: float) -> Schedule:
+    return Schedule(make_policy(policy, divide_knobs(knobs)[0]), make_levers(knobs), seed, horizon)
+
+
+@lru_cache(maxsize=2 * MOST_RUNS)
+def _read(file: Path, written: int) -> FinishedRun | None:
+    # Kept between the trials of a reused worker, which all look at the same runs.
+    state = load_checkpoint(file)
+    if state is None:
+        return None
+    schedule = _schedule(state["policy"], state["knobs"], state["seed"], state["horizon"])
+    return FinishedRun(schedule, state["losses"], state["relevance"], state["evaluations"])
+
+
+def _load(file: Path) -> FinishedRun | None:
+    """The run in ``file``; None where another worker has dropped it."""
+    try:
+        return _read(file, file.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+def _files(folder: Path) -> list[tuple[int, Path]]:
+    """The files there are, with their trials' numbers, ascending."""
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("trial-*.pt"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def _drop_oldest(folder: Path) -> None:
+    files = _files(folder)
+    sizes = []
+    for _, path in reversed(files):
+        with contextlib.suppress(FileNotFoundError):  # another worker is dropping it
+            sizes.append((path.stat().st_size, path))
+    total = 0
+    for place, (size, path) in enumerate(sizes):
+        total += size
+        if place >= MOST_RUNS or total > DISK_BYTES:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""What a task needs not train: the start that it shares with the trunk, or all of it where another
+trial was the same.
+
+A run that others may share is recorded while it trains: the reference runs as trunks, the search's
+own trials as runs that a later trial may repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.levers.levers import divide_knobs, make_levers
+from policies.registry import make_policy
+from tuning.store.store import Store
+from tuning.training.checkpoint import load_checkpoint
+from tuning.training.finished_runs import RunRecorder, find_repeated, run_file
+from tuning.training.trunk import Sharing, TrunkRecorder, load_trunk, snapshot_file
+from tuning.trial.clock import CostTable, baseline_seconds
+from tuning.trial.course import Timetable
+from tuning.trial.replay import Standing, Trunk, replay
+from tuning.trial.task import Task
+from tuning.trial.trial import AGAIN, SEEDS, CurvePoint, TrialSpec
+
+if TYPE_CHECKING:
+    from tuning.training.loop import Recorder, TrainingRun
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """What one task may share with others of its run.
+
+    Attributes:
+        store: the run.
+        task: it.
+        spec: what is trained.
+        timetable: the workload's numbers.
+        costs: the calibrated clock.
+        stops_at: the step at which a trial with a curve is stopped early, or None.
+    """
+
+    store: Store
+    task: Task
+    spec: TrialSpec
+    timetable: Timetable
+    costs: CostTable
+    stops_at: Callable[[Sequence[CurvePoint]], int | None]
+
+    def recorder(self) -> Recorder | None:
+        """What the task is recorded by; None where nothing is shared."""
+        if not self._shares:
+            return None
+        if self.task.is_trial:
+            file = run_file(self._folder, self.spec.number)
+            return RunRecorder(file, self.spec) if self._repeatable else None
+        sharing = Sharing(baseline_seconds(self.costs, self.timetable.steps), SEEDS)
+        return TrunkRecorder(self.store.trunk_folder(self.task), self.timetable, sharing)
+
+    def give(self, training: TrainingRun) -> int | None:
+        """Start a trial that has not begun as late as it can.
+
+        The step it goes on from, or None for its first.
+        """
+        if not (self._shares and self.task.is_trial):
+            return None
+        return self._repeat(training) or self._fork(training)
+
+    @property
+    def _shares(self) -> bool:
+        return bool(self.store.info.config["forks"])
+
+    @property
+    def _repeatable(self) -> bool:
+        # A replicate is there to see what training again gives.
+        return self.spec.origin not in AGAIN
+
+    @property
+    def _folder(self) -> Path:
+        return self.store.trunk_folder(self.task).parent
+
+    def _repeat(self, training: TrainingRun) -> int | None:
+        """Take over a finished trial's measurements where this one would make the same decisions at
+        every step.
+        """
+        if not self._repeatable:
+            return None
+        end = find_repeated(self._folder, self.spec, self.timetable, self.costs, self.stops_at)
+        if end is None:
+            return None
+        training.fork(end, None)
+        training.recorder = None
+        return end.step
+
+    def _fork(self, training: TrainingRun) -> int | None:
+        """Start at the last snapshot of the trunk before the trial departs from it."""
+        folder = self.store.trunk_folder(Task.reference(self.spec.seed))
+        try:
+            trunk = _trunk(folder)
+        except FileNotFoundError:
+            return None  # still being trained, or dropped: the trial trains from its first step
+        standing = self._standing(trunk)
+        if standing is None or standing.step == 0:
+            return None
+        snapshot = (
+            None if standing.finished else load_checkpoint(snapshot_file(folder, standing.step))
+        )
+        if snapshot is None and not standing.finished:
+            return None
+        training.fork(standing, snapshot)
+        if standing.finished:
+            training.recorder = None
+        elif isinstance(training.recorder, RunRecorder):
+            training.recorder.fork(trunk.losses[: standing.step], standing.probed)
+        return standing.step
+
+    def _standing(self, trunk: Trunk) -> Standing[Any] | None:
+        """Where the trial departs from the trunk, or before the evaluation on it at which it is
+        stopped early.
+        """
+        policy = make_policy(self.spec.recipe.policy, divide_knobs(self.spec.recipe.knobs)[0])
+        levers, horizon = make_levers(self.spec.recipe.knobs), self.spec.recipe.horizon
+        standing = replay(policy, trunk, self.timetable, self.costs, horizon, levers)
+        curve = (
+            [] if standing is None else [CurvePoint(**point) for point in standing.course["curve"]]
+        )
+        if (stop := self.stops_at(curve)) is None:
+            return standing
+        shorter = replace(trunk, losses=trunk.losses[:stop])
+        return replay(policy, shorter, self.timetable, self.costs, horizon, levers)
+
+
+@lru_cache(maxsize=SEEDS)
+def _trunk(folder: Path) -> Trunk:
+    # Kept between the trials of a reused worker, which all fork from the trunks of a few seeds.
+    found = load_trunk(folder)
+    if found is None:
+        raise FileNotFoundError(folder)
+    return found

@@ -1,0 +1,264 @@
+"""The training loop: one run of one workload under one policy, on the solo clock.
+
+Everything that decides what happens next (progress, learning rate, the policy's fractions, when to
+stop) is read off the ledger and the calibrated cost table, never off a wall clock, so a run is the
+same whatever ran beside it. A run that is stopped anywhere, saved with ``state_dict`` and loaded
+into a new ``TrainingRun`` equals the straight run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from models.levers.form import PLAIN, Form
+from models.levers.levers import NO_LEVERS, Levers
+from models.levers.shaping import Shaped, carry_moments, resting
+from models.workload import Workload, to_device
+from policies.apply import BlockUpdater, Step
+from policies.base import UpdatePolicy, state_to_json
+from tuning.trial.clock import CostTable
+from tuning.trial.course import Course, Timetable
+from tuning.trial.record import Measurements
+from tuning.trial.replay import Standing
+from tuning.trial.trial import CurvePoint
+
+FITTED_ON = 8
+"""Batches on which an approximation sees the inputs of the layers it replaces."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training or validation loss became NaN or infinite; the message names the step."""
+
+
+def evaluate(workload: Workload, model: nn.Module) -> float:
+    """Validation loss of ``model``, measured in evaluation mode without gradients; the mode is put
+    back.
+
+    What is compiled for training is not compiled again for this: evaluation is off the clock.
+    """
+    with resting(model), torch.compiler.set_stance("force_eager"):
+        return float(workload.evaluate(model))
+
+
+def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
+    """Run ``model`` on the last batches before ``step``, or on the first ones, to see what its
+    layers are given.
+    """
+    device = next(model.parameters()).device
+    first = max(0, step - FITTED_ON)
+    for index in range(first, first + FITTED_ON):
+        workload.loss(model, to_device(workload.batch_at(seed, index), device))
+
+
+class Recorder(Protocol):
+    """What a run is watched by: a trunk's, or a trial's that others may repeat."""
+
+    def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+        """A step is about to be taken."""
+
+    def after_backward(
+        self, loss: float, update: Step, relevance: Callable[[str], tuple[float, ...]]
+    ) -> None:
+        """Its gradients are there, and ``update`` has observed.
+
+        ``relevance(metric)`` reads one score a block.
+        """
+
+    def finish(self, evaluations: Mapping[int, float]) -> None:
+        """The run is over; its validation losses by step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was recorded so far."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on recording where ``state`` was taken."""
+
+
+def timetable(workload: Workload) -> Timetable:
+    """The numbers of a workload that a run's course depends on."""
+    return Timetable(
+        workload.steps, workload.eval_every, workload.warmup_steps, workload.decay_fraction
+    )
+
+
+class TrainingRun:
+    """One run, advanced a step at a time.
+
+    Args:
+        workload: what to train.
+        policy: which blocks are updated when.
+        seed: of the initial weights, the batches and dropout.
+        horizon: how long to train, as a fraction of the full-update baseline's solo seconds.
+        costs: the calibrated clock.
+        device: where to train.
+        levers: what is done to the model beside the schedule.
+        recorder: told of every step.
+
+    Raises:
+        NonFiniteLossError: from ``advance``, when a loss is not finite.
+        ValueError: from ``advance``, when the model cannot take a form that the levers give it.
+
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        policy: UpdatePolicy[Any],
+        *,
+        seed: int,
+        horizon: float,
+        costs: CostTable,
+        device: torch.device,
+        levers: Levers = NO_LEVERS,
+        recorder: Recorder | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        self._workload, self._policy, self._seed, self._device = workload, policy, seed, device
+        self._course = Course(timetable(workload), costs, horizon, levers)
+        self._model = workload.make_model(seed).to(device)
+        self._shaped = Shaped(self._model, workload.blocks, PLAIN)
+        self._equip()
+        self.recorder = recorder
+
+    def _equip(self) -> None:
+        """Make the optimizer and the updater for the modules that the model now has."""
+        self._optimizer = self._workload.make_optimizer(self._model)
+        self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        blocks = list(self._workload.blocks(self._model))
+        self._updater = BlockUpdater(self._model, blocks, self._policy, self._optimizer)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model being trained."""
+        return self._model
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self._course.steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon is spent."""
+        return self._course.finished
+
+    @property
+    def curve(self) -> Sequence[CurvePoint]:
+        """The evaluations so far."""
+        return self._course.curve
+
+    def measurements(self) -> Measurements:
+        """What has been measured so far."""
+        return self._course.measurements()
+
+    def advance(self) -> None:
+        """Train one step; evaluate if one is due (every ``eval_every`` steps and after the
+        last).
+        """
+        step = self.steps
+        if (form := self._course.form) != self._shaped.form:
+            self._change(form)
+        if self.recorder is not None:
+            self.recorder.before(step, self.snapshot)
+        self._set_learning_rate(self._course.rate_factor)
+        batch = to_device(self._workload.batch_at(self._seed, step), self._device)
+        with self._updater.step(fraction=self._course.fraction) as update, self._shaped.computing():
+            loss = self._workload.loss(self._model, batch)
+            self._check_finite(loss.item(), "training loss", step)
+            loss.backward()  # type: ignore[no-untyped-call]
+            update.observe(loss)
+            if self.recorder is not None:
+                self.recorder.after_backward(loss.item(), update, self._updater.read_relevance)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._course.step(update.plan)
+        if self._course.evaluation_due:
+            self._evaluate()
+
+    def _change(self, form: Form) -> None:
+        """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
+        before, policy_state = self._optimizer, self._updater.state_dict()
+        self._updater.close()
+        self._shaped.change(
+            form, lambda: fitting_batches(self._workload, self._model, self._seed, self.steps)
+        )
+        self._equip()
+        carry_moments(before, self._optimizer)
+        self._updater.load_state_dict(policy_state)
+
+    def _set_learning_rate(self, factor: float) -> None:
+        for group, peak in zip(self._optimizer.param_groups, self._peak_rates, strict=True):
+            group["lr"] = peak * factor
+
+    def _evaluate(self) -> None:
+        loss = evaluate(self._workload, self._model)
+        self._check_finite(loss, "validation loss", self.steps)
+        self._course.evaluated(loss)
+
+    @staticmethod
+    def _check_finite(loss: float, what: str, step: int) -> None:
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(f"{what} became {loss} at step {step}")
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a run at this step has whatever its policy is: weights, moments, random state."""
+        cuda = self._device.type == "cuda"
+        return {
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self._device) if cuda else None,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the run needs to go on elsewhere: tensors and JSON values only."""
+        recorded = {} if self.recorder is None else {"recorder": self.recorder.state_dict()}
+        return {
+            **self.snapshot(),
+            "updater": self._updater.state_dict(),
+            "course": self._course.state_dict(),
+            **recorded,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state`` was taken, in a run that has not begun."""
+        form = Form(**state["course"]["form"])
+        if form != self._shaped.form:
+            self._updater.close()
+            self._shaped = Shaped(self._model, self._workload.blocks, form)
+            self._equip()
+        self._load_snapshot(state)
+        self._updater.load_state_dict(state["updater"])
+        self._course.load_state_dict(state["course"])
+        if self.recorder is not None:
+            self.recorder.load_state_dict(state["recorder"])
+
+    def fork(self, standing: Standing[Any], snapshot: dict[str, Any] | None) -> None:
+        """Go on from a trunk's ``snapshot`` as if this run had trained up to there itself.
+
+        Without a snapshot the run is over: it never departed from the trunk, whose measurements are
+        its own.
+        """
+        self._course.load_state_dict(standing.course)
+        if snapshot is None:
+            return
+        self._load_snapshot(snapshot)
+        blocks = range(len(self._workload.blocks(self._model)))
+        trained = {
+            "step": standing.step,
+            "previous": tuple(blocks),
+            "state": state_to_json(standing.state),
+        }
+        self._updater.load_state_dict({**self._updater.state_dict(), **trained})
+
+    def _load_snapshot(self, state: dict[str, Any]) -> None:
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"], self._device)

@@ -1,0 +1,78 @@
+"""Where a worker computes.
+
+Its device, its threads, its share of memory, and what it trains there.
+"""
+
+from __future__ import annotations
+
+import traceback
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from models.device import run_device
+from models.registry import find_workload
+from models.workload import Workload
+from tuning.store.info import Memory
+from tuning.store.store import Store
+from tuning.training.loop import TrainingRun
+
+CONTEXT_BYTES = 2**29
+"""Of a GPU's memory, what a process takes before it has a tensor.
+
+About this much with CUDA 12 and torch's kernels.
+"""
+
+
+@lru_cache(maxsize=2)
+def _workload(name: str, corpus: str | None) -> Workload:
+    # Kept between the trials of a reused worker: reading a corpus would be paid by every trial
+    # otherwise.
+    return find_workload(name, Path(corpus) if corpus else None)
+
+
+def workload_of(store: Store) -> Workload:
+    """The workload that the run in ``store`` searches."""
+    return _workload(store.info.config["workload"], store.info.config.get("corpus"))
+
+
+def local_device(*, hides_gpus: bool) -> torch.device:
+    """Where this machine's workers compute, from which their driver may hide its GPUs."""
+    return torch.device("cpu") if hides_gpus else run_device()
+
+
+def set_threads(threads: int) -> None:
+    """Compute with ``threads`` threads.
+
+    Results depend on it to the last bit, so every worker of a run has the same.
+    """
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def cap_memory(share: float) -> None:
+    """Take no more of the GPU's memory than its share, so that one trial's excess does not kill its
+    neighbours.
+    """
+    if 0 < share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def gpu_memory() -> Memory | None:
+    """The GPU's memory, after a calibration had it to itself; None where there is no GPU."""
+    if not torch.cuda.is_available():
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    own = torch.cuda.memory_reserved() + CONTEXT_BYTES
+    return Memory(
+        free_bytes=free + own, trial_bytes=torch.cuda.max_memory_reserved() + CONTEXT_BYTES
+    )
+
+
+def describe(fault: BaseException, training: TrainingRun | None) -> str:
+    """One line for the record: what went wrong, at which step, and where in the code."""
+    at = "before training" if training is None else f"at step {training.steps}"
+    frames = traceback.extract_tb(fault.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{where}"

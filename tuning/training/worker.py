@@ -1,0 +1,253 @@
+"""What happens in a worker process: one task is trained from its checkpoint to its record.
+
+A worker reads everything from the run directory and writes everything to it before it returns, so a
+driver passes only task ids around. A fault of the trial (an exception, a loss that is not finite,
+memory) is one failed record; only the death of the process is the driver's to notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.device import device_name, run_device, synchronize
+from models.levers.levers import divide_knobs, make_levers
+from policies.registry import make_policy
+from tuning.errors import BadInput, SearchFailed
+from tuning.store.info import STOP_FILE, memory_share
+from tuning.store.lease import Fenced
+from tuning.store.store import AlreadyRecorded, Store
+from tuning.training.checkpoint import load_checkpoint, save_checkpoint
+from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
+from tuning.training.head_start import HeadStart
+from tuning.training.loop import TrainingRun, timetable
+from tuning.training.place import cap_memory, describe, set_threads, workload_of
+from tuning.training.stopwatch import Stopwatch
+from tuning.trial.clock import CostTable
+from tuning.trial.record import Circumstances, record_of
+from tuning.trial.task import CLOCK, Ending, Task
+from tuning.trial.trial import CurvePoint, Limits, TrialRecord, TrialSpec
+
+POLL_SECONDS = 0.25
+CHECKPOINT_SECONDS = 5.0
+"""A trial in flight loses at most this much wall time, or 50 times the cost of a checkpoint if that
+is longer.
+"""
+CHECKPOINT_SHARE = 0.02
+
+
+@dataclass
+class _Execution:
+    """One stretch of a task in this process: what the record says about it beside the training."""
+
+    store: Store
+    task: Task
+    spec: TrialSpec
+    executions: int
+    limits: Limits | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    forked_from_step: int | None = None
+    wall_before: float = 0.0
+    begun: float = field(default_factory=time.perf_counter)
+    others: list[int] = field(default_factory=list)
+    watch: Stopwatch = field(default_factory=lambda: Stopwatch(synchronize=synchronize))
+
+    @property
+    def wall_seconds(self) -> float:
+        return self.wall_before + time.perf_counter() - self.begun
+
+    def stops_at(self, curve: Sequence[CurvePoint]) -> int | None:
+        """The step at which a trial with this curve is stopped early, or None."""
+        return None if self.limits is None or self.limits.runs_on else self.limits.crossed(curve)
+
+    def would_stop_at(self, training: TrainingRun) -> int | None:
+        """The step at which a trial that was let run on to its end would have been stopped, or
+        None.
+        """
+        return (
+            self.limits.crossed(training.curve)
+            if self.limits is not None and training.finished
+            else None
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "wall": self.wall_seconds,
+            "started_at": self.started_at.isoformat(),
+            "others": self.others,
+            "measured": self.watch.seconds,
+            "forked_from_step": self.forked_from_step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.wall_before = state["wall"]
+        self.started_at = datetime.fromisoformat(state["started_at"])
+        self.others = list(state["others"])
+        self.watch.seconds = state["measured"]
+        self.forked_from_step = state["forked_from_step"]
+
+    def around(self, device: str) -> Circumstances:
+        return Circumstances(
+            started_at=self.started_at,
+            finished_at=datetime.now(UTC),
+            wall_seconds=self.wall_seconds,
+            # A fork did not train what it is charged for, so there is nothing to hold its charge
+            # against.
+            measured_seconds=(self.watch.seconds or None)
+            if self.forked_from_step is None
+            else None,
+            co_residents=sum(self.others) / len(self.others) if self.others else 0.0,
+            executions=self.executions,
+            device=device,
+        )
+
+
+def execute(run: str, task: str, epoch: int) -> Ending:
+    """Train ``task`` of the run directory ``run`` to its record, or to a checkpoint if asked to
+    stop.
+
+    The clock's task is to calibrate it, or to check that it holds here; a calibration's to time the
+    forms of the model that its trial needs.
+
+    ``epoch`` is the lease under which the search runs; once another search holds the run, nothing
+    more is written and ``FENCED`` is returned.
+
+    Raises:
+        SearchFailed: the run directory cannot be read or written, which is no fault of the trial.
+        OtherSurroundings: the clock was calibrated on something else.
+    """
+    try:
+        store = Store.open(Path(run), epoch=epoch)
+        wanted = Task.parse(task)
+        if wanted == CLOCK:
+            return set_clock(store)
+        if wanted.is_forms:
+            return calibrate_forms(store, wanted.subject)
+        return _execute(store, wanted)
+    except Fenced:
+        return Ending.FENCED
+    except (BadInput, OSError) as fault:
+        raise SearchFailed(
+            f"the run directory must stay readable and writable, but got: {fault}"
+        ) from fault
+
+
+def _execute(store: Store, task: Task) -> Ending:
+    found = store.task(task)
+    execution = _Execution(store, task, found.spec, store.started(task), found.limits)
+    spec = execution.spec
+    costs = store.info.calibration
+    if costs is None:
+        raise RuntimeError(
+            f"task {task} was started before the clock of {store.path} was calibrated"
+        )
+    set_threads(costs.threads)
+    cap_memory(memory_share(store.info))
+    device = device_name(run_device())
+    training: TrainingRun | None = None
+    try:
+        training = _prepare(execution, costs)
+        ending = _train(execution, training)
+        if ending is not Ending.DONE:
+            return ending
+        if training.recorder is not None and training.finished:
+            training.recorder.finish(
+                {point.step: point.val_loss for point in training.measurements().curve}
+            )
+        record = record_of(
+            spec,
+            costs,
+            training.measurements(),
+            execution.around(device),
+            state="finished" if training.finished else "stopped",
+            forked_from_step=execution.forked_from_step,
+            would_stop_at_step=execution.would_stop_at(training),
+        )
+    except (Fenced, SearchFailed):
+        raise  # the run directory's faults, not the trial's
+    except Exception as fault:
+        measured = training.measurements() if training else None
+        record = record_of(
+            spec,
+            costs,
+            measured,
+            execution.around(device),
+            state="failed",
+            error=describe(fault, training),
+        )
+    finally:
+        del training
+    return _commit(execution, record)
+
+
+def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
+    spec, workload = execution.spec, workload_of(execution.store)
+    own, _ = divide_knobs(spec.recipe.knobs)
+    policy, levers = make_policy(spec.recipe.policy, own), make_levers(spec.recipe.knobs)
+    refuse_form(execution.store.info, levers)
+    start = HeadStart(
+        execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at
+    )
+    training = TrainingRun(
+        execution.watch.around_evaluation(workload),
+        policy,
+        seed=spec.seed,
+        horizon=spec.recipe.horizon,
+        costs=costs,
+        device=run_device(),
+        levers=levers,
+        recorder=start.recorder(),
+    )
+    if checkpoint := load_checkpoint(execution.store.checkpoint_path(execution.task)):
+        training.load_state_dict(checkpoint["training"])
+        execution.load_state_dict(checkpoint["execution"])
+    else:
+        execution.forked_from_step = start.give(training)
+    return training
+
+
+def _train(execution: _Execution, training: TrainingRun) -> Ending:
+    poll = saved = time.perf_counter()
+    period, judged = CHECKPOINT_SECONDS, 0
+    while not training.finished:
+        if len(training.curve) > judged:
+            judged = len(training.curve)
+            if execution.stops_at(training.curve) is not None:
+                return Ending.DONE
+        with execution.watch.running():
+            training.advance()
+        now = time.perf_counter()
+        if now - poll < POLL_SECONDS:
+            continue
+        poll = now
+        execution.others.append(max(0, execution.store.count_in_flight() - 1))
+        stop = (execution.store.path / STOP_FILE).exists()
+        if not stop and now - saved < period:
+            continue
+        execution.store.refuse_if_fenced()
+        _save(execution, training)
+        saved = time.perf_counter()
+        period = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
+        if stop:
+            return Ending.INTERRUPTED
+    return Ending.DONE
+
+
+def _save(execution: _Execution, training: TrainingRun) -> None:
+    state = {"training": training.state_dict(), "execution": execution.state_dict()}
+    save_checkpoint(execution.store.checkpoint_path(execution.task), state)
+
+
+def _commit(execution: _Execution, record: TrialRecord) -> Ending:
+    store, task = execution.store, execution.task
+    # AlreadyRecorded: a worker believed dead finished first; the same trial has the same record, so
+    # nothing is lost.
+    with contextlib.suppress(AlreadyRecorded):
+        store.commit(task, record)
+    store.end(task)
+    return Ending.DONE

@@ -1,0 +1,195 @@
+"""The course of a run on the solo clock: how far it is, what rate it learns at, when it is
+evaluated, when it ends.
+
+Everything here is numbers. The training loop keeps one while it trains, and a policy that is
+replayed over a recorded run keeps one without a model; because it is the same object, a replay
+cannot disagree with the run it replays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.levers.form import PLAIN, Form
+from models.levers.levers import NO_LEVERS, Levers, ramp
+from policies.base import StepPlan
+from tuning.trial.clock import CostTable, Ledger, baseline_seconds, charge
+from tuning.trial.record import Measurements
+from tuning.trial.trial import CurvePoint, Decision
+
+FINISHED = 1 - 1e-9
+"""A horizon counts as spent a rounding error short of it.
+
+0.75 · (N · c) and (0.75 · N) · c can differ by an ulp.
+"""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A workload's numbers.
+
+    Steps of the baseline, steps between evaluations, warm-up steps, share of decay.
+    """
+
+    steps: int
+    eval_every: int
+    warmup_steps: int
+    decay_fraction: float
+
+
+class Course:
+    """Where a run stands.
+
+    Args:
+        timetable: the workload's numbers.
+        costs: the calibrated clock.
+        horizon: how long the run is, as a fraction of the full-update baseline's solo seconds.
+        levers: what is done to the model meanwhile.
+    """
+
+    def __init__(
+        self, timetable: Timetable, costs: CostTable, horizon: float, levers: Levers = NO_LEVERS
+    ) -> None:
+        self._timetable, self._costs, self._levers = timetable, costs, levers
+        self._form, self._form_since = PLAIN, 0
+        self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
+        self.num_blocks = costs.num_blocks
+        self.ledger = Ledger()
+        self._curve: list[CurvePoint] = []
+        self._decisions: list[Decision] = []
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """Work out once where the run stands.
+
+        It is asked many times a step, and in replays of many runs.
+        """
+        self._seconds = charge(self._costs, self.ledger).train_seconds
+        self._next_form = self._levers.form(
+            self.fraction, self._form, self.steps - self._form_since
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return self.ledger.steps
+
+    @property
+    def seconds(self) -> float:
+        """Solo seconds spent."""
+        return self._seconds
+
+    @property
+    def fraction(self) -> float:
+        """Share of the horizon spent, in [0, 1]."""
+        return min(1.0, self.seconds / self._horizon_seconds)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the horizon is spent."""
+        return self.fraction >= FINISHED
+
+    @property
+    def rate_factor(self) -> float:
+        """The factor on the peak learning rate for the next step."""
+        factor = wsd_factor(
+            self.steps,
+            self.fraction,
+            warmup_steps=self._timetable.warmup_steps,
+            decay_fraction=self._timetable.decay_fraction,
+        )
+        return factor * self._rewarming
+
+    @property
+    def _rewarming(self) -> float:
+        since = self.steps if self.form != self._form else self._form_since
+        # A form in which the run has been from its first step has its warm-up like any other.
+        return ramp(self.steps - since) if since else 1.0
+
+    @property
+    def form(self) -> Form:
+        """The model's form in the next step."""
+        return self._next_form
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the run is evaluated where it stands.
+
+        Every ``eval_every`` steps, and at its end.
+        """
+        return self.finished or self.steps % self._timetable.eval_every == 0
+
+    def step(self, plan: StepPlan) -> None:
+        """Enter a step that was taken as planned.
+
+        Raises:
+            ValueError: the plan's blocks are no suffix, so that the clock does not know the step's
+                cost.
+        """
+        blocks, active = self.num_blocks, plan.active_blocks
+        if active != tuple(range(blocks - len(active), blocks)):
+            raise ValueError(
+                f"the clock charges suffixes (the top blocks) only, but got blocks {active}"
+            )
+        last = self._decisions[-1] if self._decisions else None
+        if last is None or (last.active_blocks, last.phase) != (len(active), plan.phase):
+            self._decisions.append(Decision(self.steps, len(active), plan.phase))
+        form = self.form
+        if form != self._form:
+            self._form, self._form_since = form, self.steps
+            self.ledger.enter(form.key)
+        self.ledger.record(len(active), probe=plan.probe, form=form.key)
+        self._arrive()
+
+    @property
+    def curve(self) -> Sequence[CurvePoint]:
+        """The evaluations so far."""
+        return self._curve
+
+    def evaluated(self, val_loss: float) -> None:
+        """Enter an evaluation."""
+        self._curve.append(CurvePoint(self.steps, self.seconds, val_loss))
+
+    def measurements(self) -> Measurements:
+        """What has been measured so far."""
+        return Measurements(copy.deepcopy(self.ledger), tuple(self._curve), tuple(self._decisions))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run stands, as plain values."""
+        return {
+            **asdict(self.measurements()),
+            "form": asdict(self._form),
+            "form_since": self._form_since,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where ``state`` was taken."""
+        self.ledger = Ledger.from_json(state["ledger"])
+        self._form, self._form_since = Form(**state["form"]), state["form_since"]
+        self._arrive()
+        self._curve = [CurvePoint(**point) for point in state["curve"]]
+        self._decisions = [Decision(**decision) for decision in state["decisions"]]
+
+
+def wsd_factor(step: int, fraction: float, *, warmup_steps: int, decay_fraction: float) -> float:
+    """The factor on the peak learning rate for the step after ``step`` steps, ``fraction`` of the
+    horizon spent.
+
+        (step + 1) / warmup_steps        while step < warmup_steps
+        (1 − fraction) / decay_fraction  while fraction > 1 − decay_fraction
+        1                                otherwise
+
+    Where warm-up and decay overlap (a very short horizon) the smaller holds.
+
+    >>> [wsd_factor(s, 0.0, warmup_steps=4, decay_fraction=0.2) for s in (0, 3, 4)]
+    [0.25, 1.0, 1.0]
+    >>> [round(wsd_factor(9, f, warmup_steps=4, decay_fraction=0.2), 3) for f in (0.8, 0.9, 1.0)]
+    [1.0, 0.5, 0.0]
+    """
+    warmup = (step + 1) / warmup_steps if step < warmup_steps else 1.0
+    in_decay = decay_fraction > 0 and fraction > 1 - decay_fraction
+    decay = max(0.0, 1 - fraction) / decay_fraction if in_decay else 1.0
+    return min(warmup, decay, 1.0)

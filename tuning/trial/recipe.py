@@ -1,0 +1,163 @@
+"""A recipe: everything that decides how a run trains, its seed aside; and which one is the control.
+
+The control is training for less: full_update with no lever pulled, at any horizon. Nothing else in
+the project says so, and nothing else makes a policy or levers of knobs. Pure.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from models.levers.approximation import NONE
+from models.levers.computing import DEFAULT
+from models.levers.levers import Levers, divide_knobs, make_levers
+from policies.base import UpdatePolicy
+from policies.registry import make_policy
+from policies.rules import Scalar
+
+CONTROL_POLICY = "full_update"
+OFF: Mapping[str, Scalar] = {
+    "approximation": NONE,
+    "attention_backend": DEFAULT,
+    "dtype": "float32",
+    "compiled": False,
+}
+"""The levers' switches, and their values in a run whose model is the workload's own."""
+KNOB = "knob_"
+"""How the name of a knob's column begins in the trials' table."""
+_Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A policy, the knobs of policy and levers that apply, and how long to train.
+
+    Equal by value, whatever the order of the knobs, and an int is the float of the same value.
+
+    >>> Recipe("full_update", 1) == Recipe("full_update", 1.0)
+    True
+    >>> Recipe("full_update", 0.5, {"approximation": "svd", "compiled": True}).name
+    'full_update + svd + compiled'
+
+    Attributes:
+        policy: its name.
+        horizon: how long to train, as a fraction of the full-update baseline's seconds; > 0.
+        knobs: by name; not to be changed.
+    """
+
+    policy: str
+    horizon: float = 1.0
+    knobs: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Keep a copy of the knobs."""
+        object.__setattr__(self, "knobs", dict(self.knobs))
+
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, Recipe) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.policy!r}, {self.horizon!r}, {self.knobs!r})"
+
+    @functools.cached_property
+    def _key(self) -> _Key:
+        values = (
+            (name, value if isinstance(value, (bool, str)) else float(value))
+            for name, value in self.knobs.items()
+        )
+        return self.policy, float(self.horizon), tuple(sorted(values))
+
+    @property
+    def digest_text(self) -> str:
+        """Text that two recipes share where they are equal."""
+        return repr(self._key)
+
+    @property
+    def pulled(self) -> dict[str, Scalar]:
+        """The levers' switches that are not off, by name."""
+        given = {name: self.knobs.get(name) for name in OFF}
+        return {
+            name: value for name, value in given.items() if value is not None and value != OFF[name]
+        }
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is training for less, whoever proposed it."""
+        return self.policy == CONTROL_POLICY and not self.pulled
+
+    def is_schedule(self, mean_active_fraction: float | None) -> bool:
+        """Whether a run of it did something else than the control does.
+
+        It froze a block at least once, as its mean fraction of active blocks tells, or pulled a
+        lever.
+        """
+        froze = self.policy != CONTROL_POLICY and mean_active_fraction != 1.0
+        return froze or bool(self.pulled)
+
+    @property
+    def name(self) -> str:
+        """What a reader knows it by: the policy, and the levers that are pulled."""
+        words = [name if value is True else str(value) for name, value in self.pulled.items()]
+        return " + ".join([self.policy, *words])
+
+    @property
+    def short_name(self) -> str:
+        """The same where there is little room: a plus for all levers together."""
+        return f"{self.policy}{'+' if self.pulled else ''}"
+
+    def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
+        """What plans the steps, and what is done to the model beside that.
+
+        Raises:
+            ValueError: the policy is unknown, or a knob is or breaks its rule; names every fault.
+        """
+        return make_policy(self.policy, divide_knobs(self.knobs)[0]), make_levers(self.knobs)
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values that hold a recipe, its parts beside the others as files and tables have them."""
+    others = dict(values)
+    recipe = others.pop("recipe")
+    parts = recipe if isinstance(recipe, Mapping) else vars(recipe)
+    return others | {name: parts[name] for name in ("policy", "horizon", "knobs")}
+
+
+def folded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``flat``, with a ``Recipe``.
+
+    Raises:
+        KeyError: there is none among them.
+    """
+    others = dict(values)
+    parts = [others.pop(name) for name in ("policy", "horizon", "knobs")]
+    return others | {"recipe": Recipe(*parts)}
+
+
+class Row(Protocol):
+    """A row of the trials' table: a mapping, or a pandas Series."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def keys(self) -> Any:
+        """The columns' names."""
+
+
+def recipe_of(row: Row) -> Recipe:
+    """The recipe of a row of the trials' table; what is null in it is no knob of the recipe."""
+    knobs = {
+        str(name).removeprefix(KNOB): row[name]
+        for name in row.keys()  # noqa: SIM118 - iterating over a Series gives its values
+        if str(name).startswith(KNOB) and not _absent(row[name])
+    }
+    return Recipe(str(row["policy"]), float(row["horizon"]), knobs)
+
+
+def _absent(value: object) -> bool:
+    """None, and what a table has in its place: NaN, or pandas' own."""
+    return value is None or value is not value or str(value) in ("<NA>", "nan")

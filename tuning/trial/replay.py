@@ -1,0 +1,206 @@
+"""Replaying a policy over a recorded full-update run, to find where it first departs from it.
+
+Until a policy freezes something, and until its learning rate departs from the trunk's, its run *is*
+the full-update run: same weights, same batches, same losses. So it needs not be trained: its pure
+decisions are replayed over the losses and relevance scores that the trunk recorded, and training
+starts at the last snapshot before the departure. What the run is charged for is its own ledger,
+probes included, as if it had trained the shared part itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from models.levers.form import PLAIN
+from models.levers.levers import NO_LEVERS, Levers
+from policies.base import Observation, Progress, StateT, StepPlan, UpdatePolicy
+from tuning.trial.clock import CostTable
+from tuning.trial.course import Course, Timetable
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What a full-update run of horizon 1.0 recorded.
+
+    Attributes:
+        losses: training loss of every step.
+        relevance: metric -> step -> one score a block.
+        evaluations: validation loss by the step after which it was measured.
+        snapshots: steps before which the run was saved, ascending.
+    """
+
+    losses: Sequence[float]
+    relevance: Mapping[str, Sequence[Sequence[float]]]
+    evaluations: Mapping[int, float]
+    snapshots: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Standing(Generic[StateT]):
+    """Where a replayed run stands before ``step``.
+
+    Attributes:
+        step: how many it has taken.
+        state: its policy's.
+        course: ``Course.state_dict``.
+        finished: whether it is over.
+        probed: the scores it has seen, by step.
+    """
+
+    step: int
+    state: StateT
+    course: Mapping[str, Any]
+    finished: bool
+    probed: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+
+
+def replay(
+    policy: UpdatePolicy[StateT],
+    trunk: Trunk,
+    timetable: Timetable,
+    costs: CostTable,
+    horizon: float,
+    levers: Levers = NO_LEVERS,
+) -> Standing[StateT] | None:
+    """The last snapshot of ``trunk`` at which a run under ``policy`` has not yet departed from it.
+
+    Where the run never departs, its end. None where there is no snapshot before its departure.
+    """
+    course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
+    state = policy.init(costs.num_blocks)
+    found: Standing[StateT] | None = None
+    probed: dict[int, tuple[float, ...]] = {}
+    snapshots = set(trunk.snapshots)
+    while not course.finished:
+        step = course.steps
+        if step in snapshots:
+            found = Standing(step, state, course.state_dict(), finished=False, probed=dict(probed))
+        plan = policy.plan(state, Progress(step, course.fraction))
+        if step >= len(trunk.losses) or departs(plan, course, along):
+            return found
+        for each in (course, along):
+            each.step(plan if each is course else _full(costs.num_blocks))
+        if course.evaluation_due:
+            if course.steps not in trunk.evaluations:
+                return found
+            course.evaluated(trunk.evaluations[course.steps])
+        if plan.probe:
+            probed[step] = tuple(trunk.relevance[plan.metric][step])
+        seen = Observation(step, trunk.losses[step], probed.get(step), phase=plan.phase)
+        state = policy.observe(state, seen)
+    return Standing(course.steps, state, course.state_dict(), finished=True)
+
+
+def departs(plan: StepPlan, course: Course, along: Course) -> bool:
+    """Whether the next step would not be the trunk's.
+
+    Other blocks, another learning rate, another form.
+    """
+    return (
+        len(plan.active_blocks) < course.num_blocks
+        or course.form != PLAIN
+        or course.rate_factor != along.rate_factor
+    )
+
+
+def _full(num_blocks: int) -> StepPlan:
+    return StepPlan(tuple(range(num_blocks)), probe=False, phase="full")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All that a run on a given clock follows from."""
+
+    policy: UpdatePolicy[Any]
+    levers: Levers
+    seed: int
+    horizon: float
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that was trained to its end.
+
+    Attributes:
+        schedule: what it followed.
+        losses: training loss of every step.
+        relevance: one score a block by the step of each of its own probes.
+        evaluations: validation loss by the step after which it was measured.
+    """
+
+    schedule: Schedule
+    losses: Sequence[float]
+    relevance: Mapping[int, Sequence[float]]
+    evaluations: Mapping[int, float]
+
+
+def repeats(
+    schedule: Schedule,
+    run: FinishedRun,
+    timetable: Timetable,
+    costs: CostTable,
+    until: int | None = None,
+) -> Standing[Any] | None:
+    """Where a run under ``schedule`` ends, or stands before step ``until``, if it is ``run``.
+
+    None where it is not.
+    """
+    theirs = run.schedule
+    if (schedule.seed, schedule.horizon, schedule.levers) != (
+        theirs.seed,
+        theirs.horizon,
+        theirs.levers,
+    ):
+        return None
+    end = _followed(schedule.policy, run, timetable, costs, until)
+    if (
+        end is None
+        or schedule.policy.moments_at_thaw == theirs.policy.moments_at_thaw
+        or _never_froze(end, costs)
+    ):
+        return end
+    return None
+
+
+def _followed(
+    policy: UpdatePolicy[StateT],
+    run: FinishedRun,
+    timetable: Timetable,
+    costs: CostTable,
+    until: int | None,
+) -> Standing[StateT] | None:
+    """Where a run under ``policy`` stands then, if it plans every step as ``run`` did."""
+    other = run.schedule.policy
+    course = Course(timetable, costs, run.schedule.horizon, run.schedule.levers)
+    mine, theirs = policy.init(costs.num_blocks), other.init(costs.num_blocks)
+    while not course.finished and course.steps != until:
+        step = course.steps
+        plan = policy.plan(mine, Progress(step, course.fraction))
+        if not _alike(plan, other.plan(theirs, Progress(step, course.fraction))):
+            return None
+        course.step(plan)
+        if course.evaluation_due:
+            course.evaluated(run.evaluations[course.steps])
+        scores = tuple(run.relevance[step]) if plan.probe else None
+        seen = Observation(step, run.losses[step], scores, phase=plan.phase)
+        mine, theirs = policy.observe(mine, seen), other.observe(theirs, seen)
+    return Standing(course.steps, mine, course.state_dict(), course.finished)
+
+
+def _alike(mine: StepPlan, theirs: StepPlan) -> bool:
+    """Whether two plans are the same; a metric that nothing is read by does not count."""
+    plans = (mine.active_blocks, mine.probe, mine.phase) == (
+        theirs.active_blocks,
+        theirs.probe,
+        theirs.phase,
+    )
+    return plans and (mine.metric == theirs.metric or not mine.probe)
+
+
+def _never_froze(end: Standing[Any], costs: CostTable) -> bool:
+    """Whether all blocks were active in every step, so that none ever thawed."""
+    return all(
+        decision["active_blocks"] == costs.num_blocks for decision in end.course["decisions"]
+    )

@@ -1,0 +1,162 @@
+"""A trial's life as data: the spec that is asked for, and the record that is left when it is over.
+
+Columns, types and meanings are those of the store's Parquet files; ``TrialRecord`` is one row.
+Seconds are solo seconds (the device to itself) unless the name says ``wall``. A value that does not
+apply is None, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tuning.trial.recipe import Recipe
+
+Scalar = bool | int | float | str
+State = Literal["finished", "stopped", "failed"]
+Origin = Literal["baseline", "control", "enqueued", "sampled", "replicate", "confirmation"]
+STATES: tuple[State, ...] = get_args(State)
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What to train: everything a worker must know beyond the run's own configuration.
+
+    Attributes:
+        number: dense, from 0.
+        target_loss: the loss whose first time is ``seconds_to_quality``; None while it is being
+            determined.
+    """
+
+    number: int
+    origin: Origin
+    workload: str
+    recipe: Recipe
+    seed: int
+    target_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation: after ``step`` steps and ``train_seconds`` solo seconds the validation loss
+    was this.
+    """
+
+    step: int
+    train_seconds: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """From ``step`` on, ``active_blocks`` blocks (a count) were updated in ``phase``.
+
+    One entry a change.
+    """
+
+    step: int
+    active_blocks: int
+    phase: str
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One row of the store.
+
+    Every attribute is a column, except ``recipe``: its policy and horizon are one each, and each of
+    its knobs is one.
+    """
+
+    number: int
+    state: State
+    origin: Origin
+    workload: str
+    recipe: Recipe
+    seed: int
+    started_at: datetime
+    finished_at: datetime
+    executions: int
+    device: str
+    train_seconds: float | None = None
+    wall_seconds: float | None = None
+    measured_seconds: float | None = None
+    co_residents: float | None = None
+    val_loss: float | None = None
+    target_loss: float | None = None
+    reached: bool | None = None
+    seconds_to_quality: float | None = None
+    steps: int | None = None
+    probes: int | None = None
+    mean_active_fraction: float | None = None
+    required_flops: float | None = None
+    effective_flops_per_second: float | None = None
+    pipeline_overhead_seconds: float | None = None
+    forked_from_step: int | None = None
+    would_stop_at_step: int | None = None
+    error: str | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+REPLICATE: Literal["replicate"] = "replicate"
+CONFIRMATION: Literal["confirmation"] = "confirmation"
+AGAIN: tuple[Origin, ...] = (REPLICATE, CONFIRMATION)
+"""Origins of what re-runs a trial on another seed: no point of its own, and on no front."""
+FIRST_FRESH = 1000
+"""A confirmation's seeds are at least so far above the search's first seed, and the search's own
+are less far.
+"""
+
+
+SEEDS = 5
+"""An odd number, so that the median is the loss of one seed, on which the trials then train."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a trial's evaluations are held against; ``tuning.study.stopping`` says where the numbers
+    come from.
+
+    They are fixed when the trial is asked for, so that a worker that goes on from a checkpoint
+    holds it against the same ones.
+
+    Attributes:
+        seconds: solo seconds, ascending, at least one; before the first and after the last there is
+            no limit.
+        losses: the highest loss that goes on there, linear in between.
+        runs_on: the trial is of the sample that trains to its end whatever it shows, to check the
+            rule.
+    """
+
+    seconds: tuple[float, ...]
+    losses: tuple[float, ...]
+    runs_on: bool
+
+    def crossed(self, curve: Sequence[CurvePoint]) -> int | None:
+        """The step of the first evaluation above its limit, or None.
+
+        >>> limits = Limits(seconds=(2.0, 4.0), losses=(3.0, 2.0), runs_on=False)
+        >>> curve = [CurvePoint(10, 1.0, 9.0), CurvePoint(20, 2.0, 3.0), CurvePoint(30, 3.0, 2.6)]
+        >>> limits.crossed(curve)
+        30
+        """
+        return next(
+            (point.step for point in curve if point.val_loss > self._at(point.train_seconds)), None
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"seconds": list(self.seconds), "losses": list(self.losses), "runs_on": self.runs_on}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Limits:
+        """The inverse of ``to_json``; KeyError or TypeError where it is not that."""
+        return cls(tuple(data["seconds"]), tuple(data["losses"]), bool(data["runs_on"]))
+
+    def _at(self, seconds: float) -> float:
+        return float(np.interp(seconds, self.seconds, self.losses, left=np.inf, right=np.inf))
