@@ -32,23 +32,25 @@ from policies.wiring_faults import checked_blocks
 def trace_parts(
     model: nn.Module, blocks: Sequence[nn.Module], forward: Callable[[], Any]
 ) -> Places:
-    """What runs where in ``model``, for ``BlockUpdater(stem=...)``; the model and the generators stay as they are.
+    """What runs where in ``model``, for ``BlockUpdater(stem=...)``.
+
+    The model and the generators of random numbers stay as they are. Where no block was seen to run
+    (its ``forward`` is called instead of the block, the model is compiled whole) the order of
+    registration stands; ``Places.remarks`` tells.
 
     Args:
-        model: any module, not compiled whole: hooks are not seen inside a compiled graph.
+        model: any module.
         blocks: its blocks in forward order.
-        forward: runs one training forward and returns the loss, or whatever the loss is made of.
+        forward: runs one training forward and returns the loss, or what the loss is made of.
 
     Raises:
-        ValueError: blocks that are none (see ``BlockUpdater``), or none of which ``forward`` ran.
+        ValueError: blocks that are none; see ``BlockUpdater``.
     """
     found = checked_blocks(model, blocks, None)
     trace = Trace(Wiring(model, found), found)
     with _unchanged(model), torch.enable_grad(), trace.watching():
         places = trace.places(graph_of(forward()))
-    if places is None:
-        raise ValueError("forward must run the model's blocks, but none of them was called")
-    return places
+    return places or Places(len(found), {}, {})
 
 
 def graph_of(value: Any) -> list[Node]:
