@@ -159,7 +159,7 @@ class BlockUpdater:
         Raises:
             ValueError: ``fraction`` is missing, unexpected or out of range.
             RuntimeError: ``step.observe(loss)`` was not called, came before the backward, or steps were
-                nested; something frozen was moved, since the last step or in this one.
+                nested; something frozen was moved since the last one began.
         """
         if self._inside:
             raise RuntimeError("updater.step() must not be entered inside another one")
@@ -284,7 +284,9 @@ class BlockUpdater:
         self._step += 1
 
     def _blocks_and_rest(self) -> Iterable[nn.Parameter]:
-        return (p for part in self._freezer.parts.values() for p in part.parameters)
+        # From the head down, where gradients are: the first is found at once.
+        parts = reversed(self._freezer.parts.values())
+        return (p for part in parts for p in part.parameters)
 
     def _settle(self) -> None:
         """Let the policy observe the last step, whose loss may have been on its way from the device."""

@@ -47,7 +47,7 @@ class Freezer:
         self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any
     ) -> None:
         self._wiring, self._blocks = Wiring(model, blocks), blocks
-        self.parts: Mapping[int, Part] = self._wiring.divide(stem)
+        self.parts: dict[int, Part] = self._wiring.divide(stem)
         refuse_idle_top(self.parts, blocks)
         self.places = stem if isinstance(stem, Places) else None
         self.active: tuple[int, ...] | None = None
@@ -82,10 +82,6 @@ class Freezer:
                 if self._trace is not None:
                     self.settle(self._trace.places(self._graph))
                     self._bring(active)
-            self._refuse_moved(
-                "this step",
-                "code in the loop or the model's forward writes to it; skip what has requires_grad=False",
-            )
         finally:
             self._graph = []
             self._rest()
@@ -241,15 +237,15 @@ class Freezer:
     def _refuse_moved_between(self) -> None:
         names = ", ".join(type(each).__name__ for each in self._optimizers) or "the optimizer"
         self._refuse_moved(
-            "the time since the last step",
-            f"slow or averaged weights left in place, or a decay by hand, also inside {names}; let it skip "
+            "the last step or after it",
+            f"the forward writes to it, slow or averaged weights left in place, or a decay by hand, also inside {names}; let it skip "
             "what has requires_grad=False. Where a checkpoint was loaded, call "
             "updater.load_state_dict() after the model's",
             bits=True,
         )
         if (buffer := self._guard.changed_buffer()) is not None:
             raise RuntimeError(
-                f"{buffer} is frozen but changed in the time since the last step: the model ran in "
+                f"{buffer} is frozen but changed since the last step: the model ran in "
                 "training mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
                 "wrote to it; run training forwards inside the step"
             )

@@ -1,9 +1,10 @@
 """Watches that what is frozen stays as it is, whoever might move it.
 
 PyTorch counts the changes of every tensor that are made in the open (``tensor._version``), so looking
-is nearly free. Who writes through ``tensor.data`` is not counted: for that the bits of one tensor of
-every frozen part are summed in each step, and those of all at steps 1, 2, 4, 8, … A change that was
-taken back (averaged weights swapped in for an evaluation) leaves the sums equal and is no change.
+is nearly free. Who writes through ``tensor.data`` is not counted: for that the bits of one frozen
+tensor are summed in each step (of one in every part, where the optimizer is not one of PyTorch's), and
+those of all at steps 1, 2, 4, 8, … A change that was taken back (averaged weights swapped in for an
+evaluation) leaves the sums equal and is no change.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class _HeldBuffer:
 class _HeldPart:
     parameters: list[_Held]
     buffers: list[_HeldBuffer]
-    moments: list[_Held]
+    tensors: list[_Held]  # parameters and moments
 
 
 class Guard:
@@ -80,7 +81,7 @@ class Guard:
     Args:
         names: of parameters, by identity.
         prefixes: names of modules, by identity.
-        doubtful: whether to look at bits in every step also where that has to wait for a device.
+        doubtful: whether to look at bits of every part in every step, on any device.
     """
 
     def __init__(
@@ -112,8 +113,12 @@ class Guard:
         Args:
             bits: look at the bits of some as well, for changes that no counter shows.
         """
-        tensors = [*self._all(), *self._moments()]
-        touched = [held for held in tensors if held.touched()]
+        touched = [
+            held
+            for part in self._parts.values()
+            for held in part.tensors
+            if held.tensor._version != held.version or held.tensor.data_ptr() != held.pointer
+        ]
         looked = [] if not bits else self._sample()
         changed = _changed([*touched, *looked])
         if changed is not None:
@@ -146,7 +151,7 @@ class Guard:
                 for key, value in dict(state.get(p, {})).items()
                 if isinstance(value, Tensor)
             ]
-            return _HeldPart(parameters, self._held_buffers(part.modules), moments)
+            return _HeldPart(parameters, self._held_buffers(part.modules), parameters + moments)
 
     def _held_buffers(self, modules: Iterable[nn.Module]) -> list[_HeldBuffer]:
         return [
@@ -166,21 +171,21 @@ class Guard:
     def _all(self) -> list[_Held]:
         return [held for part in self._parts.values() for held in part.parameters]
 
-    def _moments(self) -> list[_Held]:
-        return [held for part in self._parts.values() for held in part.moments]
-
     def _buffers(self) -> Iterable[_HeldBuffer]:
         return (held for part in self._parts.values() for held in part.buffers)
 
     def _sample(self) -> list[_Held]:
-        """One parameter of each part, in turn; all of them the more seldom, the longer all went well."""
+        """One parameter, in turn; all of them the more seldom, the longer all went well."""
         self._looks += 1
         if self._looks & (self._looks - 1) == 0:
             return self._all()
         held = [part.parameters for part in self._parts.values() if part.parameters]
-        if not self._doubtful and any(parameters[0].tensor.is_cuda for parameters in held):
-            return []
-        return [parameters[self._looks % len(parameters)] for parameters in held]
+        if self._doubtful:
+            return [parameters[self._looks % len(parameters)] for parameters in held]
+        every = [each for parameters in held for each in parameters]
+        # What a device holds is waited for only where there is reason to doubt.
+        here = every and not every[0].tensor.is_cuda
+        return [every[self._looks % len(every)]] if here else []
 
 
 def _hold(name: str, tensor: Tensor) -> _Held:

@@ -41,14 +41,18 @@ class Sleep:
 
     def __init__(self) -> None:
         self._asleep: dict[int, nn.Module] = {}
+        self._guises: dict[int, _Outside] = {}  # kept, for making them takes longer than all the rest
 
     def lay(self, modules: Iterable[nn.Module]) -> None:
         """Evaluation mode until the step ends, also where the loop has called ``train()`` since."""
         for module in modules:
             if module.training:
-                self._asleep[id(module)] = module
+                key = id(module)
+                self._asleep[key] = module
+                if key not in self._guises:
+                    self._guises[key] = _Outside(module, training=True)
                 _set_training(module, False)
-                module.__dict__[_REDUCE] = _Outside(module, training=True)
+                module.__dict__[_REDUCE] = self._guises[key]
 
     def wake(self, module: nn.Module) -> None:
         """Training mode again for a module that turned out not to be frozen."""

@@ -26,7 +26,9 @@ class ScriptedState:
 
 @dataclass(frozen=True)
 class Scripted(UpdatePolicy[ScriptedState]):
-    """Follows ``script``, one word a step: a depth, or ``p`` for a probe; the last word is repeated."""
+    """Follows ``script``, one word a step, the last one repeated: a depth, ``p`` for a probe, or
+    ``b0+2`` for blocks by number.
+    """
 
     name: ClassVar[str] = "scripted"
     State: ClassVar[type[ScriptedState]] = ScriptedState
@@ -40,6 +42,9 @@ class Scripted(UpdatePolicy[ScriptedState]):
     def plan(self, state: ScriptedState, progress: Progress) -> StepPlan:
         words = self.script.split()
         word = words[min(progress.step, len(words) - 1)]
+        if word.startswith("b"):
+            named = tuple(int(number) for number in word[1:].split("+"))
+            return StepPlan(named, False, "reduced", self.metric)
         depth = state.num_blocks if word == "p" else int(word)
         blocks = tuple(range(state.num_blocks - depth, state.num_blocks))
         return StepPlan(blocks, word == "p", "reduced", self.metric)
