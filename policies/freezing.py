@@ -231,7 +231,7 @@ class Freezer:
             f"{name} moves parameters that have no gradient, along directions or towards weights that it "
             "remembers; use an optimizer that leaves those alone, make a new one where the active blocks "
             "change, or take a policy that never freezes (full_update)",
-            bits=not is_torchs_own(optimizer),
+            closely=not is_torchs_own(optimizer),
         )
 
     def _refuse_moved_between(self) -> None:
@@ -241,7 +241,7 @@ class Freezer:
             f"the forward writes to it, slow or averaged weights left in place, or a decay by hand, also inside {names}; let it skip "
             "what has requires_grad=False. Where a checkpoint was loaded, call "
             "updater.load_state_dict() after the model's",
-            bits=True,
+            closely=True,
         )
         if (buffer := self._guard.changed_buffer()) is not None:
             raise RuntimeError(
@@ -250,8 +250,8 @@ class Freezer:
                 "wrote to it; run training forwards inside the step"
             )
 
-    def _refuse_moved(self, when: str, cause: str, *, bits: bool = False) -> None:
-        if (name := self._guard.moved(bits=bits)) is not None:
+    def _refuse_moved(self, when: str, cause: str, *, closely: bool = False) -> None:
+        if (name := self._guard.moved(closely=closely)) is not None:
             raise RuntimeError(f"{name} is frozen but was moved in {when}: {cause}")
 
 

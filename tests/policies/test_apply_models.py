@@ -63,23 +63,47 @@ class Tied(nn.Module):
         return functional.cross_entropy(self.project(x).flatten(0, 1), tokens.flatten())
 
 
-def test_a_tied_embedding_learns_from_the_head_alone_while_the_bottom_is_frozen() -> None:
-    """Its gradient is that of an untied output projection with the same weights; the graph stops below."""
+def tied_gradient(model: Tied, tokens: Tensor) -> Tensor:
+    """What plain freezing of all layers but the last gives the shared weight."""
+    for layer in model.layers[:-1]:
+        layer.requires_grad_(False)
+    backward(model(tokens))
+    gradient = model.embed.weight.grad
+    assert gradient is not None
+    model.zero_grad()
+    model.requires_grad_(True)
+    return gradient
+
+
+def test_a_tied_embedding_is_the_heads_and_has_its_whole_gradient() -> None:
+    """From the output side and, through the frozen layers, from the input side; as plain freezing."""
     torch.manual_seed(0)
     model = Tied()
-    updater = BlockUpdater(model, list(model.layers), Scripted("1"), adamw(model), total_steps=1)
     tokens = torch.randint(0, 11, (2, 5))
-    x = model.embed(tokens)
-    for layer in model.layers:
-        x = layer(x)
-    weight = model.project.weight.detach().clone().requires_grad_()
-    backward(functional.cross_entropy((x.detach() @ weight.T).flatten(0, 1), tokens.flatten()))
-    entered: list[bool] = []
-    model.layers[1].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
+    expected = tied_gradient(model, tokens)
+    updater = BlockUpdater(
+        model, list(model.layers), Scripted("1"), adamw(model), total_steps=1
+    )
     train(updater, None, model, tokens)
-    assert model.embed.weight.grad is not None
-    assert weight.grad is not None
-    torch.testing.assert_close(model.embed.weight.grad, weight.grad)
+    torch.testing.assert_close(model.embed.weight.grad, expected)
+
+
+def test_a_tied_embedding_named_as_stem_rests_with_the_bottom() -> None:
+    """Then neither graph nor backward reaches below the lowest active block."""
+    torch.manual_seed(0)
+    model = Tied()
+    updater = BlockUpdater(
+        model,
+        list(model.layers),
+        Scripted("1"),
+        adamw(model),
+        total_steps=1,
+        stem=[model.embed.weight],
+    )
+    entered: list[bool] = []
+    model.layers[2].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
+    train(updater, None, model, torch.randint(0, 11, (2, 5)))
+    assert model.embed.weight.grad is None
     assert entered == [False]
 
 
@@ -190,21 +214,21 @@ class Mixing(nn.Module):
         return x, {"skip": [*more["skip"], x]}
 
 
-def test_tensors_are_cut_within_tuples_dicts_and_keywords() -> None:
-    """With a stem left to the head: nothing that reaches the lowest active block requires a gradient."""
+def test_what_blocks_carry_in_tuples_dicts_and_keywords_is_not_cut() -> None:
+    """With a stem left to the head: its gradient is that of plain freezing."""
+    torch.manual_seed(0)
     model = Skipping()
+    model.layers[0].requires_grad_(False)
+    backward(model(torch.ones(2, 4)).sum())
+    expected = model.embed.weight.grad
+    model.zero_grad()
+    model.requires_grad_(True)
     updater = BlockUpdater(
         model, list(model.layers), Scripted("2"), adamw(model), total_steps=1, stem=[]
     )
-    seen: list[Tensor] = []
-
-    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Tensor]) -> None:
-        seen.extend([args[0][0], *args[0][1]["skip"], kwargs["extra"]])
-
-    model.layers[1].register_forward_pre_hook(look, with_kwargs=True)
     train(updater, None, lambda x: model(x).sum(), torch.ones(2, 4))
-    assert len(seen) == 4
-    assert not any(tensor.requires_grad for tensor in seen)
+    assert model.embed.weight.grad is not None
+    torch.testing.assert_close(model.embed.weight.grad, expected)
 
 
 def test_adapters_train_and_the_weights_beneath_stay_frozen() -> None:

@@ -235,10 +235,12 @@ class TestDivision:
         model.zero_grad()
         return trained
 
-    def test_by_registration_what_comes_first_is_stem(self) -> None:
-        """A transition goes with the block before it, a norm before the first block with the stem."""
+    def test_what_runs_before_the_first_block_is_stem(self) -> None:
+        """A transition goes with the block before it; a norm registered first but run last and a
+        factor of the model itself are the head's.
+        """
         model = Odd()
-        assert self.trained(model, [model.low, model.high], 1) == {"high", "head"}
+        assert self.trained(model, [model.low, model.high], 1) == {"scale", "norm", "high", "head"}
         assert self.trained(model, [model.low, model.high], 2) == {
             "scale", "norm", "embed", "low", "transition", "high", "head",
         }  # fmt: skip
@@ -266,7 +268,11 @@ class TestDivision:
         [
             (lambda m: [], "at least one module"),
             (lambda m: [m.blocks[0], nn.Linear(1, 1)], r"block 1 \(Linear\) is not"),
-            (lambda m: [m.blocks[0], m.blocks[0]], "block 0 is in block 1"),
+            (lambda m: [m.blocks[0], m.blocks[1], m.blocks[0]], "block 0 and block 2 are one module"),
+            (lambda m: (b for b in m.blocks), r"but got a generator; pass list\(...\)"),
+            (lambda m: set(m.blocks), "but got a set"),
+            (lambda m: dict(m.named_children()), "but got a dict"),
+            (lambda m: nn.ModuleDict({"a": m.blocks[0]}), r"block 0 \(str\) is not"),
             (lambda m: [m.blocks[0], m.blocks[0].linear], "block 1 is in block 0"),
         ],
     )
@@ -275,6 +281,17 @@ class TestDivision:
         model = tower()
         with pytest.raises(ValueError, match=fault):
             BlockUpdater(model, blocks(model), Scripted("1"), adamw(model), total_steps=1)
+
+    def test_a_last_block_with_nothing_to_train(self) -> None:
+        """Then the least depth would train no block at all."""
+        model = tower()
+        model.blocks.append(nn.Identity())
+        with pytest.raises(ValueError, match=r"block 4 \(Identity\) has none .*leave it out"):
+            updater_of(model, total_steps=1)
+        model = tower()
+        model.blocks[3].requires_grad_(False)
+        with pytest.raises(ValueError, match=r"block 3 \(Residual\) has none"):
+            updater_of(model, total_steps=1)
 
     def test_parameters_shared_between_blocks(self) -> None:
         """Between two blocks, and between a block and the head; both are named."""
