@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from policies.guard import Guard
 from policies.moments import forget, is_torchs_own, optimizers_in
 from policies.parts import STEM, Places
+from policies.reading import has_taken_gradients
 from policies.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
 from policies.tracing import Trace, graph_of
 from policies.wiring import Part, Stem, Wiring
@@ -71,17 +72,18 @@ class Freezer:
         """One step in which the blocks ``active`` are trained, and the head.
 
         Raises:
-            RuntimeError: something frozen was moved since the last step, or is in this one.
+            RuntimeError: something frozen was moved since the last step began.
         """
         self._refuse_moved_between()
         self._bring(active)
+        if self._trace is not None and self._frozen and self._steps_in_backward():
+            self.settle(None)  # what is yet to be found frozen would be moved before it is found
+            self._bring(active)
         self._sleep.lay(module for part in self._frozen.values() for module in part.modules)
         try:
             with self._sleep.step(fused=not self._frozen), passing(self._gates()), self._tracing():
                 yield
-                if self._trace is not None:
-                    self.settle(self._trace.places(self._graph))
-                    self._bring(active)
+                self._take_trace()
         finally:
             self._graph = []
             self._rest()
@@ -124,6 +126,16 @@ class Freezer:
         self._guard.clear()
         self._frozen, self._trace = {}, None
         self._require_grad(tuple(range(len(self._blocks))))
+
+    def _steps_in_backward(self) -> bool:
+        return has_taken_gradients(self._wiring.outside_parameters.values())
+
+    def _take_trace(self) -> None:
+        """Let what a traced step has shown hold from now on."""
+        if self._trace is not None and self.active is not None:
+            active = self.active
+            self.settle(self._trace.places(self._graph))
+            self._bring(active)
 
     def _resting(self, active: tuple[int, ...]) -> list[int]:
         """The parts that are not trained while ``active`` blocks are; the head always is."""
@@ -220,9 +232,14 @@ class Freezer:
         if not hasattr(optimizer, "_optimizer_step_post_hooks"):
             return []
         return [
-            optimizer.register_step_pre_hook(lambda *_: drop_gradients(self._frozen.values())),
+            optimizer.register_step_pre_hook(lambda *_: self._before_optimizer()),
             optimizer.register_step_post_hook(lambda each, *_: self._refuse_moved_by(each)),
         ]
+
+    def _before_optimizer(self) -> None:
+        if self._graph:  # it steps inside the step already
+            self._take_trace()
+        drop_gradients(self._frozen.values())
 
     def _refuse_moved_by(self, optimizer: Any) -> None:
         name = type(optimizer).__name__

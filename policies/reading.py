@@ -17,6 +17,11 @@ def has_gradients(parameters: Iterable[nn.Parameter]) -> bool:
     return any(p.grad is not None or _is_hooked(p) for p in parameters)
 
 
+def has_taken_gradients(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether hooks may take the gradients of some away within the backward, and step."""
+    return any(map(_is_hooked, parameters))
+
+
 def _is_hooked(parameter: nn.Parameter) -> bool:
     hooks = getattr(parameter, "_post_accumulate_grad_hooks", None)
     return parameter.requires_grad and bool(hooks)
@@ -36,7 +41,7 @@ def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[fl
         RuntimeError: hooks have taken the gradients away, as a backward with fused steps does.
     """
     every = [p for block in blocks for p in block]
-    if all(p.grad is None for p in every) and any(map(_is_hooked, every)):
+    if all(p.grad is None for p in every) and has_taken_gradients(every):
         raise RuntimeError(
             "relevance must be read from gradients, but hooks of register_post_accumulate_grad_hook took "
             "them away in the backward (a fused optimizer step?); step after the backward instead, or use "

@@ -41,7 +41,9 @@ class Sleep:
 
     def __init__(self) -> None:
         self._asleep: dict[int, nn.Module] = {}
-        self._guises: dict[int, _Outside] = {}  # kept, for making them takes longer than all the rest
+        self._guises: dict[
+            int, _Outside
+        ] = {}  # kept, for making them takes longer than all the rest
 
     def lay(self, modules: Iterable[nn.Module]) -> None:
         """Evaluation mode until the step ends, also where the loop has called ``train()`` since."""

@@ -81,9 +81,7 @@ def test_a_tied_embedding_is_the_heads_and_has_its_whole_gradient() -> None:
     model = Tied()
     tokens = torch.randint(0, 11, (2, 5))
     expected = tied_gradient(model, tokens)
-    updater = BlockUpdater(
-        model, list(model.layers), Scripted("1"), adamw(model), total_steps=1
-    )
+    updater = BlockUpdater(model, list(model.layers), Scripted("1"), adamw(model), total_steps=1)
     train(updater, None, model, tokens)
     torch.testing.assert_close(model.embed.weight.grad, expected)
 

@@ -268,7 +268,10 @@ class TestDivision:
         [
             (lambda m: [], "at least one module"),
             (lambda m: [m.blocks[0], nn.Linear(1, 1)], r"block 1 \(Linear\) is not"),
-            (lambda m: [m.blocks[0], m.blocks[1], m.blocks[0]], "block 0 and block 2 are one module"),
+            (
+                lambda m: [m.blocks[0], m.blocks[1], m.blocks[0]],
+                "block 0 and block 2 are one module",
+            ),
             (lambda m: (b for b in m.blocks), r"but got a generator; pass list\(...\)"),
             (lambda m: set(m.blocks), "but got a set"),
             (lambda m: dict(m.named_children()), "but got a dict"),

@@ -22,7 +22,9 @@ def plans(draw: st.DrawFn) -> tuple[Shape, list[set[int]]]:
     return shape, draw(st.lists(st.sets(block, min_size=1), min_size=3, max_size=3))
 
 
-def plain(model: Model, frozen: set[str], modes: list[bool], number: int) -> dict[str, Tensor | None]:
+def plain(
+    model: Model, frozen: set[str], modes: list[bool], number: int
+) -> dict[str, Tensor | None]:
     """The gradients of a copy in which nothing but ``requires_grad`` is touched."""
     twin = copy.deepcopy(model)
     for module, training in zip(twin.modules(), modes, strict=True):
@@ -101,4 +103,6 @@ def stem_with(shape: Shape) -> int:
 def same(name: str, mine: Tensor | None, plain: Tensor | None) -> None:
     assert (mine is None) == (plain is None), name
     if mine is not None and plain is not None:
-        torch.testing.assert_close(mine, plain, rtol=1e-5, atol=1e-7, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(
+            mine, plain, rtol=1e-5, atol=1e-7, msg=lambda text: f"{name}: {text}"
+        )

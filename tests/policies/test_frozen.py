@@ -113,7 +113,9 @@ def test_sparse_gradients_train_and_are_read(metric: str) -> None:
 class TestLBFGS:
     def steps(self, script: str) -> list[list[str]]:
         """Train with a closure, on all data; which parts moved in each step."""
-        model = tower(dropout=0.0).eval()  # no statistics, so that only the optimizer moves anything
+        model = tower(
+            dropout=0.0
+        ).eval()  # no statistics, so that only the optimizer moves anything
         optimizer = LBFGS(model.parameters(), lr=0.1, max_iter=3)
         updater = BlockUpdater(
             model, list(model.blocks), Scripted(script), optimizer, total_steps=4
@@ -325,7 +327,9 @@ def test_train_inside_a_step_wakes_nothing_frozen(wrapped: bool) -> None:
             hook.remove()
         optimizer.step()
         assert drops == [False, False]
-        assert all(same(b, tensors_of(part, optimizer)) for part, b in zip(frozen, before, strict=True))
+        assert all(
+            same(b, tensors_of(part, optimizer)) for part, b in zip(frozen, before, strict=True)
+        )
         assert all(module.training for module in model.modules())
 
 
@@ -403,3 +407,22 @@ def test_loaded_weights_are_taken_for_what_must_not_move_once_the_updater_is_loa
     plain = [run.step(number).plan for number in range(1, 4)]
     run.load(state)
     assert [run.step(number).plan for number in range(1, 4)] == plain
+
+
+def test_an_optimizer_that_steps_inside_the_step_moves_nothing_frozen() -> None:
+    """In the first step too, whose parts are known only then: a stem that is registered last."""
+    model = tower(dropout=0.0)
+    model.late = nn.Linear(3, 3)
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), optimizer, total_steps=3)
+    frozen = [model.late, model.stem, *model.blocks[:2]]
+    for number in range(3):
+        before = [tensors_of(part, optimizer) for part in frozen]
+        x, _ = batch_at(number)
+        with updater.step() as step:
+            loss = model(model.late(x)).square().mean()
+            backward(loss)
+            step.observe(loss)
+            optimizer.step()
+        assert all(same(b, tensors_of(p, optimizer)) for b, p in zip(before, frozen, strict=True))
+        assert block(model, 3).linear.weight in optimizer.state
