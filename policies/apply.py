@@ -12,19 +12,20 @@
         optimizer.zero_grad(set_to_none=True)
 
 While a block is frozen its parameters have ``requires_grad=False`` and ``grad=None``, so that no
-optimizer moves them or their moments; its modules are in evaluation mode, so that dropout is off and
-running statistics stand still; a buffer that its forward writes to is put back. Whatever moves
-something frozen all the same (an optimizer that needs no gradient, averaged weights left in place) is
-refused by name at once. The optimizer's ``param_groups`` are never edited.
+optimizer moves them or their moments; its modules are in evaluation mode, so that dropout is off
+and running statistics stand still; a buffer that its forward writes to is put back. Whatever moves
+something frozen all the same (an optimizer that needs no gradient, averaged weights left in place)
+is refused by name at once. The optimizer's ``param_groups`` are never edited.
 
-Gradients are exact: those that ``requires_grad=False`` on the frozen parameters alone would give. Where
-nothing below the lowest active block is trained neither graph nor backward reaches there. Where
-something is (an embedding tied to the output projection, queries added to every block's input), both do.
+Gradients are exact: those that ``requires_grad=False`` on the frozen parameters alone would give.
+Where nothing below the lowest active block is trained neither graph nor backward reaches there.
+Where something is (an embedding tied to the output projection, queries added to every block's
+input), both do.
 
-What is trained when: a block's parameters when the plan names it; the stem's (an embedding) with block
-0; the head's always. What is used in several places outside the blocks is trained wherever one of them
-is, so a tied embedding is the head's; name its parameter in ``stem`` to freeze it with block 0 instead.
-Parameters that are frozen when the updater is made stay frozen.
+What is trained when: a block's parameters when the plan names it; the stem's (an embedding) with
+block 0; the head's always. What is used in several places outside the blocks is trained wherever
+one of them is, so a tied embedding is the head's; name its parameter in ``stem`` to freeze it with
+block 0 instead. Parameters that are frozen when the updater is made stay frozen.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Step:
 
     Attributes:
         plan: what the step does.
-        relevance: after ``observe`` on a probe one score a block, the bottom block first; otherwise None.
+        relevance: after ``observe`` on a probe one score a block, the bottom block first; otherwise
+            None.
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class Step:
     def observe(self, loss: Tensor | float, *, grad_scale: float = 1.0) -> None:
         """Report the step's loss; on a probe, read the relevance of every block from its gradients.
 
-        Call it once, after ``loss.backward()`` and before gradients are clipped. Without a probe it does not
-        wait for the device; the loss is read when the next step is planned.
+        Call it once, after ``loss.backward()`` and before gradients are clipped. Without a probe it
+        does not wait for the device; the loss is read when the next step is planned.
 
         Args:
-            loss: a scalar, not multiplied by a gradient scaler's factor. In the first step give it with
-                its graph, not detached: it shows where parameters are used.
-            grad_scale: the factor by which the gradients still are multiplied (``scaler.get_scale()``).
+            loss: a scalar, not multiplied by a gradient scaler's factor. In the first step give it
+                with its graph, not detached: it shows where parameters are used.
+            grad_scale: the factor by which the gradients still are multiplied
+                (``scaler.get_scale()``).
         """
         self.loss = later(loss)
         self._saw(loss)
@@ -94,27 +97,30 @@ class BlockUpdater:
     """Freezes and thaws the blocks of a model as a policy plans.
 
     Args:
-        model: any module. Train the bare module: wrappers that own its gradients (DDP, FSDP) are refused.
-        blocks: a list of its blocks in forward order, each a submodule of ``model`` that is called (not
-            its ``forward``), named once however often it runs.
-        policy: decides; see ``policies.registry.make_policy`` and ``policies.settings.load_policy``.
-        optimizer: holds the moments that ``moments_on_thaw`` is about; several in a list or mapping, or
-            what wraps them.
-        total_steps: steps of the run, from which a step's progress follows; later steps count as the end.
-            Without it every ``step`` is given its ``fraction``.
-        stem: modules and parameters below the first block, or what ``trace_parts`` found. Without it the
-            first step shows what runs when; that one keeps the graph of a full step.
-        moments_on_thaw: ``keep`` a thawing block's optimizer state or ``reset`` it, as if it had never been
-            stepped; a probe thaws too. Without it the policy's own setting.
-        accumulate: ``step()`` contexts per optimizer step. All of them follow one plan; the policy sees their
-            mean loss, and a probe reads the gradients they add up to. Steps and ``total_steps`` count
-            optimizer steps.
+        model: any module. Train the bare module: wrappers that own its gradients (DDP, FSDP) are
+            refused.
+        blocks: a list of its blocks in forward order, each a submodule of ``model`` that is called
+            (not its ``forward``), named once however often it runs.
+        policy: decides; see ``policies.registry.make_policy`` and
+            ``policies.settings.load_policy``.
+        optimizer: holds the moments that ``moments_on_thaw`` is about; several in a list or
+            mapping, or what wraps them.
+        total_steps: steps of the run, from which a step's progress follows; later steps count as
+            the end. Without it every ``step`` is given its ``fraction``.
+        stem: modules and parameters below the first block, or what ``trace_parts`` found. Without
+            it the first step shows what runs when; that one keeps the graph of a full step.
+        moments_on_thaw: ``keep`` a thawing block's optimizer state or ``reset`` it, as if it had
+            never been stepped; a probe thaws too. Without it the policy's own setting.
+        accumulate: ``step()`` contexts per optimizer step. All of them follow one plan; the policy
+            sees their mean loss, and a probe reads the gradients they add up to. Steps and
+            ``total_steps`` count optimizer steps.
 
     Raises:
-        ValueError: arguments that do not fit together or a model that cannot be frozen; names every reason.
+        ValueError: arguments that do not fit together or a model that cannot be frozen; names every
+            reason.
     """
 
-    # Seven arguments that decide a run each in its own way; a bundle of them would have to be built first.
+    # Each of the arguments decides on its own; a bundle of them would have to be built first.
     def __init__(
         self,
         model: nn.Module,
@@ -149,7 +155,7 @@ class BlockUpdater:
 
     @contextlib.contextmanager
     def step(self, fraction: float | None = None) -> Iterator[Step]:
-        """Train one step as planned: forward, backward and ``observe`` go inside, ``optimizer.step()`` after.
+        """Train one step as planned: ``optimizer.step()`` goes after it, all else inside.
 
         A body that raises leaves the policy where it was: the next step is planned as this one.
 
@@ -158,8 +164,8 @@ class BlockUpdater:
 
         Raises:
             ValueError: ``fraction`` is missing, unexpected or out of range.
-            RuntimeError: ``step.observe(loss)`` was not called, came before the backward, or steps were
-                nested; something frozen was moved since the last one began.
+            RuntimeError: ``step.observe(loss)`` was not called, came before the backward, or steps
+                were nested; something frozen was moved since the last one began.
         """
         if self._inside:
             raise RuntimeError("updater.step() must not be entered inside another one")
@@ -179,10 +185,11 @@ class BlockUpdater:
         self._finish(plan, step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs, as JSON values, beside the model's and the optimizer's own state.
+        """Everything a resumed run needs beside model and optimizer, as JSON values.
 
         Raises:
-            RuntimeError: between the micro-steps of one optimizer step: gradients so far would be lost.
+            RuntimeError: between the micro-steps of one optimizer step: gradients so far would be
+                lost.
         """
         if self._plan is not None:
             raise RuntimeError(
@@ -224,11 +231,11 @@ class BlockUpdater:
         self._freezer.forget()
 
     def read_relevance(self, metric: str) -> tuple[float, ...]:
-        """One score a block, the bottom block first, from the gradients there are now; see ``policies.reading``."""
+        """One score a block, the bottom block first, from the gradients that there are now."""
         return self._relevance(metric, 1.0)
 
     def close(self) -> None:
-        """Give the model back, to another updater say: hooks removed, ``requires_grad`` as it was found."""
+        """Give the model back, to another updater say: as it was found, without hooks."""
         self._freezer.close()
 
     def _identity(self) -> dict[str, Any]:
@@ -252,8 +259,8 @@ class BlockUpdater:
     def _fraction(self, given: float | None) -> float:
         if (given is None) == (self._total_steps is None):
             raise ValueError(
-                "exactly one of BlockUpdater(total_steps=...) and step(fraction=...) must be given, "
-                f"but got total_steps={self._total_steps}, fraction={given}"
+                "exactly one of BlockUpdater(total_steps=...) and step(fraction=...) must be "
+                f"given, but got total_steps={self._total_steps}, fraction={given}"
             )
         if given is None:
             return min(1.0, self._step / (self._total_steps or 1))
@@ -265,7 +272,8 @@ class BlockUpdater:
         """What the body of a step must have done."""
         if step.loss is None:
             raise RuntimeError(
-                "step.observe(loss) must be called inside 'with updater.step() as step', but was not"
+                "step.observe(loss) must be called inside 'with updater.step() as step', "
+                "but was not"
             )
         if not has_gradients(self._blocks_and_rest()):
             raise RuntimeError(
@@ -289,7 +297,7 @@ class BlockUpdater:
         return (p for part in parts for p in part.parameters)
 
     def _settle(self) -> None:
-        """Let the policy observe the last step, whose loss may have been on its way from the device."""
+        """Let the policy observe the last step, whose loss may have been on its way."""
         if self._seen is not None:
             self._state = self._policy.observe(self._state, self._seen())
             self._seen = None

@@ -1,34 +1,35 @@
-"""dynamic_suffix: train the top blocks that the gradients say matter, and look again every so often.
+"""dynamic_suffix: train the top blocks that the gradients say matter; look again now and then.
 
-For each block l, with g_l its gradient and W_l its weights at a probe (the project's research note, section
-D)::
+For each block l, with g_l its gradient and W_l its weights at a probe (the project's research
+note, section D)::
 
     s_l    = ||g_l||_2 / (||W_l||_2 + eps)             or sum |g_l · W_l| (relevance = 'saliency')
     ema_l <- ema_beta · ema_l + (1 - ema_beta) · s_l   at the first probe ema_l = s_l
-    suffix = the fewest top blocks whose ema sum >= threshold · total, rounded up to an allowed depth
+    suffix = the fewest top blocks whose ema sum >= threshold · total, rounded up to a level
 
 A run has three phases, by its progress in [0, 1]::
 
-    recovery   progress >= 1 - recovery (never where recovery = 0)     all blocks, no probes
-    reduced    progress >= freeze_start and (not gate, or stable)      the suffix; all blocks on a probe
-    full       before                                                  all blocks, probes read only
+    recovery   progress >= 1 - recovery (never where 0)         all blocks, no probes
+    reduced    progress >= freeze_start, stable where gate      the suffix; on a probe all blocks
+    full       before                                           all blocks, probes read only
 
-Once reduced, a run stays so until recovery. The loss is *stable* when, over two consecutive windows of
-``stability_window`` steps with means m' and m and the later one's standard deviation sd,
-``|m - m'| <= stability_change · |m' - zero|`` and ``sd <= stability_variation · |m - zero|``.
+Once reduced, a run stays so until recovery. The loss is *stable* when, over two consecutive windows
+of ``stability_window`` steps with means m' and m and the later one's standard deviation sd::
 
-The *budget* caps the depth. It starts at ``max_active`` and, where ``adaptive``, moves on every probe of the
-reduced phase, by comparing the probe's loss with the mean of earlier ones (an EMA with ``budget_beta``, kept
-from the first probe of the run on)::
+    |m - m'| <= stability_change · |m' - zero|     sd <= stability_variation · |m - zero|
 
-    loss - zero > budget_upper · (mean - zero)   budget grows by budget_step, up to max_active
-    loss - zero < budget_lower · (mean - zero)   it shrinks by budget_step, down to the least allowed depth
+The *budget* caps the depth. It starts at ``max_active`` and, where ``adaptive``, moves on every
+probe of the reduced phase, by comparing the probe's loss with the mean of earlier ones (an EMA with
+``budget_beta``, kept from the first probe of the run on)::
 
-*zero* is what losses are measured from, so that a ratio of them means something: 0 as long as none was
-negative. A log-likelihood has no such zero of its own; once a loss was negative, zero lies as far below the
-lowest loss seen as the highest lies above it (``2 · lowest - highest``). Subtracting a constant from losses
-that are negative anyway thus changes no decision, and a better loss never moves the budget the way a worse
-one does.
+    loss - zero > budget_upper · (mean - zero)    it grows by budget_step, up to max_active
+    loss - zero < budget_lower · (mean - zero)    it shrinks as much, down to the least level
+
+*zero* is what losses are measured from, so that a ratio of them means something: 0 as long as none
+was negative. A log-likelihood has no such zero of its own; once a loss was negative, zero lies as
+far below the lowest loss seen as the highest lies above it (``2 · lowest - highest``). Subtracting
+a constant from losses that are negative anyway thus changes no decision, and a better loss never
+moves the budget the way a worse one does.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class DynamicSuffixState:
         stable: whether the last two complete windows were stable.
         window_count: losses in the present window.
         window_mean: their mean.
-        window_squares: their summed squared deviations from it, in units of ``window_unit`` squared.
+        window_squares: their summed squared deviations from it, in units of ``window_unit``
+            squared.
         window_unit: 1, but for losses whose squares are out of range.
         previous_mean: mean of the window before; None before the first is complete.
         lowest: the lowest finite loss seen; None before the first.
@@ -92,7 +94,7 @@ class DynamicSuffixState:
 
 @dataclass(frozen=True)
 class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
-    """Freeze the bottom blocks while their smoothed relevance is small. See the module for the equations."""
+    """Freeze the bottom blocks while their smoothed relevance is small; see the module."""
 
     name: ClassVar[str] = "dynamic_suffix"
     State: ClassVar[type[DynamicSuffixState]] = DynamicSuffixState
@@ -177,8 +179,8 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         low=0.0,
         high=10.0,
         unit="factor",
-        meaning="probe loss over its mean above which the budget grows; losses that can be negative are "
-        "measured from below their lowest",
+        meaning="probe loss over its mean above which the budget grows; losses that can be "
+        "negative are measured from below their lowest",
     )
     budget_lower: float = setting(
         0.98,
@@ -248,7 +250,8 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     def observe(self, state: DynamicSuffixState, observation: Observation) -> DynamicSuffixState:
         """Smooth a probe's relevance and loss, move the budget, judge the loss's stability.
 
-        A loss or a set of scores that is not finite (an overflow under mixed precision) is passed over.
+        A loss or a set of scores that is not finite (an overflow under mixed precision) is passed
+        over.
 
         Raises:
             ValueError: the number of scores is not the number of blocks.
@@ -268,7 +271,7 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     def _phase(self, state: DynamicSuffixState, progress: Progress) -> Phase:
         if self.recovery > 0 and progress.fraction >= 1 - self.recovery:
             return "recovery"
-        # Losses are judged only while full, so a run that was stable when freezing began remains so.
+        # Losses are judged only while full, so what was stable when freezing began remains so.
         return (
             "reduced"
             if progress.fraction >= self.freeze_start and (state.stable or not self.gate)
@@ -309,7 +312,8 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         level = mean - state.zero
         ratio = (loss - state.zero) / level if level else 1.0
         budget = self._budget(state, ratio) if observation.phase == "reduced" else state.budget
-        # The mean of equal losses is that loss: rounding must not pass for a change where losses are level.
+        # The mean of equal losses is that loss: rounding must not pass for a change where losses
+        # are level.
         smooth = mean if loss == mean else _smooth(self.budget_beta, mean, loss)
         return replace(state, budget=budget, probe_loss=smooth)
 
@@ -362,7 +366,7 @@ def _is_number(value: object) -> bool:
 
 
 def _order(low_name: str, low: float, high_name: str, high: float) -> list[str]:
-    """The fault of two settings that must ascend; values of a wrong type are their own rule's to refuse."""
+    """The fault of two settings that must ascend; wrong types are their own rules' to refuse."""
     if not (_is_number(low) and _is_number(high)) or low <= high:
         return []
     return [

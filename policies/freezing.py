@@ -1,15 +1,16 @@
 """Brings a model in line with a plan, for one step at a time; all that touches ``requires_grad``.
 
-While a part is frozen its parameters have ``requires_grad=False`` and ``grad=None``, its modules are in
-evaluation mode, and what moves its weights, buffers or moments all the same is undone or refused. The
-graph is never cut by hand: where nothing below the lowest active block is trained, no tensor there
-requires a gradient and autograd stops of itself; where something is, its gradient is the whole one.
+While a part is frozen its parameters have ``requires_grad=False`` and ``grad=None``, its modules
+are in evaluation mode, and what moves its weights, buffers or moments all the same is undone or
+refused. The graph is never cut by hand: where nothing below the lowest active block is trained, no
+tensor there requires a gradient and autograd stops of itself; where something is, its gradient is
+the whole one.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,7 +41,8 @@ class Freezer:
 
     Attributes:
         parts: stem, blocks and head by number; see ``policies.parts``.
-        places: what a traced forward showed; None where the stem was given or nothing was traced yet.
+        places: what a traced forward showed; None where the stem was given or nothing was traced
+            yet.
         active: blocks that ``requires_grad`` stands for now.
     """
 
@@ -89,7 +91,9 @@ class Freezer:
             self._rest()
 
     def saw(self, loss: Tensor | float) -> None:
-        """Take note of the loss whose graph shows where parameters are used, in a step that is traced."""
+        """Take note of the loss whose graph shows where parameters are used, in a step that is
+        traced.
+        """
         if self._trace is not None:
             self._graph.extend(graph_of(loss))
 
@@ -115,7 +119,7 @@ class Freezer:
         self._guard.clear()
 
     def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
-        """Let what thaws between two sets of active blocks go on as if it had never been stepped."""
+        """Let what thaws between two sets of active blocks go on as if never stepped."""
         for index in set(self._resting(before)).difference(self._resting(now)):
             forget(self._optimizers, self.parts[index].parameters)
 
@@ -213,8 +217,8 @@ class Freezer:
     def _enter(self, index: int, module: nn.Module, args: Any) -> None:
         if not torch.is_grad_enabled() and in_reentrant_checkpoint():
             raise RuntimeError(
-                "reentrant checkpointing gives a block no gradient when nothing below it is trained; "
-                "pass use_reentrant=False to torch.utils.checkpoint.checkpoint"
+                "reentrant checkpointing gives a block no gradient when nothing below it is "
+                "trained; pass use_reentrant=False to torch.utils.checkpoint.checkpoint"
             )
         if index in self._frozen:
             self._sleep.lay(self._frozen[index].modules)
@@ -228,7 +232,7 @@ class Freezer:
         }
 
     def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
-        """Look after what is frozen right before and after ``optimizer`` steps, where it lets us."""
+        """Look after what is frozen right before and after ``optimizer`` steps, if it lets us."""
         if not hasattr(optimizer, "_optimizer_step_post_hooks"):
             return []
         return [
@@ -245,9 +249,9 @@ class Freezer:
         name = type(optimizer).__name__
         self._refuse_moved(
             f"{name}.step()",
-            f"{name} moves parameters that have no gradient, along directions or towards weights that it "
-            "remembers; use an optimizer that leaves those alone, make a new one where the active blocks "
-            "change, or take a policy that never freezes (full_update)",
+            f"{name} moves parameters that have no gradient, along directions or towards weights "
+            "that it remembers; use an optimizer that leaves those alone, make a new one where the "
+            "active blocks change, or take a policy that never freezes (full_update)",
             closely=not is_torchs_own(optimizer),
         )
 
@@ -255,15 +259,15 @@ class Freezer:
         names = ", ".join(type(each).__name__ for each in self._optimizers) or "the optimizer"
         self._refuse_moved(
             "the last step or after it",
-            f"the forward writes to it, slow or averaged weights left in place, or a decay by hand, also inside {names}; let it skip "
-            "what has requires_grad=False. Where a checkpoint was loaded, call "
-            "updater.load_state_dict() after the model's",
+            "the forward writes to it, slow or averaged weights are left in place, a decay by "
+            f"hand, also inside {names}; let it skip what has requires_grad=False. Where a "
+            "checkpoint was loaded, call updater.load_state_dict() after the model's",
             closely=True,
         )
         if (buffer := self._guard.changed_buffer()) is not None:
             raise RuntimeError(
-                f"{buffer} is frozen but changed since the last step: the model ran in "
-                "training mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
+                f"{buffer} is frozen but changed since the last step: the model ran in training "
+                "mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
                 "wrote to it; run training forwards inside the step"
             )
 

@@ -1,12 +1,12 @@
 """Watches that what is frozen stays as it is, whoever might move it.
 
-PyTorch counts the changes of every tensor that are made in the open (``tensor._version``), so looking
-is nearly free. What is written through ``tensor.data``, and running statistics that kernels update, it
-does not count: for those a few bytes in the middle of each tensor are compared in every step, and all
-bits, summed, at steps 1, 2, 4, 8, … A tensor on a device cannot be glanced at without waiting: there
-the bits of one in each part are summed in every step, where the optimizer is not one of PyTorch's.
-A change that was taken back (averaged weights swapped in for an evaluation) leaves the sums equal and
-is no change.
+PyTorch counts the changes of every tensor that are made in the open (``tensor._version``), so
+looking is nearly free. What is written through ``tensor.data``, and running statistics that kernels
+update, it does not count: for those a few bytes in the middle of each tensor are compared in every
+step, and all bits, summed, at steps 1, 2, 4, 8, … A tensor on a device cannot be glanced at without
+waiting: there the bits of one in each part are summed in every step, where the optimizer is not one
+of PyTorch's. A change that was taken back (averaged weights swapped in for an evaluation) leaves
+the sums equal and is no change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class _Held:
 
     def glance(self) -> bytes:
         """The bytes in the middle; none of a tensor on a device."""
-        # Reading memory costs a tenth of what the least operation of torch does, a hundred times a step.
+        # Reading memory costs a tenth of what the least operation of torch does, a hundred times a
+        # step.
         return ctypes.string_at(self.pointer + self.offset, self.length) if self.length else b""
 
     def is_touched(self) -> bool:

@@ -1,4 +1,4 @@
-"""Losses of any size and sign: what they are measured from, and in which unit they can be squared."""
+"""Losses of any size and sign: what they are measured from, in which unit they are squared."""
 
 from __future__ import annotations
 

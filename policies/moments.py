@@ -1,4 +1,6 @@
-"""The optimizers that are meant by what a loop hands over: one, several in a container, some in a wrapper."""
+"""The optimizers that are meant by what a loop hands over: one, several in a container, some in a
+wrapper.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ _MOST = 1000
 
 
 def optimizers_in(given: Any) -> list[Any]:
-    """Every optimizer in ``given``, once each: itself, in lists and mappings, in attributes of wrappers.
+    """Every optimizer in ``given``, once each: itself, in lists, mappings and wrappers.
 
-    What holds its moments by parameter in ``state`` and has ``param_groups`` is an optimizer, whatever
-    its class.
+    What holds its moments by parameter in ``state`` and has ``param_groups`` is an optimizer,
+    whatever its class.
     """
     found: dict[int, Any] = {}
     _search(given, found, set(), _DEPTH)
@@ -71,12 +73,13 @@ def reset_faults(given: Any) -> list[str]:
     optimizers = optimizers_in(given)
     if not optimizers:
         return [
-            "moments_on_thaw='reset' needs an optimizer whose state it can reset, but found none in a "
-            f"{type(given).__name__}; pass the torch optimizers, in a list if there are several, or 'keep'"
+            "moments_on_thaw='reset' needs an optimizer whose state it can reset, but found none "
+            f"in a {type(given).__name__}; pass the torch optimizers, in a list if there are "
+            "several, or 'keep'"
         ]
     return [
-        "moments_on_thaw='reset' needs moments by parameter, but LBFGS has one state for all of them; "
-        "use 'keep' or another optimizer"
+        "moments_on_thaw='reset' needs moments by parameter, but LBFGS has one state for all of "
+        "them; use 'keep' or another optimizer"
         for optimizer in optimizers
         if isinstance(optimizer, LBFGS)
     ]

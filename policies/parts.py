@@ -2,9 +2,9 @@
 
 Parts are numbered in forward order: ``STEM`` (-1), the blocks 0..num_blocks-1, then the head,
 ``num_blocks``. What runs before the first block is stem, what runs after the last is head, and what
-runs between two blocks (a transition, a downsampling) goes with the block before it. ``Places`` says
-it, as one traced forward showed. Where nothing was traced the order of registration stands for the
-order of running.
+runs between two blocks (a transition, a downsampling) goes with the block before it. ``Places``
+says it, as one traced forward showed. Where nothing was traced the order of registration stands for
+the order of running.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Places:
         return self._named(self.num_blocks)
 
     def remarks(self) -> list[str]:
-        """What a user should know: blocks that did not run or ran in another order, idle parameters."""
+        """What a user should know: blocks that did not run or ran in another order, idle
+        parameters.
+        """
         idle = [index for index in range(self.num_blocks) if index not in self.order]
         found = (
             [f"blocks {idle} were not run by the forward; call them, not their forward"]
@@ -137,7 +139,8 @@ def owner(inside: Collection[int], outside: Collection[int]) -> int | None:
     """The one part that trains a parameter; None where it cannot belong to one.
 
     A parameter used in several places outside the blocks is trained where any of them is, so it
-    belongs to the highest. An embedding tied to the output projection is the head's: always trained.
+    belongs to the highest. An embedding tied to the output projection is the head's: always
+    trained.
 
     Args:
         inside: blocks that hold it.

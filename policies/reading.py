@@ -1,4 +1,4 @@
-"""What is read from the device about a step: its loss, and on a probe the relevance of every block."""
+"""What is read from the device about a step: its loss, on a probe the relevance of blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ EPS = 1e-8
 
 
 def has_gradients(parameters: Iterable[nn.Parameter]) -> bool:
-    """Whether a backward has reached any of them; one whose hook takes its gradient away counts too."""
+    """Whether a backward has reached any of them; one whose hook takes its gradient away counts
+    too.
+    """
     return any(p.grad is not None or _is_hooked(p) for p in parameters)
 
 
@@ -30,8 +32,8 @@ def _is_hooked(parameter: nn.Parameter) -> bool:
 def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[float, ...]:
     """One score a block from its present gradients, with one synchronisation of the device for all.
 
-    ``ratio`` is ||g||_2 / (||W||_2 + EPS) over all parameters of a block, ``saliency`` is sum |g · W|. A
-    parameter without a gradient counts as one with a gradient of zero.
+    ``ratio`` is ||g||_2 / (||W||_2 + EPS) over all parameters of a block, ``saliency`` is sum |g ·
+    W|. A parameter without a gradient counts as one with a gradient of zero.
 
     Args:
         blocks: the parameters of each block.
@@ -43,9 +45,9 @@ def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[fl
     every = [p for block in blocks for p in block]
     if all(p.grad is None for p in every) and has_taken_gradients(every):
         raise RuntimeError(
-            "relevance must be read from gradients, but hooks of register_post_accumulate_grad_hook took "
-            "them away in the backward (a fused optimizer step?); step after the backward instead, or use "
-            "a policy that does not probe (static_suffix)"
+            "relevance must be read from gradients, but hooks of "
+            "register_post_accumulate_grad_hook took them away in the backward (a fused optimizer "
+            "step?); step after the backward, or use a policy that does not probe (static_suffix)"
         )
     measure = {"ratio": _ratio_norms, "saliency": _saliency_norms}[metric]
     with torch.no_grad():
@@ -101,7 +103,9 @@ def _read(scalars: Sequence[Tensor]) -> list[float]:
 
 
 def later(loss: Tensor | float) -> Callable[[], float]:
-    """A loss to be read later: copied behind the backward, so that the device need not be waited for now."""
+    """A loss to be read later: copied behind the backward, so that the device need not be waited
+    for now.
+    """
     if not isinstance(loss, Tensor) or not loss.is_cuda:
         value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         return lambda: value

@@ -1,4 +1,6 @@
-"""The policies there are: every ``UpdatePolicy`` with a ``name`` in a module of this package, one a file."""
+"""The policies there are: every ``UpdatePolicy`` with a ``name`` in a module of this package, one a
+file.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def make_policy(name: str, knobs: Mapping[str, Scalar]) -> UpdatePolicy[Any]:
     """The policy ``name`` with its settings; a knob that is not given has its default.
 
     Raises:
-        ValueError: an unknown policy or knob, or a value that breaks its rule; the message names every one.
+        ValueError: an unknown policy or knob, or a value that breaks its rule; the message names
+            every one.
     """
     if name not in _found():
         raise ValueError(f"policy must be one of {sorted(_found())}, but got {name!r}")

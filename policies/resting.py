@@ -1,4 +1,4 @@
-"""How a part of a model rests while it is frozen: no gradients, and evaluation mode whatever the loop says.
+"""How a part of a model rests while it is frozen: no gradients, and evaluation mode come what may.
 
 All of it is on the model for one step only, and none of it goes along where the model is copied or
 saved meanwhile: a copy made inside a step has the modes that the model has outside.
@@ -21,11 +21,14 @@ from torch.utils.checkpoint import CheckpointFunction
 from policies.wiring import Part
 
 _REDUCE = "__reduce_ex__"
-"""What ``copy`` and ``pickle`` ask of an object, and of a module's own attributes before its class."""
+"""What ``copy`` and ``pickle`` ask of an object, and of a module's own attributes before its class.
+"""
 
 
 def drop_gradients(parts: Iterable[Part]) -> None:
-    """Leave the optimizer nothing to move the parameters by; a gradient of zeros would still decay them."""
+    """Leave the optimizer nothing to move the parameters by; a gradient of zeros would still decay
+    them.
+    """
     for part in parts:
         for parameter in part.parameters:
             parameter.grad = None
@@ -34,9 +37,9 @@ def drop_gradients(parts: Iterable[Part]) -> None:
 class Sleep:
     """Puts modules into evaluation mode and remembers which to wake.
 
-    The flag is set, not ``train()`` called: adapters merge their weights there. PyTorch's fused inference
-    path is off meanwhile: it would hand nested tensors from a frozen ``TransformerEncoderLayer`` to a
-    training one.
+    The flag is set, not ``train()`` called: adapters merge their weights there. PyTorch's fused
+    inference path is off meanwhile: it would hand nested tensors from a frozen
+    ``TransformerEncoderLayer`` to a training one.
     """
 
     def __init__(self) -> None:
@@ -145,13 +148,15 @@ def _lasting(hooks: Mapping[int, Any]) -> OrderedDict[int, Any]:
 
 
 def _set_training(module: nn.Module, mode: bool) -> None:
-    """Set the flag as ``nn.Module`` does, without its search for parameters: ten times cheaper, every step."""
+    """Set the flag as ``nn.Module`` does, without its search for parameters: ten times cheaper,
+    every step.
+    """
     plain = type(module).__setattr__ is nn.Module.__setattr__
     (object.__setattr__ if plain else setattr)(module, "training", mode)
 
 
 def in_reentrant_checkpoint() -> bool:
-    """Whether the caller runs inside the forward of a reentrant checkpoint, which records no graph."""
+    """Whether the caller runs inside a reentrant checkpoint, whose forward records no graph."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not CheckpointFunction.forward.__code__:
         frame = frame.f_back

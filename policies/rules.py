@@ -1,7 +1,7 @@
 """Settings and the rules they keep: what the knobs of a search are, whoever they belong to.
 
-A frozen dataclass of settings declares each with its meaning, unit and range, and refuses values that break a rule. No
-value is ever adjusted: what is stored is what ran.
+A frozen dataclass of settings declares each with its meaning, unit and range, and refuses values
+that break a rule. No value is ever adjusted: what is stored is what ran.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Settings:
             raise ValueError(f"{self.name}: " + "; ".join(faults))
 
     def faults(self) -> list[str]:
-        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between settings."""
+        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between
+        settings.
+        """
         return [
             fault
             for field in dataclasses.fields(self)

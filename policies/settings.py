@@ -1,4 +1,4 @@
-"""A policy's settings as TOML text, and back: what ``tuning.export`` writes and a training loop loads.
+"""A policy's settings as TOML text, and back: what ``tuning.export`` writes and a loop loads.
 
 ::
 
@@ -41,7 +41,8 @@ def load_policy(source: str | Path) -> UpdatePolicy[Any]:
         source: a path, or TOML text; a string with a line break is text.
 
     Raises:
-        ValueError: the file cannot be read, is not TOML, names no policy, or settings break their rules.
+        ValueError: the file cannot be read, is not TOML, names no policy, or settings break their
+            rules.
     """
     table = _table(source)
     name, knobs = table.get("policy"), table.get("knobs", {})

@@ -1,8 +1,9 @@
-"""What of a model runs when: one traced forward instead of the order in which modules were registered.
+"""What of a model runs when: one traced forward instead of the order of registration.
 
-Modules are seen by hooks. Parameters may be used without a call (a position table of the model itself,
-the weight of an embedding of queries), so those are found in the graph of the loss: every node has a
-number that grows as the forward goes on, and blocks note the number at which they begin and end.
+Modules are seen by hooks. Parameters may be used without a call (a position table of the model
+itself, the weight of an embedding of queries), so those are found in the graph of the loss: every
+node has a number that grows as the forward goes on, and blocks note the number at which they begin
+and end.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def trace_parts(
 
 
 def graph_of(value: Any) -> list[Node]:
-    """The graph nodes that made the tensors in ``value``, within tuples, mappings and dataclasses too."""
+    """The graph nodes that made the tensors in ``value``, within tuples, mappings and dataclasses
+    too.
+    """
     if isinstance(value, Tensor):
         return [] if value.grad_fn is None else [value.grad_fn]
     if isinstance(value, Mapping):

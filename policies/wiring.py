@@ -70,7 +70,7 @@ class Wiring:
         return next((i for prefix, i in self.blocks.items() if is_within(name, prefix)), None)
 
     def divide(self, stem: Stem) -> dict[int, Part]:
-        """The parts by number (see ``policies.parts``), without parameters that required no grad at first.
+        """The parts by number (see ``policies.parts``); what required no grad at first is in none.
 
         Raises:
             ValueError: a parameter is shared between blocks.

@@ -12,13 +12,13 @@ from policies.parts import Places
 from policies.wiring import Module, Part, Stem, refuse
 
 _ALONE = (
-    "pass the bare module, average the gradients yourself after the backward, and give observe() the "
-    "mean loss, so that all processes plan the same"
+    "pass the bare module, average the gradients yourself after the backward, and give observe() "
+    "the mean loss, so that all processes plan the same"
 )
 _WRAPPERS = {
     "DistributedDataParallel": "it waits for the gradients that existed when it was made",
     "FullyShardedDataParallel": "it flattens parameters of several blocks into one",
-    "FSDPModule": "it gathers parameters and scatters gradients of blocks as it finds them at its start",
+    "FSDPModule": "it gathers and scatters what required a gradient when it was made",
 }
 _PARAMETERS = {
     "DTensor": "it is one process's share of a tensor, whose norm and gradient the others hold too",
@@ -48,7 +48,7 @@ def checked_blocks(model: Module, blocks: Any, stem: Stem) -> list[Module]:
 
 
 def refuse_idle_top(parts: Mapping[int, Part], blocks: Sequence[Module]) -> None:
-    """Refuse blocks of which the last has nothing to train, so that the least depth would train none.
+    """Refuse blocks the last of which has nothing to train: the least depth would train none.
 
     Raises:
         ValueError: the last block has no parameter that requires a gradient.
@@ -57,7 +57,7 @@ def refuse_idle_top(parts: Mapping[int, Part], blocks: Sequence[Module]) -> None
     if not parts[top].parameters:
         raise ValueError(
             f"the last block must have a parameter to train, but block {top} "
-            f"({type(blocks[top]).__name__}) has none that requires a gradient; leave it out of blocks"
+            f"({type(blocks[top]).__name__}) has none that requires a gradient; leave it out"
         )
 
 
@@ -93,8 +93,8 @@ def _block_faults(model: Module, blocks: Sequence[Module]) -> list[str]:
 def _overlaps(blocks: Sequence[Module], index: int) -> list[str]:
     block = blocks[index]
     twice = [
-        f"blocks must be distinct, but block {index} and block {other} are one module; name it once, "
-        "however often it runs"
+        f"blocks must be distinct, but block {index} and block {other} are one module; name it "
+        "once, however often it runs"
         for other in range(index + 1, len(blocks))
         if blocks[other] is block
     ]

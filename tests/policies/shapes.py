@@ -134,12 +134,12 @@ class Model(nn.Module):
         return (out, middle)[: self.shape.outputs]
 
     def _side(self, x: Tensor) -> Tensor | None:
-        return {
-            "none": lambda: None,
-            "parameter": lambda: self.query,
-            "embedding": lambda: self.queries.weight,
-            "module": lambda: self.condition(x),
-        }[self.shape.side]()
+        if self.shape.side == "none":
+            return None
+        if self.shape.side == "parameter":
+            return self.query
+        side: Tensor = self.queries.weight if self.shape.side == "embedding" else self.condition(x)
+        return side
 
     def _climb(self, x: Tensor, h: Tensor, side: Tensor | None) -> tuple[Tensor, Tensor]:
         inputs, middle = [], h
@@ -148,7 +148,7 @@ class Model(nn.Module):
                 h = h + self.stem(x)
                 middle = h
             inputs.append(h)
-            carried = (h, {"seen": []}) if self.shape.carried else h
+            carried: Any = (h, {"seen": []}) if self.shape.carried else h
             out = block(carried, side=side)
             h = out[0] + 0 * out[1]["seen"][-1] if self.shape.carried else out
             if self.shape.over is not None and index == self.shape.over + 1:

@@ -32,8 +32,9 @@ from tests.policies.nets import (
 )
 
 LIVELY = DynamicSuffix(
-    freeze_start=0.2, recovery=0.2, probe_every=3, threshold=0.6, levels=4, adaptive=True, budget_upper=1.0,
-    budget_lower=0.9, gate=True, stability_window=2, stability_change=5.0, stability_variation=5.0,
+    freeze_start=0.2, recovery=0.2, probe_every=3, threshold=0.6, levels=4, adaptive=True,
+    budget_upper=1.0, budget_lower=0.9, gate=True,
+    stability_window=2, stability_change=5.0, stability_variation=5.0,
 )  # fmt: skip
 """Every control at work within twenty steps."""
 
@@ -41,7 +42,9 @@ LIVELY = DynamicSuffix(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_what_is_frozen_does_not_change_by_a_bit(optimizer: str, set_to_none: bool) -> None:
-    """Train all blocks, then fewer: weights, statistics and moments below the suffix are the same after."""
+    """Train all blocks, then fewer: weights, statistics and moments below the suffix are the same
+    after.
+    """
     run = loop(Scripted("p p 4 2 2 1 p 3 1 1"), optimizer)
     run.set_to_none = set_to_none
     parts = [run.model.stem, *run.model.blocks, run.model.head]
@@ -104,7 +107,9 @@ def test_param_groups_are_not_edited() -> None:
 def test_stopped_and_resumed_anywhere_equals_the_straight_run(
     stop: int, optimizer: str, moments: str, policy: DynamicSuffix
 ) -> None:
-    """Save to bytes, the updater as JSON, build all anew, load and go on: equal plans, losses, tensors."""
+    """Save to bytes, the updater as JSON, build all anew, load and go on: equal plans, losses,
+    tensors.
+    """
     straight = loop(policy, optimizer, moments_on_thaw=moments)
     plans = [straight.step(number).plan for number in range(20)]
     first = loop(policy, optimizer, moments_on_thaw=moments)
@@ -134,7 +139,7 @@ def test_the_lively_policy_is_lively() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
-    """Compare bit by bit, in evaluation mode: cutting the graph changes no gradient above the cut."""
+    """Compare bit by bit, in evaluation mode: freezing changes no gradient above."""
     model, full = tower(dropout=0.0).eval(), tower(dropout=0.0).eval()
     updater = BlockUpdater(
         model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1
@@ -150,7 +155,9 @@ def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
 
 
 def test_operations_fall_as_the_equation_says() -> None:
-    """Blocks of one square matrix: forward L·F, backward of d active ones (2d - 1)·F, as PyTorch counts."""
+    """Blocks of one square matrix: forward L·F, backward of d active ones (2d - 1)·F, as PyTorch
+    counts.
+    """
     model = nn.Sequential(*[nn.Linear(16, 16, bias=False) for _ in range(6)])
     updater = BlockUpdater(
         model,
@@ -167,7 +174,7 @@ def test_operations_fall_as_the_equation_says() -> None:
 
 
 def test_modes_are_restored_one_by_one() -> None:
-    """Frozen blocks evaluate during the step; a module the user had put to rest stays so after it."""
+    """Frozen blocks evaluate during the step; what the user had put to rest stays so."""
     run = loop(Scripted("2"))
     block(run.model, 0).dropout.eval()
     before = [module.training for module in run.model.modules()]
@@ -223,7 +230,7 @@ class TestThaw:
 
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_reset_steps_as_an_optimizer_that_never_stepped(self, optimizer: str) -> None:
-        """A twin with a fresh optimizer takes the thawing step from the same weights and gradients."""
+        """A twin with a fresh optimizer takes the thawing step from the same weights."""
         run = loop(Scripted("p 2 2 4"), optimizer, moments_on_thaw="reset")
         for number in range(3):
             run.step(number)
@@ -240,7 +247,9 @@ class TestThaw:
         assert not same(tensors_of(stayed, run.optimizer), tensors_of(twin.blocks[3], fresh))
 
     def test_a_probe_thaws_and_the_stem_follows_block_zero(self) -> None:
-        """After a probe among frozen steps the stem and bottom blocks have stepped once, the head always."""
+        """After a probe among frozen steps the stem and bottom blocks have stepped once, the head
+        always.
+        """
         run = loop(Scripted("p 2 2 p"), moments_on_thaw="reset")
         for number in range(4):
             run.step(number)

@@ -29,7 +29,9 @@ def encoder(**options: Any) -> nn.TransformerEncoder:
 @pytest.mark.parametrize("options", [{}, {"norm_first": True}, {"dropout": 0.0}])
 @pytest.mark.parametrize("padded", [False, True])
 def test_transformer_encoder(options: dict[str, Any], padded: bool) -> None:
-    """Frozen layers would take a fused path with nested tensors: train with and without a padding mask."""
+    """Frozen layers would take a fused path with nested tensors: train with and without a padding
+    mask.
+    """
     model = encoder(**options)
     optimizer = adamw(model)
     updater = BlockUpdater(
@@ -76,7 +78,7 @@ def tied_gradient(model: Tied, tokens: Tensor) -> Tensor:
 
 
 def test_a_tied_embedding_is_the_heads_and_has_its_whole_gradient() -> None:
-    """From the output side and, through the frozen layers, from the input side; as plain freezing."""
+    """From the output and, through the frozen layers, from the input; as plain freezing."""
     torch.manual_seed(0)
     model = Tied()
     tokens = torch.randint(0, 11, (2, 5))
@@ -96,7 +98,7 @@ def test_a_tied_embedding_named_as_stem_rests_with_the_bottom() -> None:
         Scripted("1"),
         adamw(model),
         total_steps=1,
-        stem=[model.embed.weight],
+        stem=[model.embed.get_parameter("weight")],
     )
     entered: list[bool] = []
     model.layers[2].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
@@ -262,7 +264,9 @@ def test_parameters_missing_from_the_optimizer_are_no_matter() -> None:
 
 
 def test_compiled_models_train_what_the_plan_names() -> None:
-    """A graph compiled for one depth must not serve another: look which gradients exist after each step."""
+    """A graph compiled for one depth must not serve another: look which gradients exist after each
+    step.
+    """
     model = tower(2, dropout=0.0)
     updater = BlockUpdater(
         model, list(model.blocks), Scripted("2 1 2 1"), adamw(model), total_steps=4

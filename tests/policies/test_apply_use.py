@@ -1,4 +1,6 @@
-"""How an updater is used: progress, accumulation, mistakes in the loop, models that cannot be divided."""
+"""How an updater is used: progress, accumulation, mistakes in the loop, models that cannot be
+divided.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ class TestAccumulation:
         return steps
 
     def test_one_plan_a_mean_loss_and_the_summed_gradients(self) -> None:
-        """Three micro-steps follow one plan, the policy sees their mean loss, the last reads the scores."""
+        """Three micro-steps follow one plan, the policy sees their mean loss, the last reads the
+        scores.
+        """
         run = loop(Scripted("p 2 p"), accumulate=3)
         for window in range(3):
             steps = self.micro_steps(run, 3 * window, 3)
@@ -159,7 +163,9 @@ class TestMistakes:
             step.observe(loss)
 
     def test_a_step_that_raises_is_planned_again(self) -> None:
-        """Modes are restored, the policy has seen nothing, and the run equals one without the failure."""
+        """Modes are restored, the policy has seen nothing, and the run equals one without the
+        failure.
+        """
         failed, clean = (
             loop(Scripted("p 2 p 1"), dropout=0.0),
             loop(Scripted("p 2 p 1"), dropout=0.0),

@@ -1,4 +1,6 @@
-"""A model under an updater is still a model: it can be copied, pickled, saved, averaged and exported."""
+"""A model under an updater is still a model: it can be copied, pickled, saved, averaged and
+exported.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""dynamic_suffix against its definition: a second implementation that keeps every number it ever saw."""
+"""dynamic_suffix against its definition: a second implementation that keeps every number it ever
+saw.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +140,7 @@ def adaptive_policies(draw: st.DrawFn) -> DynamicSuffix:
 def test_every_plan_is_the_naive_one(
     data: st.DataObject, policy: DynamicSuffix, num_blocks: int
 ) -> None:
-    """Losses are whole numbers around one of two levels, so that windows are stable now and then."""
+    """Losses are whole numbers around one of two levels: windows are stable now and then."""
     losses = st.integers(95, 105) | st.integers(50, 150)
     scores = st.lists(st.floats(0, 10), min_size=num_blocks, max_size=num_blocks).map(tuple)
     steps: list[Shown] = data.draw(
@@ -166,7 +168,9 @@ def observed(policy: DynamicSuffix, *losses: float, phase: Phase = "reduced") ->
     ("losses", "budget"), [((1, 2), 8), ((1, 0.5), 6), ((2, 1, 1.9), 8), ((4, 3, 2, 1), 2)]
 )
 def test_the_budget_follows_the_probes(losses: tuple[float, ...], budget: int) -> None:
-    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks each."""
+    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks
+    each.
+    """
     policy = replace(REDUCED, adaptive=True, budget_beta=0.5, budget_step=0.25)
     assert observed(policy, *losses).budget == budget
 
@@ -180,7 +184,9 @@ def test_the_budget_waits_for_the_reduced_phase() -> None:
 
 
 def test_scores_that_are_not_finite_are_passed_over() -> None:
-    """Overflow in mixed precision must not reach the smoothed relevance, nor a strict JSON checkpoint."""
+    """Overflow in mixed precision must not reach the smoothed relevance, nor a strict JSON
+    checkpoint.
+    """
     state = observed(REDUCED, 1.0)
     spoilt = Observation(1, 1.0, (float("inf"), *(1.0,) * 7), phase="reduced")
     assert REDUCED.observe(state, spoilt) == state
@@ -193,7 +199,7 @@ def test_a_wrong_number_of_scores_is_refused() -> None:
 
 
 def test_the_gate_holds_freezing_back_until_the_loss_is_stable() -> None:
-    """A loss that halves each window, then stays: reduced after the second level window, for good."""
+    """A loss that halves each window, then stays: reduced after the second level window."""
     policy = replace(
         REDUCED, gate=True, stability_window=2, stability_change=0.1, stability_variation=0.1
     )
@@ -248,7 +254,7 @@ class TestLossesOfAnySign:
 
     @pytest.mark.parametrize("shift", [0.0, -5.0, -10.0, -100.0, -1e6])
     def test_a_loss_that_falls_or_rises_does_so_anywhere(self, shift: float) -> None:
-        """By a tenth each time, above zero, across it and below: the budget of the positive losses."""
+        """By a tenth each time, above zero, across it and below: the budget of positive losses."""
         falling = [10 * 0.9**i for i in range(6)]
         rising = [*falling, *(7 * 1.2**i for i in range(6))]
         assert self.budgets([loss + shift for loss in falling]) == self.budgets(falling)
@@ -280,7 +286,7 @@ class TestLossesOfAnySign:
     def test_losses_may_be_of_any_size(
         self, data: st.DataObject, policy: DynamicSuffix, factor: float
     ) -> None:
-        """Times a power of two, which loses no digit: equal plans, and states that are strict JSON."""
+        """Times a power of two, which loses no digit: equal plans, and states in strict JSON."""
         losses = data.draw(st.lists(st.integers(50, 150), min_size=5, max_size=30))
         signs = data.draw(st.sampled_from([1, -1]))
         shown = [[(loss * signs * by, (1.0,) * 6) for loss in losses] for by in (1.0, factor)]

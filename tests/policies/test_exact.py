@@ -1,4 +1,6 @@
-"""Gradients are those that ``requires_grad=False`` on what is frozen gives, whatever the model's shape."""
+"""Gradients are those that ``requires_grad=False`` on what is frozen gives, whatever the model's
+shape.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def plain(
 def test_gradients_are_those_of_plain_freezing(
     drawn: tuple[Shape, list[set[int]]], traced: bool
 ) -> None:
-    """Three steps, each beside a twin that is frozen by hand in the same modes: equal gradients, and
+    """Three steps, each beside a twin that is frozen by hand in the same modes: equal gradients;
     the frozen parameters are those of the idle blocks and of what runs below the first block alone.
     """
     shape, steps = drawn

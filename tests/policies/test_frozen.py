@@ -1,9 +1,12 @@
-"""Frozen is frozen, whoever moves it: optimizers, slow weights, loops, and forwards that write buffers."""
+"""Frozen is frozen, whoever moves it: optimizers, slow weights, loops, and forwards that write
+buffers.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -132,7 +135,7 @@ class TestLBFGS:
             before = {name: p.detach().clone() for name, p in model.named_parameters()}
             with updater.step() as step:
                 step.observe(closure())
-            optimizer.step(closure)
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
             parts = {
                 ".".join(name.split(".")[:2])
                 for name, p in model.named_parameters()
@@ -169,7 +172,9 @@ class TestLBFGS:
 
 
 class Lookahead(Optimizer):
-    """Every so many steps all weights go halfway back to slow ones, through ``data`` or in the open."""
+    """Every so many steps all weights go halfway back to slow ones, through ``data`` or in the
+    open.
+    """
 
     def __init__(self, inner: Optimizer, every: int, hidden: bool) -> None:
         self.inner, self.every, self.hidden, self.count = inner, every, hidden, 0
@@ -251,7 +256,7 @@ def test_averaged_weights_may_be_swapped_in_and_out() -> None:
 
 
 def test_gradients_that_a_loop_fills_in_are_dropped() -> None:
-    """As averaging between processes does: zeros, with which momentum and decay would still move."""
+    """As averaging between processes does: zeros, by which momentum and decay still move."""
     run = loop(Scripted("p 2"), "momentum")
     run.step(0)
     before = tensors_of(run.model.blocks[0], run.optimizer)
@@ -298,10 +303,15 @@ def test_moments_that_move_are_refused_by_name() -> None:
         train(updater, optimizer, loss_of, model, 1)
 
 
+def dropped(drops: list[bool], _: nn.Module, args: tuple[Tensor], out: Tensor) -> None:
+    drops.append(bool((args[0] != out).any()))
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_train_inside_a_step_wakes_nothing_frozen(wrapped: bool) -> None:
-    """As trainers begin a step, on the model or on what holds it: statistics stand still, dropout is
-    off, and afterwards the model is in training mode.
+    """As trainers begin a step, on the model or what holds it: statistics stand still, no dropout.
+
+    Afterwards the model is in training mode.
     """
     model = tower(dropout=0.5)
     outer = nn.Sequential(model)
@@ -312,12 +322,8 @@ def test_train_inside_a_step_wakes_nothing_frozen(wrapped: bool) -> None:
     for number in range(3):
         before = [tensors_of(part, optimizer) for part in frozen]
         drops: list[bool] = []
-        hooks = [
-            block(model, index).dropout.register_forward_hook(
-                lambda _, args, out: drops.append(bool((args[0] != out).any()))
-            )
-            for index in (0, 1)
-        ]
+        look = partial(dropped, drops)
+        hooks = [block(model, i).dropout.register_forward_hook(look) for i in (0, 1)]
         with updater.step() as step:
             (outer if wrapped else model).train()
             loss = loss_of(outer if wrapped else model, number)

@@ -12,7 +12,9 @@ from tests.policies.runs import Shown, run
 
 
 def a_run(steps: int = 1600, num_blocks: int = 24) -> list[Shown]:
-    """A loss that falls and flattens with two percent of noise, and blocks that matter about equally."""
+    """A loss that falls and flattens with two percent of noise, and blocks that matter about
+    equally.
+    """
     draw = random.Random(0)
     return [
         (

@@ -40,7 +40,9 @@ def reference(blocks: list[list[nn.Parameter]], metric: str) -> list[float]:
 def test_scores_are_those_of_the_definition(
     seed: int, scale: float, dtype: torch.dtype, metric: str
 ) -> None:
-    """Random blocks with scalars, vectors, matrices and parameters without gradient, at three scales."""
+    """Random blocks with scalars, vectors, matrices and parameters without gradient, at three
+    scales.
+    """
     torch.manual_seed(seed)
     shapes: list[list[tuple[int, ...]]] = [[(3, 4), (4,)], [(), (2, 2, 2)], [(5,)]]
     blocks = [
@@ -72,7 +74,7 @@ def test_blocks_of_zeros_and_without_parameters_have_no_relevance() -> None:
 
 @pytest.mark.parametrize("metric", ["ratio", "saliency"])
 def test_a_probe_reads_what_the_backward_left(metric: str) -> None:
-    """On a real model, with the loss scaled up as a gradient scaler does and ``observe`` told so."""
+    """On a real model, the loss scaled as a gradient scaler does and ``observe`` told so."""
     model = tower()
     policy = Scripted("p 2", metric=metric)
     updater = BlockUpdater(model, list(model.blocks), policy, adamw(model), total_steps=2)

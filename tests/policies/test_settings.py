@@ -23,7 +23,10 @@ def test_a_file_and_its_text_give_the_same_policy(tmp_path: Path) -> None:
 
 def test_other_tables_are_not_read() -> None:
     """What an export adds about its trial does not disturb."""
-    text = 'policy = "static_suffix"\nhorizon = 0.7\n[knobs]\nactive_fraction = 0.3\n[trial]\nnumber = 4\n'
+    text = (
+        'policy = "static_suffix"\nhorizon = 0.7\n'
+        "[knobs]\nactive_fraction = 0.3\n[trial]\nnumber = 4\n"
+    )
     assert load_policy(text) == StaticSuffix(active_fraction=0.3)
 
 

@@ -28,7 +28,9 @@ def test_examples_in_the_documentation(module: str) -> None:
 def test_count_is_the_exact_ceiling_of_a_decimal_fraction(
     num_blocks: int, thousandths: int
 ) -> None:
-    """Compare with exact rational arithmetic on thousandths, whose products binary floats cannot hold."""
+    """Compare with exact rational arithmetic on thousandths, whose products binary floats cannot
+    hold.
+    """
     assert count(thousandths / 1000, num_blocks) == ceil(Fraction(thousandths, 1000) * num_blocks)
 
 
