@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from policies.base import (
     MOMENTS_ON_THAW,
@@ -49,48 +49,11 @@ from policies.base import (
 from policies.freezing import Freezer
 from policies.moments import reset_faults
 from policies.parts import Places, places_from_json, places_to_json
-from policies.reading import has_gradients, later, relevance
+from policies.reading import has_gradients, relevance
 from policies.settings import knobs_of
+from policies.step import Step as Step
 from policies.tracing import trace_parts as trace_parts
 from policies.wiring_faults import checked_blocks
-
-
-class Step:
-    """One step (with ``accumulate``, one micro-step) of a training loop.
-
-    Attributes:
-        plan: what the step does.
-        relevance: after ``observe`` on a probe one score a block, the bottom block first; otherwise
-            None.
-    """
-
-    def __init__(
-        self,
-        plan: StepPlan,
-        read: Callable[[float], tuple[float, ...]] | None,
-        saw: Callable[[Tensor | float], None],
-    ) -> None:
-        self.plan = plan
-        self.relevance: tuple[float, ...] | None = None
-        self.loss: Callable[[], float] | None = None
-        self._read, self._saw = read, saw
-
-    def observe(self, loss: Tensor | float, *, grad_scale: float = 1.0) -> None:
-        """Report the step's loss; on a probe, read the relevance of every block from its gradients.
-
-        Call it once, after ``loss.backward()`` and before gradients are clipped. Without a probe it
-        does not wait for the device; the loss is read when the next step is planned.
-
-        Args:
-            loss: a scalar, not multiplied by a gradient scaler's factor. In the first step give it
-                with its graph, not detached: it shows where parameters are used.
-            grad_scale: the factor by which the gradients still are multiplied
-                (``scaler.get_scale()``).
-        """
-        self.loss = later(loss)
-        self._saw(loss)
-        if self._read is not None:
-            self.relevance = self._read(grad_scale)
 
 
 class BlockUpdater:

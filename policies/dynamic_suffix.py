@@ -35,7 +35,6 @@ moves the budget the way a worse one does.
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -49,47 +48,8 @@ from policies.base import (
     UpdatePolicy,
     setting,
 )
-from policies.losses import unit_of, widened, zero_of
+from policies.dynamic_state import DynamicSuffixState as DynamicSuffixState
 from policies.suffix import allowed_depths, count, needed_depth, round_up, top
-
-
-@dataclass(frozen=True)
-class DynamicSuffixState:
-    """What the policy remembers; its size does not grow with the steps.
-
-    Attributes:
-        num_blocks: blocks of the model.
-        budget: most blocks that may be active now.
-        ema: smoothed relevance, shape (num_blocks,); None before the first probe.
-        probe_loss: smoothed loss of the probes; None before the first.
-        stable: whether the last two complete windows were stable.
-        window_count: losses in the present window.
-        window_mean: their mean.
-        window_squares: their summed squared deviations from it, in units of ``window_unit``
-            squared.
-        window_unit: 1, but for losses whose squares are out of range.
-        previous_mean: mean of the window before; None before the first is complete.
-        lowest: the lowest finite loss seen; None before the first.
-        highest: the highest.
-    """
-
-    num_blocks: int
-    budget: int
-    ema: tuple[float, ...] | None = None
-    probe_loss: float | None = None
-    stable: bool = False
-    window_count: int = 0
-    window_mean: float = 0.0
-    window_squares: float = 0.0
-    window_unit: float = 1.0
-    previous_mean: float | None = None
-    lowest: float | None = None
-    highest: float | None = None
-
-    @property
-    def zero(self) -> float:
-        """What losses are measured from; see the module."""
-        return zero_of(self.lowest, self.highest)
 
 
 @dataclass(frozen=True)
@@ -257,15 +217,18 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
             ValueError: the number of scores is not the number of blocks.
         """
         finite = math.isfinite(observation.loss)
+        loss = observation.loss
         if finite and (self.adaptive or self.gate):
-            lowest, highest = widened(state.lowest, state.highest, observation.loss)
-            state = replace(state, lowest=lowest, highest=highest)
+            state = state.with_range(loss)
         if observation.relevance is not None:
-            state = self._with_relevance(state, observation.relevance)
+            state = state.with_relevance(observation.relevance, self.ema_beta)
             if self.adaptive and finite:
-                state = self._with_probe_loss(state, observation)
+                reduced = observation.phase == "reduced"
+                budget = self._budget(state, state.probe_ratio(loss)) if reduced else state.budget
+                state = replace(state, budget=budget).with_probe_loss(loss, self.budget_beta)
         if self.gate and finite and observation.phase == "full":
-            state = self._with_loss(state, observation.loss)
+            limits = (self.stability_window, self.stability_change, self.stability_variation)
+            state = state.with_loss(loss, *limits)
         return state
 
     def _phase(self, state: DynamicSuffixState, progress: Progress) -> Phase:
@@ -286,37 +249,6 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         needed = state.num_blocks if state.ema is None else needed_depth(state.ema, self.threshold)
         return round_up(needed, self._allowed(state.num_blocks), state.budget)
 
-    def _with_relevance(
-        self, state: DynamicSuffixState, scores: tuple[float, ...]
-    ) -> DynamicSuffixState:
-        if len(scores) != state.num_blocks:
-            raise ValueError(
-                f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks"
-            )
-        if not all(map(math.isfinite, scores)):
-            return state
-        if state.ema is None:
-            return replace(state, ema=scores)
-        beta, rest = self.ema_beta, 1 - self.ema_beta
-        smoothed = [
-            beta * past + rest * score for past, score in zip(state.ema, scores, strict=True)
-        ]
-        return replace(state, ema=tuple(smoothed))
-
-    def _with_probe_loss(
-        self, state: DynamicSuffixState, observation: Observation
-    ) -> DynamicSuffixState:
-        loss, mean = observation.loss, state.probe_loss
-        if mean is None:
-            return replace(state, probe_loss=loss)
-        level = mean - state.zero
-        ratio = (loss - state.zero) / level if level else 1.0
-        budget = self._budget(state, ratio) if observation.phase == "reduced" else state.budget
-        # The mean of equal losses is that loss: rounding must not pass for a change where losses
-        # are level.
-        smooth = mean if loss == mean else _smooth(self.budget_beta, mean, loss)
-        return replace(state, budget=budget, probe_loss=smooth)
-
     def _budget(self, state: DynamicSuffixState, ratio: float) -> int:
         step = count(self.budget_step, state.num_blocks)
         depths = self._allowed(state.num_blocks)
@@ -325,40 +257,6 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         if ratio < self.budget_lower:
             return max(state.budget - step, depths[0])
         return state.budget
-
-    def _with_loss(self, state: DynamicSuffixState, loss: float) -> DynamicSuffixState:
-        """One more loss in the window, by Welford's update: no sum of squares to cancel."""
-        size = state.window_count + 1
-        unit = state.window_unit if size > 1 else unit_of(loss)
-        change = loss - state.window_mean
-        mean = state.window_mean + change / size
-        squares = state.window_squares + (change / unit) * ((loss - mean) / unit)
-        squares = min(squares, sys.float_info.max)  # infinity is no JSON
-        if size < self.stability_window:
-            return replace(
-                state, window_count=size, window_mean=mean, window_squares=squares, window_unit=unit
-            )
-        stable = self._is_stable(state, mean, math.sqrt(squares / size) * unit)
-        return replace(
-            state,
-            stable=stable,
-            previous_mean=mean,
-            window_count=0,
-            window_mean=0.0,
-            window_squares=0.0,
-            window_unit=1.0,
-        )
-
-    def _is_stable(self, state: DynamicSuffixState, mean: float, deviation: float) -> bool:
-        before = state.previous_mean
-        if before is None:
-            return False
-        steady = abs(mean - before) <= self.stability_change * abs(before - state.zero)
-        return steady and deviation <= self.stability_variation * abs(mean - state.zero)
-
-
-def _smooth(beta: float, past: float, value: float) -> float:
-    return beta * past + (1 - beta) * value
 
 
 def _is_number(value: object) -> bool:

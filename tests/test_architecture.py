@@ -46,7 +46,7 @@ FLOORS: dict[str, frozenset[str]] = {
 The doors, files of ``tuning`` itself, may all.
 """
 HEAVY = {
-    "torch": r"models/.*|policies/(apply|freezing|guard|moments|reading|resting|tracing)\.py"
+    "torch": r"models/.*|policies/(apply|freezing|guard|moments|reading|resting|step|tracing)\.py"
     r"|tuning/training/.*",
     "ray": r"tuning/drivers/.*",
     "optuna": r"tuning/study/samplers/.*",
