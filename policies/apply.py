@@ -37,6 +37,13 @@ from typing import Any
 
 from torch import nn
 
+from policies.applying.faults import checked_blocks
+from policies.applying.freezing import Freezer
+from policies.applying.moments import reset_faults
+from policies.applying.parts import Places, places_from_json, places_to_json
+from policies.applying.reading import has_gradients, relevance
+from policies.applying.step import Step as Step
+from policies.applying.tracing import trace_parts as trace_parts
 from policies.base import (
     MOMENTS_ON_THAW,
     Observation,
@@ -46,14 +53,7 @@ from policies.base import (
     state_from_json,
     state_to_json,
 )
-from policies.freezing import Freezer
-from policies.moments import reset_faults
-from policies.parts import Places, places_from_json, places_to_json
-from policies.reading import has_gradients, relevance
 from policies.settings import knobs_of
-from policies.step import Step as Step
-from policies.tracing import trace_parts as trace_parts
-from policies.wiring_faults import checked_blocks
 
 
 class BlockUpdater:

@@ -73,11 +73,12 @@ class DynamicSuffixState:
         """Smoothed by a probe's loss."""
         past = self.probe_loss
         # The mean of equal losses is that loss: rounding must not pass for a change of it.
-        same = past is None or loss == past
-        return replace(self, probe_loss=loss if same else beta * past + (1 - beta) * loss)
+        if past is None or loss == past:
+            return replace(self, probe_loss=loss)
+        return replace(self, probe_loss=beta * past + (1 - beta) * loss)
 
     def probe_ratio(self, loss: float) -> float:
-        """A probe's loss over the smoothed one of those before, both above zero; 1 for the first."""
+        """A probe's loss over the smoothed one before, both above zero; 1 for the first."""
         level = 0.0 if self.probe_loss is None else self.probe_loss - self.zero
         return (loss - self.zero) / level if level else 1.0
 

@@ -14,7 +14,7 @@ from typing import Any
 import policies as package
 from policies.base import Scalar, UpdatePolicy
 
-_SKIPPED = {"apply", "freezing", "guard", "moments", "reading", "resting", "step", "tracing"}
+_SKIPPED = {"apply", "applying"}
 """Modules that import torch, which deciding must not need."""
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from policies.apply import BlockUpdater
-from policies.moments import optimizers_in
+from policies.applying.moments import optimizers_in
 from tests.policies.nets import Scripted, Tower, backward, loss_of, tower, train
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from policies.apply import BlockUpdater
-from policies.reading import EPS, later, relevance
+from policies.applying.reading import EPS, later, relevance
 from tests.policies.nets import Scripted, adamw, backward, loss_of, tower
 
 

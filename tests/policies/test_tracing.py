@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.apply import BlockUpdater, trace_parts
-from policies.parts import STEM, Places, places_from_json, places_to_json
+from policies.applying.parts import STEM, Places, places_from_json, places_to_json
 from tests.policies.nets import Scripted, adamw, backward, loss_of, tower, train
 
 

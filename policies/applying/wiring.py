@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.parts import STEM, Places, is_within, module_parts, outer_names, owner
+from policies.applying.parts import STEM, Places, is_within, module_parts, outer_names, owner
 
 Module = Any
 """A ``torch.nn.Module``."""
@@ -70,7 +70,7 @@ class Wiring:
         return next((i for prefix, i in self.blocks.items() if is_within(name, prefix)), None)
 
     def divide(self, stem: Stem) -> dict[int, Part]:
-        """The parts by number (see ``policies.parts``); what required no grad at first is in none.
+        """The parts by number; what required no gradient at first is in none.
 
         Raises:
             ValueError: a parameter is shared between blocks.

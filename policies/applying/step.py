@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from policies.applying.reading import later
 from policies.base import StepPlan
-from policies.reading import later
 
 
 class Step:

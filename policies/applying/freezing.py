@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from policies.guard import Guard
-from policies.moments import forget, is_torchs_own, optimizers_in
-from policies.parts import STEM, Places
-from policies.reading import has_taken_gradients
-from policies.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
-from policies.tracing import Trace, graph_of
-from policies.wiring import Part, Stem, Wiring
-from policies.wiring_faults import refuse_idle_top
+from policies.applying.faults import refuse_idle_top
+from policies.applying.guard import Guard
+from policies.applying.moments import forget, is_torchs_own, optimizers_in
+from policies.applying.parts import STEM, Places
+from policies.applying.reading import has_taken_gradients
+from policies.applying.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
+from policies.applying.tracing import Trace, graph_of
+from policies.applying.wiring import Part, Stem, Wiring
 
 _OUTSIDE = -2
 """Number under which everything outside the blocks is watched until its parts are known."""
@@ -40,7 +40,7 @@ class Freezer:
         optimizer: one, or what holds several.
 
     Attributes:
-        parts: stem, blocks and head by number; see ``policies.parts``.
+        parts: stem, blocks and head by number; see ``policies.applying.parts``.
         places: what a traced forward showed; None where the stem was given or nothing was traced
             yet.
         active: blocks that ``requires_grad`` stands for now.

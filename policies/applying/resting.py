@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointFunction
 
-from policies.wiring import Part
+from policies.applying.wiring import Part
 
 _REDUCE = "__reduce_ex__"
 """What ``copy`` and ``pickle`` ask of an object, and of a module's own attributes before its class.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from policies.parts import Places
-from policies.wiring import Module, Part, Stem, refuse
+from policies.applying.parts import Places
+from policies.applying.wiring import Module, Part, Stem, refuse
 
 _ALONE = (
     "pass the bare module, average the gradients yourself after the backward, and give observe() "

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch._C._autograd import _get_sequence_nr
 from torch.autograd.graph import Node
 
-from policies.parts import STEM, Places
-from policies.resting import passing
-from policies.wiring import Wiring
-from policies.wiring_faults import checked_blocks
+from policies.applying.faults import checked_blocks
+from policies.applying.parts import STEM, Places
+from policies.applying.resting import passing
+from policies.applying.wiring import Wiring
 
 
 def trace_parts(
