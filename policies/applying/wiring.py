@@ -107,6 +107,15 @@ class Wiring:
         once = {id(module): module for _, module in self.named}
         return [(m, min(parts_of[key])) for key, m in once.items() if len(parts_of[key]) == 1]
 
+    def _placed(self, places: Places | None) -> dict[int, set[int]]:
+        """The parts in which each parameter outside the blocks ran, under any of its names."""
+        ran = {} if places is None else places.parameters
+        placed: defaultdict[int, set[int]] = defaultdict(set)
+        for name, parameter in self.outside_parameters.items():
+            if name in ran:
+                placed[id(parameter)].add(ran[name])
+        return placed
+
     def _parameters(
         self, numbers: Sequence[int], stem: Sequence[Any] | None, places: Places | None
     ) -> list[tuple[Any, int]]:
@@ -121,10 +130,7 @@ class Wiring:
                 found[id(parameter)] = parameter
                 held[id(parameter)].add(part)
                 names_of[id(parameter)].add(f"{prefix}.{name}" if prefix else name)
-        ran = {} if places is None else places.parameters
-        for name, parameter in self.outside_parameters.items():
-            if name in ran:
-                outside[id(parameter)] = {ran[name]}
+        outside.update(self._placed(places))
         for part in stem or ():
             if id(part) in outside:  # named as a parameter: the stem's, wherever else it is used
                 outside[id(part)] = {STEM}

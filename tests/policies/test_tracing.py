@@ -221,3 +221,25 @@ def test_places_of_other_blocks_are_refused() -> None:
             total_steps=1,
             stem=traced(model),
         )
+
+
+def test_a_tied_weight_is_the_heads_whatever_shows_it() -> None:
+    """By its two calls where the loss has no graph, by its two uses where it has."""
+    model = Inner()
+    model.blocks = nn.ModuleList([nn.Sequential(nn.Linear(4, 4)) for _ in range(2)])
+    model.head.weight = model.stem.weight
+    blocks = list(model.blocks)
+
+    def forward() -> Tensor:
+        return model.head(model.blocks[1](model.blocks[0](model.stem(torch.ones(2, 4))))).sum()  # type: ignore[no-any-return]
+
+    for result in (forward, lambda: forward().item()):
+        places = trace_parts(model, blocks, result)
+        updater = BlockUpdater(
+            model, blocks, Scripted("1"), adamw(model), total_steps=1, stem=places
+        )
+        train(updater, None, forward)
+        assert model.stem.weight.grad is not None
+        assert model.stem.bias.grad is None
+        updater.close()
+        model.zero_grad()
