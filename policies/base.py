@@ -1,7 +1,8 @@
 """What an update policy is: a pure decision of which blocks to train, step by step.
 
-Numbers go in and numbers come out; nothing here imports torch. Because a decision depends on nothing but its
-arguments, a policy can be replayed over recorded losses and relevance scores without a model.
+Numbers go in and numbers come out; nothing here imports torch. Because a decision depends on
+nothing but its arguments, a policy can be replayed over recorded losses and relevance scores
+without a model.
 
 A policy is a frozen dataclass whose fields are its settings (the *knobs* a search may turn)::
 
@@ -9,7 +10,8 @@ A policy is a frozen dataclass whose fields are its settings (the *knobs* a sear
     plan = policy.plan(state, Progress(step, fraction))
     state = policy.observe(state, Observation(step, loss, relevance, phase=plan.phase))
 
-The shape (init and update pure, the state handed in and out) is that of optax's ``GradientTransformation``.
+The shape (init and update pure, the state handed in and out) is that of optax's
+``GradientTransformation``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ MOMENTS_ON_THAW = ("keep", "reset")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. ``step`` counts from 0; ``fraction`` in [0, 1] is solo seconds / horizon."""
+    """Where a run stands.
+
+    ``step`` counts from 0; ``fraction`` in [0, 1] is solo seconds / horizon.
+    """
 
     step: int
     fraction: float
@@ -43,8 +48,8 @@ class StepPlan:
     """What one step does.
 
     Attributes:
-        active_blocks: indices of the blocks to update, ascending; 0 is the first block after the stem.
-            On a probe these are all blocks: a probe's gradients are real, so they train.
+        active_blocks: indices of the blocks to update, ascending; 0 is the first block after the
+            stem. On a probe these are all blocks: a probe's gradients are real, so they train.
         probe: whether the relevance of every block is read after this step's backward.
         phase: ``full`` before freezing starts, ``reduced`` while it lasts, ``recovery`` at the end.
         metric: which relevance to read when probing, one of ``RELEVANCE_METRICS``.
@@ -58,10 +63,10 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a step showed: its training loss and, when it probed, one relevance score a block (else None).
+    """What a step showed: its loss and, when it probed, one relevance a block (else None).
 
-    ``phase`` is that of the step's plan: a loss means something else before freezing than during it, and a
-    policy that is handed only observations could not tell.
+    ``phase`` is that of the step's plan: a loss means something else before freezing than during
+    it, and a policy that is handed only observations could not tell.
     """
 
     step: int
@@ -75,10 +80,11 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class UpdatePolicy(Settings, ABC, Generic[StateT]):
-    """Base of every policy. A subclass is a frozen dataclass, one a file, found by ``policies.registry``.
+    """Base of every policy: a frozen dataclass, one a file, found by ``policies.registry``.
 
-    ``State`` is a frozen dataclass of JSON values (numbers, strings, None, tuples of these), so that it
-    survives a checkpoint: ``state_from_json(policy, json.loads(json.dumps(state_to_json(state)))) == state``.
+    ``State`` is a frozen dataclass of JSON values (numbers, strings, None, tuples of these), so
+    that it survives a checkpoint: what ``state_to_json`` made of a state is, written and read as
+    JSON, turned into an equal one by ``state_from_json``.
 
     Raises:
         ValueError: a setting breaks its rule; the message names every one that does.

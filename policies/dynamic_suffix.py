@@ -1,28 +1,35 @@
-"""dynamic_suffix: train the top blocks that the gradients say matter, and look again every so often.
+"""dynamic_suffix: train the top blocks that the gradients say matter; look again now and then.
 
-For each block l, with g_l its gradient and W_l its weights at a probe (the project's research note, section
-D)::
+For each block l, with g_l its gradient and W_l its weights at a probe (the project's research
+note, section D)::
 
     s_l    = ||g_l||_2 / (||W_l||_2 + eps)             or sum |g_l · W_l| (relevance = 'saliency')
     ema_l <- ema_beta · ema_l + (1 - ema_beta) · s_l   at the first probe ema_l = s_l
-    suffix = the fewest top blocks whose ema sum >= threshold · total, rounded up to an allowed depth
+    suffix = the fewest top blocks whose ema sum >= threshold · total, rounded up to a level
 
 A run has three phases, by its progress in [0, 1]::
 
-    recovery   progress >= 1 - recovery (never where recovery = 0)     all blocks, no probes
-    reduced    progress >= freeze_start and (not gate, or stable)      the suffix; all blocks on a probe
-    full       before                                                  all blocks, probes read only
+    recovery   progress >= 1 - recovery (never where 0)         all blocks, no probes
+    reduced    progress >= freeze_start, stable where gate      the suffix; on a probe all blocks
+    full       before                                           all blocks, probes read only
 
-Once reduced, a run stays so until recovery. The loss is *stable* when, over two consecutive windows of
-``stability_window`` steps with means m' and m and the later one's standard deviation sd,
-``|m - m'| <= stability_change · |m'|`` and ``sd <= stability_variation · |m|``.
+Once reduced, a run stays so until recovery. The loss is *stable* when, over two consecutive windows
+of ``stability_window`` steps with means m' and m and the later one's standard deviation sd::
 
-The *budget* caps the depth. It starts at ``max_active`` and, where ``adaptive``, moves on every probe of the
-reduced phase, by comparing the probe's loss with the mean of earlier ones (an EMA with ``budget_beta``, kept
-from the first probe of the run on)::
+    |m - m'| <= stability_change · |m' - zero|     sd <= stability_variation · |m - zero|
 
-    loss > budget_upper · mean    budget grows by budget_step, up to max_active
-    loss < budget_lower · mean    budget shrinks by budget_step, down to the least allowed depth
+The *budget* caps the depth. It starts at ``max_active`` and, where ``adaptive``, moves on every
+probe of the reduced phase, by comparing the probe's loss with the mean of earlier ones (an EMA with
+``budget_beta``, kept from the first probe of the run on)::
+
+    loss - zero > budget_upper · (mean - zero)    it grows by budget_step, up to max_active
+    loss - zero < budget_lower · (mean - zero)    it shrinks as much, down to the least level
+
+*zero* is what losses are measured from, so that a ratio of them means something: 0 as long as none
+was negative. A log-likelihood has no such zero of its own; once a loss was negative, zero lies as
+far below the lowest loss seen as the highest lies above it (``2 · lowest - highest``). Subtracting
+a constant from losses that are negative anyway thus changes no decision, and a better loss never
+moves the budget the way a worse one does.
 """
 
 from __future__ import annotations
@@ -41,62 +48,66 @@ from policies.base import (
     UpdatePolicy,
     setting,
 )
+from policies.dynamic_state import DynamicSuffixState as DynamicSuffixState
 from policies.suffix import allowed_depths, count, needed_depth, round_up, top
 
 
 @dataclass(frozen=True)
-class DynamicSuffixState:
-    """What the policy remembers; its size does not grow with the steps.
-
-    Attributes:
-        num_blocks: blocks of the model.
-        budget: most blocks that may be active now.
-        ema: smoothed relevance, shape (num_blocks,); None before the first probe.
-        probe_loss: smoothed loss of the probes; None before the first.
-        stable: whether the last two complete windows were stable.
-        window_count: losses in the present window.
-        window_mean: their mean.
-        window_squares: their summed squared deviations from it.
-        previous_mean: mean of the window before; None before the first is complete.
-    """
-
-    num_blocks: int
-    budget: int
-    ema: tuple[float, ...] | None = None
-    probe_loss: float | None = None
-    stable: bool = False
-    window_count: int = 0
-    window_mean: float = 0.0
-    window_squares: float = 0.0
-    previous_mean: float | None = None
-
-
-@dataclass(frozen=True)
 class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
-    """Freeze the bottom blocks while their smoothed relevance is small. See the module for the equations."""
+    """Freeze the bottom blocks while their smoothed relevance is small; see the module."""
 
     name: ClassVar[str] = "dynamic_suffix"
     State: ClassVar[type[DynamicSuffixState]] = DynamicSuffixState
 
     ema_beta: float = setting(
-        0.9, low=0.0, high=0.999, unit="weight", meaning="weight of the past in the smoothed relevance"
+        0.9,
+        low=0.0,
+        high=0.999,
+        unit="weight",
+        meaning="weight of the past in the smoothed relevance",
     )
     threshold: float = setting(
-        0.8, low=0.0, high=1.0, unit="fraction of the relevance", meaning="share the active blocks must hold"
+        0.8,
+        low=0.0,
+        high=1.0,
+        unit="fraction of the relevance",
+        meaning="share the active blocks must hold",
     )
     min_active: float = setting(
-        0.25, low=0.01, high=1.0, unit="fraction of the blocks", meaning="fewest active blocks while reduced"
+        0.25,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="fewest active blocks while reduced",
     )
     max_active: float = setting(
-        1.0, low=0.01, high=1.0, unit="fraction of the blocks", meaning="most active blocks while reduced"
+        1.0,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="most active blocks while reduced",
     )
-    levels: int = setting(4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks")
-    probe_every: int = setting(20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next")
+    levels: int = setting(
+        4, low=1, high=8, unit="count", meaning="depths allowed, evenly spaced over the blocks"
+    )
+    probe_every: int = setting(
+        20, low=1, high=1_000_000, unit="steps", meaning="steps from one probe to the next"
+    )
     freeze_start: float = setting(
-        0.2, low=0.0, high=1.0, unit="fraction of the run", meaning="progress before which nothing freezes"
+        0.2,
+        low=0.0,
+        high=1.0,
+        unit="fraction of the run",
+        meaning="progress before which nothing freezes",
     )
-    gate: bool = setting(False, choices=(False, True), meaning="whether freezing also waits for the loss to be stable")
-    stability_window: int = setting(20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate")
+    gate: bool = setting(
+        False,
+        choices=(False, True),
+        meaning="whether freezing also waits for the loss to be stable",
+    )
+    stability_window: int = setting(
+        20, low=2, high=1_000_000, unit="steps", meaning="losses in a window of the gate"
+    )
     stability_change: float = setting(
         0.02,
         low=0.0,
@@ -112,27 +123,46 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
         meaning="deviation over mean in a window that still is stable",
     )
     adaptive: bool = setting(
-        False, choices=(False, True), meaning="whether the budget of active blocks follows the probes' loss"
+        False,
+        choices=(False, True),
+        meaning="whether the budget of active blocks follows the probes' loss",
     )
     budget_beta: float = setting(
-        0.9, low=0.0, high=0.999, unit="weight", meaning="weight of the past in the smoothed probe loss"
+        0.9,
+        low=0.0,
+        high=0.999,
+        unit="weight",
+        meaning="weight of the past in the smoothed probe loss",
     )
     budget_upper: float = setting(
         1.02,
         low=0.0,
         high=10.0,
         unit="factor",
-        meaning="probe loss over its mean above which the budget grows",
+        meaning="probe loss over its mean above which the budget grows; losses that can be "
+        "negative are measured from below their lowest",
     )
     budget_lower: float = setting(
-        0.98, low=0.0, high=10.0, unit="factor", meaning="probe loss over its mean below which it shrinks"
+        0.98,
+        low=0.0,
+        high=10.0,
+        unit="factor",
+        meaning="probe loss over its mean below which it shrinks",
     )
     budget_step: float = setting(
-        0.25, low=0.01, high=1.0, unit="fraction of the blocks", meaning="by how much the budget moves"
+        0.25,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="by how much the budget moves",
     )
-    recovery: float = setting(0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end")
+    recovery: float = setting(
+        0.1, low=0.0, high=1.0, unit="fraction of the run", meaning="full updates at the end"
+    )
     relevance: str = setting(
-        "ratio", choices=RELEVANCE_METRICS, meaning="block score: gradient over weight norm, or sum of |g·w|"
+        "ratio",
+        choices=RELEVANCE_METRICS,
+        meaning="block score: gradient over weight norm, or sum of |g·w|",
     )
     moments_on_thaw: str = setting(
         "keep", choices=MOMENTS_ON_THAW, meaning="optimizer moments of a block that is active again"
@@ -180,25 +210,36 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     def observe(self, state: DynamicSuffixState, observation: Observation) -> DynamicSuffixState:
         """Smooth a probe's relevance and loss, move the budget, judge the loss's stability.
 
-        A loss or a set of scores that is not finite (an overflow under mixed precision) is passed over.
+        A loss or a set of scores that is not finite (an overflow under mixed precision) is passed
+        over.
 
         Raises:
             ValueError: the number of scores is not the number of blocks.
         """
         finite = math.isfinite(observation.loss)
+        loss = observation.loss
+        if finite and (self.adaptive or self.gate):
+            state = state.with_range(loss)
         if observation.relevance is not None:
-            state = self._with_relevance(state, observation.relevance)
+            state = state.with_relevance(observation.relevance, self.ema_beta)
             if self.adaptive and finite:
-                state = self._with_probe_loss(state, observation)
+                reduced = observation.phase == "reduced"
+                budget = self._budget(state, state.probe_ratio(loss)) if reduced else state.budget
+                state = replace(state, budget=budget).with_probe_loss(loss, self.budget_beta)
         if self.gate and finite and observation.phase == "full":
-            state = self._with_loss(state, observation.loss)
+            limits = (self.stability_window, self.stability_change, self.stability_variation)
+            state = state.with_loss(loss, *limits)
         return state
 
     def _phase(self, state: DynamicSuffixState, progress: Progress) -> Phase:
         if self.recovery > 0 and progress.fraction >= 1 - self.recovery:
             return "recovery"
-        # Losses are judged only while full, so a run that was stable when freezing began remains so.
-        return "reduced" if progress.fraction >= self.freeze_start and (state.stable or not self.gate) else "full"
+        # Losses are judged only while full, so what was stable when freezing began remains so.
+        return (
+            "reduced"
+            if progress.fraction >= self.freeze_start and (state.stable or not self.gate)
+            else "full"
+        )
 
     def _allowed(self, num_blocks: int) -> tuple[int, ...]:
         low, high = count(self.min_active, num_blocks), count(self.max_active, num_blocks)
@@ -207,24 +248,6 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
     def _depth(self, state: DynamicSuffixState) -> int:
         needed = state.num_blocks if state.ema is None else needed_depth(state.ema, self.threshold)
         return round_up(needed, self._allowed(state.num_blocks), state.budget)
-
-    def _with_relevance(self, state: DynamicSuffixState, scores: tuple[float, ...]) -> DynamicSuffixState:
-        if len(scores) != state.num_blocks:
-            raise ValueError(f"one score a block must hold, but got {len(scores)} for {state.num_blocks} blocks")
-        if not all(map(math.isfinite, scores)):
-            return state
-        if state.ema is None:
-            return replace(state, ema=scores)
-        beta, rest = self.ema_beta, 1 - self.ema_beta
-        smoothed = [beta * past + rest * score for past, score in zip(state.ema, scores, strict=True)]
-        return replace(state, ema=tuple(smoothed))
-
-    def _with_probe_loss(self, state: DynamicSuffixState, observation: Observation) -> DynamicSuffixState:
-        loss, mean = observation.loss, state.probe_loss
-        if mean is None:
-            return replace(state, probe_loss=loss)
-        budget = self._budget(state, loss / mean if mean else 1.0) if observation.phase == "reduced" else state.budget
-        return replace(state, budget=budget, probe_loss=_smooth(self.budget_beta, mean, loss))
 
     def _budget(self, state: DynamicSuffixState, ratio: float) -> int:
         step = count(self.budget_step, state.num_blocks)
@@ -235,34 +258,15 @@ class DynamicSuffix(UpdatePolicy[DynamicSuffixState]):
             return max(state.budget - step, depths[0])
         return state.budget
 
-    def _with_loss(self, state: DynamicSuffixState, loss: float) -> DynamicSuffixState:
-        """One more loss in the window, by Welford's update: no sum of squares to cancel."""
-        size = state.window_count + 1
-        change = loss - state.window_mean
-        mean = state.window_mean + change / size
-        squares = state.window_squares + change * (loss - mean)
-        if size < self.stability_window:
-            return replace(state, window_count=size, window_mean=mean, window_squares=squares)
-        stable = self._is_stable(state.previous_mean, mean, math.sqrt(squares / size))
-        return replace(state, stable=stable, previous_mean=mean, window_count=0, window_mean=0.0, window_squares=0.0)
-
-    def _is_stable(self, before: float | None, mean: float, deviation: float) -> bool:
-        if before is None:
-            return False
-        steady = abs(mean - before) <= self.stability_change * abs(before)
-        return steady and deviation <= self.stability_variation * abs(mean)
-
-
-def _smooth(beta: float, past: float, value: float) -> float:
-    return beta * past + (1 - beta) * value
-
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float))
 
 
 def _order(low_name: str, low: float, high_name: str, high: float) -> list[str]:
-    """The fault of two settings that must ascend; values of a wrong type are their own rule's to refuse."""
+    """The fault of two settings that must ascend; wrong types are their own rules' to refuse."""
     if not (_is_number(low) and _is_number(high)) or low <= high:
         return []
-    return [f"{low_name} <= {high_name} must hold, but got {low_name}={low!r}, {high_name}={high!r}"]
+    return [
+        f"{low_name} <= {high_name} must hold, but got {low_name}={low!r}, {high_name}={high!r}"
+    ]

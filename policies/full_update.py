@@ -1,4 +1,4 @@
-"""full_update: every block, every step. The baseline, and trained for shorter horizons the control."""
+"""full_update: every block, every step. The baseline, and over shorter horizons the control."""
 
 from __future__ import annotations
 

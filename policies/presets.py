@@ -1,7 +1,8 @@
 """Settings that have names: reconstructions of the runs that the project's research note reports.
 
-The note gives results, not settings. Each preset here is made to act in the character of one of its runs, on
-a model whose blocks matter about equally; what a preset does to another model is for a run on it to say.
+The note gives results, not settings. Each preset here is made to act in the character of one of its
+runs, on a model whose blocks matter about equally; what a preset does to another model is for a run
+on it to say.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ TUNED = DynamicSuffix(
     budget_step=0.25,
     recovery=0.2,
 )
-"""Mild: about 0.84 of the blocks on average, freezing only once the loss is stable, a long recovery."""
+"""Mild: about 0.84 of the blocks on average, freezing only once the loss is stable, a long
+recovery.
+"""
 
 TUNED_V2 = DynamicSuffix(
     ema_beta=0.9,
@@ -63,7 +66,8 @@ TUNED_V2 = DynamicSuffix(
     budget_step=0.25,
     recovery=0.1,
 )
-"""Lighter: half or three quarters of the blocks (12 and 18 of the note's 24), about 0.6 on average."""
+"""Lighter: half or three quarters of the blocks (12 and 18 of the note's 24), about 0.6 on average.
+"""
 
 PRESETS: dict[str, UpdatePolicy[Any]] = {
     "static": STATIC,

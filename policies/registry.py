@@ -1,4 +1,6 @@
-"""The policies there are: every ``UpdatePolicy`` with a ``name`` in a module of this package, one a file."""
+"""The policies there are: every ``UpdatePolicy`` with a ``name`` in a module of this package, one a
+file.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from typing import Any
 import policies as package
 from policies.base import Scalar, UpdatePolicy
 
-_SKIPPED = {"apply", "reading", "resting"}  # they import torch, which deciding must not need
+_SKIPPED = {"apply", "applying"}
+"""Modules that import torch, which deciding must not need."""
 
 
 def policies() -> dict[str, type[UpdatePolicy[Any]]]:
@@ -33,7 +36,9 @@ def _found() -> Mapping[str, type[UpdatePolicy[Any]]]:
         for value in vars(module).values():
             if _is_policy(value) and value.__module__ == module.__name__:
                 if value.name in found:
-                    raise TypeError(f"two policies are named {value.name!r}: {found[value.name]}, {value}")
+                    raise TypeError(
+                        f"two policies are named {value.name!r}: {found[value.name]}, {value}"
+                    )
                 found[value.name] = value
     return found
 
@@ -46,14 +51,17 @@ def make_policy(name: str, knobs: Mapping[str, Scalar]) -> UpdatePolicy[Any]:
     """The policy ``name`` with its settings; a knob that is not given has its default.
 
     Raises:
-        ValueError: an unknown policy or knob, or a value that breaks its rule; the message names every one.
+        ValueError: an unknown policy or knob, or a value that breaks its rule; the message names
+            every one.
     """
     if name not in _found():
         raise ValueError(f"policy must be one of {sorted(_found())}, but got {name!r}")
     kind = _found()[name]
     known = {field.name for field in dataclasses.fields(kind)}
     faults = [
-        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}" for knob in knobs if knob not in known
+        f"{name} has no knob {knob!r}; its knobs are {sorted(known) or 'none'}"
+        for knob in knobs
+        if knob not in known
     ]
     try:
         policy = kind(**{knob: value for knob, value in knobs.items() if knob in known})

@@ -1,7 +1,7 @@
 """Settings and the rules they keep: what the knobs of a search are, whoever they belong to.
 
-A frozen dataclass of settings declares each with its meaning, unit and range, and refuses values that break a rule. No
-value is ever adjusted: what is stored is what ran.
+A frozen dataclass of settings declares each with its meaning, unit and range, and refuses values
+that break a rule. No value is ever adjusted: what is stored is what ran.
 """
 
 from __future__ import annotations
@@ -45,12 +45,16 @@ class Settings:
             raise ValueError(f"{self.name}: " + "; ".join(faults))
 
     def faults(self) -> list[str]:
-        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between settings."""
+        """Every broken rule, as ``rule must hold, but got value``; subclasses add rules between
+        settings.
+        """
         return [
             fault
             for field in dataclasses.fields(self)
             if field.metadata
-            for fault in setting_faults(field.name, getattr(self, field.name), str(field.type), field.metadata)
+            for fault in setting_faults(
+                field.name, getattr(self, field.name), str(field.type), field.metadata
+            )
         ]
 
 
@@ -63,5 +67,7 @@ def setting_faults(name: str, value: object, kind: str, rule: Mapping[str, Any])
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         return [f"{name} must be a {kind}, but got {value!r}"]
     if isinstance(value, (int, float)) and not rule["low"] <= value <= rule["high"]:
-        return [f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"]
+        return [
+            f"{rule['low']:g} <= {name} <= {rule['high']:g} must hold, but got {name}={value!r}"
+        ]
     return []

@@ -1,4 +1,4 @@
-"""A policy's settings as TOML text, and back: what ``tuning.export`` writes and a training loop loads.
+"""A policy's settings as TOML text, and back: what ``tuning.export`` writes and a loop loads.
 
 ::
 
@@ -41,7 +41,8 @@ def load_policy(source: str | Path) -> UpdatePolicy[Any]:
         source: a path, or TOML text; a string with a line break is text.
 
     Raises:
-        ValueError: the file cannot be read, is not TOML, names no policy, or settings break their rules.
+        ValueError: the file cannot be read, is not TOML, names no policy, or settings break their
+            rules.
     """
     table = _table(source)
     name, knobs = table.get("policy"), table.get("knobs", {})
@@ -61,6 +62,8 @@ def _table(source: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(str(source) if is_text else Path(source).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"settings must be a readable file, but got {origin}: {error.strerror}") from error
+        raise ValueError(
+            f"settings must be a readable file, but got {origin}: {error.strerror}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"settings must be TOML, but {origin} is not: {error}") from error

@@ -29,7 +29,11 @@ class StaticSuffix(UpdatePolicy[StaticSuffixState]):
     State: ClassVar[type[StaticSuffixState]] = StaticSuffixState
 
     active_fraction: float = setting(
-        0.5, low=0.01, high=1.0, unit="fraction of the blocks", meaning="top blocks to update in every step"
+        0.5,
+        low=0.01,
+        high=1.0,
+        unit="fraction of the blocks",
+        meaning="top blocks to update in every step",
     )
 
     def depths(self, num_blocks: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Which suffix of the blocks to train: fractions, levels and relevance turned into a depth.
 
-A *depth* is a number of active blocks; the suffix of depth ``d`` is the top ``d`` of ``num_blocks`` blocks.
+A *depth* is a number of active blocks; the suffix of depth ``d`` is the top ``d`` of ``num_blocks``
+blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def top(depth: int, num_blocks: int) -> tuple[int, ...]:
 def count(fraction: float, num_blocks: int) -> int:
     """``ceil(fraction · num_blocks)``, at least 1: how many blocks a fraction of them is.
 
-    A product within 1e-9 of a whole number counts as that number, so that binary rounding adds no block.
+    A product within 1e-9 of a whole number counts as that number, so that binary rounding adds no
+    block.
 
     >>> [count(f, 12) for f in (0.01, 0.25, 0.26, 1.0)]
     [1, 3, 4, 12]
@@ -35,10 +37,11 @@ def count(fraction: float, num_blocks: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def allowed_depths(num_blocks: int, levels: int, low: int, high: int) -> tuple[int, ...]:
-    """The depths ``ceil(i · num_blocks / levels)``, i = 1..levels, cut to [low, high]; ascending, distinct.
+    """The depths ``ceil(i · num_blocks / levels)`` cut to [low, high]; ascending, distinct.
 
-    A level below ``low`` becomes ``low`` and one above ``high`` becomes ``high``; the last level is all
-    blocks, so ``high`` is always allowed and every depth up to it can be rounded up to an allowed one.
+    A level below ``low`` becomes ``low`` and one above ``high`` becomes ``high``; the last level is
+    all blocks, so ``high`` is always allowed and every depth up to it can be rounded up to an
+    allowed one.
 
     >>> allowed_depths(24, 4, low=1, high=24)
     (6, 12, 18, 24)
@@ -53,7 +56,9 @@ def allowed_depths(num_blocks: int, levels: int, low: int, high: int) -> tuple[i
     >>> allowed_depths(24, 1, low=1, high=18)
     (18,)
     """
-    return tuple(sorted({min(max(-(-i * num_blocks // levels), low), high) for i in range(1, levels + 1)}))
+    return tuple(
+        sorted({min(max(-(-i * num_blocks // levels), low), high) for i in range(1, levels + 1)})
+    )
 
 
 def needed_depth(relevance: Sequence[float], threshold: float) -> int:
@@ -74,7 +79,7 @@ def needed_depth(relevance: Sequence[float], threshold: float) -> int:
 
 
 def round_up(depth: int, depths: Sequence[int], cap: int) -> int:
-    """The least of ``depths`` (ascending) that holds ``depth`` blocks, or the greatest one within ``cap``.
+    """The least of ``depths`` (ascending) that holds ``depth`` blocks, or the greatest allowed.
 
     ``cap`` is at least ``depths[0]``.
 

@@ -19,7 +19,8 @@ SHARED = frozenset({"tuning.errors", "tuning.layout", "tuning.version"})
 FLOORS: dict[str, frozenset[str]] = {
     name: frozenset(below.split())
     for name, below in {
-        "policies": "",
+        "policies": "policies.applying",
+        "policies.applying": "policies",
         "models": "policies",
         "models.levers": "policies models models.approximation models.compute",
         "models.compute": "policies models models.levers",
@@ -46,7 +47,8 @@ FLOORS: dict[str, frozenset[str]] = {
 The doors, files of ``tuning`` itself, may all.
 """
 HEAVY = {
-    "torch": r"models/.*|policies/(apply|wiring|reading|resting)\.py|tuning/training/.*",
+    "torch": r"models/.*|policies/(apply|applying/\w+)\.py"
+    r"|tuning/training/.*",
     "ray": r"tuning/drivers/.*",
     "optuna": r"tuning/study/samplers/.*",
     "pyarrow": r"tuning/store/.*",

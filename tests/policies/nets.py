@@ -26,7 +26,9 @@ class ScriptedState:
 
 @dataclass(frozen=True)
 class Scripted(UpdatePolicy[ScriptedState]):
-    """Follows ``script``, one word a step: a depth, or ``p`` for a probe; the last word is repeated."""
+    """Follows ``script``, one word a step, the last one repeated: a depth, ``p`` for a probe, or
+    ``b0+2`` for blocks by number.
+    """
 
     name: ClassVar[str] = "scripted"
     State: ClassVar[type[ScriptedState]] = ScriptedState
@@ -40,6 +42,9 @@ class Scripted(UpdatePolicy[ScriptedState]):
     def plan(self, state: ScriptedState, progress: Progress) -> StepPlan:
         words = self.script.split()
         word = words[min(progress.step, len(words) - 1)]
+        if word.startswith("b"):
+            named = tuple(int(number) for number in word[1:].split("+"))
+            return StepPlan(named, False, "reduced", self.metric)
         depth = state.num_blocks if word == "p" else int(word)
         blocks = tuple(range(state.num_blocks - depth, state.num_blocks))
         return StepPlan(blocks, word == "p", "reduced", self.metric)
@@ -110,7 +115,12 @@ def backward(loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def train(updater: BlockUpdater, optimizer: Optimizer | None, loss_of: Callable[..., Tensor], *inputs: object) -> Step:
+def train(
+    updater: BlockUpdater,
+    optimizer: Optimizer | None,
+    loss_of: Callable[..., Tensor],
+    *inputs: object,
+) -> Step:
     """One step on ``loss_of(*inputs)``; without an optimizer the gradients stay to be looked at."""
     with updater.step() as step:
         loss = loss_of(*inputs)
@@ -158,11 +168,19 @@ class Loop:
 
 
 def loop(
-    policy: UpdatePolicy[Any], optimizer: str = "adamw", steps: int = 20, dropout: float = 0.2, **options: Any
+    policy: UpdatePolicy[Any],
+    optimizer: str = "adamw",
+    steps: int = 20,
+    dropout: float = 0.2,
+    **options: Any,
 ) -> Loop:
     model = tower(dropout=dropout)
     made = OPTIMIZERS[optimizer](model)
-    return Loop(model, made, BlockUpdater(model, list(model.blocks), policy, made, total_steps=steps, **options))
+    return Loop(
+        model,
+        made,
+        BlockUpdater(model, list(model.blocks), policy, made, total_steps=steps, **options),
+    )
 
 
 def tensors_of(module: nn.Module, optimizer: Optimizer) -> list[Tensor]:

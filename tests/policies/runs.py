@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from policies.base import Observation, Progress, Scalar, StepPlan, UpdatePolicy
 
 Shown = tuple[float, tuple[float, ...]]
-"""A step's loss and the relevance of each block, which is shown to the policy only where it probes."""
+"""A step's loss and the relevance of each block, which is shown to the policy only where it probes.
+"""
 
 
 def values(field: dataclasses.Field[Any]) -> st.SearchStrategy[Scalar]:
@@ -28,7 +29,9 @@ def values(field: dataclasses.Field[Any]) -> st.SearchStrategy[Scalar]:
 
 @st.composite
 def policies_of(draw: st.DrawFn, kind: type[UpdatePolicy[Any]]) -> UpdatePolicy[Any]:
-    """A policy of ``kind`` with any settings its rules allow; each is its default about half of the time."""
+    """A policy of ``kind`` with any settings its rules allow; each is its default about half of the
+    time.
+    """
     fields = [field for field in dataclasses.fields(kind) if draw(st.booleans())]
     knobs = {field.name: draw(values(field)) for field in fields}
     try:
@@ -48,7 +51,11 @@ def shown(draw: st.DrawFn, num_blocks: int, max_steps: int = 25) -> list[Shown]:
 
 
 def run(
-    policy: UpdatePolicy[Any], num_blocks: int, steps: Sequence[Shown], start: Any = None, first: int = 0
+    policy: UpdatePolicy[Any],
+    num_blocks: int,
+    steps: Sequence[Shown],
+    start: Any = None,
+    first: int = 0,
 ) -> tuple[list[StepPlan], list[Any]]:
     """The plans of each step and the states before the first, and after each, of them."""
     states = [policy.init(num_blocks) if start is None else start]

@@ -32,8 +32,9 @@ from tests.policies.nets import (
 )
 
 LIVELY = DynamicSuffix(
-    freeze_start=0.2, recovery=0.2, probe_every=3, threshold=0.6, levels=4, adaptive=True, budget_upper=1.0,
-    budget_lower=0.9, gate=True, stability_window=2, stability_change=5.0, stability_variation=5.0,
+    freeze_start=0.2, recovery=0.2, probe_every=3, threshold=0.6, levels=4, adaptive=True,
+    budget_upper=1.0, budget_lower=0.9, gate=True,
+    stability_window=2, stability_change=5.0, stability_variation=5.0,
 )  # fmt: skip
 """Every control at work within twenty steps."""
 
@@ -41,7 +42,9 @@ LIVELY = DynamicSuffix(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_what_is_frozen_does_not_change_by_a_bit(optimizer: str, set_to_none: bool) -> None:
-    """Train all blocks, then fewer: weights, statistics and moments below the suffix are the same after."""
+    """Train all blocks, then fewer: weights, statistics and moments below the suffix are the same
+    after.
+    """
     run = loop(Scripted("p p 4 2 2 1 p 3 1 1"), optimizer)
     run.set_to_none = set_to_none
     parts = [run.model.stem, *run.model.blocks, run.model.head]
@@ -89,7 +92,9 @@ def test_param_groups_are_not_edited() -> None:
     before = [(id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups]
     for number in range(20):
         run.step(number)
-    assert before == [(id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups]
+    assert before == [
+        (id(group), [id(p) for p in group["params"]]) for group in run.optimizer.param_groups
+    ]
 
 
 @settings(max_examples=15, deadline=None)
@@ -102,7 +107,9 @@ def test_param_groups_are_not_edited() -> None:
 def test_stopped_and_resumed_anywhere_equals_the_straight_run(
     stop: int, optimizer: str, moments: str, policy: DynamicSuffix
 ) -> None:
-    """Save to bytes, the updater as JSON, build all anew, load and go on: equal plans, losses, tensors."""
+    """Save to bytes, the updater as JSON, build all anew, load and go on: equal plans, losses,
+    tensors.
+    """
     straight = loop(policy, optimizer, moments_on_thaw=moments)
     plans = [straight.step(number).plan for number in range(20)]
     first = loop(policy, optimizer, moments_on_thaw=moments)
@@ -116,7 +123,9 @@ def test_stopped_and_resumed_anywhere_equals_the_straight_run(
     resumed.load(torch.load(file, weights_only=True))
     assert [resumed.step(number).plan for number in range(stop, 20)] == plans[stop:]
     assert json.dumps(resumed.updater.state_dict()) == json.dumps(straight.updater.state_dict())
-    assert same(tensors_of(resumed.model, resumed.optimizer), tensors_of(straight.model, straight.optimizer))
+    assert same(
+        tensors_of(resumed.model, resumed.optimizer), tensors_of(straight.model, straight.optimizer)
+    )
 
 
 def test_the_lively_policy_is_lively() -> None:
@@ -130,9 +139,11 @@ def test_the_lively_policy_is_lively() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
-    """Compare bit by bit, in evaluation mode: cutting the graph changes no gradient above the cut."""
+    """Compare bit by bit, in evaluation mode: freezing changes no gradient above."""
     model, full = tower(dropout=0.0).eval(), tower(dropout=0.0).eval()
-    updater = BlockUpdater(model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted(str(depth)), adamw(model), total_steps=1
+    )
     backward(loss_of(full))
     train(updater, None, loss_of, model)
     for mine, theirs in zip(model.blocks[-depth:], full.blocks[-depth:], strict=True):
@@ -144,7 +155,9 @@ def test_the_suffix_has_the_gradients_of_a_full_backward(depth: int) -> None:
 
 
 def test_operations_fall_as_the_equation_says() -> None:
-    """Blocks of one square matrix: forward L·F, backward of d active ones (2d - 1)·F, as PyTorch counts."""
+    """Blocks of one square matrix: forward L·F, backward of d active ones (2d - 1)·F, as PyTorch
+    counts.
+    """
     model = nn.Sequential(*[nn.Linear(16, 16, bias=False) for _ in range(6)])
     updater = BlockUpdater(
         model,
@@ -161,12 +174,14 @@ def test_operations_fall_as_the_equation_says() -> None:
 
 
 def test_modes_are_restored_one_by_one() -> None:
-    """Frozen blocks evaluate during the step; a module the user had put to rest stays so after it."""
+    """Frozen blocks evaluate during the step; what the user had put to rest stays so."""
     run = loop(Scripted("2"))
     block(run.model, 0).dropout.eval()
     before = [module.training for module in run.model.modules()]
     with run.updater.step() as step:
-        assert not any(module.training for block in run.model.blocks[:2] for module in block.modules())
+        assert not any(
+            module.training for block in run.model.blocks[:2] for module in block.modules()
+        )
         assert not run.model.stem[1].training
         assert all(module.training for block in run.model.blocks[2:] for module in block.modules())
         assert run.model.training
@@ -194,7 +209,9 @@ def test_close_gives_the_model_back() -> None:
         train(updater, None, loss_of, model)
         assert not block(model, 3).linear.weight.requires_grad
     updater.close()
-    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["blocks.3.linear.weight"]
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == [
+        "blocks.3.linear.weight"
+    ]
     assert not any(block._forward_pre_hooks for block in model.blocks)
 
 
@@ -213,7 +230,7 @@ class TestThaw:
 
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_reset_steps_as_an_optimizer_that_never_stepped(self, optimizer: str) -> None:
-        """A twin with a fresh optimizer takes the thawing step from the same weights and gradients."""
+        """A twin with a fresh optimizer takes the thawing step from the same weights."""
         run = loop(Scripted("p 2 2 4"), optimizer, moments_on_thaw="reset")
         for number in range(3):
             run.step(number)
@@ -230,7 +247,9 @@ class TestThaw:
         assert not same(tensors_of(stayed, run.optimizer), tensors_of(twin.blocks[3], fresh))
 
     def test_a_probe_thaws_and_the_stem_follows_block_zero(self) -> None:
-        """After a probe among frozen steps the stem and bottom blocks have stepped once, the head always."""
+        """After a probe among frozen steps the stem and bottom blocks have stepped once, the head
+        always.
+        """
         run = loop(Scripted("p 2 2 p"), moments_on_thaw="reset")
         for number in range(4):
             run.step(number)
@@ -242,7 +261,9 @@ class TestThaw:
 
     def test_the_policys_setting_counts_where_none_is_given(self) -> None:
         """DynamicSuffix(moments_on_thaw='reset') resets; keep given to the updater overrules it."""
-        policy = DynamicSuffix(moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0)
+        policy = DynamicSuffix(
+            moments_on_thaw="reset", freeze_start=0.0, recovery=0.0, probe_every=3, threshold=0.0
+        )
         for moments, steps in ((None, 1), ("keep", 2)):
             run = loop(policy, moments_on_thaw=moments)
             for number in range(4):

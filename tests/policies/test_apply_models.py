@@ -21,16 +21,22 @@ from tests.policies.nets import Scripted, Tower, adamw, backward, batch_at, loss
 def encoder(**options: Any) -> nn.TransformerEncoder:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, **options)
-    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=not options.get("norm_first", False))
+    return nn.TransformerEncoder(
+        layer, 4, enable_nested_tensor=not options.get("norm_first", False)
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"norm_first": True}, {"dropout": 0.0}])
 @pytest.mark.parametrize("padded", [False, True])
 def test_transformer_encoder(options: dict[str, Any], padded: bool) -> None:
-    """Frozen layers would take a fused path with nested tensors: train with and without a padding mask."""
+    """Frozen layers would take a fused path with nested tensors: train with and without a padding
+    mask.
+    """
     model = encoder(**options)
     optimizer = adamw(model)
-    updater = BlockUpdater(model, list(model.layers), Scripted("p 2 1 p 3"), optimizer, total_steps=6)
+    updater = BlockUpdater(
+        model, list(model.layers), Scripted("p 2 1 p 3"), optimizer, total_steps=6
+    )
     mask = torch.zeros(3, 5, dtype=torch.bool)
     mask[0, 3:] = padded
     for number in range(6):
@@ -59,23 +65,45 @@ class Tied(nn.Module):
         return functional.cross_entropy(self.project(x).flatten(0, 1), tokens.flatten())
 
 
-def test_a_tied_embedding_learns_from_the_head_alone_while_the_bottom_is_frozen() -> None:
-    """Its gradient is that of an untied output projection with the same weights; the graph stops below."""
+def tied_gradient(model: Tied, tokens: Tensor) -> Tensor:
+    """What plain freezing of all layers but the last gives the shared weight."""
+    for layer in model.layers[:-1]:
+        layer.requires_grad_(False)
+    backward(model(tokens))
+    gradient = model.embed.weight.grad
+    assert gradient is not None
+    model.zero_grad()
+    model.requires_grad_(True)
+    return gradient
+
+
+def test_a_tied_embedding_is_the_heads_and_has_its_whole_gradient() -> None:
+    """From the output and, through the frozen layers, from the input; as plain freezing."""
     torch.manual_seed(0)
     model = Tied()
-    updater = BlockUpdater(model, list(model.layers), Scripted("1"), adamw(model), total_steps=1)
     tokens = torch.randint(0, 11, (2, 5))
-    x = model.embed(tokens)
-    for layer in model.layers:
-        x = layer(x)
-    weight = model.project.weight.detach().clone().requires_grad_()
-    backward(functional.cross_entropy((x.detach() @ weight.T).flatten(0, 1), tokens.flatten()))
-    entered: list[bool] = []
-    model.layers[1].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
+    expected = tied_gradient(model, tokens)
+    updater = BlockUpdater(model, list(model.layers), Scripted("1"), adamw(model), total_steps=1)
     train(updater, None, model, tokens)
-    assert model.embed.weight.grad is not None
-    assert weight.grad is not None
-    torch.testing.assert_close(model.embed.weight.grad, weight.grad)
+    torch.testing.assert_close(model.embed.weight.grad, expected)
+
+
+def test_a_tied_embedding_named_as_stem_rests_with_the_bottom() -> None:
+    """Then neither graph nor backward reaches below the lowest active block."""
+    torch.manual_seed(0)
+    model = Tied()
+    updater = BlockUpdater(
+        model,
+        list(model.layers),
+        Scripted("1"),
+        adamw(model),
+        total_steps=1,
+        stem=[model.embed.get_parameter("weight")],
+    )
+    entered: list[bool] = []
+    model.layers[2].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
+    train(updater, None, model, torch.randint(0, 11, (2, 5)))
+    assert model.embed.weight.grad is None
     assert entered == [False]
 
 
@@ -97,11 +125,15 @@ def test_checkpointing_without_reentry_gives_the_same_gradients() -> None:
     for kind in (Tower, Checkpointed):
         torch.manual_seed(0)
         model = kind()
-        updater = BlockUpdater(model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
+        updater = BlockUpdater(
+            model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1
+        )
         train(updater, None, loss_of, model)
         grads.append([p.grad for p in model.parameters()])
     assert [g is None for g in grads[0]] == [g is None for g in grads[1]]
-    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True) if a is not None and b is not None)
+    assert all(
+        torch.equal(a, b) for a, b in zip(*grads, strict=True) if a is not None and b is not None
+    )
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
@@ -146,7 +178,9 @@ def test_distributed_data_parallel_is_refused_with_what_to_do() -> None:
     model = tower()
     wrapped = DistributedDataParallel(model)
     for outer in (wrapped, nn.Sequential(wrapped)):
-        with pytest.raises(ValueError, match=r"DistributedDataParallel.*pass the bare module, average"):
+        with pytest.raises(
+            ValueError, match=r"DistributedDataParallel.*pass the bare module, average"
+        ):
             BlockUpdater(outer, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
 
 
@@ -180,19 +214,21 @@ class Mixing(nn.Module):
         return x, {"skip": [*more["skip"], x]}
 
 
-def test_tensors_are_cut_within_tuples_dicts_and_keywords() -> None:
-    """With a stem left to the head: nothing that reaches the lowest active block requires a gradient."""
+def test_what_blocks_carry_in_tuples_dicts_and_keywords_is_not_cut() -> None:
+    """With a stem left to the head: its gradient is that of plain freezing."""
+    torch.manual_seed(0)
     model = Skipping()
-    updater = BlockUpdater(model, list(model.layers), Scripted("2"), adamw(model), total_steps=1, stem=[])
-    seen: list[Tensor] = []
-
-    def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Tensor]) -> None:
-        seen.extend([args[0][0], *args[0][1]["skip"], kwargs["extra"]])
-
-    model.layers[1].register_forward_pre_hook(look, with_kwargs=True)
+    model.layers[0].requires_grad_(False)
+    backward(model(torch.ones(2, 4)).sum())
+    expected = model.embed.weight.grad
+    model.zero_grad()
+    model.requires_grad_(True)
+    updater = BlockUpdater(
+        model, list(model.layers), Scripted("2"), adamw(model), total_steps=1, stem=[]
+    )
     train(updater, None, lambda x: model(x).sum(), torch.ones(2, 4))
-    assert len(seen) == 4
-    assert not any(tensor.requires_grad for tensor in seen)
+    assert model.embed.weight.grad is not None
+    torch.testing.assert_close(model.embed.weight.grad, expected)
 
 
 def test_adapters_train_and_the_weights_beneath_stay_frozen() -> None:
@@ -200,7 +236,9 @@ def test_adapters_train_and_the_weights_beneath_stay_frozen() -> None:
     model = tower()
     for block in model.blocks:
         block.get_parameter("linear.weight").requires_grad_(False)
-    updater = BlockUpdater(model, list(model.blocks), Scripted("p 1 p"), adamw(model), total_steps=3)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("p 1 p"), adamw(model), total_steps=3
+    )
     optimizer = adamw(model)
     before = [block.get_parameter("linear.weight").clone() for block in model.blocks]
     for number in range(3):
@@ -214,16 +252,25 @@ def test_parameters_missing_from_the_optimizer_are_no_matter() -> None:
     model = tower()
     optimizer = adamw(model.head)
     updater = BlockUpdater(
-        model, list(model.blocks), Scripted("p 1 p"), optimizer, total_steps=3, moments_on_thaw="reset"
+        model,
+        list(model.blocks),
+        Scripted("p 1 p"),
+        optimizer,
+        total_steps=3,
+        moments_on_thaw="reset",
     )
     for number in range(3):
         train(updater, optimizer, loss_of, model, number)
 
 
 def test_compiled_models_train_what_the_plan_names() -> None:
-    """A graph compiled for one depth must not serve another: look which gradients exist after each step."""
+    """A graph compiled for one depth must not serve another: look which gradients exist after each
+    step.
+    """
     model = tower(2, dropout=0.0)
-    updater = BlockUpdater(model, list(model.blocks), Scripted("2 1 2 1"), adamw(model), total_steps=4)
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("2 1 2 1"), adamw(model), total_steps=4
+    )
     compiled = torch.compile(model, backend="aot_eager")
     for depth in (2, 1, 2, 1):
         train(updater, None, loss_of, compiled)
@@ -235,7 +282,9 @@ def test_compiled_models_train_what_the_plan_names() -> None:
 def test_static_suffix_of_everything_is_full() -> None:
     """No block rests where the fraction is one."""
     model = tower()
-    updater = BlockUpdater(model, list(model.blocks), StaticSuffix(active_fraction=1.0), adamw(model), total_steps=1)
+    updater = BlockUpdater(
+        model, list(model.blocks), StaticSuffix(active_fraction=1.0), adamw(model), total_steps=1
+    )
     step = train(updater, None, loss_of, model, 0)
     assert step.plan.phase == "full"
     assert all(p.grad is not None for p in model.parameters())

@@ -1,4 +1,6 @@
-"""How an updater is used: progress, accumulation, mistakes in the loop, models that cannot be divided."""
+"""How an updater is used: progress, accumulation, mistakes in the loop, models that cannot be
+divided.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.apply import BlockUpdater
@@ -23,7 +24,6 @@ from tests.policies.nets import (
     adamw,
     backward,
     batch_at,
-    block,
     loop,
     loss_of,
     tower,
@@ -31,7 +31,9 @@ from tests.policies.nets import (
 )
 
 
-def updater_of(model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any) -> BlockUpdater:
+def updater_of(
+    model: Tower, policy: UpdatePolicy[Any] | None = None, **options: Any
+) -> BlockUpdater:
     return BlockUpdater(model, list(model.blocks), policy or Scripted("2"), adamw(model), **options)
 
 
@@ -65,7 +67,9 @@ class TestProgress:
             pass
 
     @pytest.mark.parametrize(("total", "fraction"), [(None, None), (3, 0.5)])
-    def test_progress_comes_from_exactly_one_place(self, total: int | None, fraction: float | None) -> None:
+    def test_progress_comes_from_exactly_one_place(
+        self, total: int | None, fraction: float | None
+    ) -> None:
         """Neither and both are refused with what to give."""
         updater = updater_of(tower(), total_steps=total)
         with (
@@ -89,7 +93,9 @@ class TestAccumulation:
         return steps
 
     def test_one_plan_a_mean_loss_and_the_summed_gradients(self) -> None:
-        """Three micro-steps follow one plan, the policy sees their mean loss, the last reads the scores."""
+        """Three micro-steps follow one plan, the policy sees their mean loss, the last reads the
+        scores.
+        """
         run = loop(Scripted("p 2 p"), accumulate=3)
         for window in range(3):
             steps = self.micro_steps(run, 3 * window, 3)
@@ -126,7 +132,10 @@ class TestMistakes:
         """Named when the step ends."""
         model = tower()
         updater = updater_of(model, total_steps=2)
-        with pytest.raises(RuntimeError, match=r"step.observe\(loss\) must be called"), updater.step():
+        with (
+            pytest.raises(RuntimeError, match=r"step.observe\(loss\) must be called"),
+            updater.step(),
+        ):
             backward(loss_of(model))
 
     @pytest.mark.parametrize("script", ["p", "2"])
@@ -134,7 +143,10 @@ class TestMistakes:
         """Named on a probe and on any other step."""
         model = tower()
         updater = updater_of(model, Scripted(script), total_steps=2)
-        with pytest.raises(RuntimeError, match=r"loss.backward\(\) must come before"), updater.step() as step:
+        with (
+            pytest.raises(RuntimeError, match=r"loss.backward\(\) must come before"),
+            updater.step() as step,
+        ):
             step.observe(loss_of(model))
 
     def test_steps_do_not_nest(self) -> None:
@@ -149,8 +161,13 @@ class TestMistakes:
             step.observe(loss)
 
     def test_a_step_that_raises_is_planned_again(self) -> None:
-        """Modes are restored, the policy has seen nothing, and the run equals one without the failure."""
-        failed, clean = loop(Scripted("p 2 p 1"), dropout=0.0), loop(Scripted("p 2 p 1"), dropout=0.0)
+        """Modes are restored, the policy has seen nothing, and the run equals one without the
+        failure.
+        """
+        failed, clean = (
+            loop(Scripted("p 2 p 1"), dropout=0.0),
+            loop(Scripted("p 2 p 1"), dropout=0.0),
+        )
         failed.step(0)
         before = failed.updater.state_dict()
         with pytest.raises(ZeroDivisionError), failed.updater.step():
@@ -164,14 +181,20 @@ class TestMistakes:
     def test_the_state_of_another_run_is_refused(self) -> None:
         """Every difference is named."""
         state = loop(StaticSuffix(active_fraction=0.5)).updater.state_dict()
-        with pytest.raises(ValueError, match=r"knobs must be .*0\.25.* as here, but the state has .*0\.5"):
+        with pytest.raises(
+            ValueError, match=r"knobs must be .*0\.25.* as here, but the state has .*0\.5"
+        ):
             loop(StaticSuffix(active_fraction=0.25)).updater.load_state_dict(state)
-        with pytest.raises(ValueError, match=r"policy must be 'full_update'.*; accumulate must be 2"):
+        with pytest.raises(
+            ValueError, match=r"policy must be 'full_update'.*; accumulate must be 2"
+        ):
             loop(FullUpdate(), accumulate=2).updater.load_state_dict(state)
 
     def test_numbers_out_of_range(self) -> None:
         """All at once."""
-        with pytest.raises(ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"):
+        with pytest.raises(
+            ValueError, match=r"total_steps >= 1.*moments_on_thaw must be one of.*accumulate >= 1"
+        ):
             updater_of(tower(), total_steps=0, moments_on_thaw="drop", accumulate=0)
 
     def test_a_plan_that_names_no_such_block(self) -> None:
@@ -183,87 +206,6 @@ class TestMistakes:
 
         with pytest.raises(ValueError, match=r"blocks of 0\.\.3, but got"):
             updater_of(tower(), Beyond("2"), total_steps=1)._next_plan(None)
-
-
-class Odd(nn.Module):
-    """A parameter of its own, a transition between blocks, a norm registered before the stem."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-        self.norm = nn.LayerNorm(4)
-        self.embed = nn.Linear(4, 4)
-        self.low = nn.Linear(4, 4)
-        self.transition = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
-        self.high = nn.Linear(4, 4)
-        self.head = nn.Linear(4, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.high(self.transition(self.low(self.embed(x))))
-        return self.head(self.norm(x)) * self.scale  # type: ignore[no-any-return]
-
-
-class TestDivision:
-    def trained(self, model: nn.Module, blocks: list[nn.Module], depth: int, **options: Any) -> set[str]:
-        updater = BlockUpdater(model, blocks, Scripted(str(depth)), adamw(model), total_steps=1, **options)
-        train(updater, None, lambda x: model(x).sum(), torch.randn(2, 4))
-        trained = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None}
-        updater.close()
-        model.zero_grad()
-        return trained
-
-    def test_by_registration_what_comes_first_is_stem(self) -> None:
-        """A transition goes with the block before it, a norm before the first block with the stem."""
-        model = Odd()
-        assert self.trained(model, [model.low, model.high], 1) == {"high", "head"}
-        assert self.trained(model, [model.low, model.high], 2) == {
-            "scale", "norm", "embed", "low", "transition", "high", "head",
-        }  # fmt: skip
-
-    def test_named_stems_leave_the_rest_to_the_head(self) -> None:
-        """By module, and by parameter."""
-        model = Odd()
-        assert self.trained(model, [model.low, model.high], 1, stem=[model.embed]) == {
-            "scale", "norm", "high", "head",
-        }  # fmt: skip
-        stem = [model.embed, model.scale]
-        assert self.trained(model, [model.low, model.high], 1, stem=stem) == {"norm", "high", "head"}
-
-    def test_the_model_itself_may_be_its_only_block(self) -> None:
-        """Then all of it trains in every step."""
-        model = nn.Linear(4, 1)
-        assert self.trained(model, [model], 1) == {"weight", "bias"}
-
-    @pytest.mark.parametrize(
-        ("blocks", "fault"),
-        [
-            (lambda m: [], "at least one module"),
-            (lambda m: [m.blocks[0], nn.Linear(1, 1)], r"block 1 \(Linear\) is not"),
-            (lambda m: [m.blocks[0], m.blocks[0]], "block 0 is in block 1"),
-            (lambda m: [m.blocks[0], m.blocks[0].linear], "block 1 is in block 0"),
-        ],
-    )
-    def test_blocks_that_are_none(self, blocks: Any, fault: str) -> None:
-        """None, foreign, repeated and nested ones."""
-        model = tower()
-        with pytest.raises(ValueError, match=fault):
-            BlockUpdater(model, blocks(model), Scripted("1"), adamw(model), total_steps=1)
-
-    def test_parameters_shared_between_blocks(self) -> None:
-        """Between two blocks, and between a block and the head; both are named."""
-        model = tower()
-        block(model, 1).linear.weight = block(model, 0).linear.weight
-        model.head.bias = block(model, 2).linear.bias
-        with pytest.raises(ValueError, match="must belong to one block") as caught:
-            updater_of(model, total_steps=1)
-        assert "blocks.0.linear.weight and blocks.1.linear.weight are one" in str(caught.value)
-        assert "blocks.2.linear.bias and head.bias are one" in str(caught.value)
-
-    def test_stems_that_are_none(self) -> None:
-        """One that is no part of the model, and one that holds the blocks."""
-        model = tower()
-        with pytest.raises(ValueError, match=r"Linear is not one; .*ModuleList contains one"):
-            updater_of(model, total_steps=1, stem=[nn.Linear(1, 1), model.blocks])
 
 
 def test_a_preset_trains() -> None:

@@ -1,4 +1,6 @@
-"""dynamic_suffix against its definition: a second implementation that keeps every number it ever saw."""
+"""dynamic_suffix against its definition: a second implementation that keeps every number it ever
+saw.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.base import Observation, Phase, Progress, StepPlan
+from policies.base import (
+    Observation,
+    Phase,
+    Progress,
+    StepPlan,
+)
 from policies.dynamic_suffix import DynamicSuffix, DynamicSuffixState
 from policies.suffix import count
 from tests.policies.runs import Shown, run
@@ -32,7 +39,9 @@ class Naive:
         before, now = (self.full_losses[i * size : (i + 1) * size] for i in (whole - 2, whole - 1))
         change = abs(statistics.fmean(now) / statistics.fmean(before) - 1)
         variation = statistics.pstdev(now) / statistics.fmean(now)
-        return change <= self.policy.stability_change and variation <= self.policy.stability_variation
+        return (
+            change <= self.policy.stability_change and variation <= self.policy.stability_variation
+        )
 
     def phase(self, fraction: float) -> Phase:
         if self.policy.recovery and fraction >= 1 - self.policy.recovery:
@@ -41,8 +50,12 @@ class Naive:
         return "reduced" if started and (not self.policy.gate or self.stable()) else "full"
 
     def levels(self) -> list[int]:
-        low, high = (count(f, self.num_blocks) for f in (self.policy.min_active, self.policy.max_active))
-        every = [-(-i * self.num_blocks // self.policy.levels) for i in range(1, self.policy.levels + 1)]
+        low, high = (
+            count(f, self.num_blocks) for f in (self.policy.min_active, self.policy.max_active)
+        )
+        every = [
+            -(-i * self.num_blocks // self.policy.levels) for i in range(1, self.policy.levels + 1)
+        ]
         return sorted({max(low, min(high, level)) for level in every})
 
     def relevance(self) -> list[float]:
@@ -121,17 +134,23 @@ def adaptive_policies(draw: st.DrawFn) -> DynamicSuffix:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data(), adaptive_policies(), st.integers(1, 24))
-def test_every_plan_is_the_naive_one(data: st.DataObject, policy: DynamicSuffix, num_blocks: int) -> None:
-    """Losses are whole numbers around one of two levels, so that windows are stable now and then."""
+def test_every_plan_is_the_naive_one(
+    data: st.DataObject, policy: DynamicSuffix, num_blocks: int
+) -> None:
+    """Losses are whole numbers around one of two levels: windows are stable now and then."""
     losses = st.integers(95, 105) | st.integers(50, 150)
     scores = st.lists(st.floats(0, 10), min_size=num_blocks, max_size=num_blocks).map(tuple)
-    steps: list[Shown] = data.draw(st.lists(st.tuples(losses.map(float), scores), min_size=5, max_size=40))
+    steps: list[Shown] = data.draw(
+        st.lists(st.tuples(losses.map(float), scores), min_size=5, max_size=40)
+    )
     naive = Naive(policy, num_blocks)
     expected = [naive.step(i, i / len(steps), *seen) for i, seen in enumerate(steps)]
     assert run(policy, num_blocks, steps)[0] == expected
 
 
-REDUCED = DynamicSuffix(freeze_start=0.0, recovery=0.0, probe_every=1, levels=4, threshold=0.5, min_active=0.25)
+REDUCED = DynamicSuffix(
+    freeze_start=0.0, recovery=0.0, probe_every=1, levels=4, threshold=0.5, min_active=0.25
+)
 
 
 def observed(policy: DynamicSuffix, *losses: float, phase: Phase = "reduced") -> DynamicSuffixState:
@@ -142,9 +161,13 @@ def observed(policy: DynamicSuffix, *losses: float, phase: Phase = "reduced") ->
     return state
 
 
-@pytest.mark.parametrize(("losses", "budget"), [((1, 2), 8), ((1, 0.5), 6), ((2, 1, 1.9), 8), ((4, 3, 2, 1), 2)])
+@pytest.mark.parametrize(
+    ("losses", "budget"), [((1, 2), 8), ((1, 0.5), 6), ((2, 1, 1.9), 8), ((4, 3, 2, 1), 2)]
+)
 def test_the_budget_follows_the_probes(losses: tuple[float, ...], budget: int) -> None:
-    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks each."""
+    """Rising losses grow it up to the maximum, falling ones shrink it by a quarter of the blocks
+    each.
+    """
     policy = replace(REDUCED, adaptive=True, budget_beta=0.5, budget_step=0.25)
     assert observed(policy, *losses).budget == budget
 
@@ -158,7 +181,9 @@ def test_the_budget_waits_for_the_reduced_phase() -> None:
 
 
 def test_scores_that_are_not_finite_are_passed_over() -> None:
-    """Overflow in mixed precision must not reach the smoothed relevance, nor a strict JSON checkpoint."""
+    """Overflow in mixed precision must not reach the smoothed relevance, nor a strict JSON
+    checkpoint.
+    """
     state = observed(REDUCED, 1.0)
     spoilt = Observation(1, 1.0, (float("inf"), *(1.0,) * 7), phase="reduced")
     assert REDUCED.observe(state, spoilt) == state
@@ -171,8 +196,10 @@ def test_a_wrong_number_of_scores_is_refused() -> None:
 
 
 def test_the_gate_holds_freezing_back_until_the_loss_is_stable() -> None:
-    """A loss that halves each window, then stays: reduced after the second level window, for good."""
-    policy = replace(REDUCED, gate=True, stability_window=2, stability_change=0.1, stability_variation=0.1)
+    """A loss that halves each window, then stays: reduced after the second level window."""
+    policy = replace(
+        REDUCED, gate=True, stability_window=2, stability_change=0.1, stability_variation=0.1
+    )
     losses = [8.0, 8, 4, 4, 2, 2, 2, 2, 9, 1, 9, 1]
     plans, _ = run(policy, 8, [(loss, (1.0,) * 8) for loss in losses])
     assert [plan.phase for plan in plans] == ["full"] * 8 + ["reduced"] * 4
@@ -183,7 +210,9 @@ def test_a_probe_every_so_many_steps_until_recovery() -> None:
     policy = replace(REDUCED, probe_every=4, freeze_start=0.3, recovery=0.25)
     plans, _ = run(policy, 8, [(1.0, (1.0,) * 8)] * 20)
     assert [step for step, plan in enumerate(plans) if plan.probe] == [0, 4, 8, 12]
-    assert [len(plan.active_blocks) for plan in plans] == [8] * 6 + [4, 4, 8, 4, 4, 4, 8, 4, 4] + [8] * 5
+    assert [len(plan.active_blocks) for plan in plans] == [8] * 6 + [4, 4, 8, 4, 4, 4, 8, 4, 4] + [
+        8
+    ] * 5
 
 
 def test_progress_at_the_edges_of_the_phases() -> None:

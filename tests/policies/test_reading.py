@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from policies.apply import BlockUpdater
-from policies.reading import EPS, later, relevance
+from policies.applying.reading import EPS, later, relevance
 from tests.policies.nets import Scripted, adamw, backward, loss_of, tower
 
 
@@ -20,7 +20,10 @@ def reference(blocks: list[list[nn.Parameter]], metric: str) -> list[float]:
     for block in blocks:
         w = np.concatenate([p.detach().double().numpy().ravel() for p in block])
         g = np.concatenate(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).double().numpy().ravel() for p in block]
+            [
+                (torch.zeros_like(p) if p.grad is None else p.grad).double().numpy().ravel()
+                for p in block
+            ]
         )
         ratio = np.sqrt(np.sum(g**2)) / (np.sqrt(np.sum(w**2)) + EPS)
         scores.append(float(ratio if metric == "ratio" else np.sum(np.abs(g * w))))
@@ -34,11 +37,17 @@ def reference(blocks: list[list[nn.Parameter]], metric: str) -> list[float]:
     dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
     metric=st.sampled_from(["ratio", "saliency"]),
 )
-def test_scores_are_those_of_the_definition(seed: int, scale: float, dtype: torch.dtype, metric: str) -> None:
-    """Random blocks with scalars, vectors, matrices and parameters without gradient, at three scales."""
+def test_scores_are_those_of_the_definition(
+    seed: int, scale: float, dtype: torch.dtype, metric: str
+) -> None:
+    """Random blocks with scalars, vectors, matrices and parameters without gradient, at three
+    scales.
+    """
     torch.manual_seed(seed)
     shapes: list[list[tuple[int, ...]]] = [[(3, 4), (4,)], [(), (2, 2, 2)], [(5,)]]
-    blocks = [[nn.Parameter(torch.randn(shape, dtype=dtype)) for shape in block] for block in shapes]
+    blocks = [
+        [nn.Parameter(torch.randn(shape, dtype=dtype)) for shape in block] for block in shapes
+    ]
     for parameter in (blocks[0][0], blocks[0][1], blocks[1][1]):
         parameter.grad = (torch.randn_like(parameter) * scale).detach()
     assert relevance(blocks, metric) == pytest.approx(reference(blocks, metric), rel=1e-5)
@@ -49,7 +58,9 @@ def test_half_precision_does_not_overflow(metric: str) -> None:
     """Gradients whose squares, and products whose values, are beyond the largest half."""
     parameter = nn.Parameter(torch.full((64, 64), 200.0, dtype=torch.float16))
     parameter.grad = torch.full_like(parameter, 2000.0)
-    assert relevance([[parameter]], metric) == pytest.approx(reference([[parameter]], metric), rel=1e-5)
+    assert relevance([[parameter]], metric) == pytest.approx(
+        reference([[parameter]], metric), rel=1e-5
+    )
 
 
 def test_blocks_of_zeros_and_without_parameters_have_no_relevance() -> None:
@@ -63,7 +74,7 @@ def test_blocks_of_zeros_and_without_parameters_have_no_relevance() -> None:
 
 @pytest.mark.parametrize("metric", ["ratio", "saliency"])
 def test_a_probe_reads_what_the_backward_left(metric: str) -> None:
-    """On a real model, with the loss scaled up as a gradient scaler does and ``observe`` told so."""
+    """On a real model, the loss scaled as a gradient scaler does and ``observe`` told so."""
     model = tower()
     policy = Scripted("p 2", metric=metric)
     updater = BlockUpdater(model, list(model.blocks), policy, adamw(model), total_steps=2)

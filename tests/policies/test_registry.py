@@ -21,8 +21,11 @@ def test_the_policies_of_the_design_are_found_by_their_names() -> None:
 
 
 def test_deciding_needs_no_torch() -> None:
-    """Import the registry, all policies and the presets in a fresh interpreter and look for torch."""
-    code = "import sys, policies.registry as r, policies.presets; r.policies(); print('torch' in sys.modules)"
+    """Import registry, policies and presets in a fresh interpreter and look for torch."""
+    code = (
+        "import sys, policies.registry as r, policies.presets; r.policies(); "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -34,12 +37,14 @@ def test_a_missing_knob_has_its_default() -> None:
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
     """The message lists them."""
-    with pytest.raises(ValueError, match=r"one of \['dynamic_suffix', 'full_update', 'static_suffix'\].*'freeze'"):
+    with pytest.raises(
+        ValueError, match=r"one of \['dynamic_suffix', 'full_update', 'static_suffix'\].*'freeze'"
+    ):
         make_policy("freeze", {})
 
 
 def test_every_fault_is_named_at_once() -> None:
-    """An unknown knob, a value out of range, a wrong type and three contradictions in one message."""
+    """An unknown knob, a value out of range, a wrong type, three contradictions: one message."""
     knobs: dict[str, Scalar] = {
         "depth": 3,
         "ema_beta": 1.5,

@@ -25,13 +25,19 @@ def test_examples_in_the_documentation(module: str) -> None:
 
 
 @given(BLOCKS, st.integers(1, 1000))
-def test_count_is_the_exact_ceiling_of_a_decimal_fraction(num_blocks: int, thousandths: int) -> None:
-    """Compare with exact rational arithmetic on thousandths, whose products binary floats cannot hold."""
+def test_count_is_the_exact_ceiling_of_a_decimal_fraction(
+    num_blocks: int, thousandths: int
+) -> None:
+    """Compare with exact rational arithmetic on thousandths, whose products binary floats cannot
+    hold.
+    """
     assert count(thousandths / 1000, num_blocks) == ceil(Fraction(thousandths, 1000) * num_blocks)
 
 
 @given(st.data(), BLOCKS, st.integers(1, 8))
-def test_allowed_depths_cut_every_level_to_the_bounds(data: st.DataObject, num_blocks: int, levels: int) -> None:
+def test_allowed_depths_cut_every_level_to_the_bounds(
+    data: st.DataObject, num_blocks: int, levels: int
+) -> None:
     """Against the definition, level by level; the upper bound is always allowed."""
     low = data.draw(st.integers(1, num_blocks))
     high = data.draw(st.integers(low, num_blocks))
@@ -47,7 +53,9 @@ def test_allowed_depths_cut_every_level_to_the_bounds(data: st.DataObject, num_b
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40), st.integers(0, 8))
-def test_needed_depth_is_the_fewest_blocks_that_hold_the_share(scores: list[int], eighths: int) -> None:
+def test_needed_depth_is_the_fewest_blocks_that_hold_the_share(
+    scores: list[int], eighths: int
+) -> None:
     """Try every depth in turn; whole scores and shares in eighths, so that the sums are exact."""
     share = eighths / 8
     holds = [d for d in range(1, len(scores) + 1) if sum(scores[-d:]) >= share * sum(scores)]
@@ -61,7 +69,9 @@ def test_needed_depth_exists_whatever_rounding_does(scores: list[float], share: 
 
 
 @given(st.data(), BLOCKS, st.integers(1, 8))
-def test_rounding_up_stays_within_the_cap(data: st.DataObject, num_blocks: int, levels: int) -> None:
+def test_rounding_up_stays_within_the_cap(
+    data: st.DataObject, num_blocks: int, levels: int
+) -> None:
     """The result is allowed and within the cap, and holds the depth unless the cap forbids it."""
     low = data.draw(st.integers(1, num_blocks))
     depths = allowed_depths(num_blocks, levels, low, num_blocks)

@@ -14,7 +14,7 @@ import torch
 from models.levers.form import PLAIN, Form
 from models.levers.shaping import Shaped
 from models.workload import Workload, to_device
-from policies.apply import BlockUpdater
+from policies.apply import BlockUpdater, trace_parts
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
 from tuning.training.company import Host, Lap
 from tuning.training.loop import fitting_batches
@@ -82,8 +82,9 @@ class StepBench:
         self.optimizer = workload.make_optimizer(self.model)
         blocks = list(workload.blocks(self.model))
         self.num_blocks = len(blocks)
-        self.updater = BlockUpdater(self.model, blocks, DepthDial(), self.optimizer)
         self.batch = self.make_batch()
+        places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))
+        self.updater = BlockUpdater(self.model, blocks, DepthDial(), self.optimizer, stem=places)
 
     def change(self, form: Form) -> None:
         """Bring the model into ``form``; its optimizer is not told."""

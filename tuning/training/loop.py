@@ -19,7 +19,7 @@ from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import Shaped, carry_moments, resting
 from models.workload import Workload, to_device
-from policies.apply import BlockUpdater, Step
+from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import UpdatePolicy, state_to_json
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Course, Timetable
@@ -130,7 +130,11 @@ class TrainingRun:
         self._optimizer = self._workload.make_optimizer(self._model)
         self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         blocks = list(self._workload.blocks(self._model))
-        self._updater = BlockUpdater(self._model, blocks, self._policy, self._optimizer)
+        batch = to_device(self._workload.batch_at(self._seed, 0), self._device)
+        places = trace_parts(self._model, blocks, lambda: self._workload.loss(self._model, batch))
+        self._updater = BlockUpdater(
+            self._model, blocks, self._policy, self._optimizer, stem=places
+        )
 
     @property
     def model(self) -> nn.Module:

@@ -1,9 +1,9 @@
-"""What is read from the device about a step: its loss, and on a probe the relevance of every block."""
+"""What is read from the device about a step: its loss, on a probe the relevance of blocks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,43 @@ EPS = 1e-8
 """Added to a block's weight norm, so that a block of zeros has a finite relevance."""
 
 
+def has_gradients(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether a backward has reached any of them; one whose hook takes its gradient away counts
+    too.
+    """
+    return any(p.grad is not None or _is_hooked(p) for p in parameters)
+
+
+def has_taken_gradients(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether hooks may take the gradients of some away within the backward, and step."""
+    return any(map(_is_hooked, parameters))
+
+
+def _is_hooked(parameter: nn.Parameter) -> bool:
+    hooks = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return parameter.requires_grad and bool(hooks)
+
+
 def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[float, ...]:
     """One score a block from its present gradients, with one synchronisation of the device for all.
 
-    ``ratio`` is ||g||_2 / (||W||_2 + EPS) over all parameters of a block, ``saliency`` is sum |g · W|. A
-    parameter without a gradient counts as one with a gradient of zero.
+    ``ratio`` is ||g||_2 / (||W||_2 + EPS) over all parameters of a block, ``saliency`` is sum |g ·
+    W|. A parameter without a gradient counts as one with a gradient of zero.
 
     Args:
         blocks: the parameters of each block.
         metric: one of ``RELEVANCE_METRICS``.
+
+    Raises:
+        RuntimeError: hooks have taken the gradients away, as a backward with fused steps does.
     """
+    every = [p for block in blocks for p in block]
+    if all(p.grad is None for p in every) and has_taken_gradients(every):
+        raise RuntimeError(
+            "relevance must be read from gradients, but hooks of "
+            "register_post_accumulate_grad_hook took them away in the backward (a fused optimizer "
+            "step?); step after the backward, or use a policy that does not probe (static_suffix)"
+        )
     measure = {"ratio": _ratio_norms, "saliency": _saliency_norms}[metric]
     with torch.no_grad():
         norms = [measure(block) for block in blocks]
@@ -36,18 +63,29 @@ Norms = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 
 def _ratio_norms(block: Sequence[nn.Parameter]) -> Norms:
-    return _norms([p.grad for p in block if p.grad is not None], 2), _norms(list(block), 2)
+    return _norms([_values(p.grad) for p in block if p.grad is not None], 2), _norms(list(block), 2)
 
 
 def _saliency_norms(block: Sequence[nn.Parameter]) -> Norms:
     # The products of one block at a time, so that at most one block's worth of memory is taken.
-    return _norms([_wide(p.grad) * _wide(p) for p in block if p.grad is not None], 1), ()
+    return _norms([_wide(_dense(p.grad)) * _wide(p) for p in block if p.grad is not None], 1), ()
 
 
 def _norms(tensors: Sequence[Tensor], order: int) -> Sequence[Tensor]:
     """The norm of each tensor, by the fused kernel that ``clip_grad_norm_`` uses."""
-    norms: Sequence[Tensor] = torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
+    norms: Sequence[Tensor] = (
+        torch._foreach_norm([_wide(t) for t in tensors], order) if tensors else ()
+    )
     return norms
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """What a gradient holds apart from zeros, of a sparse one each entry once."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _dense(gradient: Tensor) -> Tensor:
+    return gradient.to_dense() if gradient.layout is not torch.strided else gradient
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -65,7 +103,9 @@ def _read(scalars: Sequence[Tensor]) -> list[float]:
 
 
 def later(loss: Tensor | float) -> Callable[[], float]:
-    """A loss to be read later: copied behind the backward, so that the device need not be waited for now."""
+    """A loss to be read later: copied behind the backward, so that the device need not be waited
+    for now.
+    """
     if not isinstance(loss, Tensor) or not loss.is_cuda:
         value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         return lambda: value

@@ -1,0 +1,282 @@
+"""Brings a model in line with a plan, for one step at a time; all that touches ``requires_grad``.
+
+While a part is frozen its parameters have ``requires_grad=False`` and ``grad=None``, its modules
+are in evaluation mode, and what moves its weights, buffers or moments all the same is undone or
+refused. The graph is never cut by hand: where nothing below the lowest active block is trained, no
+tensor there requires a gradient and autograd stops of itself; where something is, its gradient is
+the whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policies.applying.faults import refuse_idle_top
+from policies.applying.guard import Guard
+from policies.applying.moments import forget, is_torchs_own, optimizers_in
+from policies.applying.parts import STEM, Places
+from policies.applying.reading import has_taken_gradients
+from policies.applying.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
+from policies.applying.tracing import Trace, graph_of
+from policies.applying.wiring import Part, Stem, Wiring
+
+_OUTSIDE = -2
+"""Number under which everything outside the blocks is watched until its parts are known."""
+
+
+class Freezer:
+    """Freezes and thaws the parts of a model.
+
+    Args:
+        model: any module.
+        blocks: its blocks, checked.
+        stem: see ``BlockUpdater``.
+        optimizer: one, or what holds several.
+
+    Attributes:
+        parts: stem, blocks and head by number; see ``policies.applying.parts``.
+        places: what a traced forward showed; None where the stem was given or nothing was traced
+            yet.
+        active: blocks that ``requires_grad`` stands for now.
+    """
+
+    def __init__(
+        self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any
+    ) -> None:
+        self._wiring, self._blocks = Wiring(model, blocks), blocks
+        self.parts: dict[int, Part] = self._wiring.divide(stem)
+        refuse_idle_top(self.parts, blocks)
+        self.places = stem if isinstance(stem, Places) else None
+        self.active: tuple[int, ...] | None = None
+        self._optimizers = optimizers_in(optimizer)
+        self._foreign = [each for each in self._optimizers if not is_torchs_own(each)]
+        self._sleep = Sleep()
+        self._guard = Guard(
+            self._wiring.names,
+            {id(module): name for name, module in reversed(self._wiring.named)},
+            doubtful=bool(self._foreign),
+        )
+        outside = self._wiring.outside or self._wiring.outside_parameters
+        self._trace = Trace(self._wiring, blocks, self._ran) if stem is None and outside else None
+        self._graph: list[Any] = []
+        self._frozen: dict[int, Part] = {}
+        self._tops = self._find_tops()
+        self._hooks = [hook for each in self._optimizers for hook in self._watch(each)]
+
+    @contextlib.contextmanager
+    def step(self, active: tuple[int, ...]) -> Iterator[None]:
+        """One step in which the blocks ``active`` are trained, and the head.
+
+        Raises:
+            RuntimeError: something frozen was moved since the last step began.
+        """
+        self._refuse_moved_between()
+        self._bring(active)
+        if self._trace is not None and self._frozen and self._steps_in_backward():
+            self.settle(None)  # what is yet to be found frozen would be moved before it is found
+            self._bring(active)
+        self._sleep.lay(module for part in self._frozen.values() for module in part.modules)
+        try:
+            with self._sleep.step(fused=not self._frozen), passing(self._gates()), self._tracing():
+                yield
+                self._take_trace()
+        finally:
+            self._graph = []
+            self._rest()
+
+    def saw(self, loss: Tensor | float) -> None:
+        """Take note of the loss whose graph shows where parameters are used, in a step that is
+        traced.
+        """
+        if self._trace is not None:
+            self._graph.extend(graph_of(loss))
+
+    def settle(self, places: Places | None) -> None:
+        """Take the parts from ``places``; None leaves them to the order of registration, for good.
+
+        Where the stem was given to the constructor nothing changes.
+        """
+        if self._trace is None:
+            return
+        self._trace, self.places = None, places
+        if places is not None:
+            self.parts = self._wiring.divide(places)
+            self._tops = self._find_tops()
+        self.active = None
+        frozen = [self.parts[index] for index in self._frozen]
+        self._guard.put_buffers_back(module for part in frozen for module in part.modules)
+        self._guard.clear()
+
+    def forget(self) -> None:
+        """Take the model as it is now, loaded from a checkpoint say, for what must not move."""
+        self.active = None
+        self._guard.clear()
+
+    def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
+        """Let what thaws between two sets of active blocks go on as if never stepped."""
+        for index in set(self._resting(before)).difference(self._resting(now)):
+            forget(self._optimizers, self.parts[index].parameters)
+
+    def close(self) -> None:
+        """Thaw everything and watch nothing any more."""
+        for hook in self._hooks:
+            hook.remove()
+        self._guard.clear()
+        self._frozen, self._trace = {}, None
+        self._require_grad(tuple(range(len(self._blocks))))
+
+    def _steps_in_backward(self) -> bool:
+        return has_taken_gradients(self._wiring.outside_parameters.values())
+
+    def _take_trace(self) -> None:
+        """Let what a traced step has shown hold from now on."""
+        if self._trace is not None and self.active is not None:
+            active = self.active
+            self.settle(self._trace.places(self._graph))
+            self._bring(active)
+
+    def _resting(self, active: tuple[int, ...]) -> list[int]:
+        """The parts that are not trained while ``active`` blocks are; the head always is."""
+        blocks = set(range(len(self._blocks))).difference(active)
+        return sorted(blocks | {STEM} if 0 in blocks else blocks)
+
+    def _bring(self, active: tuple[int, ...]) -> None:
+        """``requires_grad``, gradients and what is watched, as ``active`` says."""
+        self._frozen = {index: self.parts[index] for index in self._resting(active)}
+        if active != self.active or self._is_thawed_by_others():
+            self._require_grad(active)
+        drop_gradients(self._frozen.values())
+        unknown = (
+            {}
+            if self._trace is None
+            else {_OUTSIDE: Part(modules=list(self._wiring.outside.values()))}
+        )
+        self._guard.hold({**self._frozen, **unknown}, [each.state for each in self._foreign])
+
+    def _is_thawed_by_others(self) -> bool:
+        unsure = self._unsure()
+        return any(
+            p.requires_grad
+            for part in self._frozen.values()
+            for p in part.parameters
+            if id(p) not in unsure
+        )
+
+    def _require_grad(self, active: tuple[int, ...]) -> None:
+        resting, unsure = set(self._resting(active)), self._unsure()
+        for index, part in self.parts.items():
+            for parameter in part.parameters:
+                parameter.requires_grad_(index not in resting or id(parameter) in unsure)
+        self.active = active
+
+    def _unsure(self) -> set[int]:
+        """Parameters whose part a traced step is still to show: its graph has to reach them."""
+        if self._trace is None:
+            return set()
+        return {id(parameter) for parameter in self._wiring.outside_parameters.values()}
+
+    def _rest(self) -> None:
+        drop_gradients(self._frozen.values())
+        self._guard.put_buffers_back(
+            module for part in self._frozen.values() for module in part.modules
+        )
+
+    def _tracing(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._trace is None else self._trace.watching()
+
+    def _ran(self, module: nn.Module, part: int) -> None:
+        """A module outside the blocks is about to run in a traced step, and shows its part."""
+        if part in self._frozen:
+            self._sleep.lay([module])
+        else:
+            self._sleep.wake(module)
+
+    def _gates(self) -> list[tuple[nn.Module, Any]]:
+        """What is called before which module runs, in this step."""
+        gates = [(self._wiring.model, self._enter_model)]
+        gates += [(block, partial(self._enter, index)) for index, block in enumerate(self._blocks)]
+        if self._trace is None:
+            gates += [
+                (top, partial(self._enter_top, i)) for i in self._frozen for top in self._tops[i]
+            ]
+        return gates
+
+    def _enter_model(self, module: nn.Module, args: Any) -> None:
+        for part in self._frozen.values():
+            self._sleep.lay(part.modules)
+
+    def _enter_top(self, index: int, module: nn.Module, args: Any) -> None:
+        self._sleep.lay(self._frozen[index].modules)
+
+    def _enter(self, index: int, module: nn.Module, args: Any) -> None:
+        if not torch.is_grad_enabled() and in_reentrant_checkpoint():
+            raise RuntimeError(
+                "reentrant checkpointing gives a block no gradient when nothing below it is "
+                "trained; pass use_reentrant=False to torch.utils.checkpoint.checkpoint"
+            )
+        if index in self._frozen:
+            self._sleep.lay(self._frozen[index].modules)
+
+    def _find_tops(self) -> dict[int, list[nn.Module]]:
+        """The modules of each part that are in no other module of it, the blocks aside."""
+        blocks = set(self._blocks)
+        return {
+            index: [m for m in _tops(part.modules) if m not in blocks]
+            for index, part in self.parts.items()
+        }
+
+    def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
+        """Look after what is frozen right before and after ``optimizer`` steps, if it lets us."""
+        if not hasattr(optimizer, "_optimizer_step_post_hooks"):
+            return []
+        return [
+            optimizer.register_step_pre_hook(lambda *_: self._before_optimizer()),
+            optimizer.register_step_post_hook(lambda each, *_: self._refuse_moved_by(each)),
+        ]
+
+    def _before_optimizer(self) -> None:
+        if self._graph:  # it steps inside the step already
+            self._take_trace()
+        drop_gradients(self._frozen.values())
+
+    def _refuse_moved_by(self, optimizer: Any) -> None:
+        name = type(optimizer).__name__
+        self._refuse_moved(
+            f"{name}.step()",
+            f"{name} moves parameters that have no gradient, along directions or towards weights "
+            "that it remembers; use an optimizer that leaves those alone, make a new one where the "
+            "active blocks change, or take a policy that never freezes (full_update)",
+            closely=not is_torchs_own(optimizer),
+        )
+
+    def _refuse_moved_between(self) -> None:
+        names = ", ".join(type(each).__name__ for each in self._optimizers) or "the optimizer"
+        self._refuse_moved(
+            "the last step or after it",
+            "the forward writes to it, slow or averaged weights are left in place, a decay by "
+            f"hand, also inside {names}; let it skip what has requires_grad=False. Where a "
+            "checkpoint was loaded, call updater.load_state_dict() after the model's",
+            closely=True,
+        )
+        if (buffer := self._guard.changed_buffer()) is not None:
+            raise RuntimeError(
+                f"{buffer} is frozen but changed since the last step: the model ran in training "
+                "mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
+                "wrote to it; run training forwards inside the step"
+            )
+
+    def _refuse_moved(self, when: str, cause: str, *, closely: bool = False) -> None:
+        if (name := self._guard.moved(closely=closely)) is not None:
+            raise RuntimeError(f"{name} is frozen but was moved in {when}: {cause}")
+
+
+def _tops(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    found = list(modules)
+    below = {id(inner) for module in found for inner in module.modules() if inner is not module}
+    return [module for module in found if id(module) not in below]

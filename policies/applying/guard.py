@@ -1,0 +1,255 @@
+"""Watches that what is frozen stays as it is, whoever might move it.
+
+PyTorch counts the changes of every tensor that are made in the open (``tensor._version``), so
+looking is nearly free. What is written through ``tensor.data``, and running statistics that kernels
+update, it does not count: for those a few bytes in the middle of each tensor are compared in every
+step, and all bits, summed, at steps 1, 2, 4, 8, … A tensor on a device cannot be glanced at without
+waiting: there the bits of one in each part are summed in every step, where the optimizer is not one
+of PyTorch's. A change that was taken back (averaged weights swapped in for an evaluation) leaves
+the sums equal and is no change.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policies.applying.wiring import Part
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_GLANCE = 16
+"""Bytes of a tensor that are compared in every step."""
+
+
+@dataclass
+class _Held:
+    """A frozen tensor as it was."""
+
+    name: str
+    tensor: Tensor
+    bits: Tensor | None = None
+    version: int = field(init=False)
+    pointer: int = field(init=False)
+    offset: int = field(init=False)
+    length: int = field(init=False)
+    seen: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.accept()
+
+    def accept(self) -> None:
+        """Take what counters, address and bytes are now for right."""
+        self.offset, self.length = _window(self.tensor)
+        self.version, self.pointer = self.tensor._version, self.tensor.data_ptr()
+        self.seen = self.glance()
+
+    def glance(self) -> bytes:
+        """The bytes in the middle; none of a tensor on a device."""
+        # Reading memory costs a tenth of what the least operation of torch does, a hundred times a
+        # step.
+        return ctypes.string_at(self.pointer + self.offset, self.length) if self.length else b""
+
+    def is_touched(self) -> bool:
+        """Whether a counter or the address says that somebody wrote."""
+        return self.tensor._version != self.version or self.tensor.data_ptr() != self.pointer
+
+    def looks_other(self) -> bool:
+        """As ``is_touched``, or the bytes are not as they were."""
+        return self.is_touched() or self.glance() != self.seen
+
+
+@dataclass
+class _HeldBuffer(_Held):
+    """A buffer of a frozen module as it was, and a copy from which it is put back."""
+
+    module: nn.Module = field(kw_only=True)
+    key: str = field(kw_only=True)
+    copy: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.copy = self.tensor.detach().clone()
+
+    def is_replaced(self) -> bool:
+        """Whether another tensor stands in its place."""
+        return self.module._buffers.get(self.key) is not self.tensor
+
+    def is_other_kind(self) -> bool:
+        """Whether that can be no statistics of the same kind: a cache that grew."""
+        now = self.module._buffers.get(self.key)
+        return now is None or now.shape != self.copy.shape or now.dtype != self.copy.dtype
+
+    def is_changed(self) -> bool:
+        """Whether its value is another one than it was."""
+        if self.is_other_kind() or not (self.is_replaced() or self.looks_other()):
+            return False
+        now, bits = self.module._buffers[self.key], _bits(self.copy)
+        assert now is not None
+        return bits is not None and bool(_differs(now, bits))
+
+    def put_back(self) -> None:
+        """Give it its value again, unless it became something else."""
+        if self.is_other_kind():
+            return
+        # On a device the copy is made unseen: looking first would have to wait.
+        if self.tensor.is_cuda or self.looks_other():
+            with torch.no_grad():
+                self.tensor.copy_(self.copy)
+            self.accept()
+        self.module._buffers[self.key] = self.tensor
+
+
+@dataclass
+class _HeldPart:
+    parameters: list[_Held]
+    moments: list[_Held]
+    buffers: list[_HeldBuffer]
+
+
+class Guard:
+    """What is frozen now, as it was when it froze.
+
+    Args:
+        names: of parameters, by identity.
+        prefixes: names of modules, by identity.
+        doubtful: whether the optimizer may be one that writes unseen.
+    """
+
+    def __init__(
+        self, names: Mapping[int, str], prefixes: Mapping[int, str], *, doubtful: bool = False
+    ) -> None:
+        self._names, self._prefixes, self._doubtful = names, prefixes, doubtful
+        self._parts: dict[int, _HeldPart] = {}
+        self._looks = 0
+
+    def hold(self, parts: Mapping[int, Part], states: Sequence[Mapping[Any, Any]] = ()) -> None:
+        """Watch ``parts`` from now on, by number, and no others; what was watched stays so.
+
+        Args:
+            parts: what is frozen.
+            states: of optimizers whose moments are watched too.
+        """
+        self._parts = {
+            number: self._parts.get(number) or self._held(part, states)
+            for number, part in parts.items()
+        }
+
+    def clear(self) -> None:
+        """Watch nothing."""
+        self._parts = {}
+
+    def moved(self, *, closely: bool = False) -> str | None:
+        """The name of a parameter or moment that is not as it was; None where all are.
+
+        Args:
+            closely: look for changes that no counter shows as well.
+        """
+        look: Callable[[_Held], bool] = _Held.looks_other if closely else _Held.is_touched
+        touched = [
+            held
+            for part in self._parts.values()
+            for held in (*part.parameters, *part.moments)
+            if look(held)
+        ]
+        changed = _changed([*touched, *(self._sample() if closely else ())])
+        if changed is not None:
+            return changed.name
+        for held in touched:
+            held.accept()
+        return None
+
+    def changed_buffer(self) -> str | None:
+        """The name of a buffer that is not as it was; None where all are."""
+        return next((held.name for held in self._buffers() if held.is_changed()), None)
+
+    def put_buffers_back(self, modules: Iterable[nn.Module]) -> None:
+        """Undo what a forward did to the buffers of ``modules``, those of them that are watched."""
+        frozen = {id(module) for module in modules}
+        for held in self._buffers():
+            if id(held.module) in frozen:
+                held.put_back()
+
+    def _held(self, part: Part, states: Sequence[Mapping[Any, Any]]) -> _HeldPart:
+        parameters = [_Held(self._names[id(p)], p, _bits(p)) for p in part.parameters]
+        moments = [
+            _Held(f"{key} of {self._names[id(p)]} in the optimizer", value, _bits(value))
+            for state in states
+            for p in part.parameters
+            for key, value in dict(state.get(p, {})).items()
+            if isinstance(value, Tensor)
+        ]
+        return _HeldPart(parameters, moments, self._held_buffers(part.modules))
+
+    def _held_buffers(self, modules: Iterable[nn.Module]) -> list[_HeldBuffer]:
+        return [
+            _HeldBuffer(
+                f"{self._prefixes[id(module)]}.{key}".lstrip("."), buffer, module=module, key=key
+            )
+            for module in modules
+            for key, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+
+    def _buffers(self) -> Iterable[_HeldBuffer]:
+        return (held for part in self._parts.values() for held in part.buffers)
+
+    def _sample(self) -> list[_Held]:
+        """What to sum: all the more seldom, the longer all went well."""
+        self._looks += 1
+        held = [part.parameters for part in self._parts.values() if part.parameters]
+        if self._looks & (self._looks - 1) == 0:
+            return [each for parameters in held for each in parameters]
+        if not self._doubtful:
+            return []
+        every = [parameters[self._looks % len(parameters)] for parameters in held]
+        return [each for each in every if not each.length]
+
+
+def _window(tensor: Tensor) -> tuple[int, int]:
+    """Where in the memory of a tensor to look, as offset and length in bytes."""
+    plain = tensor.device.type == "cpu" and tensor.layout is torch.strided
+    if not plain or not tensor.is_contiguous() or tensor.numel() == 0:
+        return 0, 0
+    size = tensor.numel() * tensor.element_size()
+    length = min(_GLANCE, size)
+    return (size - length) // 2, length
+
+
+def _bits(tensor: Tensor) -> Tensor | None:
+    """The bits of a tensor as integers, summed: exact in any order; None where it has none."""
+    data = tensor.detach()
+    if type(data) is not Tensor or data.layout is not torch.strided or data.is_meta:
+        return None
+    if data.is_quantized:
+        return None
+    if data.is_complex():
+        data = torch.view_as_real(data.resolve_conj())
+    integers = data.resolve_neg().view(_INTEGERS[data.dtype.itemsize])
+    # Sums wrap around. Of 32 bits they are as fast as a norm; made wider, several times slower.
+    return integers.sum(dtype=torch.int32 if data.dtype.itemsize == 4 else torch.int64)
+
+
+def _changed(tensors: Sequence[_Held]) -> _Held | None:
+    """The first whose bits are not as they were, read in one go; without bits all are changed."""
+    for held in tensors:
+        if held.bits is None and held.looks_other():
+            return held
+    seen = [held for held in tensors if held.bits is not None]
+    if not seen:
+        return None
+    home = seen[0].tensor.device
+    different = torch.stack([_differs(held.tensor, held.bits).to(home) for held in seen]).tolist()
+    return next((held for held, changed in zip(seen, different, strict=True) if changed), None)
+
+
+def _differs(tensor: Tensor, bits: Tensor | None) -> Tensor:
+    """Whether a tensor's bits are others, as a tensor: the device is not waited for."""
+    now = _bits(tensor)
+    assert now is not None
+    assert bits is not None
+    return now != bits.to(now.device)

@@ -1,0 +1,128 @@
+"""Frozen modules do not train on their own: modes and buffers, whatever loop and forward do."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from policies.apply import BlockUpdater
+from tests.policies.nets import (
+    WIDTH,
+    Scripted,
+    Tower,
+    adamw,
+    backward,
+    batch_at,
+    block,
+    loop,
+    loss_of,
+    same,
+    tensors_of,
+    tower,
+    train,
+)
+
+
+def dropped(drops: list[bool], _: nn.Module, args: tuple[Tensor], out: Tensor) -> None:
+    drops.append(bool((args[0] != out).any()))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_train_inside_a_step_wakes_nothing_frozen(wrapped: bool) -> None:
+    """As trainers begin a step, on the model or what holds it: statistics stand still, no dropout.
+
+    Afterwards the model is in training mode.
+    """
+    model = tower(dropout=0.5)
+    outer = nn.Sequential(model)
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), optimizer, total_steps=3)
+    model.eval()
+    frozen = [model.stem, *model.blocks[:2]]
+    for number in range(3):
+        before = [tensors_of(part, optimizer) for part in frozen]
+        drops: list[bool] = []
+        look = partial(dropped, drops)
+        hooks = [block(model, i).dropout.register_forward_hook(look) for i in (0, 1)]
+        with updater.step() as step:
+            (outer if wrapped else model).train()
+            loss = loss_of(outer if wrapped else model, number)
+            backward(loss)
+            step.observe(loss)
+        for hook in hooks:
+            hook.remove()
+        optimizer.step()
+        assert drops == [False, False]
+        assert all(
+            same(b, tensors_of(part, optimizer)) for part, b in zip(frozen, before, strict=True)
+        )
+        assert all(module.training for module in model.modules())
+
+
+class Counting(nn.Module):
+    """A block that writes to its buffers whatever its mode, in each way there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("average", torch.zeros(WIDTH))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("last", torch.zeros(WIDTH), persistent=False)
+        self.register_buffer("cache", torch.zeros(0), persistent=False)
+
+    average: Tensor
+    calls: Tensor
+    last: Tensor
+    cache: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.average.lerp_(x.detach().mean(0), 0.1)
+        self.calls = self.calls + 1
+        self.last.data.copy_(x[0].detach())
+        self.last += 0
+        if len(self.cache) < len(x):
+            self.cache = torch.ones(len(x))
+        return x + torch.tanh(self.linear(x))
+
+
+def counting() -> Tower:
+    model = tower(dropout=0.0)
+    model.blocks = nn.ModuleList([Counting() for _ in range(3)])
+    return model
+
+
+def test_buffers_that_a_forward_writes_are_put_back() -> None:
+    """Averages, counters and what is not saved stand still in a frozen block; a cache may grow."""
+    model = counting()
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("p 1 1 p"), optimizer, total_steps=4)
+    kept = ("average", "calls", "last")
+    for number in range(4):
+        before = [{key: getattr(b, key).clone() for key in kept} for b in model.blocks]
+        active = train(updater, optimizer, loss_of, model, number).plan.active_blocks
+        for index, each in enumerate(model.blocks):
+            moved = {key for key in kept if not torch.equal(before[index][key], getattr(each, key))}
+            assert moved == (set(kept) if index in active else set())
+            assert len(each.get_buffer("cache")) == 16
+
+
+def test_a_training_forward_between_steps_is_refused_by_the_buffer_it_moved() -> None:
+    """A validation without ``eval()``, say."""
+    run = loop(Scripted("2"))
+    run.step(0)
+    run.model(batch_at(5)[0])
+    with pytest.raises(RuntimeError, match=r"stem\.1\.running_mean is frozen but changed"):
+        run.step(1)
+
+
+def test_an_evaluation_between_steps_is_allowed() -> None:
+    """In evaluation mode and back."""
+    run = loop(Scripted("2"))
+    for number in range(2):
+        run.step(number)
+        run.model.eval()
+        run.model(batch_at(5)[0])
+        run.model.train()

@@ -1,0 +1,245 @@
+"""What is stem, block and head is what runs when."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from policies.apply import BlockUpdater, trace_parts
+from policies.applying.parts import STEM, Places, places_from_json, places_to_json
+from tests.policies.nets import Scripted, adamw, backward, loss_of, tower, train
+
+
+class Scattered(nn.Module):
+    """Registered in an order that says nothing: what comes first runs last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4)
+        self.both = nn.Dropout(0.5)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+        self.between = nn.Linear(4, 4)
+        self.table = nn.Parameter(torch.zeros(4))
+        self.scale = nn.Parameter(torch.ones(()))
+        self.embed = nn.Linear(4, 4)
+        self.idle = nn.Linear(4, 4)
+        self.query = nn.Embedding(1, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.both(self.embed(x) + self.table)
+        x = self.blocks[0](x)
+        x = self.between(x)
+        x = self.blocks[1](x + self.query.weight)
+        x = self.blocks[2](x)
+        return self.both(self.norm(x)) * self.scale  # type: ignore[no-any-return]
+
+
+def traced(model: Scattered) -> Places:
+    return trace_parts(model, list(model.blocks), lambda: model(torch.ones(2, 4)).sum())
+
+
+EXPECTED = {
+    "norm.weight": 3, "norm.bias": 3, "between.weight": 0, "between.bias": 0, "table": STEM,
+    "scale": 3, "embed.weight": STEM, "embed.bias": STEM, "query.weight": 0,
+}  # fmt: skip
+
+
+def test_places_follow_the_running() -> None:
+    """Called modules, parameters used without a call, one that runs twice, one that is idle."""
+    places = traced(Scattered())
+    assert places.parameters == EXPECTED
+    assert places.modules == {"norm": 3, "both": 3, "between": 0, "embed": STEM}
+    assert places.unreached == ("idle.weight", "idle.bias")
+    assert set(places.stem) == {"table", "embed.weight", "embed.bias"}
+    assert set(places.head) == {"norm.weight", "norm.bias", "scale"}
+    assert places.remarks() == [
+        "the loss does not depend on idle.weight, idle.bias: no step trains them"
+    ]
+
+
+def test_places_survive_json() -> None:
+    """As an updater's state keeps them."""
+    places = traced(Scattered())
+    assert places_from_json(json.loads(json.dumps(places_to_json(places)))) == places
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_an_updater_trains_by_places(told: bool) -> None:
+    """Traced beforehand or in the first step, which freezes already: the same parameters train."""
+    model = Scattered()
+    updater = BlockUpdater(
+        model,
+        list(model.blocks),
+        Scripted("2"),
+        adamw(model),
+        total_steps=2,
+        stem=traced(model) if told else None,
+    )
+    for _ in range(2):
+        train(updater, None, lambda: model(torch.ones(2, 4)).sum())
+        trained = {name for name, p in model.named_parameters() if p.grad is not None}
+        assert {name for name in trained if not name.startswith("blocks")} == {
+            name for name, part in EXPECTED.items() if part > 0
+        }
+        model.zero_grad()
+
+
+def test_a_resumed_run_knows_the_parts_before_its_first_step() -> None:
+    """They are in the state: no tensor below requires a gradient in the first step after it."""
+    model = tower(dropout=0.0)
+    policy = Scripted("2")
+    first = BlockUpdater(model, list(model.blocks), policy, adamw(model), total_steps=2)
+    train(first, None, loss_of, model)
+    state = json.loads(json.dumps(first.state_dict()))
+    first.close()
+    second = BlockUpdater(model, list(model.blocks), policy, adamw(model), total_steps=2)
+    second.load_state_dict(state)
+    entered: list[bool] = []
+    model.blocks[2].register_forward_pre_hook(lambda _, args: entered.append(args[0].requires_grad))
+    train(second, None, loss_of, model)
+    assert entered == [False]
+    assert json.loads(json.dumps(second.state_dict()))["places"] == state["places"]
+
+
+def test_two_forwards_in_a_step_are_two_and_not_a_loop() -> None:
+    """Two views through one model: the stem of the second is not above the blocks of the first."""
+    model = tower(dropout=0.0)
+    x = torch.randn(4, 3)
+    both = trace_parts(model, list(model.blocks), lambda: (model(x) - model(-x)).sum())
+    assert set(both.stem) == {"stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"}
+
+
+def test_a_loss_without_a_graph_leaves_modules_to_say_it() -> None:
+    """A float observed: what was called is known by its call, the rest by registration."""
+    model = Scattered()
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
+    with updater.step() as step:
+        loss = model(torch.ones(2, 4)).sum()
+        backward(loss)
+        step.observe(loss.item())
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert {"embed.weight", "between.weight", "blocks.0.weight"} <= frozen
+    assert not {"norm.weight", "blocks.1.weight"} & frozen
+
+
+class Inner(nn.Module):
+    """Blocks whose ``forward`` is called, past their hooks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4) for _ in range(2)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block.forward(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def test_blocks_that_are_not_called_are_told_of_and_registration_stands() -> None:
+    """Nothing can be known of what runs when; gradients are exact all the same."""
+    torch.manual_seed(0)
+    model = Inner()
+    blocks = list(model.blocks)
+    places = trace_parts(model, blocks, lambda: model(torch.ones(2, 4)).sum())
+    assert places.remarks() == [
+        "blocks [0, 1] were not run by the forward; call them, not their forward"
+    ]
+    updater = BlockUpdater(model, blocks, Scripted("1"), adamw(model), total_steps=2)
+    for _ in range(2):
+        train(updater, None, lambda: model(torch.ones(2, 4)).sum())
+        frozen = {name.rsplit(".", 1)[0] for name, p in model.named_parameters() if p.grad is None}
+        assert frozen == {"stem", "head", "blocks.0"}
+        model.zero_grad()
+
+
+def test_blocks_in_another_order_are_told_of() -> None:
+    """A list from the top down."""
+    model = tower()
+    places = trace_parts(model, list(reversed(model.blocks)), lambda: loss_of(model))
+    assert places.order == (3, 2, 1, 0)
+    assert "must be given in forward order" in places.remarks()[0]
+
+
+class Restless(nn.Module):
+    """Draws from every generator, counts, and moves statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))])
+        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("grown", None)
+
+    seen: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen = self.seen + 1
+        self.grown = torch.ones(3)
+        noise = torch.randn(x.shape) + random.random() + float(np.random.rand())
+        return self.blocks[0](x + noise)  # type: ignore[no-any-return]
+
+
+def numpy_state() -> list[int]:
+    numbers: list[int] = list(np.random.get_state(legacy=False)["state"]["key"])
+    return numbers
+
+
+def test_tracing_leaves_the_model_and_the_generators_as_they_were() -> None:
+    """Buffers, attributes, modes, gradients; torch's, Python's and NumPy's next numbers."""
+    model = Restless()
+    before = (copy.deepcopy(model.state_dict()), model.calls)
+    torchs, pythons, numpys = torch.get_rng_state(), random.getstate(), numpy_state()
+    trace_parts(model, list(model.blocks), lambda: model(torch.ones(4, 3)).sum())
+    assert all(map(torch.equal, before[0].values(), model.state_dict().values()))
+    assert (model.calls, model.get_buffer("seen").item()) == (before[1], 0)
+    assert model._buffers["grown"] is None
+    assert torch.equal(torchs, torch.get_rng_state())
+    assert pythons == random.getstate()
+    assert numpys == numpy_state()
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_places_of_other_blocks_are_refused() -> None:
+    """Traced with three blocks, given with two."""
+    model = Scattered()
+    with pytest.raises(ValueError, match="must be traced with these 2 blocks, but was with 3"):
+        BlockUpdater(
+            model,
+            list(model.blocks[:2]),
+            Scripted("1"),
+            adamw(model),
+            total_steps=1,
+            stem=traced(model),
+        )
+
+
+def test_a_tied_weight_is_the_heads_whatever_shows_it() -> None:
+    """By its two calls where the loss has no graph, by its two uses where it has."""
+    model = Inner()
+    model.blocks = nn.ModuleList([nn.Sequential(nn.Linear(4, 4)) for _ in range(2)])
+    model.head.weight = model.stem.weight
+    blocks = list(model.blocks)
+
+    def forward() -> Tensor:
+        return model.head(model.blocks[1](model.blocks[0](model.stem(torch.ones(2, 4))))).sum()  # type: ignore[no-any-return]
+
+    for result in (forward, lambda: forward().item()):
+        places = trace_parts(model, blocks, result)
+        updater = BlockUpdater(
+            model, blocks, Scripted("1"), adamw(model), total_steps=1, stem=places
+        )
+        train(updater, None, forward)
+        assert model.stem.weight.grad is not None
+        assert model.stem.bias.grad is None
+        updater.close()
+        model.zero_grad()
