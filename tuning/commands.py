@@ -11,29 +11,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.terminal import patient_output
 
 INTERRUPTED = 130
 
 
-def status_of(name: str, work: Callable[[], None], to_go_on: Callable[[], str] = lambda: "") -> int:
+def status_of(
+    name: str, work: Callable[[], None], kept: Callable[[], str] = lambda: "nothing was written."
+) -> int:
     """Do ``work`` and return the command's exit status, its message on standard error.
 
     Args:
         name: the command's, ``search`` say.
         work: what it does.
-        to_go_on: what to tell whoever interrupts it, beside that everything is kept.
+        kept: what to tell whoever interrupts it: what is kept, and how to go on.
     """
+    with patient_output():
+        return _status_of(name, work, kept)
+
+
+def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> int:
     try:
         work()
     except BadInput as fault:
         return _said(2, f"python -m tuning.{name}: cannot do what was asked:\n{fault}")
-    except Interrupted as stop:
-        command = to_go_on() or f"To go on:\n  {stop}"
-        return _said(INTERRUPTED, f"Interrupted; everything is kept. {command}")
     except SearchFailed as failure:
         return _said(1, f"python -m tuning.{name}: {failure}")
-    except KeyboardInterrupt:
-        return _said(INTERRUPTED, f"Interrupted; what is finished is kept. {to_go_on()}".rstrip())
+    except (Interrupted, KeyboardInterrupt):
+        return _said(INTERRUPTED, f"Interrupted; {kept()}")
     return 0
 
 
@@ -42,7 +47,7 @@ def _said(status: int, message: str) -> int:
     return status
 
 
-def not_whole(flag: str, text: str | None, least: int, why: str) -> list[str]:
+def not_whole(flag: str, text: str | None, least: int, why: str = "") -> list[str]:
     """The fault of an option's text that should be a whole number of at least ``least``."""
     if text is None:
         return []
@@ -50,17 +55,18 @@ def not_whole(flag: str, text: str | None, least: int, why: str) -> list[str]:
         fits = int(text) >= least
     except ValueError:
         fits = False
-    rule = f"{flag} must be a whole number of at least {least}, but got {text!r}: {why}"
-    return [] if fits else [rule]
+    rule = f"{flag} must be a whole number of at least {least}, but got {text!r}"
+    return [] if fits else [f"{rule}: {why}" if why else rule]
 
 
-def not_a_loss(flag: str, text: str | None) -> list[str]:
+def not_finite(flag: str, text: str | None) -> list[str]:
     """The fault of an option's text that should be a finite number."""
     try:
         finite = text is None or math.isfinite(float(text))
     except ValueError:
         finite = False
-    return [] if finite else [f"{flag} must be a finite number, a loss, but got {text!r}"]
+    rule = f"{flag} must be a finite number, a value of the metric"
+    return [] if finite else [f"{rule}, but got {text!r}"]
 
 
 def not_writable(flag: str, path: Path | None) -> list[str]:

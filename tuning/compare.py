@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuning.commands import not_whole, not_writable, status_of
 from tuning.errors import BadInput, SearchFailed
 
 if TYPE_CHECKING:
     from models.workload import Workload
     from tuning.session.compare import Plan
 
-INTERRUPTED = 130
 DEFAULT_WORKLOAD = "teacher_student"
 DEFAULT_SEEDS = 3
 NAME = "python -m tuning.compare"
@@ -43,18 +43,7 @@ class Request:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        carry_out(request_of(options))
-    except BadInput as fault:
-        print(f"{NAME}: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except SearchFailed as failure:
-        print(f"{NAME}: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return status_of("compare", lambda: carry_out(request_of(options)))
 
 
 def carry_out(request: Request) -> None:
@@ -165,9 +154,9 @@ def request_of(options: argparse.Namespace) -> Request:
         BadInput: naming every option that is wrong.
     """
     faults = [
-        *_not_whole("--seeds", options.seeds, 1),
-        *_not_whole("--seed", options.seed, 0),
-        *_unwritable(options.json),
+        *not_whole("--seeds", options.seeds, 1),
+        *not_whole("--seed", options.seed, 0),
+        *not_writable("--json", options.json),
     ]
     workload = _workload(options.workload, options.corpus, faults)
     if faults or workload is None:
@@ -184,27 +173,6 @@ def _workload(name: str, corpus: Path | None, faults: list[str]) -> Workload | N
     except ValueError as fault:
         faults.append(str(fault))
         return None
-
-
-def _not_whole(flag: str, text: str, least: int) -> list[str]:
-    try:
-        fits = int(text) >= least
-    except ValueError:
-        fits = False
-    return [] if fits else [f"{flag} must be a whole number of at least {least}, but got {text!r}"]
-
-
-def _unwritable(path: Path | None) -> list[str]:
-    if path is None:
-        return []
-    if path.is_dir():
-        return [f"--json must be a file, but {path} is a directory; add a file name"]
-    if not path.absolute().parent.is_dir():
-        return [
-            f"--json must lie in a directory that exists, but {path.parent} does not; create it "
-            "first"
-        ]
-    return []
 
 
 def _say(text: str) -> None:

@@ -13,43 +13,26 @@ everything kept, with the command that goes on; 1 anything else.
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.commands import not_finite, not_whole, not_writable, status_of
+from tuning.errors import BadInput
 from tuning.layout import VERDICT
 
 if TYPE_CHECKING:
     from tuning.session.confirm import Request
 
-INTERRUPTED = 130
 DEFAULT_SEEDS = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        carry_out(options)
-    except BadInput as fault:
-        print(f"python -m tuning.confirm: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except Interrupted:
-        print(f"Interrupted; everything is kept. To go on:\n  {command(options)}", file=sys.stderr)
-        return INTERRUPTED
-    except SearchFailed as failure:
-        print(f"python -m tuning.confirm: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            f"Interrupted; finished runs are kept. To go on:\n  {command(options)}", file=sys.stderr
-        )
-        return INTERRUPTED
-    return 0
+    return status_of("confirm", lambda: carry_out(options), lambda: _kept(options))
 
 
 def carry_out(options: argparse.Namespace) -> None:
@@ -119,19 +102,13 @@ def _request(options: argparse.Namespace) -> Request:
     from tuning.session.confirm import Request
 
     faults = [
-        *_not_whole("--top", options.top, 1, "how many schedules to confirm"),
-        *_not_whole(
+        *not_whole("--top", options.top, 1, "how many schedules to confirm"),
+        *not_whole(
             "--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"
         ),
-        *_not_a_loss(options.target),
+        *not_finite("--target", options.target),
+        *not_writable("--json", options.json),
     ]
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        faults.append(
-            f"--json must lie in a directory that exists, but {options.json.parent} does not; "
-            "create it"
-        )
-    if options.json is not None and options.json.is_dir():
-        faults.append(f"--json must be a file, but {options.json} is a directory; add a file name")
     if faults:
         raise BadInput(faults)
     return Request(
@@ -142,27 +119,8 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _not_whole(flag: str, text: str | None, least: int, why: str) -> list[str]:
-    if text is None:
-        return []
-    try:
-        fits = int(text) >= least
-    except ValueError:
-        fits = False
-    return (
-        []
-        if fits
-        else [f"{flag} must be a whole number of at least {least}, but got {text!r}: {why}"]
-    )
-
-
-def _not_a_loss(text: str | None) -> list[str]:
-    try:
-        finite = text is None or math.isfinite(float(text))
-    except ValueError:
-        finite = False
-    rule = "--target must be a finite number, a value of the metric"
-    return [] if finite else [f"{rule}, but got {text!r}"]
+def _kept(options: argparse.Namespace) -> str:
+    return f"everything is kept. To go on:\n  {command(options)}"
 
 
 def command(options: argparse.Namespace) -> str:

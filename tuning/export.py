@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuning.errors import BadInput, SearchFailed
+from tuning.commands import status_of
+from tuning.errors import BadInput
 from tuning.trial.metric import LOSS, Metric
 
 if TYPE_CHECKING:
@@ -41,15 +42,7 @@ FACTS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        export(options.run, options.trial, options.output)
-    except BadInput as fault:
-        print(f"python -m tuning.export: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except SearchFailed as failure:
-        print(f"python -m tuning.export: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of("export", lambda: export(options.run, options.trial, options.output))
 
 
 def export(run: Path, trial: str, output: Path | None) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import BadInput, SearchFailed
+from tuning.commands import not_finite, not_writable, status_of
+from tuning.errors import BadInput
 from tuning.layout import PAGE, PICTURE
 
 if TYPE_CHECKING:
@@ -27,15 +27,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        report(options)
-    except BadInput as fault:
-        print(f"python -m tuning.pareto: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except SearchFailed as failure:
-        print(f"python -m tuning.pareto: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of("pareto", lambda: report(options))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -111,15 +103,9 @@ def _own(kind: str) -> str:
 
 
 def _target(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadInput(f"--target must be a finite number, a value of the metric, but got {text!r}")
-    return value
+    if faults := not_finite("--target", text):
+        raise BadInput(faults)
+    return None if text is None else float(text)
 
 
 def _outputs(options: argparse.Namespace) -> dict[str, Path]:
@@ -131,7 +117,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     from tuning.report.render import FORMATS
 
     asked = {kind: path for kind in FORMATS if (path := getattr(options, kind)) is not None}
-    faults = [fault for kind, path in asked.items() for fault in _unwritable(kind, path)]
+    faults = [fault for kind, path in asked.items() for fault in not_writable(f"--{kind}", path)]
     if len({path.absolute() for path in asked.values()}) < len(asked):
         faults.append(
             f"each output must have its own file, but got {[str(path) for path in asked.values()]}"
@@ -139,17 +125,6 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
     if faults:
         raise BadInput(faults)
     return asked or {"html": options.run / PAGE, "png": options.run / PICTURE}
-
-
-def _unwritable(kind: str, path: Path) -> list[str]:
-    if path.is_dir():
-        return [f"--{kind} must be a file, but {path} is a directory; add a file name"]
-    if not path.absolute().parent.is_dir():
-        return [
-            f"--{kind} must lie in a directory that exists, but {path.parent} does not; create it "
-            "first"
-        ]
-    return []
 
 
 def _open(run: Path) -> Store:

@@ -11,40 +11,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuning.commands import status_of
 from tuning.config.arguments import NewSearch, ShowSpace, parse
 from tuning.config.resume import Resume
-from tuning.errors import BadInput, Interrupted, SearchFailed
 from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS
 
 if TYPE_CHECKING:
     from tuning.session.conduct import SearchResult
 
-INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    run = None
-    try:
-        request = parse(sys.argv[1:] if argv is None else list(argv))
-        if isinstance(request, ShowSpace):
-            show(request)
-            return 0
-        run = Path(request.run if isinstance(request, Resume) else request.config.run)
-        carry_out(request)
-    except BadInput as fault:
-        print(f"python -m tuning.search: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"Interrupted; everything is kept. To go on:\n  {stop}", file=sys.stderr)
-        return INTERRUPTED
-    except SearchFailed as failure:
-        print(f"python -m tuning.search: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"Interrupted; finished trials are kept. {_how_to_go_on(run)}", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    asked: list[Path] = []
+    words = sys.argv[1:] if argv is None else list(argv)
+    return status_of("search", lambda: _search(words, asked), lambda: _kept(asked))
+
+
+def _search(argv: Sequence[str], asked: list[Path]) -> None:
+    """Do what ``argv`` asks for; ``asked`` is given the run directory once that is known."""
+    request = parse(argv)
+    if isinstance(request, ShowSpace):
+        show(request)
+        return
+    asked.append(Path(request.run if isinstance(request, Resume) else request.config.run))
+    carry_out(request)
 
 
 def show(request: ShowSpace) -> None:
@@ -89,12 +79,12 @@ def print_result(result: SearchResult) -> None:
             console.print(f"{what + ':':<18}{result.run / name}", soft_wrap=True, highlight=False)
 
 
-def _how_to_go_on(run: Path | None) -> str:
-    if run is None or not (run / RUN_JSON).exists():
-        return "Nothing was created."
+def _kept(asked: Sequence[Path]) -> str:
+    if not asked or not (asked[0] / RUN_JSON).exists():
+        return "nothing was created."
     from tuning.session.conduct import resume_command
 
-    return f"To go on:\n  {resume_command(run)}"
+    return f"everything is kept. To go on:\n  {resume_command(asked[0])}"
 
 
 if __name__ == "__main__":
