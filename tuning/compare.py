@@ -69,7 +69,7 @@ def carry_out(request: Request) -> None:
     _say(f"{plan.runs} runs of at most {plan.baseline:.3g} s")
     rows = rows_of(compared(plan, _say), plan.metric)
     found = Comparison(summary_of(rows), against_control(rows), plan.metric)
-    print_comparison(found, Console(), costs.disturbances)
+    print_comparison(found, Console(markup=False, emoji=False), costs.disturbances)
     if request.json is not None:
         _write(request.json, document(plan, rows))
 

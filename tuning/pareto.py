@@ -138,7 +138,7 @@ def _print(reading: FrontSummary) -> None:
 
     from tuning.report.front_table import print_report
 
-    print_report(reading, Console())
+    print_report(reading, Console(markup=False, emoji=False))
 
 
 def _write(
