@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.making import blocks_of, new_model
 from models.workload import Workload
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
@@ -110,8 +111,8 @@ def _surely_ours(
         **({} if config.address else surroundings(device)),
     }
     try:
-        model = workload.make_model(0)
-        blocks = len(workload.blocks(model))
+        model = new_model(workload, 0)
+        blocks = len(blocks_of(workload, model))
     except Exception as fault:
         raise BadInput(
             f"the model of workload {workload.name} must be one that can be made, but got: "

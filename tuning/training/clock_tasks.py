@@ -15,6 +15,7 @@ from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.training.calibrate import calibrate, surroundings
 from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, gpu_memory, set_threads, workload_of
 from tuning.trial.clock import refuse_other_surroundings
@@ -23,6 +24,7 @@ from tuning.trial.task import Ending, Task
 WARM_UP_STEPS = 3
 
 
+@generators_kept()
 def warm_up(run: Path) -> None:
     """Train a few steps of the run's workload and forget them.
 

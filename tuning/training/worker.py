@@ -23,6 +23,7 @@ from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
+from tuning.training.generators import generators_kept
 from tuning.training.head_start import HeadStart
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.place import cap_memory, describe, set_threads, workload_of
@@ -122,18 +123,22 @@ def execute(run: str, task: str, epoch: int) -> Ending:
     """
     try:
         store = Store.open(Path(run), epoch=epoch)
-        wanted = Task.parse(task)
-        if wanted == CLOCK:
-            return set_clock(store)
-        if wanted.is_forms:
-            return calibrate_forms(store, wanted.subject)
-        return _execute(store, wanted)
+        with generators_kept():
+            return _carried_out(store, Task.parse(task))
     except Fenced:
         return Ending.FENCED
     except (BadInput, OSError) as fault:
         raise SearchFailed(
             f"the run directory must stay readable and writable, but got: {fault}"
         ) from fault
+
+
+def _carried_out(store: Store, task: Task) -> Ending:
+    if task == CLOCK:
+        return set_clock(store)
+    if task.is_forms:
+        return calibrate_forms(store, task.subject)
+    return _execute(store, task)
 
 
 def _execute(store: Store, task: Task) -> Ending:
