@@ -106,6 +106,8 @@ class RunInfo:
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
         metric: what the workload's evaluation measures, and in which direction it is better.
+        identity: what the workload's results depend on beside its data, as
+            ``models.identity.identity_of`` gives it; None in runs of older versions.
     """
 
     version: str
@@ -123,6 +125,7 @@ class RunInfo:
     memory: Memory | None = None
     at_once: AtOnce | None = None
     metric: Metric = LOSS
+    identity: Mapping[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
