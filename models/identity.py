@@ -40,7 +40,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "batch": ", ".join(map(_form, tensors_of(workload.batch_at(0, 0)))),
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
-        "source": source_digests(_roots(workload, model)),
+        "source": source_digests(code_of(workload, model)),
     }
 
 
@@ -84,7 +84,8 @@ def _is_one(value: Any) -> bool:
     return (value.numel() if isinstance(value, torch.Tensor) else value.size) == 1
 
 
-def _roots(workload: Workload, model: nn.Module) -> list[Any]:
+def code_of(workload: Workload, model: nn.Module) -> list[Any]:
+    """The functions of a workload and the classes of its model's modules."""
     functions = (
         workload.make_model,
         workload.blocks,

@@ -35,25 +35,45 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
         roots: functions, methods, classes or callable objects; what has no source is left out.
     """
     found: dict[str, str] = {}
-    waiting, seen = list(roots), set[int]()
-    while waiting and len(found) < MOST:
-        value = _definition(waiting.pop())
-        if value is None or id(value) in seen or not _is_users(value):
-            continue
-        seen.add(id(value))
-        text = _text(value)
-        if text is None:
-            continue
-        inner = list(_named_by(value))
+    for value, text, inner in _definitions(roots):
         constants = {name: each for name, each in inner if _is_constant(each)}
         digest = _digest(f"{text}\n{sorted(constants.items(), key=lambda pair: pair[0])!r}")
         name = f"{value.__module__}.{value.__qualname__}"
         # Lambdas share a name; together they have one digest.
-        found[name] = (
-            digest if name not in found else _digest("".join(sorted((found[name], digest))))
-        )
-        waiting += [each for _, each in inner if not isinstance(each, CONSTANTS)]
+        found[name] = digest if name not in found else _digest(found[name] + digest)
     return found
+
+
+def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """What the same definitions read from outside of themselves and that is no code, by name."""
+    seen: set[str] = set()
+    for value, _, inner in _definitions(roots):
+        for name, each in inner:
+            whole = f"{value.__module__}.{name}"
+            if whole not in seen and not isinstance(each, types.ModuleType):
+                seen.add(whole)
+                if not (_is_code(each) or isinstance(each, type)):
+                    yield whole, each
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, (types.FunctionType, types.MethodType, types.BuiltinFunctionType))
+
+
+def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[str, Any]]]]:
+    """Every function and class of the user's that the roots rest on: itself, its source as text,
+    and what it names.
+    """
+    waiting, seen = list(roots), set[int]()
+    while waiting and len(seen) < MOST:
+        value = _definition(waiting.pop())
+        if value is None or id(value) in seen or not _is_users(value):
+            continue
+        seen.add(id(value))
+        if (text := _text(value)) is not None:
+            inner = list(_named_by(value))
+            yield value, text, inner
+            waiting += [each for _, each in inner if not isinstance(each, CONSTANTS)]
 
 
 def _is_constant(value: Any) -> bool:

@@ -14,7 +14,7 @@ import types
 import weakref
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from tuning.training.encoding import (
     set_generator,
 )
 
-Kind = Literal["module", "optimizer", "attribute", "key", "index", "buffer"]
+Kind = Literal["module", "optimizer", "outside", "attribute", "key", "index", "buffer"]
 Path = tuple[tuple[Kind, Any], ...]
 DEEPEST = 8
 HASHED = 2**22
@@ -127,7 +127,7 @@ def told(path: Path) -> str:
     >>> told((("module", "blocks.0"), ("attribute", "seen"), ("key", "a")))
     "blocks.0.seen['a']"
     """
-    text = path[0][1] if path[0][0] == "module" else "optimizer"
+    text = "optimizer" if path[0][0] == "optimizer" else path[0][1]
     for kind, key in path[1:]:
         text += f".{key}" if kind in ("attribute", "buffer") else f"[{key!r}]"
     return text.lstrip(".")
@@ -143,6 +143,18 @@ def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
             yield from walk.value((*root, ("buffer", buffer)), value, top=True)
         yield from walk.attributes(root, module, OWN)
     yield from walk.attributes((("optimizer", ""),), optimizer, _beside(optimizer))
+
+
+def outer_marks(named: Iterable[tuple[str, Any]], model: nn.Module) -> dict[Path, Any]:
+    """Marks of what functions read from outside of themselves, to tell later what changed.
+
+    Args:
+        named: values by name, as ``models.source.surroundings`` gives them.
+        model: what is registered in it is not of interest.
+    """
+    walk = _Walk(model)
+    found = (leaf for name, each in named for leaf in walk.value((("outside", name),), each))
+    return {leaf.path: leaf.mark for leaf in found}
 
 
 def _beside(holder: Any) -> frozenset[str]:

@@ -23,7 +23,7 @@ from models.making import blocks_of, new_model, new_optimizer
 from models.workload import Workload
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import UpdatePolicy, state_to_json
-from tuning.training.attributes import Attributes, restore
+from tuning.training.attributes import Attributes, Path, restore
 from tuning.training.encoding import PLAINLY, decode
 from tuning.training.generators import (
     EVALUATION_SEED,
@@ -236,6 +236,11 @@ class TrainingRun:
             **{name: PLAINLY.encode(part, name) for name, part in state.items()},
             "attributes": attributes,
         }
+
+    def unsaved(self) -> list[Path]:
+        """Paths of what changed since the run began and no snapshot can hold."""
+        changed = self._attributes.changed(self._model, self._optimizer)
+        return [leaf.path for leaf in changed if not leaf.saveable]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
