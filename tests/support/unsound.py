@@ -205,7 +205,10 @@ UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: stateful.workload(tiny.ResidualMLP, strange_state),
         "['weird'] is a tests.support.unsound.Weird",
     ),
-    "an iterator's place": (lambda: stateful.workload(Opaque), "must go on in a new process"),
+    "an iterator's place": (
+        lambda: stateful.workload(Opaque),
+        "What changes while it trains and is not saved: calls",
+    ),
 }
 """Trials train alone."""
 REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {

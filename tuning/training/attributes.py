@@ -68,15 +68,26 @@ class Leaf:
 
 
 class _Same:
-    """Equal by identity; holds on to the value, so that no other can take its place."""
+    """Equal by identity, and an iterator by where it stands; holds on to the value, so that no
+    other can take its place.
+    """
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value, self.position = value, _position(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
+        if not isinstance(other, _Same):
+            return NotImplemented
+        return other.value is self.value and other.position == self.position
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _position(value: Any) -> Any:
+    if type(value).__module__ == "itertools":
+        return repr(value)
+    hint = getattr(type(value), "__length_hint__", None)
+    return hint(value) if hint is not None else None
 
 
 class Attributes:

@@ -206,7 +206,7 @@ def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
         levers=levers,
         recorder=start.recorder(),
     )
-    if checkpoint := load_checkpoint(execution.store.checkpoint_path(execution.task)):
+    if checkpoint := _saved(execution):
         training.load_state_dict(checkpoint["training"])
         execution.load_state_dict(checkpoint["execution"])
     else:
@@ -241,7 +241,16 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
     return Ending.DONE
 
 
+def _saved(execution: _Execution) -> dict[str, Any] | None:
+    """Where the task was stopped; None where it begins, or begins anew."""
+    if not execution.store.info.goes_on:
+        return None
+    return load_checkpoint(execution.store.checkpoint_path(execution.task))
+
+
 def _save(execution: _Execution, training: TrainingRun) -> None:
+    if not execution.store.info.goes_on:
+        return
     state = {"training": training.state_dict(), "execution": execution.state_dict()}
     save_checkpoint(execution.store.checkpoint_path(execution.task), state)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from models.frames import told
+
 MODULE = "tuning.training.examination.new_process"
 PATIENCE = 300.0
 """Seconds that it may take."""
@@ -89,7 +91,6 @@ def main(argv: list[str]) -> None:
     """Load everything, wait for a request on standard input, and write what came of it."""
     import torch
 
-    from models.frames import told
     from models.registry import find_workload
     from tuning.training.checkpoint import load_checkpoint
     from tuning.training.examination.rehearsal import Plan, Rehearsal
