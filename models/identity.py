@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +11,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from models.batches import tensors_of
+from models.batches import Batch, tensors_of
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.several import SeveralOptimizers
 from models.source import source_digests
 from models.workload import Workload
 
-NUMBERS = ("steps", "eval_every", "warmup_steps", "decay_fraction")
-"""A workload's own."""
+ASIDE = frozenset({"name", "fingerprint", "target"})
+"""Of a workload's fields: its name, and what a run.json holds anyway."""
 
 
 def identity_of(workload: Workload) -> dict[str, Any]:
@@ -34,14 +35,20 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     if faults := parameter_faults(model):
         raise ValueError("; ".join(faults))
     return {
-        **{name: getattr(workload, name) for name in NUMBERS},
+        **_numbers(workload),
         "blocks": kinds_of(blocks),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
-        "batch": ", ".join(map(_form, tensors_of(workload.batch_at(0, 0)))),
+        "batch": batch_form(workload.batch_at(0, 0)),
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
         "source": source_digests(code_of(workload, model)),
     }
+
+
+def _numbers(workload: Workload) -> dict[str, Any]:
+    """The fields of a workload that are plain values."""
+    values = {field.name: getattr(workload, field.name) for field in dataclasses.fields(workload)}
+    return {n: v for n, v in values.items() if isinstance(v, (int, float, str)) and n not in ASIDE}
 
 
 def kinds_of(modules: Sequence[nn.Module]) -> str:
@@ -52,6 +59,11 @@ def kinds_of(modules: Sequence[nn.Module]) -> str:
     """
     kinds = Counter(type(module).__name__ for module in modules)
     return ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+
+
+def batch_form(batch: Batch) -> str:
+    """Shapes and dtypes of a batch's tensors."""
+    return ", ".join(map(_form, tensors_of(batch)))
 
 
 def kind_of(optimizer: Optimizer) -> str:

@@ -6,7 +6,6 @@ The order of things is here.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shlex
 import signal
 from collections.abc import Iterator
@@ -209,7 +208,7 @@ def write_report(store: Store) -> None:
 
     if not store.numbers():
         return
-    frame, info = store.frame(), dataclasses.asdict(store.info)
+    frame, info = store.frame(), store.info.facts()
     reading = summary(frame, background=background_of(store))
     for kind, name in (("html", PAGE), ("png", PICTURE)):
         FILES.write_atomic(store.path / name, render(kind, reading, frame, info))

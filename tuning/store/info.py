@@ -169,6 +169,15 @@ class RunInfo:
                 f"run.json must describe a run, but reading it failed: {error}"
             ) from None
 
+    def facts(self) -> dict[str, Any]:
+        """What a reader is shown: every field but the identity, and the soundness in words."""
+        facts = {
+            name: each for name, each in dataclasses.asdict(self).items() if name != "identity"
+        }
+        if self.soundness is not None:
+            facts["soundness"] = self.soundness.warnings or "every rule was kept"
+        return facts
+
     @property
     def forks(self) -> bool:
         """Whether trials share snapshots: asked for, and the workload allows it."""

@@ -78,8 +78,8 @@ def examine_run(store: Store) -> None:
     config = store.info.config
     threads = int(config["resources"]["threads"])
     set_threads(threads)
-    with NewProcess(config["workload"], config.get("corpus")) as elsewhere:
-        subject = Subject(workload_of(store), run_device(), threads, elsewhere)
+    with NewProcess(config["workload"], config.get("corpus"), threads) as elsewhere:
+        subject = Subject(workload_of(store), run_device(), elsewhere)
         found = examine(subject)
     store.update_info(soundness=found)
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 Follows = Literal["refused", "unforked", "remark"]
 FOLLOWS: tuple[Follows, ...] = get_args(Follows)
 CONSEQUENCE: Mapping[Follows, str] = {
-    "refused": "refused",
+    "refused": "nothing is trained",
     "unforked": "trials train alone: each from its first step, without forks, also after a stop",
-    "remark": "said, and nothing else",
+    "remark": "nothing else follows",
 }
 """What follows, in words."""
 

@@ -55,7 +55,6 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
 def _request(subject: Subject, plan: Plan, file: Path) -> dict[str, Any]:
     return {
         "plan": dataclasses.asdict(plan),
-        "threads": subject.threads,
         "device": str(subject.device),
         "state": str(file),
     }

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 
 from models.frames import told
-from models.making import blocks_of
-from policies.wiring import Part, divide
+from policies.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import measured_depths
-from tuning.training.examination.subject import SEED, Subject, refused, remark, some
+from tuning.training.examination.subject import SEED, Subject, parts_of, refused, remark, some
 from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
 
@@ -24,7 +23,7 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
     """A gradient for every block when it is trained, and none that is not finite."""
     seed_all(SEED)
     bench = StepBench(subject.workload, SEED, subject.device)
-    parts = divide(bench.model, blocks_of(subject.workload, bench.model), None)
+    parts = parts_of(subject.workload, bench.model)
     count, seen = bench.num_blocks, _Gradients(parts)
     for depth in (count, *measured_depths(count)[:-1], count + 1):
         try:

@@ -40,9 +40,9 @@ class Plan:
 
     @classmethod
     def of(cls, workload: Workload, blocks: int) -> Plan:
-        """Six steps or as many as there are, saved halfway, evaluated then and at the end."""
+        """Six steps or as many as there are, saved halfway and evaluated once, after that."""
         steps = min(6, workload.steps)
-        return cls(blocks, steps, steps // 2, max(1, steps // 2))
+        return cls(blocks, steps, steps // 2, steps // 2 + 1)
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Rehearsal:
     """
 
     def __init__(self, workload: Workload, plan: Plan, device: torch.device) -> None:
-        longer = max(plan.steps, workload.warmup_steps)
+        longer = max(plan.steps + 1, workload.warmup_steps)  # one is left: no evaluation at the end
         own = dataclasses.replace(workload, steps=longer, eval_every=plan.eval_every)
         self._plan, self._heard = plan, Heard()
         self.run = TrainingRun(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import tensors_of, to_device
-from models.making import new_model
+from models.making import blocks_of, new_model
 from models.workload import Workload
+from policies.wiring import Part, divide
 from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
 
@@ -39,13 +40,11 @@ class Subject:
     Attributes:
         workload: what is examined.
         device: where trials compute.
-        threads: with how many threads.
         elsewhere: another process, given one request.
     """
 
     workload: Workload
     device: torch.device
-    threads: int
     elsewhere: Elsewhere
 
     def model(self) -> nn.Module:
@@ -56,6 +55,15 @@ class Subject:
     def batch(self, step: int = 0) -> Any:
         """The batch of a step, on the device."""
         return to_device(self.workload.batch_at(SEED, step), self.device)
+
+
+def parts_of(workload: Workload, model: nn.Module) -> Mapping[int, Part]:
+    """Stem, blocks and head of a model, by number; the one place here that asks which they are.
+
+    Raises:
+        ValueError: it cannot be divided; the message says why.
+    """
+    return divide(model, blocks_of(workload, model), None)
 
 
 Stage = Callable[[Subject], Iterator[Finding]]

@@ -47,7 +47,7 @@ class Here:
 
 
 def examined(workload: Workload, elsewhere: Elsewhere | None = None) -> Soundness:
-    return examine(Subject(workload, CPU, 1, elsewhere or Here(workload)))
+    return examine(Subject(workload, CPU, elsewhere or Here(workload)))
 
 
 @pytest.mark.parametrize("name", unsound.REFUSED)
@@ -92,13 +92,13 @@ def test_a_sound_workload_has_no_findings(name: str) -> None:
 def test_a_new_process_goes_on() -> None:
     """A real one: a workload that is sound, and one whose weights depend on the process."""
     name = "tests.support.tiny:tiny"
-    with NewProcess(name, None) as elsewhere:
+    with NewProcess(name, None, 1) as elsewhere:
         assert examined(tiny.tiny(), elsewhere) == Soundness()
 
 
 def test_a_new_process_that_fails_says_why() -> None:
     """It is given another workload than this process has."""
-    with NewProcess("tests.support.tiny:not_a_workload", None) as elsewhere:
+    with NewProcess("tests.support.tiny:not_a_workload", None, 1) as elsewhere:
         found = examined(tiny.tiny(), elsewhere)
     assert not found.forks
     assert "must return a Workload" in found.warnings[0]
