@@ -34,7 +34,9 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training": "tuning.store tuning.trial models models.levers policies",
+        "tuning.training.examination": "tuning.training tuning.trial models models.levers policies",
+        "tuning.training": "tuning.training.examination tuning.store tuning.trial models "
+        "models.levers policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "

@@ -26,6 +26,7 @@ from tuning.findings.comparison import (
 )
 from tuning.training.calibrate import Effort, calibrate
 from tuning.training.clock_tasks import WARM_UP_STEPS
+from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, set_threads
 from tuning.training.stopwatch import Stopwatch
@@ -70,6 +71,7 @@ class Plan:
         return baseline_seconds(self.costs, self.workload.steps)
 
 
+@generators_kept()
 def measured_costs(workload: Workload, effort: Effort | None = None) -> CostTable:
     """The calibrated clock of ``workload`` on this device, and a few steps trained so that no run
     has the first ones.
@@ -128,6 +130,7 @@ def _on_seed(plan: Plan, seed: int) -> Iterator[Trained]:
             yield _train(plan, name, "time", seed)
 
 
+@generators_kept()
 def _train(
     plan: Plan,
     schedule: str,

@@ -118,10 +118,10 @@ class SearchPlan(Plan):
         self._baseline = baseline_seconds(costs, workload.steps)
         self.target = target_of(config, workload)
         self.slowdown = resources.concurrency
-        self.order = TrunkWait(costs.num_blocks) if config.forks else None
+        self.order = TrunkWait(costs.num_blocks) if store.info.forks else None
         # An automatic target needs all of them before the first trial; a trunk alone is trained
         # beside the trials.
-        count = SEEDS if self.target is None else int(config.forks)
+        count = SEEDS if self.target is None else int(store.info.forks)
         self.references = reference_specs(config.workload, config.seed, count)
         self.time_budget = config.time_budget
         chosen = settle_sampler(store, config, resources, self._baseline)
