@@ -56,7 +56,7 @@ class Workload:
     batch_at: Callable[[int, int], Batch]
     loss: Callable[[nn.Module, Batch], Tensor]
     evaluate: Callable[[nn.Module], float]
-    make_optimizer: Callable[[nn.Module], Optimizer | Several]
+    make_optimizer: Callable[[nn.Module], Any]
     steps: int
     eval_every: int
     warmup_steps: int = 0

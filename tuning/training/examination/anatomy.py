@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from models.device import device_name
 from models.identity import batch_form, kind_of, kinds_of
 from models.making import blocks_of
-from policies.parts import STEM
-from policies.wiring import Part
+from policies.applying.parts import STEM
+from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.examination.subject import SEED, Subject, parts_of

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.frames import told
-from policies.wiring import Part
+from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import measured_depths
 from tuning.training.examination.subject import SEED, Subject, parts_of, refused, remark, some

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from models.batches import tensors_of, to_device
 from models.making import blocks_of, new_model
 from models.workload import Workload
-from policies.wiring import Part, divide
+from policies.applying.tracing import trace_parts
+from policies.applying.wiring import Part, Wiring
 from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
 
@@ -63,7 +64,11 @@ def parts_of(workload: Workload, model: nn.Module) -> Mapping[int, Part]:
     Raises:
         ValueError: it cannot be divided; the message says why.
     """
-    return divide(model, blocks_of(workload, model), None)
+    blocks = blocks_of(workload, model)
+    device = next(model.parameters()).device
+    batch = to_device(workload.batch_at(SEED, 0), device)
+    places = trace_parts(model, blocks, lambda: workload.loss(model, batch))
+    return Wiring(model, blocks).divide(places)
 
 
 Stage = Callable[[Subject], Iterator[Finding]]
