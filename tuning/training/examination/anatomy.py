@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from models.device import device_name
 from models.identity import batch_form, kind_of, kinds_of
 from models.making import blocks_of
-from policies.parts import STEM
-from policies.wiring import Part
+from policies.applying.parts import STEM
+from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.examination.subject import SEED, Subject, parts_of
@@ -64,7 +64,7 @@ def anatomy_of(subject: Subject, levers: Mapping[str, str | None]) -> Anatomy:
 def _parts(
     model: nn.Module, blocks: Sequence[nn.Module], subject: Subject
 ) -> tuple[PartFacts, ...]:
-    parts = parts_of(subject.workload, model)
+    parts = parts_of(subject.workload, model, subject.batch())
     inner = [parts[index].parameters for index in range(len(blocks))]
     return (
         PartFacts("stem", _names(model, parts[STEM]), _count(parts[STEM].parameters)),

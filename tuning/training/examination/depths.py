@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.frames import told
-from policies.wiring import Part
+from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import measured_depths
 from tuning.training.examination.subject import SEED, Subject, parts_of, refused, remark, some
@@ -23,7 +23,7 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
     """A gradient for every block when it is trained, and none that is not finite."""
     seed_all(SEED)
     bench = StepBench(subject.workload, SEED, subject.device)
-    parts = parts_of(subject.workload, bench.model)
+    parts = parts_of(subject.workload, bench.model, bench.batch)
     count, seen = bench.num_blocks, _Gradients(parts)
     for depth in (count, *measured_depths(count)[:-1], count + 1):
         try:
