@@ -10,47 +10,49 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuning.commands import not_writable, status_of
 from tuning.errors import BadInput
 
 if TYPE_CHECKING:
     from tuning.session.check import Checked
 
 DEFAULT_WORKLOAD = "byte_lm"
-INTERRUPTED = 130
 NAME = "python -m tuning.check"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
     options = _parser().parse_args(argv)
-    try:
-        return carry_out(options.workload, options.corpus, options.json)
-    except BadInput as fault:
-        print(f"{NAME}: cannot do what was asked:\n{fault}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
-        return INTERRUPTED
+    refused: list[str] = []
+    work = partial(carry_out, options.workload, options.corpus, options.json, refused)
+    return status_of("check", work) or (2 if refused else 0)
 
 
-def carry_out(workload: str, corpus: Path | None, to: Path | None) -> int:
-    """Check, print what was found, and write it where that was asked for; the exit status.
+def carry_out(workload: str, corpus: Path | None, to: Path | None, refused: list[str]) -> None:
+    """Check, print what was found, and write it where that was asked for.
+
+    Args:
+        workload: its name.
+        corpus: directory of text for one that takes it.
+        to: the file to write, or None.
+        refused: takes why nothing can be trained.
 
     Raises:
         BadInput: there is no such workload, or the file cannot be written.
     """
     from tuning.session.check import check
 
-    if to is not None and not to.absolute().parent.is_dir():
-        raise BadInput(f"--json must lie in a directory that exists, but {to.parent} does not")
+    if faults := not_writable("--json", to):
+        raise BadInput(faults)
     checked = check(workload, corpus)
+    refused += checked.soundness.refusals
     show(checked)
     if to is not None:
         _write(to, checked)
-    return 2 if checked.soundness.refusals else 0
 
 
 def show(checked: Checked) -> None:
@@ -100,9 +102,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(path: Path, checked: Checked) -> None:
+    from tuning.store.files import FILES
+
     text = json.dumps(checked.document(), indent=1, allow_nan=False) + "\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        FILES.write_atomic(path, text.encode())
     except OSError as error:
         raise BadInput(
             f"--json must be a writable file, but {path} is not: {error.strerror}"

@@ -12,6 +12,7 @@ from typing import Any
 from models.frames import told
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
+from tuning.training.examination.new_process import NewProcess
 from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
 from tuning.trial.trial import SEEDS
@@ -59,8 +60,6 @@ def check(name: str, corpus: Path | None) -> Checked:
     Raises:
         BadInput: there is no such workload.
     """
-    from tuning.training.examination.new_process import NewProcess
-
     threads = share(Machine(usable_cpus())).threads
     text = None if corpus is None else str(corpus)
     with NewProcess(name, text, threads, tries=True) as elsewhere:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 Follows = Literal["refused", "unforked", "remark"]
 FOLLOWS: tuple[Follows, ...] = get_args(Follows)
@@ -51,11 +51,6 @@ class Soundness:
         """What was found, the gravest first."""
         order = {follows: place for place, follows in enumerate(FOLLOWS)}
         return cls(tuple(sorted(findings, key=lambda found: order[found.follows])))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Soundness:
-        """The inverse of ``dataclasses.asdict`` through JSON."""
-        return cls(tuple(Finding(**found) for found in data["findings"]))
 
     @property
     def refusals(self) -> list[str]:

@@ -64,7 +64,7 @@ def anatomy_of(subject: Subject, levers: Mapping[str, str | None]) -> Anatomy:
 def _parts(
     model: nn.Module, blocks: Sequence[nn.Module], subject: Subject
 ) -> tuple[PartFacts, ...]:
-    parts = parts_of(subject.workload, model)
+    parts = parts_of(subject.workload, model, subject.batch())
     inner = [parts[index].parameters for index in range(len(blocks))]
     return (
         PartFacts("stem", _names(model, parts[STEM]), _count(parts[STEM].parameters)),

@@ -23,7 +23,7 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
     """A gradient for every block when it is trained, and none that is not finite."""
     seed_all(SEED)
     bench = StepBench(subject.workload, SEED, subject.device)
-    parts = parts_of(subject.workload, bench.model)
+    parts = parts_of(subject.workload, bench.model, bench.batch)
     count, seen = bench.num_blocks, _Gradients(parts)
     for depth in (count, *measured_depths(count)[:-1], count + 1):
         try:

@@ -14,12 +14,12 @@ from torch.optim import Optimizer
 from models.frames import told
 from models.levers.shaping import resting
 from models.making import blocks_of, named, new_optimizer, parameter_faults
+from policies.applying.faults import checked_blocks
 from tuning.training.examination.subject import (
     SEED,
     Subject,
     differing,
     marks_of,
-    parts_of,
     refused,
     remark,
     some,
@@ -46,7 +46,7 @@ def model_rules(subject: Subject) -> Iterator[Finding]:
     model = subject.model()
     yield from _same_weights(raw, model)
     blocks = blocks_of(workload, model)
-    parts_of(workload, model)
+    checked_blocks(model, blocks, None)
     optimizer = new_optimizer(workload, model)
     yield from (refused("parameters", fault) for fault in parameter_faults(model))
     yield from _optimizer_rules(model, blocks, optimizer)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.batches import tensors_of, to_device
 from models.making import blocks_of, new_model
 from models.workload import Workload
-from policies.applying.tracing import trace_parts
+from policies.apply import trace_parts
 from policies.applying.wiring import Part, Wiring
 from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
@@ -58,15 +58,13 @@ class Subject:
         return to_device(self.workload.batch_at(SEED, step), self.device)
 
 
-def parts_of(workload: Workload, model: nn.Module) -> Mapping[int, Part]:
-    """Stem, blocks and head of a model, by number; the one place here that asks which they are.
+def parts_of(workload: Workload, model: nn.Module, batch: Any) -> Mapping[int, Part]:
+    """Stem, blocks and head of a model, by number: what ran when in a forward on ``batch``.
 
     Raises:
         ValueError: it cannot be divided; the message says why.
     """
     blocks = blocks_of(workload, model)
-    device = next(model.parameters()).device
-    batch = to_device(workload.batch_at(SEED, 0), device)
     places = trace_parts(model, blocks, lambda: workload.loss(model, batch))
     return Wiring(model, blocks).divide(places)
 
