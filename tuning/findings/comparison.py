@@ -29,7 +29,6 @@ from tuning.trial.clock import CostTable, Ledger, charge
 from tuning.trial.metric import LOSS, Metric
 
 Mode = Literal["steps", "time", "control"]
-MODES: tuple[Mode, ...] = ("steps", "time", "control")
 FULL = "full_update"
 Row = dict[str, Any]
 AVERAGED = (
