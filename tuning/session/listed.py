@@ -24,7 +24,6 @@ from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.baselines import policy_columns
 from tuning.study.listed import ListStudy, Run, run_key
-from tuning.training.clock_tasks import warm_up
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.task import said
@@ -147,6 +146,8 @@ def warmed_up(run: Path) -> None:
     Raises:
         SearchFailed: they cannot be trained.
     """
+    from tuning.training.clock_tasks import warm_up
+
     try:
         warm_up(run)
     except Exception as fault:
