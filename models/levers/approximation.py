@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.rules import Settings, setting
+from models.levers.lever import Lever
+from policies.rules import setting
 
 NONE = "none"
 KINDS = ("svd", "data_aware", "low_rank_diagonal", "monarch", "hidden_units", "two_four")
@@ -22,7 +23,7 @@ PLACEMENTS = ("mlp", "attention", "all")
 
 
 @dataclass(frozen=True)
-class Approximation(Settings):
+class Approximation(Lever):
     """Which matrices are approximated, how, and from when to when."""
 
     name: ClassVar[str] = "approximation"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.rules import Settings, setting
+from models.levers.lever import Lever
+from policies.rules import setting
 
 DEFAULT = "default"
 BACKENDS = ("math", "efficient", "flash", "cudnn", "flex")
@@ -16,7 +17,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class Computing(Settings):
+class Computing(Lever):
     """How a model computes, from the first step to the last."""
 
     name: ClassVar[str] = "computing"

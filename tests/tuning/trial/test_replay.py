@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.levers.approximation import Approximation
 from models.levers.levers import NO_LEVERS, Levers, divide_knobs, make_levers
 from models.workload import Workload
 from policies.base import UpdatePolicy
@@ -104,7 +105,7 @@ def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float, Levers]:
 
 def possible(levers: Levers) -> Levers:
     """2:4 sparsity needs a GPU of some kind; truncation stands in where it was drawn."""
-    lever = levers.approximation
+    lever = levers.of(Approximation)
     return (
         replace(levers, approximation=replace(lever, approximation="svd"))
         if lever.share == 0.5
