@@ -27,6 +27,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.levers": "policies models models.approximation models.compute",
         "models.compute": "policies models models.levers",
         "models.approximation": "policies models",
+        "models.application": "policies models models.levers models.approximation models.compute",
         "models.workloads": "policies models",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",
@@ -34,7 +35,8 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training": "tuning.store tuning.trial models models.levers policies",
+        "tuning.training": "tuning.store tuning.trial models models.levers models.application "
+        "policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "

@@ -56,6 +56,10 @@ class Average:
             self._mean, [v.to(m.dtype) for v, m in zip(values, self._mean, strict=True)], weight
         )
 
+    def restart(self) -> None:
+        """Forget what was averaged: the model has other parameters from here on."""
+        self._mean, self._taken = [], 0
+
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """The model has the average's weights inside, and its own to the bit afterwards."""

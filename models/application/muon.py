@@ -4,8 +4,9 @@ Muon (Jordan et al. 2024) makes the momentum of a matrix orthogonal by a few ste
 Newton–Schulz iteration, so that every direction is learnt at the same speed. One matrix after the
 other, a small model pays several times a step's worth of calls for it; here matrices of one shape
 are stacked and go through one batch of products, fused projections cut into their matrices first.
-The rate of a matrix is 0.2 · sqrt(max(rows, columns)) times its group's, with which an update is as large as
-AdamW's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that AdamW's rates serve for both.
+The rate of a matrix is 0.2 · sqrt(max(rows, columns)) times its group's, with which an update is as
+large as AdamW's (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that AdamW's rates serve for
+both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
@@ -60,7 +61,7 @@ class MuonAdamW(Optimizer):
         momentum: float = 0.95,
         nesterov: bool = True,
         newton_schulz_steps: int = 5,
-        matrices: Mapping[Tensor, Matrices] | None = None,
+        matrices: Mapping[nn.Parameter, Matrices] | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         defaults = {
@@ -74,7 +75,7 @@ class MuonAdamW(Optimizer):
             "newton_schulz_steps": newton_schulz_steps,
             "fused": True,
         }
-        self._matrices = dict(matrices or {})
+        self._matrices: dict[Any, Matrices] = dict(matrices or {})
         self._dtype = dtype
         super().__init__(params, defaults)
         _refuse(p for group in self.param_groups if group["muon"] for p in group["params"])

@@ -14,6 +14,8 @@ from models.levers.optimizer import ADAMW, MUON, OWN, Optimization, remember
 
 RATE, BETAS, WEIGHT_DECAY, EPS = 1e-3, (0.9, 0.999), 0.01, 1e-8
 """AdamW's, where the workload's own optimizer has no betas and its numbers mean something else."""
+ADAMWS = ("lr", "weight_decay", "betas", "eps")
+"""Numbers of a group that AdamW has."""
 Group = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ def make_optimizer(
     if lever.optimizer == OWN:
         return _regrouped(own, turned)
     if lever.optimizer == ADAMW:
-        return AdamW([_only(group, "lr", "weight_decay", "betas", "eps") for group in turned])
+        return AdamW([_only(group, *ADAMWS) for group in turned], fused=True)
     matrices = {p: place.matrices for p, place in place_of.items() if place.matrices is not None}
     return MuonAdamW(
         [_for_muon(group, role, lever) for (role, _), group in zip(groups, turned, strict=True)],
@@ -136,7 +138,7 @@ def _regrouped(own: Optimizer, groups: list[Group]) -> Optimizer:
 
 def _for_muon(group: Group, role: Role, lever: Optimization) -> Group:
     return {
-        **_only(group, "lr", "weight_decay", "betas", "eps"),
+        **_only(group, *ADAMWS),
         "muon": role == "hidden",
         "momentum": lever.muon_momentum,
         "newton_schulz_steps": lever.newton_schulz_steps,

@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -69,44 +69,46 @@ class Presence:
 
     Args:
         blocks: the model's, in forward order.
+        count: how many the model has for now, the lowest; the others are absent until it grows.
+
+    Raises:
+        ValueError: fewer than one, or more than there are.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], count: int) -> None:
         self._blocks = list(blocks)
         self._manner = Manner()
         self._hook: Any = None
-        self._own: dict[
-            int, Any
-        ] = {}  # absent block -> its own ``forward`` attribute, if it has one
+        self._absent: dict[int, Any] = {}
+        """Absent block -> its own ``forward`` attribute, None where it has its class's."""
+        self._settle(count)
 
     @property
-    def present(self) -> tuple[int, ...]:
-        """Indices of the blocks that are run, ascending."""
-        return tuple(i for i in range(len(self._blocks)) if i not in self._own)
+    def count(self) -> int:
+        """How many blocks the model has for now, whether or not a step leaves some of them out."""
+        return self._count
 
-    def set(self, present: Iterable[int]) -> None:
-        """Run these blocks and no others.
-
-        Raises:
-            ValueError: block 0 is not among them, or there is no such block.
-        """
-        there = set(present)
-        if 0 not in there or not there <= set(range(len(self._blocks))):
+    def _settle(self, count: int) -> None:
+        if not 1 <= count <= len(self._blocks):
             raise ValueError(
-                "present blocks must be 0 and others of the model's "
-                f"{len(self._blocks)}, but got {sorted(there)}"
+                f"1 <= present blocks <= {len(self._blocks)} must hold, but got {count}"
             )
+        self._count = count
+        self.leave_out(())
+
+    def leave_out(self, dropped: Collection[int]) -> None:
+        """Run the blocks that the model has, but for ``dropped``, until told otherwise."""
         for index, block in enumerate(self._blocks):
-            if index in there:
+            if index < self._count and index not in dropped:
                 self._let_in(index, block)
-            elif index not in self._own:
-                self._own[index] = block.__dict__.get("forward")
+            elif index not in self._absent:
+                self._absent[index] = block.__dict__.get("forward")
                 block.forward = _Absent(self._manner)
-        self._watch(bool(self._own))
+        self._watch(bool(self._absent))
 
     def _let_in(self, index: int, block: nn.Module) -> None:
-        if index in self._own:
-            own = self._own.pop(index)
+        if index in self._absent:
+            own = self._absent.pop(index)
             del block.forward
             if own is not None:
                 block.forward = own
@@ -119,22 +121,22 @@ class Presence:
             self._hook = None
 
     def grow(self, count: int, how: str) -> None:
-        """Run the lowest ``count`` blocks, those that are new begun from those there are.
+        """Have the lowest ``count`` blocks, those that are new begun from those there are.
 
         Args:
-            count: of blocks that are to be run.
+            count: of blocks.
             how: ``copy``, or ``identity``: a copy whose branches add nothing, where their last
                 projections are found; else a copy.
 
         Raises:
-            ValueError: a block differs from the one it is to be a copy of.
+            ValueError: a block differs from the one it is to be a copy of, or there are not so
+                many.
         """
-        before = len(self.present)
-        for index in range(before, count):
-            begin_as(self._blocks[index], self._blocks[origin(index, before)])
+        for index in range(self._count, min(count, len(self._blocks))):
+            begin_as(self._blocks[index], self._blocks[origin(index, self._count)])
             if how == IDENTITY:
                 silence(self._blocks[index])
-        self.set(range(count))
+        self._settle(count)
 
 
 def begin_as(target: nn.Module, source: nn.Module) -> None:

@@ -107,10 +107,11 @@ def matrices_of(parameter: Tensor, module: nn.Module, name: str) -> Matrices:
     if parameter.dim() > 2:  # experts, say: a stack of matrices as it is
         rows = parameter.shape[:-1].numel()
         return Matrices(rows, rows // parameter.shape[-2])
-    count = _fused(module, name)
-    along = 0 if parameter.shape[0] >= parameter.shape[1] else 1
-    fits = count > 1 and parameter.shape[along] % count == 0
-    return Matrices(parameter.shape[0], count if fits else 1, along if fits else 0)
+    short, long = sorted(parameter.shape)
+    count = _fused(module, name, thrice=long == 3 * short)
+    if count == 1 or long % count:
+        return Matrices(parameter.shape[0])
+    return Matrices(parameter.shape[0], count, along=parameter.shape.index(long))
 
 
 def _convolution(module: _ConvNd) -> Matrices:
@@ -118,8 +119,10 @@ def _convolution(module: _ConvNd) -> Matrices:
     return Matrices(rows, 1 if module.transposed else module.groups)
 
 
-def _fused(module: nn.Module, name: str) -> int:
+def _fused(module: nn.Module, name: str, thrice: bool) -> int:
     said = getattr(module, HINT, None)
     if isinstance(said, int):
         return said
-    return 3 if name.lower() in THREE else 2 if name.lower() in TWO else 1
+    # Where heads share keys and values the three are not of one shape, and cannot be told apart.
+    three = thrice and name.lower() in THREE
+    return 3 if three else 2 if name.lower() in TWO else 1

@@ -59,8 +59,8 @@ class Averaging(Lever):
     def weight(self, before: float, now: float) -> float:
         """What the weights at ``now`` count in the moving average, last brought up at ``before``.
 
-        >>> Averaging("ema", 0.1).weight(0.5, 0.5)
-        0.0
+        >>> round(Averaging("ema", 0.1).weight(0.5, 0.6), 3)
+        0.632
         """
         return -math.expm1((before - now) / self.averaging_window)
 

@@ -77,6 +77,10 @@ class Levers:
         """The settings of one lever."""
         return next(part for part in self.parts if isinstance(part, kind))
 
+    def having(self, lever: Lever) -> Levers:
+        """These with ``lever`` in place of the one of its kind."""
+        return Levers(*(lever if type(part) is type(lever) else part for part in self.parts))
+
     @property
     def used(self) -> bool:
         """Whether a run with them differs from one without."""

@@ -107,7 +107,7 @@ def possible(levers: Levers) -> Levers:
     """2:4 sparsity needs a GPU of some kind; truncation stands in where it was drawn."""
     lever = levers.of(Approximation)
     return (
-        replace(levers, approximation=replace(lever, approximation="svd"))
+        levers.having(replace(lever, approximation="svd"))
         if lever.share == 0.5
         else levers
     )
