@@ -27,6 +27,7 @@ class Approximation(Lever):
     """Which matrices are approximated, how, and from when to when."""
 
     name: ClassVar[str] = "approximation"
+    switches: ClassVar[tuple[str, ...]] = ("approximation",)
 
     approximation: str = setting(
         NONE, choices=(NONE, *KINDS), meaning="what replaces the chosen matrices"
@@ -63,11 +64,6 @@ class Approximation(Lever):
         unit="fraction",
         meaning="share of the horizon after which they are dense again",
     )
-
-    @property
-    def on(self) -> bool:
-        """Whether anything is replaced at all."""
-        return self.approximation != NONE
 
     @property
     def share(self) -> float:

@@ -30,6 +30,8 @@ class Averaging(Lever):
     """What is evaluated in place of the last weights."""
 
     name: ClassVar[str] = "averaging"
+    applied: ClassVar[bool] = False
+    switches: ClassVar[tuple[str, ...]] = ("averaging",)
 
     averaging: str = setting(
         NONE, choices=(NONE, EMA, LAST), meaning="which average of late weights is evaluated"
@@ -40,11 +42,6 @@ class Averaging(Lever):
     averaging_count: int = setting(
         5, low=2, high=1000, unit="snapshots", meaning="averaged by ``last``"
     )
-
-    @property
-    def on(self) -> bool:
-        """Whether anything is averaged."""
-        return self.averaging != NONE
 
     @property
     def start(self) -> float:

@@ -23,6 +23,8 @@ class BatchSize(Lever):
     """Examples in a step, at the start and at the end of a run."""
 
     name: ClassVar[str] = "batch"
+    applied: ClassVar[bool] = False
+    switches: ClassVar[tuple[str, ...]] = ("batch_start", "batch_end")
 
     batch_start: float = setting(
         1.0,
@@ -48,11 +50,6 @@ class BatchSize(Lever):
     batch_ramp: bool = setting(
         False, meaning="whether it is halved or doubled on the way, in even shares"
     )
-
-    @property
-    def on(self) -> bool:
-        """Whether some step has another number of examples than the workload's."""
-        return (self.batch_start, self.batch_end) != (1.0, 1.0)
 
     def stages(self) -> tuple[float, ...]:
         """Every factor in the order in which a run has them.

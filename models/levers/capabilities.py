@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import torch
 
+from models.application.optimizers import make_optimizer
 from models.compute.compiling import compile_fault
 from models.compute.probe import kernels_used
 from models.levers.form import PLAIN, Form
+from models.levers.optimizer import Optimization, stand_in
 from models.levers.shaping import Shaped
 from models.workload import Workload, to_device
 
@@ -36,6 +40,7 @@ def form_fault(workload: Workload, form: Form, device: torch.device) -> str | No
 def _train_one_step(workload: Workload, form: Form, device: torch.device) -> frozenset[str]:
     """Train it; the attention kernels that ran."""
     model = workload.make_model(0).to(device)
+    blocks = list(workload.blocks(model))
     batch = to_device(workload.batch_at(0, 0), device)
     shaped = Shaped(model, workload.blocks, PLAIN)
     shaped.change(form, lambda: workload.loss(model, batch))
@@ -44,4 +49,26 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
         with shaped.computing():
             workload.loss(model, batch).backward()  # type: ignore[no-untyped-call]
 
-    return kernels_used(step)
+    used = kernels_used(step)
+    if (lever := stand_in(form)).on:
+        make_optimizer(model, blocks, workload.make_optimizer(model), lever).step()
+    return used
+
+
+def number_faults(workload: Workload) -> Callable[[Optimization], str | None]:
+    """What tells why the workload's optimizer cannot be turned as a lever asks; None where it can.
+
+    No step is taken; its model is made once, when first asked.
+    """
+    made = functools.cache(lambda: workload.make_model(0))
+
+    def fault_of(lever: Optimization) -> str | None:
+        model = made()
+        try:
+            blocks = list(workload.blocks(model))
+            make_optimizer(model, blocks, workload.make_optimizer(model), lever)
+        except ValueError as fault:
+            return str(fault)
+        return None
+
+    return fault_of

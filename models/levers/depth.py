@@ -25,6 +25,8 @@ class Depth(Lever):
     """Blocks that a step runs, as shares of those that the workload's model has."""
 
     name: ClassVar[str] = "depth"
+    applied: ClassVar[bool] = False
+    switches: ClassVar[tuple[str, ...]] = ("depth_start", "depth_end", "layer_dropout")
     needs: ClassVar[str] = "blocks that map x to the shape of x"
 
     depth_start: float = setting(
@@ -62,11 +64,6 @@ class Depth(Lever):
         unit="fraction",
         meaning="share of the horizon by which layer dropout has fallen to zero",
     )
-
-    @property
-    def on(self) -> bool:
-        """Whether some step may leave a block out."""
-        return (self.depth_start, self.depth_end, self.layer_dropout) != (1.0, 1.0, 0.0)
 
     def faults(self) -> list[str]:
         """The rules of the settings, and that a model does not shrink."""

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import models.levers as package
 from models.levers.approximation import Approximation
-from models.levers.computing import Computing
 from models.levers.form import PLAIN, Form
 from models.levers.lever import Lever
 from policies.rules import Scalar
@@ -30,16 +29,17 @@ LeverT = TypeVar("LeverT", bound=Lever)
 
 
 def kinds() -> tuple[type[Lever], ...]:
-    """Every lever there is: each ``Lever`` with a ``name`` in a module of this package.
+    """Every lever that is applied: each such ``Lever`` with a ``name`` in a module of this package.
 
-    >>> [kind.name for kind in kinds()][:3]
-    ['approximation', 'averaging', 'batch']
+    >>> [kind.name for kind in kinds()]
+    ['approximation', 'computing', 'optimizer']
     """
-    return _found()
+    return tuple(kind for kind in settings_kinds() if kind.applied)
 
 
 @functools.cache
-def _found() -> tuple[type[Lever], ...]:
+def settings_kinds() -> tuple[type[Lever], ...]:
+    """Every lever that has settings, by name, whether or not it is applied yet."""
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _SKIPPED)
     found: dict[str, type[Lever]] = {}
     for module in (importlib.import_module(f"{package.__name__}.{name}") for name in names):
@@ -96,19 +96,19 @@ class Levers:
         """
         lever = self.of(Approximation)
         if not lever.applies(fraction):
-            return self._computing(PLAIN)
+            return self._shaped(PLAIN)
         recovers = lever.recovery_steps > 0 and (
             not now.approximated or (now.recovering and steps_in_form < lever.recovery_steps)
         )
-        return self._computing(self._approximated(recovers))
+        return self._shaped(self._approximated(recovers))
 
     def forms(self) -> tuple[Form, ...]:
         """Every form but ``PLAIN`` that a run can have."""
         lever = self.of(Approximation)
-        found = [self._computing(PLAIN)]
+        found = [self._shaped(PLAIN)]
         if lever.on:
             found += [
-                self._computing(self._approximated(r))
+                self._shaped(self._approximated(r))
                 for r in (True, False)
                 if lever.recovery_steps or not r
             ]
@@ -118,11 +118,10 @@ class Levers:
         lever = self.of(Approximation)
         return Form(lever.approximation, lever.share, lever.placement, recovering)
 
-    def _computing(self, form: Form) -> Form:
-        how = self.of(Computing)
-        return dataclasses.replace(
-            form, attention=how.attention_backend, dtype=how.dtype, compiled=how.compiled
-        )
+    def _shaped(self, form: Form) -> Form:
+        for part in self.parts:
+            form = part.shaped(form)
+        return form
 
 
 NO_LEVERS = Levers()
@@ -135,6 +134,11 @@ def ramp(steps_in_form: int) -> float:
     (0.05, 0.5, 1.0, 1.0)
     """
     return min(1.0, (steps_in_form + 1) / REWARM_STEPS)
+
+
+def switches() -> dict[str, Scalar]:
+    """Settings that turn a lever on, by name, with their values in a run that pulls none."""
+    return {name: value for kind in kinds() for name, value in kind.off().items()}
 
 
 def lever_settings() -> dict[str, dataclasses.Field[Any]]:

@@ -12,17 +12,29 @@ added) leave a run as it is, whatever the workload:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from models.levers.form import Form
 from models.levers.lever import Lever
 from policies.rules import setting
 
 OWN, ADAMW, MUON = "own", "adamw", "muon"
+KINDS = (OWN, ADAMW, MUON)
 GROUPS = ("embeddings", "head", "rest")
 """Groups of parameters beside the hidden matrices, to whose rate theirs are relative."""
 COURSE = ("warmup_factor", "warmup_added", "decay_factor", "decay_added", "final_rate")
 """Settings of the learning rate's course."""
+NUMBERS = (
+    "rate",
+    *(f"rate_{group}" for group in GROUPS),
+    "weight_decay_factor",
+    "weight_decay_added",
+    "beta1_memory",
+    "beta2_memory",
+    *COURSE,
+)
+"""Settings that turn the workload's own optimizer, whichever it is."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,11 @@ class Optimization(Lever):
     """The optimizer and its numbers."""
 
     name: ClassVar[str] = "optimizer"
+    switches: ClassVar[tuple[str, ...]] = ("optimizer", *NUMBERS)
 
     optimizer: str = setting(
         OWN,
-        choices=(OWN, ADAMW, MUON),
+        choices=KINDS,
         meaning="the workload's own, AdamW, or Muon for hidden matrices with AdamW for the rest",
     )
     rate: float = setting(
@@ -104,8 +117,27 @@ class Optimization(Lever):
 
         The learning rate's course (warm-up, decay, final rate) is not the optimizer's to know.
         """
-        course = {name: getattr(self, name) for name in COURSE}
-        return self != Optimization(**course)
+        off = {name: value for name, value in self.off().items() if name not in COURSE}
+        return any(getattr(self, name) != value for name, value in off.items())
+
+    @property
+    def divided(self) -> bool:
+        """Whether parameters of different roles have different rates, so that groups are divided.
+
+        >>> Optimization(rate=2.0).divided, Optimization(rate_head=0.5).divided
+        (False, True)
+        """
+        return any(getattr(self, f"rate_{group}") != 1.0 for group in GROUPS)
+
+    def shaped(self, form: Form) -> Form:
+        """``form`` with steps taken so; numbers alone change no cost."""
+        muon = self.optimizer == MUON
+        return replace(
+            form,
+            optimizer=self.optimizer,
+            divided=self.divided and not muon,
+            newton_schulz_steps=self.newton_schulz_steps if muon else 0,
+        )
 
     def rate_of(self, group: str) -> float:
         """The factor on the workload's rate for ``hidden`` matrices or one of ``GROUPS``."""
@@ -135,6 +167,20 @@ class Optimization(Lever):
     def decay_fraction(self, own: float) -> float:
         """Share of decay where the workload's is ``own``."""
         return own * self.decay_factor + self.decay_added
+
+
+def stand_in(form: Form) -> Optimization:
+    """Settings whose steps cost what steps in ``form`` do.
+
+    >>> form = Optimization("muon", newton_schulz_steps=3, rate=2.0).shaped(Form())
+    >>> stand_in(form) == Optimization("muon", newton_schulz_steps=3)
+    True
+    """
+    return Optimization(
+        optimizer=form.optimizer,
+        rate_head=0.5 if form.divided else 1.0,
+        newton_schulz_steps=form.newton_schulz_steps or Optimization().newton_schulz_steps,
+    )
 
 
 def remember(beta: float, memory: float) -> float:

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from models.application.optimizers import make_optimizer
 from models.levers.form import PLAIN, Form
+from models.levers.optimizer import stand_in
 from models.levers.shaping import Shaped
 from models.workload import Workload, to_device
 from policies.apply import BlockUpdater, trace_parts
@@ -79,8 +81,9 @@ class StepBench:
         self.model = workload.make_model(seed).to(device)
         self._shaped = Shaped(self.model, workload.blocks, PLAIN)
         self.change(form)
-        self.optimizer = workload.make_optimizer(self.model)
         blocks = list(workload.blocks(self.model))
+        own = workload.make_optimizer(self.model)
+        self.optimizer = make_optimizer(self.model, blocks, own, stand_in(form))
         self.num_blocks = len(blocks)
         self.batch = self.make_batch()
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))

@@ -96,11 +96,12 @@ def replay(
 def departs(plan: StepPlan, course: Course, along: Course) -> bool:
     """Whether the next step would not be the trunk's.
 
-    Other blocks, another learning rate, another form.
+    Other blocks, another learning rate, another form, another optimizer or its numbers.
     """
     return (
         len(plan.active_blocks) < course.num_blocks
         or course.form != PLAIN
+        or course.other_optimizer
         or course.rate_factor != along.rate_factor
     )
 

@@ -11,11 +11,16 @@ from models.levers.levers import NO_LEVERS, lever_settings, make_levers
 from tuning.findings.front import control, controls, levered, never_froze
 from tuning.trial.recipe import OFF, Recipe, recipe_of
 
-SETTINGS = {
-    name: field.metadata["choices"] or (False, True)
-    for name, field in lever_settings().items()
-    if name in OFF
-}
+
+def values_of(name: str) -> tuple[bool | float | str, ...]:
+    """A switch's choices, or its value in a run without the lever and another."""
+    field = lever_settings()[name]
+    if str(field.type) == "float":
+        return (field.default, 0.5)
+    return field.metadata["choices"] or (False, True)
+
+
+SETTINGS = {name: values_of(name) for name in OFF}
 KNOBS = st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()}
 )
