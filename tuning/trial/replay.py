@@ -69,6 +69,8 @@ def replay(
     Where the run never departs, its end. None where there is no snapshot before its departure.
     """
     course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
+    if course.other_optimizer:
+        return None  # not even the trunk's moments before its first step are this run's
     state = policy.init(costs.num_blocks)
     found: Standing[StateT] | None = None
     probed: dict[int, tuple[float, ...]] = {}
@@ -96,12 +98,11 @@ def replay(
 def departs(plan: StepPlan, course: Course, along: Course) -> bool:
     """Whether the next step would not be the trunk's.
 
-    Other blocks, another learning rate, another form, another optimizer or its numbers.
+    Other blocks, another learning rate, another form.
     """
     return (
         len(plan.active_blocks) < course.num_blocks
         or course.form != PLAIN
-        or course.other_optimizer
         or course.rate_factor != along.rate_factor
     )
 
