@@ -17,6 +17,7 @@ from models.levers.batch import BatchSize
 from models.levers.computing import BACKENDS, Computing
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
+from models.levers.lever import Lever
 from models.levers.levers import (
     NO_LEVERS,
     Levers,
@@ -24,8 +25,9 @@ from models.levers.levers import (
     kinds,
     lever_settings,
     make_levers,
+    settings_kinds,
 )
-from policies.registry import policies
+from policies.registry import make_policy, policies
 from policies.rules import Scalar
 
 FRACTIONS = st.floats(0, 1)
@@ -126,6 +128,20 @@ def test_knobs_are_divided_and_made() -> None:
     knobs: dict[str, Scalar] = {"threshold": 0.5, "approximation": "svd", "compiled": True}
     assert divide_knobs(knobs) == ({"threshold": 0.5}, {"approximation": "svd", "compiled": True})
     assert make_levers(knobs) == Levers(Approximation("svd"), Computing(compiled=True))
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, id=kind.name) for kind in settings_kinds() if not kind.applied]
+)
+def test_what_is_not_applied_is_no_lever_of_a_run(kind: type[Lever]) -> None:
+    """Nothing that a run would pass over is taken for a knob: the policy refuses it as unknown."""
+    assert kind not in kinds()
+    with pytest.raises(TypeError, match="levers must be of kinds"):
+        Levers(kind())
+    knobs = {f.name: f.default for f in dataclasses.fields(kind)}
+    assert divide_knobs(knobs) == (knobs, {})
+    with pytest.raises(ValueError, match=next(iter(knobs))):
+        make_policy("full_update", knobs)
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -70,6 +70,27 @@ def test_off_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "knobs", "expected"),
+    [
+        ("full_update", {}, False),
+        ("full_update", {"rate": 1.0, "final_rate": 0.0}, False),
+        ("full_update", {"rate": 2.0}, True),
+        ("full_update", {"optimizer": "own", "rate_head": 0.3, "decay_added": 0.5}, True),
+        ("full_update", {"optimizer": "muon", "rate": 2.0}, False),
+        ("full_update", {"rate": 2.0, "compiled": True}, False),
+        ("static_suffix", {"rate": 2.0}, False),
+    ],
+)
+def test_the_tuned_control_turns_numbers_of_the_own_optimizer_alone(
+    policy: str, knobs: dict[str, bool | float | str], expected: bool
+) -> None:
+    """By hand; no recipe is both controls."""
+    recipe = Recipe(policy, 0.5, knobs)
+    assert recipe.is_tuned_control == expected
+    assert not (recipe.is_control and recipe.is_tuned_control)
+
+
+@pytest.mark.parametrize(
     ("policy", "knobs", "active", "expected"),
     [
         ("full_update", {}, 1.0, False),
