@@ -43,7 +43,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.trial search_spaces policies models.levers",
         "tuning.session": "tuning.study tuning.report tuning.training tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
-        "models.levers policies search_spaces",
+        "models.levers models.application policies search_spaces",
     }.items()
 }
 """Folder -> the folders that its files may import besides their own.

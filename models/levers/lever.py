@@ -8,7 +8,7 @@ it changes no bit of a run.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from models.levers.form import Form
 from policies.rules import Scalar, Settings
@@ -42,7 +42,7 @@ class Lever(Settings):
     @classmethod
     def off(cls) -> dict[str, Scalar]:
         """The switches and their values in a run without the lever."""
-        return {f.name: f.default for f in fields(cls) if f.name in cls.switches}
+        return {f.name: cast(Scalar, f.default) for f in fields(cls) if f.name in cls.switches}
 
     def shaped(self, form: Form) -> Form:
         """``form`` with what this lever makes of it from the first step to the last."""

@@ -23,8 +23,8 @@ REWARM_STEPS = 20
 
 What was put in has no moments yet.
 """
-_SKIPPED = {"levers", "shaping", "capabilities"}
-"""This module, and those that import torch, which settings must not need."""
+_SKIPPED = {"levers", "shaping"}
+"""This module, and the one that imports torch, which settings must not need."""
 LeverT = TypeVar("LeverT", bound=Lever)
 
 

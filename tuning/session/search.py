@@ -79,8 +79,8 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     space = config.search_space()
     if config.address is not None or not needs_fitting(space):
         return config
+    from models.application.capabilities import form_fault, number_faults
     from models.device import run_device
-    from models.levers.capabilities import form_fault, number_faults
 
     forms = fit_space(space, lambda form: form_fault(workload, form, run_device()))
     numbers = fit_numbers(space, number_faults(workload))
@@ -88,7 +88,8 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         say(remark)
     if faults := [*forms.faults, *numbers.faults]:
         raise BadInput(faults)
-    left = {name: list(values) for name, values in (forms.choices | numbers.choices).items()}
+    choices = {**forms.choices, **numbers.choices}
+    left = {name: list(values) for name, values in choices.items()}
     config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
     if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault
         raise BadInput(faults)

@@ -138,7 +138,7 @@ def test_what_is_not_applied_is_no_lever_of_a_run(kind: type[Lever]) -> None:
     assert kind not in kinds()
     with pytest.raises(TypeError, match="levers must be of kinds"):
         Levers(kind())
-    knobs = {f.name: f.default for f in dataclasses.fields(kind)}
+    knobs: dict[str, Scalar] = dataclasses.asdict(kind())
     assert divide_knobs(knobs) == (knobs, {})
     with pytest.raises(ValueError, match=next(iter(knobs))):
         make_policy("full_update", knobs)

@@ -17,7 +17,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from models.levers.capabilities import form_fault
+from models.application.capabilities import form_fault
 from models.levers.form import Form
 from models.workload import Workload
 from search_spaces.knobs import Choice
@@ -61,7 +61,8 @@ def device_lacking(failing: Collection[int]) -> Iterator[None]:
     fault_of = lacking(failing)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "models.levers.capabilities.form_fault", lambda workload, form, device: fault_of(form)
+            "models.application.capabilities.form_fault",
+            lambda workload, form, device: fault_of(form),
         )
         yield
 

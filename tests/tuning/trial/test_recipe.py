@@ -16,7 +16,7 @@ def values_of(name: str) -> tuple[bool | float | str, ...]:
     """A switch's choices, or its value in a run without the lever and another."""
     field = lever_settings()[name]
     if str(field.type) == "float":
-        return (field.default, 0.5)
+        return (OFF[name], 0.5)
     return field.metadata["choices"] or (False, True)
 
 
