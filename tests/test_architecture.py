@@ -27,6 +27,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.levers": "policies models models.approximation models.compute",
         "models.compute": "policies models models.levers",
         "models.approximation": "policies models",
+        "models.application": "policies policies.applying models models.levers models.approximation models.compute",
         "models.workloads": "policies models",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",
@@ -34,10 +35,10 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training.examination": "tuning.training tuning.trial models models.levers policies "
-        "policies.applying",
+        "tuning.training.examination": "tuning.training tuning.trial models models.levers "
+        "models.application policies policies.applying",
         "tuning.training": "tuning.training.examination tuning.store tuning.trial models "
-        "models.levers policies",
+        "models.levers models.application policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
@@ -45,7 +46,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.session": "tuning.study tuning.report tuning.training "
         "tuning.training.examination tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
-        "models.levers policies search_spaces",
+        "models.levers models.application policies search_spaces",
     }.items()
 }
 """Folder -> the folders that its files may import besides their own.

@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from policies.rules import Settings, setting
+from models.levers.lever import Lever
+from policies.rules import setting
 
 NONE = "none"
 KINDS = ("svd", "data_aware", "low_rank_diagonal", "monarch", "hidden_units", "two_four")
@@ -22,10 +23,11 @@ PLACEMENTS = ("mlp", "attention", "all")
 
 
 @dataclass(frozen=True)
-class Approximation(Settings):
+class Approximation(Lever):
     """Which matrices are approximated, how, and from when to when."""
 
     name: ClassVar[str] = "approximation"
+    switches: ClassVar[tuple[str, ...]] = ("approximation",)
 
     approximation: str = setting(
         NONE, choices=(NONE, *KINDS), meaning="what replaces the chosen matrices"
@@ -62,11 +64,6 @@ class Approximation(Settings):
         unit="fraction",
         meaning="share of the horizon after which they are dense again",
     )
-
-    @property
-    def on(self) -> bool:
-        """Whether anything is replaced at all."""
-        return self.approximation != NONE
 
     @property
     def share(self) -> float:

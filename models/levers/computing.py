@@ -5,10 +5,12 @@ No torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from policies.rules import Settings, setting
+from models.levers.form import Form
+from models.levers.lever import Lever
+from policies.rules import setting
 
 DEFAULT = "default"
 BACKENDS = ("math", "efficient", "flash", "cudnn", "flex")
@@ -16,10 +18,11 @@ DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class Computing(Settings):
+class Computing(Lever):
     """How a model computes, from the first step to the last."""
 
     name: ClassVar[str] = "computing"
+    switches: ClassVar[tuple[str, ...]] = ("attention_backend", "dtype", "compiled")
 
     attention_backend: str = setting(
         DEFAULT, choices=(DEFAULT, *BACKENDS), meaning="the kernel that attention is forced onto"
@@ -28,3 +31,9 @@ class Computing(Settings):
         "float32", choices=DTYPES, meaning="what matrix products are computed in (autocast)"
     )
     compiled: bool = setting(False, meaning="whether the blocks run through torch.compile")
+
+    def shaped(self, form: Form) -> Form:
+        """``form`` computed so."""
+        return replace(
+            form, attention=self.attention_backend, dtype=self.dtype, compiled=self.compiled
+        )

@@ -21,6 +21,9 @@ class Form:
         attention: one of ``computing.BACKENDS``, or ``default``: what PyTorch chooses.
         dtype: what matrix products are computed in.
         compiled: whether the blocks are compiled.
+        optimizer: one of ``optimizer.KINDS``.
+        divided: whether its groups are divided by the parameters' roles; Muon's always are.
+        newton_schulz_steps: Muon's; 0 for another.
     """
 
     approximation: str = "none"
@@ -30,6 +33,9 @@ class Form:
     attention: str = "default"
     dtype: str = "float32"
     compiled: bool = False
+    optimizer: str = "own"
+    divided: bool = False
+    newton_schulz_steps: int = 0
 
     @property
     def approximated(self) -> bool:
@@ -42,6 +48,8 @@ class Form:
 
         >>> Form("svd", 0.25, "mlp", recovering=True, attention="flash").key
         'svd 0.25 mlp recovering, flash'
+        >>> Form(optimizer="muon", newton_schulz_steps=5).key
+        'muon 5'
         """
         matrices = (
             f"{self.approximation} {self.share:g} {self.placement}" if self.approximated else ""
@@ -51,8 +59,18 @@ class Form:
             "" if self.attention == "default" else self.attention,
             "" if self.dtype == "float32" else self.dtype,
             "compiled" if self.compiled else "",
+            self._steps_taken,
         )
         return ", ".join(part for part in parts if part)
+
+    @property
+    def _steps_taken(self) -> str:
+        words = (
+            "" if self.optimizer == "own" else self.optimizer,
+            f"{self.newton_schulz_steps}" if self.newton_schulz_steps else "",
+            "divided" if self.divided else "",
+        )
+        return " ".join(word for word in words if word)
 
     def same_modules(self, other: Form) -> bool:
         """Whether a model of this form has the same modules and parameters as one of ``other``."""

@@ -3,36 +3,88 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
+import pkgutil
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import models.levers as package
 from models.levers.approximation import Approximation
-from models.levers.computing import Computing
 from models.levers.form import PLAIN, Form
-from policies.rules import Scalar, Settings
+from models.levers.lever import Lever
+from policies.rules import Scalar
 
 REWARM_STEPS = 20
 """After a change of form the learning rate rises linearly over so many steps.
 
 What was put in has no moments yet.
 """
-KINDS: tuple[type[Settings], ...] = (Approximation, Computing)
+_SKIPPED = {"levers", "shaping"}
+"""This module, and the one that imports torch, which settings must not need."""
+LeverT = TypeVar("LeverT", bound=Lever)
 
 
-@dataclass(frozen=True)
+def kinds() -> tuple[type[Lever], ...]:
+    """Every lever that is applied: each such ``Lever`` with a ``name`` in a module of this package.
+
+    >>> [kind.name for kind in kinds()]
+    ['approximation', 'computing', 'optimizer']
+    """
+    return tuple(kind for kind in settings_kinds() if kind.applied)
+
+
+@functools.cache
+def settings_kinds() -> tuple[type[Lever], ...]:
+    """Every lever that has settings, by name, whether or not it is applied yet."""
+    names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _SKIPPED)
+    found: dict[str, type[Lever]] = {}
+    for module in (importlib.import_module(f"{package.__name__}.{name}") for name in names):
+        for value in vars(module).values():
+            if _is_lever(value) and value.__module__ == module.__name__:
+                if value.name in found:
+                    raise TypeError(
+                        f"two levers are named {value.name!r}: {found[value.name]}, {value}"
+                    )
+                found[value.name] = value
+    return tuple(found[name] for name in sorted(found))
+
+
+def _is_lever(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Lever) and "name" in vars(value)
+
+
+@dataclass(frozen=True, init=False)
 class Levers:
-    """What is done to the model beside the schedule; nothing, by default."""
+    """What is done to a run beside its schedule; nothing, by default.
 
-    approximation: Approximation = field(default_factory=Approximation)
-    computing: Computing = field(default_factory=Computing)
+    Attributes:
+        parts: the settings of every lever there is, by its name.
+    """
+
+    parts: tuple[Lever, ...]
+
+    def __init__(self, *given: Lever) -> None:
+        own = {type(part): part for part in given}
+        if len(own) < len(given) or not own.keys() <= set(kinds()):
+            raise TypeError(f"levers must be of kinds {kinds()}, one each, but got {given}")
+        object.__setattr__(self, "parts", tuple(own.get(kind) or kind() for kind in kinds()))
+
+    def of(self, kind: type[LeverT]) -> LeverT:
+        """The settings of one lever."""
+        return next(part for part in self.parts if isinstance(part, kind))
+
+    def having(self, lever: Lever) -> Levers:
+        """These with ``lever`` in place of the one of its kind."""
+        return Levers(*(lever if type(part) is type(lever) else part for part in self.parts))
 
     @property
     def used(self) -> bool:
         """Whether a run with them differs from one without."""
-        return bool(self.forms())
+        return any(part.on for part in self.parts)
 
     def form(self, fraction: float, now: Form, steps_in_form: int) -> Form:
         """The form of the next step.
@@ -42,35 +94,34 @@ class Levers:
             now: the form of the step before; ``PLAIN`` before the first.
             steps_in_form: how many steps have been taken in that form.
         """
-        lever = self.approximation
+        lever = self.of(Approximation)
         if not lever.applies(fraction):
-            return self._computing(PLAIN)
+            return self._shaped(PLAIN)
         recovers = lever.recovery_steps > 0 and (
             not now.approximated or (now.recovering and steps_in_form < lever.recovery_steps)
         )
-        return self._computing(self._approximated(recovers))
+        return self._shaped(self._approximated(recovers))
 
     def forms(self) -> tuple[Form, ...]:
         """Every form but ``PLAIN`` that a run can have."""
-        lever = self.approximation
-        found = [self._computing(PLAIN)]
+        lever = self.of(Approximation)
+        found = [self._shaped(PLAIN)]
         if lever.on:
             found += [
-                self._computing(self._approximated(r))
+                self._shaped(self._approximated(r))
                 for r in (True, False)
                 if lever.recovery_steps or not r
             ]
         return tuple(form for form in found if form != PLAIN)
 
     def _approximated(self, recovering: bool) -> Form:
-        lever = self.approximation
+        lever = self.of(Approximation)
         return Form(lever.approximation, lever.share, lever.placement, recovering)
 
-    def _computing(self, form: Form) -> Form:
-        how = self.computing
-        return dataclasses.replace(
-            form, attention=how.attention_backend, dtype=how.dtype, compiled=how.compiled
-        )
+    def _shaped(self, form: Form) -> Form:
+        for part in self.parts:
+            form = part.shaped(form)
+        return form
 
 
 NO_LEVERS = Levers()
@@ -85,9 +136,14 @@ def ramp(steps_in_form: int) -> float:
     return min(1.0, (steps_in_form + 1) / REWARM_STEPS)
 
 
+def switches() -> dict[str, Scalar]:
+    """Settings that turn a lever on, by name, with their values in a run that pulls none."""
+    return {name: value for kind in kinds() for name, value in kind.off().items()}
+
+
 def lever_settings() -> dict[str, dataclasses.Field[Any]]:
     """Every lever's settings by name."""
-    return {f.name: f for kind in KINDS for f in dataclasses.fields(kind)}
+    return {f.name: f for kind in kinds() for f in dataclasses.fields(kind)}
 
 
 def divide_knobs(knobs: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
@@ -136,7 +192,7 @@ def make_levers(knobs: Mapping[str, Scalar]) -> Levers:
             faults.append(str(error))
             return None
 
-    parts = [make(kind) for kind in KINDS]
+    parts = [make(kind) for kind in kinds()]
     if faults:
         raise ValueError("; ".join(faults))
     return Levers(*parts)

@@ -67,6 +67,7 @@ class SwiGLU(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.up = nn.Linear(shape.width, 2 * shape.hidden, bias=False)
+        self.up.matrices = 2  # type: ignore[assignment]  # gate and value, see application.roles
         self.down = nn.Linear(shape.hidden, shape.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -194,7 +194,7 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         "was made for another model",
     ),
     "a scheduler too": (
-        lambda: replace(tiny.tiny(), make_optimizer=lambda m: (tiny.make_optimizer(m), 3)),  # type: ignore[arg-type,return-value]
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: (tiny.make_optimizer(m), 3)),
         "return the optimizer alone",
     ),
     "no blocks": (lambda: replace(tiny.tiny(), blocks=lambda m: []), "but got none"),

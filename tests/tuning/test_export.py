@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.levers.levers import NO_LEVERS, load_levers, make_levers
+from models.levers.optimizer import Optimization
 from policies.registry import make_policy
 from policies.settings import load_policy
 from tests.support.frames import record, search_records
@@ -54,6 +55,11 @@ def test_levers_survive_the_way_through_toml(tmp_path: Path) -> None:
     file.write_text(settings_text(row))
     assert load_levers(file) == make_levers({"approximation": "svd", "dense_from": 0.6})
     assert load_policy(file) == make_policy("dynamic_suffix", {"levels": 3})
+    numbers = {"optimizer": "muon", "rate": 2.5, "newton_schulz_steps": 3, "decay_added": 0.25}
+    file.write_text(settings_text(row | {f"knob_{name}": each for name, each in numbers.items()}))
+    assert load_levers(file).of(Optimization) == Optimization(
+        optimizer="muon", rate=2.5, newton_schulz_steps=3, decay_added=0.25
+    )
     file.write_text(settings_text({**row, "knob_approximation": "none"}))
     assert load_levers(file) == NO_LEVERS
     assert "[levers]" not in file.read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.by_path import divided, is_path
+from models.levers import optimizer
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.narrow import applied, narrow
@@ -286,7 +287,10 @@ class SearchConfig:
 
     @property
     def _overrides(self) -> dict[str, object]:
-        left = {name: {"choices": choices} for name, choices in self.device_choices.items()}
+        left = {
+            name: choices[0] if name in optimizer.NUMBERS else {"choices": choices}
+            for name, choices in self.device_choices.items()
+        }
         return {**self.knobs, **left}
 
 

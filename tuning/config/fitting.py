@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from models.levers.approximation import NONE
 from models.levers.form import Form
 from models.levers.levers import make_levers
+from models.levers.optimizer import NUMBERS, OWN, Optimization
 from policies.rules import Scalar
 from search_spaces.base import SearchSpace
-from search_spaces.knobs import Choice, Fixed
+from search_spaces.knobs import Choice, Fixed, Knob
 
 GROUPS = (
     ("approximation", "approximation_share", "placement"),
     ("attention_backend", "dtype", "compiled"),
+    ("optimizer", "newton_schulz_steps"),
 )
 """Knobs that must be possible together; the groups are independent of each other."""
 Values = dict[str, Scalar]
@@ -44,7 +46,7 @@ class Fitted:
 
 def needs_fitting(space: SearchSpace) -> bool:
     """Whether the space has a knob that a device may lack values of."""
-    return any(k.name in names for k in space.knobs for names in GROUPS)
+    return any(k.name in names for k in space.knobs for names in (*GROUPS, NUMBERS))
 
 
 def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fitted:
@@ -72,6 +74,30 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
             remarks.append(f"{name} {value} is left out of the space: {reason}")
         choices |= {n: tuple(v) for n, v in kept.items() if len(v) < len(_values(space, (n,))[n])}
     return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | None]) -> Fitted:
+    """Leave each number of the optimizer as it is that ``fault_of`` finds cannot be turned.
+
+    It is asked for each number alone, at the ends of its range.
+    """
+    optimizers = next((k.values() for k in space.knobs if k.name == "optimizer"), (OWN,))
+    kind = str(OWN if OWN in optimizers else optimizers[0])
+    choices: dict[str, tuple[Scalar, ...]] = {}
+    remarks: list[str] = []
+    faults: list[str] = []
+    for k in (k for k in space.knobs if k.name in NUMBERS):
+        fault = next(filter(None, map(fault_of, _turned(kind, k))), None)
+        if fault and isinstance(k, Fixed):
+            faults.append(_told({k.name: k.value}, fault))
+        elif fault:
+            choices[k.name] = (Optimization.off()[k.name],)
+            remarks.append(f"{k.name} is left out of the space: {fault}")
+    return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def _turned(kind: str, k: Knob) -> list[Optimization]:
+    return [make_levers({"optimizer": kind, k.name: v}).of(Optimization) for v in k.values()]
 
 
 def _values(space: SearchSpace, names: Iterable[str]) -> dict[str, tuple[Scalar, ...]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.frames import told
 from models.levers.form import PLAIN
 from tuning.config.config import FindWorkload, SearchConfig
-from tuning.config.fitting import fit_space, needs_fitting
+from tuning.config.fitting import fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine
 from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
@@ -87,8 +87,8 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     space = config.search_space()
     if config.address is not None or not needs_fitting(space):
         return config
+    from models.application.capabilities import form_fault, number_faults
     from models.device import run_device
-    from models.levers.capabilities import form_fault
 
     try:
         fault = form_fault(workload, PLAIN, run_device())
@@ -96,12 +96,14 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         fault = told(error)
     if fault is not None:
         raise BadInput(f"workload {workload.name!r} cannot be trained: {fault}")
-    fitted = fit_space(space, lambda form: form_fault(workload, form, run_device()))
-    for remark in fitted.remarks:
+    forms = fit_space(space, lambda form: form_fault(workload, form, run_device()))
+    numbers = fit_numbers(space, number_faults(workload))
+    for remark in (*forms.remarks, *numbers.remarks):
         say(remark)
-    if fitted.faults:
-        raise BadInput(list(fitted.faults))
-    left = {name: list(values) for name, values in fitted.choices.items()}
+    if faults := [*forms.faults, *numbers.faults]:
+        raise BadInput(faults)
+    choices = {**forms.choices, **numbers.choices}
+    left = {name: list(values) for name, values in choices.items()}
     config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
     if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault
         raise BadInput(faults)

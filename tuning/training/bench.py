@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from models.application.optimizers import make_optimizer
 from models.batches import to_device
 from models.levers.form import PLAIN, Form
+from models.levers.optimizer import stand_in
 from models.levers.shaping import Shaped
 from models.making import blocks_of, new_model, new_optimizer
 from models.workload import Workload
@@ -81,8 +83,9 @@ class StepBench:
         self.model = new_model(workload, seed, device)
         self._shaped = Shaped(self.model, workload.blocks, PLAIN)
         self.change(form)
-        self.optimizer = new_optimizer(workload, self.model)
         blocks = blocks_of(workload, self.model)
+        own = new_optimizer(workload, self.model)
+        self.optimizer = make_optimizer(self.model, blocks, own, stand_in(form))
         self.num_blocks = len(blocks)
         self.batch = self.make_batch()
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from models.application.optimizers import Rates, make_optimizer
 from models.batches import to_device
 from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers
+from models.levers.optimizer import Optimization
 from models.levers.shaping import Shaped, carry_moments, resting
 from models.making import blocks_of, new_model, new_optimizer
 from models.workload import Workload
@@ -114,7 +116,8 @@ class TrainingRun:
 
     Raises:
         NonFiniteLossError: from ``advance``, when a loss is not finite.
-        ValueError: from ``advance``, when the model cannot take a form that the levers give it.
+        ValueError: the workload's optimizer cannot be turned as the levers ask; or, from
+            ``advance``, the model cannot take a form that they give it.
 
     """
 
@@ -135,15 +138,17 @@ class TrainingRun:
         self._course = Course(timetable(workload), costs, horizon, levers)
         self._model = new_model(workload, seed, device)
         self._shaped = Shaped(self._model, workload.blocks, PLAIN)
+        self._optimization = levers.of(Optimization)
         self._equip()
         self._attributes = Attributes(self._model, self._optimizer)
         self.recorder = recorder
 
     def _equip(self) -> None:
         """Make the optimizer and the updater for the modules that the model now has."""
-        self._optimizer = new_optimizer(self._workload, self._model)
-        self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         blocks = blocks_of(self._workload, self._model)
+        own = new_optimizer(self._workload, self._model)
+        self._optimizer = make_optimizer(self._model, blocks, own, self._optimization)
+        self._rates = Rates(self._optimizer)
         batch = to_device(self._workload.batch_at(self._seed, 0), self._device)
         places = trace_parts(self._model, blocks, lambda: self._workload.loss(self._model, batch))
         self._updater = BlockUpdater(
@@ -181,7 +186,7 @@ class TrainingRun:
             self._change(form)
         if self.recorder is not None:
             self.recorder.before(step, self.snapshot)
-        self._set_learning_rate(self._course.rate_factor)
+        self._rates.set(self._course.rate_factor)
         batch = to_device(self._workload.batch_at(self._seed, step), self._device)
         with self._updater.step(fraction=self._course.fraction) as update, self._shaped.computing():
             loss = self._workload.loss(self._model, batch)
@@ -206,10 +211,6 @@ class TrainingRun:
         self._equip()
         carry_moments(before, self._optimizer)
         self._updater.load_state_dict(policy_state)
-
-    def _set_learning_rate(self, factor: float) -> None:
-        for group, peak in zip(self._optimizer.param_groups, self._peak_rates, strict=True):
-            group["lr"] = peak * factor
 
     def _evaluate(self) -> None:
         loss = evaluate(self._workload, self._model)

@@ -15,6 +15,7 @@ from typing import Any
 
 from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers, ramp
+from models.levers.optimizer import Optimization
 from policies.base import StepPlan
 from tuning.trial.built import built
 from tuning.trial.clock import CostTable, Ledger, baseline_seconds, charge
@@ -55,6 +56,7 @@ class Course:
         self, timetable: Timetable, costs: CostTable, horizon: float, levers: Levers = NO_LEVERS
     ) -> None:
         self._timetable, self._costs, self._levers = timetable, costs, levers
+        self._optimization = levers.of(Optimization)
         self._form, self._form_since = PLAIN, 0
         self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
         self.num_blocks = costs.num_blocks
@@ -99,10 +101,24 @@ class Course:
         factor = wsd_factor(
             self.steps,
             self.fraction,
-            warmup_steps=self._timetable.warmup_steps,
-            decay_fraction=self._timetable.decay_fraction,
+            warmup_steps=self._warmup_steps,
+            decay_fraction=self._optimization.decay_fraction(self._timetable.decay_fraction),
+            final=self._optimization.final_rate,
         )
         return factor * self._rewarming
+
+    @property
+    def _warmup_steps(self) -> int:
+        own, steps = self._timetable.warmup_steps, self._timetable.steps
+        return self._optimization.warmup_steps(own, steps)
+
+    @property
+    def other_optimizer(self) -> bool:
+        """Whether another optimizer than the workload's takes the steps, or one of other numbers.
+
+        The learning rate's course is ``rate_factor``'s to say.
+        """
+        return self._optimization.turns_numbers
 
     @property
     def _rewarming(self) -> float:
@@ -175,7 +191,9 @@ class Course:
         self._decisions = [Decision(**decision) for decision in state["decisions"]]
 
 
-def wsd_factor(step: int, fraction: float, *, warmup_steps: int, decay_fraction: float) -> float:
+def wsd_factor(
+    step: int, fraction: float, *, warmup_steps: int, decay_fraction: float, final: float = 0.0
+) -> float:
     """The factor on the peak learning rate for the step after ``step`` steps, ``fraction`` of the
     horizon spent.
 
@@ -183,14 +201,17 @@ def wsd_factor(step: int, fraction: float, *, warmup_steps: int, decay_fraction:
         (1 − fraction) / decay_fraction  while fraction > 1 − decay_fraction
         1                                otherwise
 
+    With ``final`` the decay ends there: final + (1 − final) · what it is without.
     Where warm-up and decay overlap (a very short horizon) the smaller holds.
 
     >>> [wsd_factor(s, 0.0, warmup_steps=4, decay_fraction=0.2) for s in (0, 3, 4)]
     [0.25, 1.0, 1.0]
     >>> [round(wsd_factor(9, f, warmup_steps=4, decay_fraction=0.2), 3) for f in (0.8, 0.9, 1.0)]
     [1.0, 0.5, 0.0]
+    >>> wsd_factor(9, 1.0, warmup_steps=4, decay_fraction=0.2, final=0.1)
+    0.1
     """
     warmup = (step + 1) / warmup_steps if step < warmup_steps else 1.0
     in_decay = decay_fraction > 0 and fraction > 1 - decay_fraction
     decay = max(0.0, 1 - fraction) / decay_fraction if in_decay else 1.0
-    return min(warmup, decay, 1.0)
+    return min(warmup, final + (1 - final) * decay, 1.0)

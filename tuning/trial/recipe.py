@@ -1,7 +1,8 @@
 """A recipe: everything that decides how a run trains, its seed aside; and which one is the control.
 
-The control is training for less: full_update with no lever pulled, at any horizon. Nothing else in
-the project says so, and nothing else makes a policy or levers of knobs. Pure.
+The control is training for less: full_update with no lever pulled, at any horizon; the tuned one
+turns the numbers of the workload's own optimizer too. Nothing else in the project says so, and
+nothing else makes a policy or levers of knobs. Pure.
 """
 
 from __future__ import annotations
@@ -11,21 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from models.levers.approximation import NONE
-from models.levers.computing import DEFAULT
-from models.levers.levers import Levers, divide_knobs, make_levers
+from models.levers.levers import Levers, divide_knobs, make_levers, switches
+from models.levers.optimizer import NUMBERS
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from policies.rules import Scalar
 
 CONTROL_POLICY = "full_update"
-OFF: Mapping[str, Scalar] = {
-    "approximation": NONE,
-    "attention_backend": DEFAULT,
-    "dtype": "float32",
-    "compiled": False,
-}
-"""The levers' switches, and their values in a run whose model is the workload's own."""
+OFF: Mapping[str, Scalar] = switches()
+"""The levers' switches, and their values in a run that is the workload's own."""
+TUNED = "tuned"
+"""What a recipe is called that turns an optimizer's numbers, however many."""
 KNOB = "knob_"
 """How the name of a knob's column begins in the trials' table."""
 PARTS = ("policy", "horizon", "knobs")
@@ -42,6 +39,8 @@ class Recipe:
     True
     >>> Recipe("full_update", 0.5, {"approximation": "svd", "compiled": True}).name
     'full_update + svd + compiled'
+    >>> Recipe("full_update", 0.5, {"optimizer": "muon", "rate": 2.0, "beta2_memory": 4.0}).name
+    'full_update + muon + tuned'
 
     Attributes:
         policy: its name.
@@ -92,6 +91,12 @@ class Recipe:
         """Whether it is training for less, whoever proposed it."""
         return self.policy == CONTROL_POLICY and not self.pulled
 
+    @property
+    def is_tuned_control(self) -> bool:
+        """Whether it is training for less with numbers of the workload's own optimizer turned."""
+        pulled = self.pulled
+        return self.policy == CONTROL_POLICY and bool(pulled) and pulled.keys() <= set(NUMBERS)
+
     def is_schedule(self, mean_active_fraction: float | None) -> bool:
         """Whether a run of it did something else than the control does.
 
@@ -104,8 +109,11 @@ class Recipe:
     @property
     def name(self) -> str:
         """What a reader knows it by: the policy, and the levers that are pulled."""
-        words = [name if value is True else str(value) for name, value in self.pulled.items()]
-        return " + ".join([self.policy, *words])
+        words = [
+            TUNED if name in NUMBERS else name if value is True else str(value)
+            for name, value in self.pulled.items()
+        ]
+        return " + ".join(dict.fromkeys([self.policy, *words]))
 
     @property
     def short_name(self) -> str:

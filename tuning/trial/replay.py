@@ -69,6 +69,8 @@ def replay(
     Where the run never departs, its end. None where there is no snapshot before its departure.
     """
     course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
+    if course.other_optimizer:
+        return None  # not even the trunk's moments before its first step are this run's
     state = policy.init(costs.num_blocks)
     found: Standing[StateT] | None = None
     probed: dict[int, tuple[float, ...]] = {}

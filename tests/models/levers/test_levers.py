@@ -13,10 +13,21 @@ from hypothesis import strategies as st
 from models.approximation.replace import KINDS
 from models.levers import approximation, computing
 from models.levers.approximation import Approximation
+from models.levers.batch import BatchSize
 from models.levers.computing import BACKENDS, Computing
+from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
-from models.levers.levers import NO_LEVERS, Levers, divide_knobs, lever_settings, make_levers
-from policies.registry import policies
+from models.levers.lever import Lever
+from models.levers.levers import (
+    NO_LEVERS,
+    Levers,
+    divide_knobs,
+    kinds,
+    lever_settings,
+    make_levers,
+    settings_kinds,
+)
+from policies.registry import make_policy, policies
 from policies.rules import Scalar
 
 FRACTIONS = st.floats(0, 1)
@@ -103,6 +114,7 @@ def test_names_are_unique() -> None:
     for policy in policies().values():
         assert not levers & {f.name for f in dataclasses.fields(policy)}
     assert not levers & {"policy", "horizon"}
+    assert sum(len(dataclasses.fields(kind)) for kind in kinds()) == len(levers)
 
 
 def test_pure_settings_name_what_there_is() -> None:
@@ -118,6 +130,20 @@ def test_knobs_are_divided_and_made() -> None:
     assert make_levers(knobs) == Levers(Approximation("svd"), Computing(compiled=True))
 
 
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, id=kind.name) for kind in settings_kinds() if not kind.applied]
+)
+def test_what_is_not_applied_is_no_lever_of_a_run(kind: type[Lever]) -> None:
+    """Nothing that a run would pass over is taken for a knob: the policy refuses it as unknown."""
+    assert kind not in kinds()
+    with pytest.raises(TypeError, match="levers must be of kinds"):
+        Levers(kind())
+    knobs: dict[str, Scalar] = dataclasses.asdict(kind())
+    assert divide_knobs(knobs) == (knobs, {})
+    with pytest.raises(ValueError, match=next(iter(knobs))):
+        make_policy("full_update", knobs)
+
+
 def test_every_fault_is_named_at_once() -> None:
     """Two levers with a bad value each, and a start after the end: one message."""
     with pytest.raises(
@@ -128,3 +154,48 @@ def test_every_fault_is_named_at_once() -> None:
         ValueError, match=r"approximation_start < dense_from must hold, but got .*0.5.*0.4"
     ):
         make_levers({"approximation": "svd", "approximation_start": 0.5, "dense_from": 0.4})
+
+
+def test_one_setting_of_each_lever() -> None:
+    """A lever given twice, or one that is none, is refused."""
+    with pytest.raises(TypeError, match="one each"):
+        Levers(Computing(), Computing())
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 12), st.integers(1, 5), st.integers(1, 24))
+def test_depth_grows_from_start_to_end(
+    one: float, other: float, steps: int, blocks: int, twentieths: int
+) -> None:
+    """Property: stages begin in order, each block comes in with its own and is never taken out."""
+    start, end = sorted((max(one, 0.001), max(other, 0.001)))
+    lever = Depth(start, end, growth_at=twentieths / 24, growth_steps=steps)
+    counts, stage_of = lever.counts(blocks), lever.stage_of(blocks)
+    assert list(counts) == sorted(set(counts))
+    stages = [lever.stage(f / 100, blocks) for f in range(101)]
+    assert stages == sorted(stages)
+    assert stages[-1] == len(counts) - 1
+    for fraction, stage in enumerate(stages):
+        present = lever.present(fraction / 100, blocks)
+        assert present == tuple(range(counts[stage]))
+        assert present == tuple(b for b in range(blocks) if stage_of[b] <= stage)
+
+
+def test_layer_dropout_falls() -> None:
+    """Drawn from seed and step alone, the bottom block never, the top one as often as it says."""
+    lever = Depth(layer_dropout=0.5, layer_dropout_until=0.8)
+    present = (0, 1, 2, 3)
+    draws = [lever.dropped(1, step, 0.0, present) for step in range(2000)]
+    assert draws == [lever.dropped(1, step, 0.0, present) for step in range(2000)]
+    shares = [sum(block in draw for draw in draws) / 2000 for block in present]
+    assert shares == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2], abs=0.05)
+    assert not any(lever.dropped(1, step, 0.8, present) for step in range(200))
+    assert not any(Depth().dropped(1, step, 0.0, present) for step in range(200))
+
+
+@given(st.sampled_from([0.25, 0.5, 1.0, 3.0]), st.sampled_from([0.5, 1.0, 2.0, 4.0]), st.booleans())
+def test_batches_go_from_start_to_end(start: float, end: float, ramp: bool) -> None:
+    """Property: a run has the stages in their order and each of them."""
+    lever = BatchSize(start, end, 0.6, ramp)
+    factors = [lever.factor(fraction / 1000) for fraction in range(1001)]
+    assert tuple(dict.fromkeys(factors)) == lever.stages()
+    assert (factors[0], factors[600]) == (start, end)

@@ -17,8 +17,9 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from models.levers.capabilities import form_fault
+from models.application.capabilities import form_fault
 from models.levers.form import Form
+from models.workload import Workload
 from search_spaces.knobs import Choice
 from search_spaces.narrow import narrow
 from search_spaces.registry import find_space
@@ -60,7 +61,8 @@ def device_lacking(failing: Collection[int]) -> Iterator[None]:
     fault_of = lacking(failing)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "models.levers.capabilities.form_fault", lambda workload, form, device: fault_of(form)
+            "models.application.capabilities.form_fault",
+            lambda workload, form, device: fault_of(form),
         )
         yield
 
@@ -135,6 +137,57 @@ def test_a_cpu_says_what_it_lacks() -> None:
     assert "must match a linear layer" in str(
         form_fault(workload, Form("svd", 0.5, "attention"), cpu)
     )
+
+
+def plain_sgd() -> Workload:
+    """A workload whose optimizer has one beta's place, and that at zero."""
+    return dataclasses.replace(
+        tiny.tiny(), make_optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.1)
+    )
+
+
+def test_numbers_that_an_optimizer_lacks_are_left_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SGD has no second moment, and without momentum no memory to shorten: two lines.
+
+    Asked for by name they are refused; what the optimizer has stays searched.
+    """
+    config = config_of(tmp_path / "run", space="tune")
+    space = fitted_to_device(config, plain_sgd()).search_space()
+    left_out = {k.name for k in config.search_space().searched} - {k.name for k in space.searched}
+    assert left_out == {"beta1_memory", "beta2_memory"}
+    assert space.knob("beta2_memory").values() == (1.0,)
+    said = capsys.readouterr().err
+    assert "beta2_memory is left out of the space: the workload's own optimizer must have" in said
+    with pytest.raises(BadInput, match="beta2_memory=2"):
+        fitted_to_device(dataclasses.replace(config, knobs={"beta2_memory": 2.0}), plain_sgd())
+    assert fitted_to_device(config, tiny.tiny()) == config
+
+
+def test_muon_needs_matrices() -> None:
+    """Real steps: a model of dense layers takes it, sparse gradients do not."""
+    cpu, form = torch.device("cpu"), Form(optimizer="muon", newton_schulz_steps=5)
+    assert form_fault(tiny.tiny(), form, cpu) is None
+
+    class Sparse(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = torch.nn.Embedding(4, 4, sparse=True)
+            self.blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4)])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """Return (n, 4) for n tokens."""
+            out: torch.Tensor = self.blocks[0](self.stem(x))
+            return out
+
+    sparse = dataclasses.replace(
+        tiny.tiny(),
+        make_model=lambda seed: Sparse(),
+        batch_at=lambda seed, step: torch.arange(4),
+        loss=lambda model, batch: model(batch).square().mean(),
+    )
+    assert "gradients must be dense" in str(form_fault(sparse, form, cpu))
 
 
 def test_a_search_begins_with_what_is_left(

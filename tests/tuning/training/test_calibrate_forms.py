@@ -53,6 +53,28 @@ def test_what_the_form_does_not_change_is_the_runs_own() -> None:
     assert not found.forms
 
 
+def test_an_optimizers_own_products_are_counted() -> None:
+    """Real steps of Muon on the CPU.
+
+    Each Newton–Schulz step of the blocks' eight matrices of 16 × 32 is three products in one stack,
+    counted by hand; at a depth of one block there are two of them.
+    """
+    found = {
+        steps: calibrate_form(
+            tiny.tiny(),
+            Form(optimizer="muon", newton_schulz_steps=steps),
+            COSTS,
+            device=CPU,
+            effort=QUICK,
+        )
+        for steps in (2, 3)
+    }
+    one_more = {depth: found[3].step_flops[depth] - found[2].step_flops[depth] for depth in (1, 4)}
+    one_matrix = 2 * (16 * 16 * 32) + 2 * 16**3 + 2 * (16 * 16 * 32)
+    assert one_more == {1: 2 * one_matrix, 4: 8 * one_matrix}
+    assert found[2].entry_seconds == 0
+
+
 def test_a_form_the_model_cannot_take_is_refused() -> None:
     """The workload's blocks have no attention; the message says what they have."""
     with pytest.raises(ValueError, match="placement 'attention' must match"):

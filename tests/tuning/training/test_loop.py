@@ -141,6 +141,14 @@ LEVERS: dict[str, dict[str, Any]] = {
         "approximation_start": 0.2,
         "dense_from": 0.7,
     },
+    "muon": {"optimizer": "muon", "rate": 2.0, "newton_schulz_steps": 3},
+    "muon through approximated matrices": {
+        "optimizer": "muon",
+        "approximation": "svd",
+        "dense_from": 0.6,
+    },
+    "adamw with other rates": {"optimizer": "adamw", "rate_head": 0.3, "warmup_factor": 0.5},
+    "own with other rates": {"rate_embeddings": 3.0, "beta2_memory": 2.0, "decay_added": 0.6},
     "fewer units": {"approximation": "hidden_units", "approximation_start": 0.4, "dense_from": 0.8},
     "other numbers": {
         "dtype": "bfloat16",

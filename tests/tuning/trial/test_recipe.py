@@ -11,11 +11,16 @@ from models.levers.levers import NO_LEVERS, lever_settings, make_levers
 from tuning.findings.front import control, controls, levered, never_froze
 from tuning.trial.recipe import OFF, Recipe, recipe_of
 
-SETTINGS = {
-    name: field.metadata["choices"] or (False, True)
-    for name, field in lever_settings().items()
-    if name in OFF
-}
+
+def values_of(name: str) -> tuple[bool | float | str, ...]:
+    """A switch's choices, or its value in a run without the lever and another."""
+    field = lever_settings()[name]
+    if str(field.type) == "float":
+        return (OFF[name], 0.5)
+    return field.metadata["choices"] or (False, True)
+
+
+SETTINGS = {name: values_of(name) for name in OFF}
 KNOBS = st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()}
 )
@@ -62,6 +67,27 @@ def test_off_is_the_default() -> None:
     assert {name: lever_settings()[name].default for name in OFF} == dict(OFF)
     assert Recipe("full_update").is_control
     assert not NO_LEVERS.used
+
+
+@pytest.mark.parametrize(
+    ("policy", "knobs", "expected"),
+    [
+        ("full_update", {}, False),
+        ("full_update", {"rate": 1.0, "final_rate": 0.0}, False),
+        ("full_update", {"rate": 2.0}, True),
+        ("full_update", {"optimizer": "own", "rate_head": 0.3, "decay_added": 0.5}, True),
+        ("full_update", {"optimizer": "muon", "rate": 2.0}, False),
+        ("full_update", {"rate": 2.0, "compiled": True}, False),
+        ("static_suffix", {"rate": 2.0}, False),
+    ],
+)
+def test_the_tuned_control_turns_numbers_of_the_own_optimizer_alone(
+    policy: str, knobs: dict[str, bool | float | str], expected: bool
+) -> None:
+    """By hand; no recipe is both controls."""
+    recipe = Recipe(policy, 0.5, knobs)
+    assert recipe.is_tuned_control == expected
+    assert not (recipe.is_control and recipe.is_tuned_control)
 
 
 @pytest.mark.parametrize(

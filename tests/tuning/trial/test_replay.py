@@ -14,6 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.levers.approximation import Approximation
+from models.levers.computing import Computing
 from models.levers.levers import NO_LEVERS, Levers, divide_knobs, make_levers
 from models.workload import Workload
 from policies.base import UpdatePolicy
@@ -33,14 +35,12 @@ from tuning.training.trunk import (
     snapshot_steps,
 )
 from tuning.trial.course import Timetable
-from tuning.trial.recipe import OFF
 from tuning.trial.record import Measurements
 from tuning.trial.replay import Trunk, replay
 
 COSTS = with_every_form(made_up_costs())
 SEED = 3
-EVERYWHERE: dict[str, Scalar] = {**OFF, "placement": "mlp"}
-del EVERYWHERE["approximation"]
+EVERYWHERE: dict[str, Scalar] = {**Computing().off(), "placement": "mlp"}
 """Settings that every machine has and the workload has matrices for."""
 WORKLOAD: Workload = tiny.tiny(steps=40)
 
@@ -104,12 +104,8 @@ def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float, Levers]:
 
 def possible(levers: Levers) -> Levers:
     """2:4 sparsity needs a GPU of some kind; truncation stands in where it was drawn."""
-    lever = levers.approximation
-    return (
-        replace(levers, approximation=replace(lever, approximation="svd"))
-        if lever.share == 0.5
-        else levers
-    )
+    lever = levers.of(Approximation)
+    return levers.having(replace(lever, approximation="svd")) if lever.share == 0.5 else levers
 
 
 @settings(deadline=None, max_examples=25)

@@ -128,8 +128,8 @@ def main(argv: list[str]) -> None:
 
 def _levers(workload: Workload) -> dict[str, str | None]:
     """What the workload and the device cannot do; empty where that cannot be found out."""
+    from models.application.abilities import faults_by_value
     from models.device import run_device
-    from models.levers.abilities import faults_by_value
 
     try:
         return faults_by_value(workload, run_device())

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
+from models.application.capabilities import form_fault
 from models.levers.approximation import KINDS
-from models.levers.capabilities import form_fault
 from models.levers.computing import BACKENDS, DTYPES
 from models.levers.form import PLAIN, Form
 from models.workload import Workload

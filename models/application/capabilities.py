@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import torch
 
+from models.application.optimizers import make_optimizer
 from models.batches import to_device
 from models.compute.compiling import compile_fault
 from models.compute.probe import kernels_used
 from models.levers.form import PLAIN, Form
+from models.levers.optimizer import Optimization, stand_in
 from models.levers.shaping import Shaped
-from models.making import new_model
+from models.making import blocks_of, new_model
 from models.workload import Workload
 
 
@@ -38,6 +42,7 @@ def form_fault(workload: Workload, form: Form, device: torch.device) -> str | No
 def _train_one_step(workload: Workload, form: Form, device: torch.device) -> frozenset[str]:
     """Train it; the attention kernels that ran."""
     model = new_model(workload, 0, device)
+    blocks = blocks_of(workload, model)
     batch = to_device(workload.batch_at(0, 0), device)
     shaped = Shaped(model, workload.blocks, PLAIN)
     shaped.change(form, lambda: workload.loss(model, batch))
@@ -46,4 +51,26 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
         with shaped.computing():
             workload.loss(model, batch).backward()  # type: ignore[no-untyped-call]
 
-    return kernels_used(step)
+    used = kernels_used(step)
+    if (lever := stand_in(form)).on:
+        make_optimizer(model, blocks, workload.make_optimizer(model), lever).step()
+    return used
+
+
+def number_faults(workload: Workload) -> Callable[[Optimization], str | None]:
+    """What tells why the workload's optimizer cannot be turned as a lever asks; None where it can.
+
+    No step is taken; its model is made once, when first asked.
+    """
+    made = functools.cache(lambda: workload.make_model(0))
+
+    def fault_of(lever: Optimization) -> str | None:
+        model = made()
+        try:
+            blocks = list(workload.blocks(model))
+            make_optimizer(model, blocks, workload.make_optimizer(model), lever)
+        except ValueError as fault:
+            return str(fault)
+        return None
+
+    return fault_of

@@ -1,0 +1,149 @@
+"""Cuts and joins a workload's batches, so that a step takes any share of them, each example once.
+
+A stream of batches is a line on which batch k covers [k, k + 1). A step takes an interval of it,
+and of each batch the examples whose place falls inside; so where a step begins decides what it
+sees, and a run can be resumed at any step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.batches import Batch
+
+Source = Callable[[int], Batch]
+
+
+class Stream:
+    """A workload's batches for one seed, taken in shares.
+
+    Args:
+        batch_at: step -> the workload's batch.
+    """
+
+    def __init__(self, batch_at: Source) -> None:
+        self._batch_at = batch_at
+        self._last: tuple[int, Batch] | None = None
+
+    def take(self, start: Fraction, factor: float) -> Batch:
+        """The batch of a step that begins at ``start`` and takes ``factor`` batches.
+
+        Whole batches come as the workload makes them.
+
+        Raises:
+            ValueError: so few that no whole example is among them, or batches that cannot be cut
+                or joined.
+        """
+        end = start + Fraction(factor)
+        parts = []
+        for number in range(math.floor(start), math.ceil(end)):
+            batch = self._batch(number)
+            whole = start <= number and number + 1 <= end
+            if whole:
+                parts.append(batch)
+                continue
+            size = batch_size(batch)
+            low, high = (_place(edge - number, size) for edge in (start, end))
+            if low < high:
+                parts.append(cut(batch, low, high, size))
+        if not parts:
+            raise ValueError(
+                "a batch factor must leave at least one whole example, but got "
+                f"factor={factor:g} of batches of {batch_size(self._batch(math.floor(start)))}"
+            )
+        return join(parts)
+
+    def _batch(self, number: int) -> Batch:
+        """The workload's; the last one is kept, of which the next step may take more."""
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._batch_at(number)
+        return self._last[1]
+
+
+def _place(edge: Fraction, size: int) -> int:
+    return math.floor(min(max(edge, Fraction(0)), Fraction(1)) * size)
+
+
+def batch_size(batch: Batch) -> int:
+    """Examples in a batch: the first dimension of its first tensor that has one.
+
+    Raises:
+        ValueError: there is none, or it is empty.
+    """
+    sizes = [tensor.shape[0] for tensor in _tensors(batch) if tensor.dim()]
+    if not sizes or not sizes[0]:
+        raise ValueError(
+            "a batch must hold a tensor with examples along its first dimension to be cut or "
+            f"joined, but got {type(batch).__name__} with {'none' if not sizes else 'an empty one'}"
+        )
+    return sizes[0]
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    found: list[Tensor] = []
+    _mapped(lambda tensors: found.append(tensors[0]) or tensors[0], [batch])  # type: ignore[func-returns-value]
+    return found
+
+
+def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
+    """Examples ``low`` to ``high`` of a batch of ``size``.
+
+    Tensors of that many along their first dimension are cut, all else is as it was.
+    """
+    return _mapped(
+        lambda each: each[0][low:high] if _holds_examples(each[0], size) else each[0], [batch]
+    )
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Batches as one, tensors of examples one after the other; all else is the first one's.
+
+    Raises:
+        ValueError: their examples have different shapes.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    sizes = [batch_size(batch) for batch in batches]
+
+    def joined(each: Sequence[Any]) -> Any:
+        if not all(_holds_examples(t, size) for t, size in zip(each, sizes, strict=True)):
+            return each[0]
+        if len({t.shape[1:] for t in each}) > 1:
+            raise ValueError(
+                "batches must have examples of one shape to be joined, but got "
+                f"{[tuple(t.shape) for t in each]}"
+            )
+        return torch.cat(list(each))
+
+    return _mapped(joined, batches)
+
+
+def _holds_examples(tensor: Tensor, size: int) -> bool:
+    return tensor.dim() > 0 and tensor.shape[0] == size
+
+
+def _mapped(change: Callable[[Sequence[Tensor]], Any], batches: Sequence[Any]) -> Any:
+    """Batches of one structure as one, ``change`` given the tensors at each place.
+
+    Dicts, lists, tuples (named ones too) and dataclasses are followed.
+    """
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return change(batches)
+    if isinstance(first, dict):
+        return type(first)({key: _mapped(change, [b[key] for b in batches]) for key in first})
+    if isinstance(first, (list, tuple)):
+        values = [_mapped(change, list(column)) for column in zip(*batches, strict=True)]
+        return type(first)(*values) if hasattr(first, "_fields") else type(first)(values)
+    if dataclasses.is_dataclass(first) and not isinstance(first, type):
+        names = [field.name for field in dataclasses.fields(first) if field.init]
+        changed = {n: _mapped(change, [getattr(b, n) for b in batches]) for n in names}
+        return dataclasses.replace(first, **changed)
+    return first

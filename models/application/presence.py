@@ -1,0 +1,187 @@
+"""Runs a model without some of its blocks, and lets blocks in: the depth lever.
+
+An absent block hands on what it is given. It stays where it is, so that names, parameters and hooks
+are the same whatever is present; outside the graph it has no gradient, so that no optimizer moves
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.levers.depth import IDENTITY, origin
+
+LAST = ("linear", "conv1d", "conv2d", "conv3d")
+
+
+class Manner:
+    """How a model's blocks are called and what they return, seen on one that runs."""
+
+    def __init__(self) -> None:
+        self.place: int | str = 0
+        self.beside: tuple[type, int] | None = None
+
+    def see(
+        self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> None:
+        """Forward hook of a block that runs."""
+        result = out[0] if isinstance(out, (tuple, list)) and out else out
+        given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        self.place = next(
+            (
+                place
+                for place, value in given
+                if isinstance(value, Tensor)
+                and isinstance(result, Tensor)
+                and value.shape == result.shape
+            ),
+            0,
+        )
+        self.beside = (type(out), len(out)) if isinstance(out, (tuple, list)) else None
+
+    def hand_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a block that changes nothing returns."""
+        x = args[self.place] if isinstance(self.place, int) else kwargs[self.place]
+        if self.beside is None:
+            return x
+        kind, length = self.beside
+        return kind((x, *[None] * (length - 1)))
+
+
+class _Absent:
+    """The ``forward`` of a block that is left out."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._manner.hand_on(args, kwargs)
+
+
+class Presence:
+    """Which of a model's blocks are run.
+
+    Block 0 always is; how blocks are called is seen there.
+
+    Args:
+        blocks: the model's, in forward order.
+        count: how many the model has for now, the lowest; the others are absent until it grows.
+
+    Raises:
+        ValueError: fewer than one, or more than there are.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], count: int) -> None:
+        self._blocks = list(blocks)
+        self._manner = Manner()
+        self._hook: Any = None
+        self._absent: dict[int, Any] = {}
+        """Absent block -> its own ``forward`` attribute, None where it has its class's."""
+        self._settle(count)
+
+    @property
+    def count(self) -> int:
+        """How many blocks the model has for now, whether or not a step leaves some of them out."""
+        return self._count
+
+    def _settle(self, count: int) -> None:
+        if not 1 <= count <= len(self._blocks):
+            raise ValueError(
+                f"1 <= present blocks <= {len(self._blocks)} must hold, but got {count}"
+            )
+        self._count = count
+        self.leave_out(())
+
+    def leave_out(self, dropped: Collection[int]) -> None:
+        """Run the blocks that the model has, but for ``dropped``, until told otherwise."""
+        for index, block in enumerate(self._blocks):
+            if index < self._count and index not in dropped:
+                self._let_in(index, block)
+            elif index not in self._absent:
+                self._absent[index] = block.__dict__.get("forward")
+                block.forward = _Absent(self._manner)
+        self._watch(bool(self._absent))
+
+    def _let_in(self, index: int, block: nn.Module) -> None:
+        if index in self._absent:
+            own = self._absent.pop(index)
+            del block.forward
+            if own is not None:
+                block.forward = own
+
+    def _watch(self, wanted: bool) -> None:
+        if wanted and self._hook is None:
+            self._hook = self._blocks[0].register_forward_hook(self._manner.see, with_kwargs=True)
+        elif not wanted and self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def grow(self, count: int, how: str) -> None:
+        """Have the lowest ``count`` blocks, those that are new begun from those there are.
+
+        Args:
+            count: of blocks.
+            how: ``copy``, or ``identity``: a copy whose branches add nothing, where their last
+                projections are found; else a copy.
+
+        Raises:
+            ValueError: a block differs from the one it is to be a copy of, or there are not so
+                many.
+        """
+        for index in range(self._count, min(count, len(self._blocks))):
+            begin_as(self._blocks[index], self._blocks[origin(index, self._count)])
+            if how == IDENTITY:
+                silence(self._blocks[index])
+        self._settle(count)
+
+
+def begin_as(target: nn.Module, source: nn.Module) -> None:
+    """Give a block the parameters and buffers of another.
+
+    Raises:
+        ValueError: it has others.
+    """
+    shapes = [
+        {name: tuple(value.shape) for name, value in each.state_dict().items()}
+        for each in (source, target)
+    ]
+    if shapes[0] != shapes[1]:
+        unlike = sorted(dict(shapes[0].items() ^ shapes[1].items()))
+        raise ValueError(
+            "a block that is begun as a copy must have the parameters of the block it copies, but "
+            f"they differ in {unlike}"
+        )
+    target.load_state_dict(source.state_dict())
+
+
+@torch.no_grad()
+def silence(block: nn.Module) -> bool:
+    """Zero the last projection of every branch of a block; whether there was one.
+
+    A branch is a child of the block that holds linear layers or convolutions; of a block whose
+    children are all such layers themselves, only the last one is zeroed.
+    """
+    branches = [_layers(child) for child in block.children()]
+    nested = [
+        layers
+        for child, layers in zip(block.children(), branches, strict=True)
+        if layers and not _is_layer(child)
+    ]
+    flat = [layers for layers in branches if layers]
+    last = [layers[-1] for layers in nested] if nested else [layers[-1] for layers in flat[-1:]]
+    for layer in last:
+        for parameter in layer.parameters(recurse=False):
+            parameter.zero_()
+    return bool(last)
+
+
+def _layers(module: nn.Module) -> list[nn.Module]:
+    return [each for each in module.modules() if _is_layer(each)]
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__.lower() in LAST

@@ -1,0 +1,49 @@
+"""What a lever is: one thing about a run, beside its policy, that may be changed. Pure; no torch.
+
+A lever is a frozen dataclass of settings in a module of this package, by which it is found
+(``levers.kinds``); a new one is one more file. With its settings at their defaults it is *neutral*:
+it changes no bit of a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, cast
+
+from models.levers.form import Form
+from policies.rules import Scalar, Settings
+
+
+@dataclass(frozen=True)
+class Lever(Settings):
+    """Base of every lever.
+
+    Attributes:
+        name: what it is called in tables and messages.
+        term: of time to quality, the one it acts on: ``required_flops``,
+            ``effective_flops_per_second`` or ``pipeline_overhead``.
+        needs: what a workload must have for it, in words; ``nothing`` for most.
+        applied: whether the training loop applies it. One that it does not apply is no lever of a
+            run, and its settings are no knobs.
+        switches: settings that turn it on wherever one is not at its default; the others count
+            only then.
+    """
+
+    term: ClassVar[str] = "required_flops"
+    needs: ClassVar[str] = "nothing"
+    applied: ClassVar[bool] = True
+    switches: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def on(self) -> bool:
+        """Whether a run with it differs from one without."""
+        return any(getattr(self, name) != off for name, off in self.off().items())
+
+    @classmethod
+    def off(cls) -> dict[str, Scalar]:
+        """The switches and their values in a run without the lever."""
+        return {f.name: cast(Scalar, f.default) for f in fields(cls) if f.name in cls.switches}
+
+    def shaped(self, form: Form) -> Form:
+        """``form`` with what this lever makes of it from the first step to the last."""
+        return form

@@ -1,0 +1,119 @@
+"""Cut and joined batches: every example once, whatever the factors, from anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from models.application.batches import Stream, batch_size, cut, join
+from models.levers.batch import position
+
+SIZES = st.lists(st.integers(1, 9), min_size=8, max_size=8)
+FACTORS = st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 0.3]), min_size=1, max_size=8)
+
+
+def stream(sizes: list[int]) -> Stream:
+    """Batches of these sizes over and over, whose examples are numbered through."""
+    starts = list(itertools.accumulate(sizes * 4, initial=0))
+    return Stream(lambda step: torch.arange(starts[step], starts[step + 1]))
+
+
+@given(SIZES, FACTORS)
+@settings(deadline=None)
+def test_every_example_once_in_order(sizes: list[int], factors: list[float]) -> None:
+    """Property: what the steps see, one after the other, is the stream without a gap; a step that
+    would see nothing is refused.
+    """
+    source, seen, at = stream(sizes), [torch.arange(0)], Fraction(0)
+    for factor in factors:
+        try:
+            seen.append(source.take(at, factor))
+        except ValueError as error:
+            assert "at least one whole example" in str(error)  # noqa: PT017 - some draws are refused
+            return
+        at += Fraction(factor)
+    examples = torch.cat(seen)
+    assert torch.equal(examples, torch.arange(len(examples)))
+
+
+@given(SIZES, FACTORS, st.integers(0, 7))
+@settings(deadline=None)
+def test_a_resumed_run_sees_the_same(sizes: list[int], factors: list[float], stop: int) -> None:
+    """Property: a stream that begins at the place of any step gives what the straight one gives
+    there.
+    """
+    sizes = [9 * size for size in sizes]
+    straight, stop = stream(sizes), min(stop, len(factors) - 1)
+    taken = [
+        straight.take(position({f: factors[:n].count(f) for f in factors[:n]}), factor)
+        for n, factor in enumerate(factors)
+    ]
+    counts = {f: factors[:stop].count(f) for f in factors[:stop]}
+    assert torch.equal(stream(sizes).take(position(counts), factors[stop]), taken[stop])
+
+
+def test_whole_batches_are_the_workloads_own() -> None:
+    """The very object: a factor of 1 costs nothing and changes nothing."""
+    batches = [torch.arange(4), torch.arange(4)]
+    source = Stream(lambda step: batches[step])
+    assert source.take(Fraction(1), 1.0) is batches[1]
+
+
+class Pair(NamedTuple):
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Record:
+    x: Tensor
+    name: str
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: x,
+        lambda x: (x, x + 1),
+        lambda x: [x, None],
+        lambda x: {"x": x, "mask": torch.ones(3, 3), "scale": 2.0},
+        lambda x: Pair(x, x.float()),
+        lambda x: Record(x, "same"),
+        lambda x: {"inner": (x, {"deep": x[:, None]}), "scalar": torch.ones(())},
+    ],
+    ids=["tensor", "tuple", "list", "dict", "named tuple", "dataclass", "nested"],
+)
+def test_any_structure(wrap: Any) -> None:
+    """Cut in two and joined again it is what it was, its other tensors and values untouched."""
+    whole = wrap(torch.arange(4))
+    halves = [cut(whole, 0, 2, 4), cut(whole, 2, 4, 4)]
+    assert [batch_size(half) for half in halves] == [2, 2]
+    again = join(halves)
+    assert type(again) is type(whole)
+    assert _flat(again) == _flat(whole)
+
+
+def _flat(batch: Any) -> str:
+    return repr(batch)
+
+
+def test_refused() -> None:
+    """Less than an example, nothing with examples, examples of several shapes: each says so."""
+    with pytest.raises(
+        ValueError, match=r"must leave at least one whole example, but got factor=0.25 of .* of 2"
+    ):
+        Stream(lambda step: torch.arange(2)).take(Fraction(0), 0.25)
+    with pytest.raises(ValueError, match="examples along its first dimension"):
+        batch_size({"scale": torch.ones(())})
+    with pytest.raises(
+        ValueError, match=r"of one shape to be joined, but got \[\(1, 2\), \(1, 3\)"
+    ):
+        join([torch.ones(1, 2), torch.ones(1, 3)])
