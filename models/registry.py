@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import workloads
+from models import by_path, workloads
 from models.workload import Workload
 
 Factory = Callable[..., Workload]
+FORMS = "package.module:factory or path/to/file.py:factory"
 CORPUS_ARGUMENT = "corpus_dir"
 
 
@@ -51,17 +52,20 @@ def _embedded() -> dict[str, Factory]:
 def _known(name: str) -> Factory:
     known = _embedded()
     if name not in known:
-        raise ValueError(
-            f"workload must be one of {sorted(known)} or package.module:factory, but got {name!r}"
-        )
+        raise ValueError(f"workload must be one of {sorted(known)} or {FORMS}, but got {name!r}")
     return known[name]
 
 
 def _imported(name: str) -> Factory:
-    """Import what ``package.module:factory`` names."""
-    module_name, _, attribute = name.partition(":")
+    """Import what ``package.module:factory`` or ``path/to/file.py:factory`` names."""
+    module_name, _, attribute = name.rpartition(":")
     if not module_name or not attribute:
-        raise ValueError(f"workload must have the form package.module:factory, but got {name!r}")
+        raise ValueError(f"workload must have the form {FORMS}, but got {name!r}")
+    if module_name == "__main__":
+        raise ValueError(
+            f"a workload must be one that other processes can import, but got {name!r}: put the "
+            f"factory into a file and name it file.py:{attribute}"
+        )
     module = _import(module_name, name)
     factory = getattr(module, attribute, None)
     if factory is None:
@@ -83,12 +87,15 @@ def _import(module_name: str, name: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
+    folder = by_path.divided(name)[0].absolute().parent if by_path.is_path(name) else Path.cwd()
     try:
+        if by_path.is_path(name):
+            return by_path.module_at(by_path.divided(name)[0])
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "
-            f"raised {_kind(error)}: {error}"
+            f"raised {_kind(error)}: {error}{by_path.collision(error, folder)}"
         ) from error
 
 

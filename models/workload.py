@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-Batch = Any
-"""A tensor, or a tuple, list or dict of tensors, on the CPU.
+from models.batches import Batch
 
-The training loop moves it to the device.
-"""
+Several = Sequence[Optimizer] | Mapping[str, Optimizer]
 
 LONGEST_NAME = 24
 """Characters of a metric's name: it heads a column."""
@@ -29,11 +26,13 @@ class Workload:
         make_model: seed -> model on the CPU, in training mode; the same seed gives the same weights
             to the bit.
         blocks: model -> its blocks in forward order (the units a policy may freeze).
-        batch_at: (seed, step) -> the batch of that step; a pure function of its arguments.
+        batch_at: (seed, step) -> the batch of that step, of any kind that ``models.batches`` knows;
+            a pure function of its arguments.
         loss: (model, batch) -> scalar tensor to minimise.
         evaluate: model -> validation loss, lower is better, or another metric; a number or what
             ``float`` makes one of; deterministic; called in evaluation mode.
-        make_optimizer: model -> optimizer with its peak learning rates.
+        make_optimizer: model -> optimizer with its peak learning rates; or several in a list, tuple
+            or dict, each with parameters of its own.
         steps: steps of the full-update baseline (a horizon of 1.0).
         eval_every: steps between evaluations; the last step is always evaluated.
         warmup_steps: steps of linear warm-up. Counted in steps, so that it is the same for every
@@ -57,7 +56,7 @@ class Workload:
     batch_at: Callable[[int, int], Batch]
     loss: Callable[[nn.Module, Batch], Tensor]
     evaluate: Callable[[nn.Module], float]
-    make_optimizer: Callable[[nn.Module], Optimizer]
+    make_optimizer: Callable[[nn.Module], Any]
     steps: int
     eval_every: int
     warmup_steps: int = 0
@@ -94,14 +93,3 @@ def is_name(text: object) -> bool:
     if not isinstance(text, str) or text != text.strip():
         return False
     return 0 < len(text) <= LONGEST_NAME and text.isprintable()
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with every tensor in it (in tuples, lists and dicts too) on ``device``."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(to_device(value, device) for value in batch)
-    return batch

@@ -34,12 +34,16 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training": "tuning.store tuning.trial models models.levers policies",
+        "tuning.training.examination": "tuning.training tuning.trial models models.levers policies "
+        "policies.applying",
+        "tuning.training": "tuning.training.examination tuning.store tuning.trial models "
+        "models.levers policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
         "tuning.trial search_spaces policies models.levers",
-        "tuning.session": "tuning.study tuning.report tuning.training tuning.findings "
+        "tuning.session": "tuning.study tuning.report tuning.training "
+        "tuning.training.examination tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
         "models.levers policies search_spaces",
     }.items()

@@ -8,7 +8,10 @@ for less.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.version import VERSION
@@ -21,6 +24,38 @@ if TYPE_CHECKING:
     from tuning.session.watch import Watcher
 
 __all__ = ["VERSION", "SearchConfig", "front", "load", "resume", "run_search"]
+
+
+def _load_own_packages() -> None:
+    """Load the packages that stand beside this one, before anything of the same name is found.
+
+    ``python -m`` looks in the current directory first, where a user may well have a folder
+    ``models`` of their own.
+
+    Raises:
+        ImportError: something of that name, and not ours, was imported before.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in ("policies", "models", "search_spaces"):
+        file = home / name / "__init__.py"
+        loaded = sys.modules.get(name)
+        if loaded is None:
+            spec = importlib.util.spec_from_file_location(
+                name, file, submodule_search_locations=[str(file.parent)]
+            )
+            assert spec is not None, "a Python file has a loader"
+            assert spec.loader is not None
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        elif not loaded.__file__ or Path(loaded.__file__).resolve() != file:
+            raise ImportError(
+                f"{name} must be the package of this project, {file.parent}, but another was "
+                f"imported before: {loaded.__file__}; import tuning first, or give yours another "
+                "name"
+            )
+
+
+_load_own_packages()
 
 
 def __getattr__(name: str) -> object:
@@ -48,8 +83,6 @@ def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
 
     ``changes`` as its flags, such as ``trials=48``.
     """
-    from pathlib import Path
-
     from tuning.session.search import resume_search
 
     return resume_search(Path(run), dict(changes))
@@ -64,8 +97,6 @@ def load(run: str | os.PathLike[str]) -> pd.DataFrame:
         tuning.errors.BadInput: ``run`` is not a run directory.
 
     """
-    from pathlib import Path
-
     from tuning.store.store import Store
 
     store = Store.open(Path(run))

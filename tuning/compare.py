@@ -23,8 +23,8 @@ from tuning.commands import not_whole, not_writable, status_of
 from tuning.errors import BadInput, SearchFailed
 
 if TYPE_CHECKING:
-    from models.workload import Workload
     from tuning.session.compare import Plan
+    from tuning.session.listed import Subject
 
 DEFAULT_WORKLOAD = "teacher_student"
 DEFAULT_SEEDS = 3
@@ -35,7 +35,7 @@ NAME = "python -m tuning.compare"
 class Request:
     """What is to be compared; it has no fault."""
 
-    workload: Workload
+    subject: Subject
     seeds: tuple[int, ...]
     json: Path | None
 
@@ -54,9 +54,9 @@ def carry_out(request: Request) -> None:
     from tuning.report.comparison_table import Comparison, print_comparison
     from tuning.session.compare import Plan, compared, measured_costs
 
-    _say(f"calibrating the clock of {request.workload.name}")
+    _say(f"calibrating the clock of {request.subject.workload.name}")
     try:
-        costs = measured_costs(request.workload)
+        costs = measured_costs(request.subject.workload)
     except ValueError as fault:
         raise BadInput(str(fault)) from None
     except Exception as fault:
@@ -65,11 +65,11 @@ def carry_out(request: Request) -> None:
         ) from fault
     for disturbance in costs.disturbances:
         _say(f"warning: the clock was disturbed: {disturbance}")
-    plan = Plan(request.workload, costs, request.seeds)
+    plan = Plan(request.subject, costs, request.seeds)
     _say(f"{plan.runs} runs of at most {plan.baseline:.3g} s")
     rows = rows_of(compared(plan, _say), plan.metric)
     found = Comparison(summary_of(rows), against_control(rows), plan.metric)
-    print_comparison(found, Console(), costs.disturbances)
+    print_comparison(found, Console(markup=False, emoji=False), costs.disturbances)
     if request.json is not None:
         _write(request.json, document(plan, rows))
 
@@ -84,12 +84,12 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     comparisons = against_control(rows)
     return {
-        "workload": plan.workload.name,
-        "fingerprint": plan.workload.fingerprint,
+        "workload": plan.subject.workload.name,
+        "fingerprint": plan.subject.workload.fingerprint,
         "metric": dataclasses.asdict(plan.metric),
         "device": plan.costs.device,
         "num_blocks": plan.costs.num_blocks,
-        "baseline_steps": plan.workload.steps,
+        "baseline_steps": plan.subject.workload.steps,
         "baseline_seconds": plan.baseline,
         "seeds": list(plan.seeds),
         "settings": settings(),
@@ -158,18 +158,18 @@ def request_of(options: argparse.Namespace) -> Request:
         *not_whole("--seed", options.seed, 0),
         *not_writable("--json", options.json),
     ]
-    workload = _workload(options.workload, options.corpus, faults)
-    if faults or workload is None:
+    subject = _subject(options.workload, options.corpus, faults)
+    if faults or subject is None:
         raise BadInput(faults)
     first = int(options.seed)
-    return Request(workload, tuple(range(first, first + int(options.seeds))), options.json)
+    return Request(subject, tuple(range(first, first + int(options.seeds))), options.json)
 
 
-def _workload(name: str, corpus: Path | None, faults: list[str]) -> Workload | None:
-    from models.registry import find_workload
+def _subject(name: str, corpus: Path | None, faults: list[str]) -> Subject | None:
+    from tuning.session.listed import Subject
 
     try:
-        return find_workload(name, corpus)
+        return Subject.find(name, corpus)
     except ValueError as fault:
         faults.append(str(fault))
         return None

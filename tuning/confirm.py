@@ -45,7 +45,7 @@ def carry_out(options: argparse.Namespace) -> None:
     from tuning.store.files import FILES
 
     verdict, remark = confirm(request)
-    print_verdict(verdict, Console(), remark)
+    print_verdict(verdict, Console(markup=False, emoji=False), remark)
     if options.json is not None:
         try:
             FILES.write_atomic(options.json, verdict.to_json().encode())

@@ -57,6 +57,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     number, store = _number(trial), _open(run)
     row = chosen(_load(store), number, store.info.metric)
     text = settings_text(row, store.info.metric)
+    _warn_of_another_workload(run)
     if output is None:
         sys.stdout.write(text)
         return
@@ -229,6 +230,15 @@ def _recorded(frame: pd.DataFrame) -> str:
         f"recorded are {len(frame)} trials, numbers {frame['number'].min()} to "
         f"{frame['number'].max()}"
     )
+
+
+def _warn_of_another_workload(run: Path) -> None:
+    """Say so where the run's workload has changed since: the recipe was found for what it was."""
+    from tuning.session.identity import remarks_on
+    from tuning.store.directory import read_info
+
+    for remark in remarks_on(read_info(run), of=run):
+        print(f"warning: {remark}", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

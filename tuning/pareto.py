@@ -7,7 +7,6 @@ Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +48,7 @@ def report(options: argparse.Namespace) -> None:
     loss = None if target is None else store.info.metric.loss(target)
     reading = read_front(options.run, frame, loss, background_of(store))
     _print(reading)
-    info = dataclasses.asdict(store.info)
+    info = store.info.facts()
     for kind, path in outputs.items():
         _write(kind, path, reading, frame, info)
 
@@ -138,7 +137,7 @@ def _print(reading: FrontSummary) -> None:
 
     from tuning.report.front_table import print_report
 
-    print_report(reading, Console())
+    print_report(reading, Console(markup=False, emoji=False))
 
 
 def _write(

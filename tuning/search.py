@@ -65,7 +65,7 @@ def print_result(result: SearchResult) -> None:
     from tuning.session.conduct import resume_command
     from tuning.store.store import Store
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     reading = summary(result.trials, background=background_of(Store.open(result.run)))
     if reading.finished:
         print_report(reading, console)

@@ -13,7 +13,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PLAIN = {
@@ -65,22 +65,19 @@ class _Patient(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write, unless nobody reads any more."""
-        with self._minding():
-            self._stream.write(text)
+        self._minding(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
         """Flush, unless nobody reads any more."""
-        with self._minding():
-            self._stream.flush()
+        self._minding(self._stream.flush)
 
-    @contextlib.contextmanager
-    def _minding(self) -> Iterator[None]:
+    def _minding(self, call: Callable[[], object]) -> None:
         if self._gone:
             return
         try:
-            yield
-        except BrokenPipeError:
+            call()
+        except OSError:
             self._gone = True
             self._discard_the_rest()
 

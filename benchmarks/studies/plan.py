@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from policies.base import Scalar
 from policies.registry import make_policy
@@ -20,7 +19,8 @@ from tuning.config.arguments import NewSearch, parse
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput
 from tuning.session.search import all_faults
-from tuning.trial.recipe import CONTROL_POLICY
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
+from tuning.trial.trial import Origin, TrialSpec
 
 FOLDER = Path(__file__).parent
 POLICY = "dynamic_suffix"
@@ -99,18 +99,16 @@ STUDIES: Mapping[str, Study] = {
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train: settings as sorted pairs, so that equal runs are equal jobs."""
+    """One run to train: a recipe on a seed."""
 
     workload: str
-    policy: str
-    horizon: float
+    recipe: Recipe
     seed: int
-    knobs: tuple[tuple[str, Scalar], ...] = ()
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Job:
-        """The inverse of ``dataclasses.asdict`` by way of JSON."""
-        return cls(**{**data, "knobs": tuple((name, value) for name, value in data["knobs"])})
+    def spec(self) -> TrialSpec:
+        """What a worker is told to train; the number stands for none yet."""
+        origin: Origin = "control" if self.recipe.is_control else "enqueued"
+        return TrialSpec(0, origin, self.workload, self.recipe, self.seed)
 
 
 @lru_cache
@@ -130,12 +128,12 @@ def fixed_knobs(toml: Path) -> Mapping[str, Scalar]:
 
 def control_job(workload: str, horizon: float, seed: int) -> Job:
     """full_update at a horizon."""
-    return Job(workload, CONTROL_POLICY, horizon, seed)
+    return Job(workload, Recipe(CONTROL_POLICY, horizon), seed)
 
 
 def value_job(study: Study, value: Sequence[Scalar], workload: str, seed: int) -> Job:
     """The study's schedule at ``value`` for the whole horizon."""
-    return Job(workload, POLICY, 1.0, seed, tuple(sorted(study.settings(value).items())))
+    return Job(workload, Recipe(POLICY, 1.0, study.settings(value)), seed)
 
 
 def jobs_of(studies: Sequence[Study], workload: str, seeds: Sequence[int]) -> list[Job]:

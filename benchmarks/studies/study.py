@@ -20,6 +20,7 @@ studies share base and control.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ import pandas as pd
 import tuning
 from benchmarks.common import Row, machine, parser, publish
 from benchmarks.studies.plan import FIRST_SEED, STUDIES, Study, jobs_of
-from benchmarks.studies.runs import clock, recorded, trained
+from benchmarks.studies.runs import Done, clock, recorded, train
 from benchmarks.studies.tables import base_rows, control_rows, gain_rows, search_rows
 from tuning.training.calibrate import Effort
 from tuning.trial.clock import CostTable
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     studies = list(STUDIES.values()) if options.name == "all" else [STUDIES[options.name]]
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     costs = clock(options.dir, options.workload, QUICK if options.quick else None)
-    _train(studies, costs, seeds, options)
+    _train(studies, seeds, options)
     tables: dict[str, list[Row]] = {}
     for study in studies:
         if not options.no_search:
@@ -58,16 +59,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     publish(tables, options.json, machine() | about(costs, options.workload))
 
 
-def _train(
-    studies: Sequence[Study], costs: CostTable, seeds: Sequence[int], options: argparse.Namespace
-) -> None:
+def _train(studies: Sequence[Study], seeds: Sequence[int], options: argparse.Namespace) -> None:
     jobs = jobs_of(studies, options.workload, seeds)
-    known = len([job for job in jobs if job in recorded(options.dir)])
-    for count, done in enumerate(
-        trained(jobs, costs, options.dir, options.workers), start=known + 1
-    ):
-        what = f"{done.job.policy} at horizon {done.job.horizon:g}, seed {done.job.seed}"
-        print(f"{count} of {len(jobs)}: {what}: {done.loss}", file=sys.stderr, flush=True)
+    known = recorded(options.dir)
+    count = itertools.count(1 + sum(job in known for job in jobs))
+
+    def tell(done: Done) -> None:
+        what = (
+            f"{done.job.recipe.name} at horizon {done.job.recipe.horizon:g}, seed {done.job.seed}"
+        )
+        print(f"{next(count)} of {len(jobs)}: {what}: {done.loss}", file=sys.stderr, flush=True)
+
+    train(jobs, options.dir, options.workers, tell)
 
 
 def _compared(

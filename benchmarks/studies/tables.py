@@ -168,8 +168,9 @@ def named(study: Study, value: Sequence[object]) -> Row:
 
 def depths_of(runs: Sequence[Done]) -> str:
     """The depths of the reduced steps that do not probe, in blocks, ascending: ``4 6``."""
-    found = {active for run in runs for _, active, phase in run.decisions if phase == "reduced"}
-    full = {active for run in runs for _, active, phase in run.decisions if phase != "reduced"}
+    taken = [decision for run in runs for decision in run.decisions]
+    found = {decision.active_blocks for decision in taken if decision.phase == "reduced"}
+    full = {decision.active_blocks for decision in taken if decision.phase != "reduced"}
     return " ".join(map(str, sorted(found - full)))
 
 

@@ -6,11 +6,13 @@ import dataclasses
 
 import torch
 
+from models.batches import to_device
 from models.compute.compiling import compile_fault
 from models.compute.probe import kernels_used
 from models.levers.form import PLAIN, Form
 from models.levers.shaping import Shaped
-from models.workload import Workload, to_device
+from models.making import new_model
+from models.workload import Workload
 
 
 def form_fault(workload: Workload, form: Form, device: torch.device) -> str | None:
@@ -35,7 +37,7 @@ def form_fault(workload: Workload, form: Form, device: torch.device) -> str | No
 
 def _train_one_step(workload: Workload, form: Form, device: torch.device) -> frozenset[str]:
     """Train it; the attention kernels that ran."""
-    model = workload.make_model(0).to(device)
+    model = new_model(workload, 0, device)
     batch = to_device(workload.batch_at(0, 0), device)
     shaped = Shaped(model, workload.blocks, PLAIN)
     shaped.change(form, lambda: workload.loss(model, batch))

@@ -120,14 +120,16 @@ class Shaped:
 
 @contextlib.contextmanager
 def resting(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode without gradients."""
-    was_training = model.training
+    """The model in evaluation mode without gradients; afterwards each module has its own mode."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        model.train(modes[0][1])  # adapters merge and part their weights there
+        for module, training in modes:
+            module.training = training
 
 
 def carry_moments(old: Optimizer, new: Optimizer) -> None:

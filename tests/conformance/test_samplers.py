@@ -128,7 +128,7 @@ class TestSearch:
             history=history(space, LATER),
         )
         specs = [search.ask() for _ in range(10)]
-        knobs = {repr((s.recipe.policy, s.recipe.horizon, dict(s.recipe.knobs))) for s in specs if s is not None}
+        knobs = {s.recipe for s in specs if s is not None}
         assert len(knobs) == 10
 
 

@@ -73,10 +73,10 @@ def needs(argument):
 """
 
 FAULTS = {
-    "nonsense": r"must be one of \['byte_lm'.*\] or package.module:factory, but got 'nonsense'",
+    "nonsense": r"must be one of \['byte_lm'.*\] or package.module:factory .*, but got 'nonsense'",
     "": "must be one of .* but got ''",
-    "broken:": "must have the form package.module:factory, but got 'broken:'",
-    ":tiny": "must have the form package.module:factory, but got ':tiny'",
+    "broken:": "must have the form package.module:factory or .*, but got 'broken:'",
+    ":tiny": "must have the form package.module:factory or .*, but got ':tiny'",
     "absent_module:tiny": "must be importable, but .*ModuleNotFoundError: "
     "No module named 'absent_module'",
     ".relative:tiny": "must be importable, but .*TypeError",

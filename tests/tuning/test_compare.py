@@ -18,8 +18,10 @@ from tuning.errors import SearchFailed
 from tuning.findings.comparison import FULL, Trained, rows_of
 from tuning.session import compare as compare_run
 from tuning.session.compare import SCHEDULES, Plan, compared
+from tuning.session.listed import Subject
 
 TINY = "tests.support.tiny:tiny"
+HERE = "tests.tuning.test_compare"
 ASKED_FOR = {
     *("policy", "mode", "seed", "val_loss", "ms_per_step", "speedup", "gap_percent", "probes"),
     "mean_active_blocks",
@@ -33,7 +35,7 @@ def runs_of(plan: Plan) -> list[Trained]:
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Two seeds of the tiny workload on a made-up clock."""
-    return Plan(tiny(steps=12), made_up_costs(), (0, 1))
+    return Plan(Subject.find(f"{HERE}:of_twelve_steps"), made_up_costs(), (0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ class TestCompared:
 
     def test_equal_steps_are_the_baselines(self, plan: Plan, runs: list[Trained]) -> None:
         """Exactly as many, at whatever depth they were."""
-        assert {run.steps for run in runs if run.mode == "steps"} == {plan.workload.steps}
+        assert {run.steps for run in runs if run.mode == "steps"} == {plan.subject.workload.steps}
 
     def test_equal_time_and_the_control_take_the_seconds_they_are_held_against(
         self, plan: Plan, runs: list[Trained]
@@ -69,7 +71,7 @@ class TestCompared:
 
     def test_a_run_is_the_same_again(self, plan: Plan, runs: list[Trained]) -> None:
         """All but what the steps took here, to the last bit."""
-        again = runs_of(Plan(plan.workload, plan.costs, (1,)))
+        again = runs_of(Plan(plan.subject, plan.costs, (1,)))
         mine = [run for run in runs if run.seed == 1]
         assert [(r.val_loss, r.seconds, r.levels) for r in again] == [
             (r.val_loss, r.seconds, r.levels) for r in mine
@@ -85,7 +87,7 @@ class TestCompared:
         monkeypatch.setattr(
             compare_run, "SCHEDULES", {name: SCHEDULES[name] for name in (FULL, "static")}
         )
-        failed = runs_of(Plan(nan_loss(at=20), made_up_costs(), (0,)))
+        failed = runs_of(Plan(Subject.find(f"{HERE}:fails_late"), made_up_costs(), (0,)))
         assert [(run.mode, run.val_loss is None) for run in failed] == [
             ("steps", False),
             ("steps", False),
@@ -100,13 +102,13 @@ class TestCompared:
     def test_without_a_baseline_there_is_nothing_to_compare_with(self) -> None:
         """The message says at which step the baseline failed, and how."""
         for faulty, what in (
-            (nan_loss(at=3), "became nan at step 3"),
-            (raises_at_step(3), "no batch at step 3"),
+            ("fails_early", "became nan at step 3"),
+            ("raises_early", "no batch at step 3"),
         ):
             with pytest.raises(
                 SearchFailed, match=rf"on seed 0 it did not: .*{what}.*; look at the workload"
             ):
-                runs_of(Plan(faulty, made_up_costs(), (0,)))
+                runs_of(Plan(Subject.find(f"{HERE}:{faulty}"), made_up_costs(), (0,)))
 
 
 def test_the_document_holds_what_programs_read(plan: Plan, runs: list[Trained]) -> None:
@@ -157,7 +159,7 @@ def test_bad_input_is_named_all_at_once(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_a_workload_that_does_not_train_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """It raises in the warm-up, before anything is compared: status 1 and one line."""
-    assert main(["--workload", "tests.tuning.test_compare:never_trains"]) == 1
+    assert main(["--workload", f"{HERE}:never_trains"]) == 1
     assert (
         "the workload must train, but it raised RuntimeError: no batch at step 0"
         in capsys.readouterr().err
@@ -166,6 +168,22 @@ def test_a_workload_that_does_not_train_is_named(capsys: pytest.CaptureFixture[s
 
 def never_trains() -> Workload:
     return raises_at_step(0)
+
+
+def of_twelve_steps() -> Workload:
+    return tiny(steps=12)
+
+
+def fails_late() -> Workload:
+    return nan_loss(at=20)
+
+
+def fails_early() -> Workload:
+    return nan_loss(at=3)
+
+
+def raises_early() -> Workload:
+    return raises_at_step(3)
 
 
 def test_a_corpus_is_for_a_workload_that_takes_one(

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from models.by_path import divided, is_path
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.narrow import applied, narrow
@@ -114,7 +115,8 @@ class SearchConfig:
         None,
         metavar="RUN",
         meaning="directory of another run, of the same workload, device and threads, whose "
-        "calibrated clock this search takes: it does not calibrate, and the seconds of both compare",
+        "calibrated clock this search takes: it does not calibrate, and the seconds of both "
+        "compare",
         default_text="calibrate",
         identity=True,
         rule=_TEXT,
@@ -212,6 +214,12 @@ class SearchConfig:
         metadata={"option": option.Option("what the device left of them", None, identity=True)},
     )
 
+    def __post_init__(self) -> None:
+        """Keep a workload's file by its absolute path: other processes work elsewhere."""
+        if isinstance(self.workload, str) and is_path(self.workload):
+            path, factory = divided(self.workload)
+            object.__setattr__(self, "workload", f"{path.absolute()}:{factory}")
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return dataclasses.asdict(self)
@@ -286,7 +294,8 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     """``runs/<UTC time>-<workload>-<space>``, with characters that a path should not have made
     dashes.
     """
-    name = f"{now:%Y%m%dT%H%M%SZ}-{workload}-{space}"
+    short = divided(workload)[0].stem if is_path(workload) else workload
+    name = f"{now:%Y%m%dT%H%M%SZ}-{short}-{space}"
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
 
 

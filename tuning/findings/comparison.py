@@ -27,9 +27,9 @@ from tuning.findings import format as form
 from tuning.findings.paired import holm, p_value
 from tuning.trial.clock import CostTable, Ledger, charge
 from tuning.trial.metric import LOSS, Metric
+from tuning.trial.trial import TrialRecord
 
 Mode = Literal["steps", "time", "control"]
-MODES: tuple[Mode, ...] = ("steps", "time", "control")
 FULL = "full_update"
 Row = dict[str, Any]
 AVERAGED = (
@@ -119,9 +119,35 @@ def depth_facts(ledger: Ledger, num_blocks: int) -> Row:
     }
 
 
-def solo_seconds(costs: CostTable, ledger: Ledger) -> float:
-    """What ``ledger`` costs with the device to itself."""
-    return charge(costs, ledger).train_seconds
+def ledger_of(record: TrialRecord) -> Ledger:
+    """What a run did, in the workload's own form, as its decisions tell it."""
+    ends = [*(decision.step for decision in record.decisions), record.steps or 0][1:]
+    ledger = Ledger(probes=record.probes or 0)
+    for decision, end in zip(record.decisions, ends, strict=True):
+        taken = ledger.steps_at_depth.get(decision.active_blocks, 0) + end - decision.step
+        ledger.steps_at_depth[decision.active_blocks] = taken
+    return ledger
+
+
+def trained_of(
+    costs: CostTable, record: TrialRecord, schedule: str, mode: Mode, control_for: str | None
+) -> Trained:
+    """The run that a record tells of, charged by ``costs`` whatever clock it was trained on."""
+    ledger = ledger_of(record)
+    return Trained(
+        schedule=schedule,
+        policy=record.recipe.policy,
+        mode=mode,
+        control_for=control_for,
+        seed=record.seed,
+        seconds=charge(costs, ledger).train_seconds,
+        measured_seconds=record.measured_seconds or 0.0,
+        steps=ledger.steps,
+        probes=ledger.probes,
+        val_loss=record.val_loss if record.state == "finished" else None,
+        error=record.error,
+        **depth_facts(ledger, costs.num_blocks),
+    )
 
 
 def rows_of(runs: Iterable[Trained], metric: Metric = LOSS) -> list[Row]:

@@ -70,7 +70,7 @@ def progress_on(stream: TextIO | None = None) -> Progress:
     Live on a terminal, plain lines elsewhere.
     """
     stream = stream or sys.stderr
-    console = HarmlessConsole(file=stream)
+    console = HarmlessConsole(file=stream, markup=False, emoji=False)
     return LiveProgress(console) if console.is_terminal else PlainProgress(stream)
 
 

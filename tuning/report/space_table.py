@@ -16,7 +16,7 @@ def print_space(space: SearchSpace, console: Console | None = None) -> None:
     """Print the knobs of ``space``: range, scale, unit, condition and meaning, one row each."""
     from rich.console import Console
 
-    (console or Console()).print(space_table(space))
+    (console or Console(markup=False, emoji=False)).print(space_table(space))
 
 
 def space_table(space: SearchSpace) -> Table:
@@ -48,9 +48,7 @@ def _range(knob: Knob) -> str:
 
 def _meaning(knob: Knob) -> str:
     condition = f" [where {_condition(knob)}]" if knob.when else ""
-    from rich.markup import escape
-
-    return escape(f"{knob.meaning}{condition}")
+    return f"{knob.meaning}{condition}"
 
 
 def _scale(knob: Knob) -> str:

@@ -16,6 +16,7 @@ from tuning.errors import BadInput, SearchFailed
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
 from tuning.trial.clock import CostTable
+from tuning.trial.soundness import Soundness
 from tuning.trial.task import CLOCK, Ending, Fault, Lost, Task
 from tuning.trial.trial import TrialSpec
 
@@ -94,11 +95,26 @@ class ClockFirst:
             raise SearchFailed(
                 f"another search holds {self._store.path} now; this one writes nothing more"
             )
-        costs = self._store.reload_info().calibration
+        info = self._store.reload_info()
+        self._hear(info.soundness)
+        costs = info.calibration
         assert costs is not None, "the worker stored what it measured"
         if costs.disturbances and not self._calibrated:
             self._watch.warn(disturbed(costs))
         self._session = self._make_session()
+
+    def _hear(self, found: Soundness | None) -> None:
+        """Say what was found about the workload.
+
+        Raises:
+            BadInput: it cannot be searched.
+        """
+        if found is None:
+            return
+        if found.refusals:
+            raise BadInput(found.refusals)
+        for warning in found.warnings:
+            self._watch.warn(warning)
 
     def lost(self, task: Task, why: Lost) -> None:
         """The worker could not set the clock, or died; or a task of the session's was lost.

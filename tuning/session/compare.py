@@ -1,36 +1,36 @@
 """What a comparison trains: every schedule at equal steps and at equal time, and its control, one
 after another.
 
-Everything is trained in this process with nothing beside it, on a clock that is calibrated first.
+Everything is trained in this process with nothing beside it. Two lists of recipes make it up, each
+with a run directory of its own for the time it takes: at equal steps a clock counts steps, so that
+a horizon is a number of them; the rest is on the calibrated clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.device import run_device, synchronize
+from models.device import run_device
 from policies.full_update import FullUpdate
 from policies.presets import PRESETS
 from policies.settings import knobs_of
 from tuning.errors import SearchFailed
 from tuning.findings import format as form
-from tuning.findings.comparison import (
-    FULL,
-    Mode,
-    Trained,
-    depth_facts,
-    solo_seconds,
-    steps_as_seconds,
-)
+from tuning.findings.comparison import FULL, Mode, Trained, steps_as_seconds, trained_of
+from tuning.session.listed import Subject, create_list, train_list
+from tuning.session.watch import Silent
+from tuning.store.store import Store
 from tuning.training.calibrate import Effort, calibrate
-from tuning.training.clock_tasks import WARM_UP_STEPS
-from tuning.training.loop import TrainingRun
-from tuning.training.place import describe, set_threads
-from tuning.training.stopwatch import Stopwatch
+from tuning.training.generators import generators_kept
+from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import LOSS, Metric
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import Origin, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 class Plan:
     """What is compared on what, and on which clock."""
 
-    workload: Workload
+    subject: Subject
     costs: CostTable
     seeds: tuple[int, ...]
 
@@ -62,113 +62,125 @@ class Plan:
     @property
     def metric(self) -> Metric:
         """What a loss is the value of."""
-        return Metric.measured_by(self.workload)
+        return Metric.measured_by(self.subject.workload)
 
     @property
     def baseline(self) -> float:
         """Solo seconds of full_update's whole run."""
-        return baseline_seconds(self.costs, self.workload.steps)
+        return baseline_seconds(self.costs, self.subject.workload.steps)
 
 
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison; attributes as in ``Trained``."""
+
+    schedule: str
+    mode: Mode
+    seed: int
+    control_for: str | None = None
+    horizon: float = 1.0
+
+    def spec(self, workload: str) -> TrialSpec:
+        """What a worker is told to train; the number stands for none yet."""
+        policy = SCHEDULES[self.schedule]
+        recipe = Recipe(policy.name, self.horizon, knobs_of(policy))
+        origin: Origin = "control" if recipe.is_control else "enqueued"
+        return TrialSpec(0, origin, workload, recipe, self.seed)
+
+
+@generators_kept()
 def measured_costs(workload: Workload, effort: Effort | None = None) -> CostTable:
-    """The calibrated clock of ``workload`` on this device, and a few steps trained so that no run
-    has the first ones.
+    """The calibrated clock of ``workload`` on this device.
 
     Raises:
         ValueError: the workload has no blocks.
     """
     set_threads(THREADS)
-    costs = calibrate(workload, device=run_device(), threads=THREADS, effort=effort)
-    training = TrainingRun(
-        workload, FullUpdate(), seed=0, horizon=1.0, costs=costs, device=run_device()
-    )
-    for _ in range(min(WARM_UP_STEPS, workload.steps)):
-        training.advance()
-    synchronize()
-    return costs
+    return calibrate(workload, device=run_device(), threads=THREADS, effort=effort)
 
 
-def compared(plan: Plan, say: Say) -> Iterator[Trained]:
-    """Train everything, seed by seed; each run as it is done.
+def compared(plan: Plan, say: Say) -> list[Trained]:
+    """Train everything, and tell of each run as it is done.
+
+    Returns:
+        The runs seed by seed, schedule by schedule: at equal steps, the control of that, at equal
+        time.
 
     Raises:
         SearchFailed: full_update itself does not train, so that there is nothing to compare with.
     """
-    set_threads(plan.costs.threads)
-    done = 0
-    for seed in plan.seeds:
-        for run in _on_seed(plan, seed):
-            done += 1
-            say(f"{done} of {plan.runs}: {told(run, plan.metric)}")
-            yield run
+    with tempfile.TemporaryDirectory(prefix="compare-") as folder:
+        teller = _Teller(plan, say)
+        light = teller.trained(Path(folder) / "steps", _at_equal_steps(plan))
+        rest = teller.trained(Path(folder) / "time", _beside(plan, light))
+    return sorted([*light, *rest], key=lambda run: _place(run, plan.seeds))
 
 
-def _on_seed(plan: Plan, seed: int) -> Iterator[Trained]:
-    baseline = _train(plan, FULL, "steps", seed)
-    if baseline.val_loss is None:
-        raise SearchFailed(
-            f"full_update must train for anything to be compared with it, but on seed {seed} it "
-            "did not: "
-            f"{baseline.error}; look at the workload"
-        )
-    yield baseline
-    for name in SCHEDULES:
-        if name != FULL:
-            run = _train(plan, name, "steps", seed)
-            yield run
-            if run.val_loss is not None:
-                yield _train(
-                    plan,
-                    FULL,
-                    "control",
-                    seed,
-                    control_for=name,
-                    horizon=run.seconds / plan.baseline,
-                )
-            yield _train(plan, name, "time", seed)
+def _place(run: Trained, seeds: Sequence[int]) -> tuple[int, int, int]:
+    schedule = list(SCHEDULES).index(run.control_for or run.schedule)
+    return seeds.index(run.seed), schedule, ("steps", "control", "time").index(run.mode)
 
 
-def _train(
-    plan: Plan,
-    schedule: str,
-    mode: Mode,
-    seed: int,
-    *,
-    control_for: str | None = None,
-    horizon: float = 1.0,
-) -> Trained:
-    """One run, to its end or to the step at which it fails."""
-    watch = Stopwatch(synchronize=synchronize)
-    training = TrainingRun(
-        watch.around_evaluation(plan.workload),
-        SCHEDULES[schedule],
-        seed=seed,
-        horizon=horizon,
-        costs=steps_as_seconds(plan.costs) if mode == "steps" else plan.costs,
-        device=run_device(),
-    )
-    error = None
-    try:
-        while not training.finished:
-            with watch.running():
-                training.advance()
-    except Exception as fault:  # whatever it is, it is this run's alone
-        error = describe(fault, training)
-    measured = training.measurements()
-    return Trained(
-        schedule=schedule,
-        policy=SCHEDULES[schedule].name,
-        mode=mode,
-        control_for=control_for,
-        seed=seed,
-        seconds=solo_seconds(plan.costs, measured.ledger),
-        measured_seconds=watch.seconds,
-        steps=measured.ledger.steps,
-        probes=measured.ledger.probes,
-        val_loss=measured.curve[-1].val_loss if measured.curve and error is None else None,
-        error=error,
-        **depth_facts(measured.ledger, plan.costs.num_blocks),
-    )
+def _at_equal_steps(plan: Plan) -> list[Job]:
+    return [Job(name, "steps", seed) for seed in plan.seeds for name in SCHEDULES]
+
+
+def _beside(plan: Plan, light: Sequence[Trained]) -> list[Job]:
+    """The control of every run at equal steps that finished, and its schedule at equal time."""
+    found = []
+    for run in light:
+        if run.schedule == FULL:
+            continue
+        if run.val_loss is not None:
+            horizon = run.seconds / plan.baseline
+            found.append(Job(FULL, "control", run.seed, run.schedule, horizon))
+        found.append(Job(run.schedule, "time", run.seed))
+    return found
+
+
+class _Teller(Silent):
+    """Trains lists, tells of each run that is done, and stops at a baseline that did not train."""
+
+    def __init__(self, plan: Plan, say: Say) -> None:
+        self._plan, self._say, self._done = plan, say, 0
+        self._jobs: Sequence[Job] = ()
+
+    def trained(self, path: Path, jobs: Sequence[Job]) -> list[Trained]:
+        """The runs of a list, in its order: a record's number in its directory is its place.
+
+        Raises:
+            SearchFailed: as ``compared``.
+        """
+        if not jobs:
+            return []
+        subject, costs = self._plan.subject, self._plan.costs
+        clock = steps_as_seconds(costs) if jobs[0].mode == "steps" else costs
+        create_list(path, subject, clock, {policy.name for policy in SCHEDULES.values()})
+        self._jobs = jobs
+        specs = [job.spec(subject.name) for job in jobs]
+        train_list(path, specs, subject.workload.steps, self)
+        store = Store.open(path)
+        return [self._run(store.record(number)) for number in range(len(jobs))]
+
+    def _run(self, record: TrialRecord) -> Trained:
+        job = self._jobs[record.number]
+        costs = self._plan.costs
+        return trained_of(costs, record, job.schedule, job.mode, job.control_for)
+
+    def ended(self, record: TrialRecord) -> None:
+        """Say what came of it.
+
+        Raises:
+            SearchFailed: it is a baseline, and it failed.
+        """
+        run = self._run(record)
+        if run.val_loss is None and run.schedule == FULL and run.mode == "steps":
+            raise SearchFailed(
+                "full_update must train for anything to be compared with it, but on seed "
+                f"{run.seed} it did not: {run.error}; look at the workload"
+            )
+        self._done += 1
+        self._say(f"{self._done} of {self._plan.runs}: {told(run, self._plan.metric)}")
 
 
 def told(run: Trained, metric: Metric = LOSS) -> str:

@@ -6,7 +6,6 @@ The order of things is here.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shlex
 import signal
 from collections.abc import Iterator
@@ -24,9 +23,11 @@ from tuning.session.description import (
     stored_form,
     trials_of,
 )
+from tuning.session.identity import remarks_on
 from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
 from tuning.session.watch import Watcher, say
+from tuning.store.directory import read_info
 from tuning.store.files import FILES
 from tuning.store.lease import Lease
 from tuning.store.store import Problem, Store
@@ -130,6 +131,10 @@ def keep_warm_start(store: Store, config: SearchConfig) -> None:
     knowledge = keep(store, other, config.search_space())
     if knowledge is not None:
         say(described(knowledge, other))
+        theirs = read_info(other)
+        if theirs.config.get("workload") == config.workload:
+            for remark in remarks_on(theirs, of=other):
+                say(f"warning: {remark}")
 
 
 def warning_of(problem: Problem, store: Store) -> str:
@@ -203,7 +208,7 @@ def write_report(store: Store) -> None:
 
     if not store.numbers():
         return
-    frame, info = store.frame(), dataclasses.asdict(store.info)
+    frame, info = store.frame(), store.info.facts()
     reading = summary(frame, background=background_of(store))
     for kind, name in (("html", PAGE), ("png", PICTURE)):
         FILES.write_atomic(store.path / name, render(kind, reading, frame, info))

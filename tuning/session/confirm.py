@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuning.config.resources import usable_cpus
 from tuning.drivers.serial import SerialDriver
-from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.errors import BadInput, Interrupted
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
 from tuning.findings.summary import unreached
@@ -19,30 +19,29 @@ from tuning.layout import STOP, VERDICT
 from tuning.report.progress import progress_on
 from tuning.session.conduct import stopping_on_signals, write_report
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.plan import Plan as SessionPlan
+from tuning.session.listed import warmed_up
+from tuning.session.plan import ListPlan
 from tuning.session.session import SearchSession
 from tuning.session.watch import TerminalWatch, Watcher
 from tuning.store.files import FILES
-from tuning.store.info import RunInfo, Target
+from tuning.store.info import RunInfo
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
-    ConfirmStudy,
     Plan,
     choose,
     control_faults,
     control_horizons,
     enough,
     fresh_seeds,
-    run_key,
     used_seeds,
 )
+from tuning.study.listed import ListStudy, run_key
 from tuning.trial.clock import baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
-from tuning.trial.task import said
-from tuning.trial.trial import CONFIRMATION, TrialRecord, TrialSpec
+from tuning.trial.trial import CONFIRMATION, TrialRecord
 from tuning.version import VERSION
 
 
@@ -212,52 +211,25 @@ def _watching(
 def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> None:
     """Train the plan's runs that are not recorded, one at a time in this process."""
     done = {run_key(record) for record in replicates(store, plan.seeds)}
-    study = ConfirmStudy(store, plan, done)
+    specs = plan.specs(store.info.config["workload"])
+    study = ListStudy(store, specs, done)
     costs = store.info.calibration
     assert costs is not None, "the plan was refused without a calibration"
-    left = sum(run_key(spec) not in done for spec in plan.specs(""))
+    left = sum(run_key(spec) not in done for spec in specs)
     recorded = len(store.numbers())
     with _watching(watcher, recorded + left, recorded, store.info.metric) as watch:
         baseline = baseline_seconds(costs, steps)
-        session = SearchSession(store, ConfirmPlan(study, plan.target, baseline), watch)
+        session = SearchSession(store, ListPlan(study, plan.target, baseline), watch)
         if left:
             watch.phase("warming up")
         with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
             if left:
-                _warm_up(store.path)
+                warmed_up(store.path)
             with stopping_on_signals(session):
                 driver.drive(session)
     (store.path / STOP).unlink(missing_ok=True)
     if session.stop_reason is not None:
         raise Interrupted(session.stop_reason)
-
-
-def _warm_up(run: Path) -> None:
-    from tuning.training.clock_tasks import warm_up
-
-    try:
-        warm_up(run)
-    except Exception as fault:
-        raise SearchFailed(f"the workload cannot be trained any more: {said(fault)}") from fault
-
-
-class ConfirmPlan(SessionPlan):
-    """A confirmation's plan: a list of runs, and nothing that must come before them."""
-
-    def __init__(self, study: ConfirmStudy, target: float, baseline: float) -> None:
-        self._study, self._baseline, self.target = study, baseline, target
-
-    def study(self, target: Target) -> ConfirmStudy:
-        """The list of its runs."""
-        return self._study
-
-    def expected_seconds(self, spec: TrialSpec) -> float:
-        """Its horizon."""
-        return spec.recipe.horizon * self._baseline
-
-    def takes(self, spec: TrialSpec) -> bool:
-        """Not what the search left in flight."""
-        return spec.origin == CONFIRMATION
 
 
 def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:

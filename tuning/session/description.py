@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
 from tuning.errors import BadInput
+from tuning.session.identity import identity_faults, identity_here
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
@@ -25,7 +26,11 @@ LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
 
 
 def describe(config: SearchConfig, workload: Workload, resources: Resources) -> RunInfo:
-    """What run.json says of a new run."""
+    """What run.json says of a new run.
+
+    Raises:
+        BadInput: the workload cannot be trained.
+    """
     return RunInfo(
         version=VERSION,
         created_at=datetime.now(UTC),
@@ -38,6 +43,7 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in LIBRARIES},
         },
+        identity=identity_here(workload),
     )
 
 
@@ -55,21 +61,28 @@ def stored_config(store: Store) -> SearchConfig:
 
 
 def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) -> None:
-    """A run goes on over the data and the space it began with.
+    """A run goes on over the data, the space and the workload it began with.
 
     Raises:
-        BadInput: they have changed since.
-
+        BadInput: they have changed since; each difference is named.
     """
     now = {"workload": workload.fingerprint, "space": config.search_space().fingerprint()}
     before = {"workload": store.info.workload_fingerprint, "space": store.info.space_fingerprint}
-    if faults := [
+    faults = [
         f"the fingerprint of the {name} must be the one the run began with ({before[name]}), but "
         f"got {now[name]}: "
         f"put the {name} back as it was, or start a new run"
         for name in now
         if now[name] != before[name]
-    ] + _metric_faults(store.info.metric, Metric.measured_by(workload)):
+    ]
+    faults += _metric_faults(store.info.metric, Metric.measured_by(workload))
+    faults += identity_faults(
+        store.info.identity,
+        {} if store.info.identity is None else identity_here(workload),
+        owner="the run began with",
+        advice="Put it back as it was, or start a new run",
+    )
+    if faults:
         raise BadInput(faults)
 
 

@@ -12,11 +12,13 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.making import blocks_of, new_model
 from models.workload import Workload
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
 from tuning.errors import BadInput
 from tuning.session.calibrations import disturbed
+from tuning.session.identity import identity_faults
 from tuning.session.watch import say
 from tuning.store.directory import read_info
 from tuning.store.info import RunInfo
@@ -57,6 +59,13 @@ def take_clock(
     """
     theirs, costs = clock_of(other)
     _refuse_another(other, theirs, costs, config, workload, resources)
+    if faults := identity_faults(
+        theirs.identity,
+        info.identity or {},
+        owner=f"whose clock {other} has",
+        advice="Put it back as it was, or leave --clock out",
+    ):
+        raise BadInput(faults)
     return dataclasses.replace(
         info, calibration=costs, device=costs.device, memory=theirs.memory
     ), costs
@@ -97,9 +106,6 @@ def _surely_ours(
 
     Nothing is said of a cluster's devices, nor of how exact products of matrices are in another
     process.
-
-    Raises:
-        BadInput: the model cannot be made.
     """
     device = local_device(hides_gpus=config.driver == "ray" and not resources.gpus_per_trial)
     yield {
@@ -109,14 +115,8 @@ def _surely_ours(
         "threads": str(resources.threads),
         **({} if config.address else surroundings(device)),
     }
-    try:
-        model = workload.make_model(0)
-        blocks = len(workload.blocks(model))
-    except Exception as fault:
-        raise BadInput(
-            f"the model of workload {workload.name} must be one that can be made, but got: "
-            f"{fault!r}"
-        ) from None
+    model = new_model(workload, 0)
+    blocks = len(blocks_of(workload, model))
     key = calibration_key(model, workload, device, resources.threads)
     known = ("dtype", "matmul precision") if config.driver == "serial" else ("dtype",)
     yield {"blocks": str(blocks), **{name: key[name] for name in known}}

@@ -16,6 +16,7 @@ from tuning.session.slots import Filling, Slots
 from tuning.store.info import AtOnce, SamplerChoice, Target, that_fit
 from tuning.store.store import Store, history_of
 from tuning.study.baselines import baseline_specs, reference_specs, short_controls
+from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
 from tuning.study.samplers.sampler import START, OptunaSampler
 from tuning.study.stopping import Stopping, stopping_of
@@ -118,10 +119,10 @@ class SearchPlan(Plan):
         self._baseline = baseline_seconds(costs, workload.steps)
         self.target = target_of(config, workload)
         self.slowdown = resources.concurrency
-        self.order = TrunkWait(costs.num_blocks) if config.forks else None
+        self.order = TrunkWait(costs.num_blocks) if store.info.forks else None
         # An automatic target needs all of them before the first trial; a trunk alone is trained
         # beside the trials.
-        count = SEEDS if self.target is None else int(config.forks)
+        count = SEEDS if self.target is None else int(store.info.forks)
         self.references = reference_specs(config.workload, config.seed, count)
         self.time_budget = config.time_budget
         chosen = settle_sampler(store, config, resources, self._baseline)
@@ -158,6 +159,31 @@ class SearchPlan(Plan):
         """Those of the automatic target's other seeds, unless replicates are to fork from them."""
         if self._config.replicates == 0:
             self._store.drop_trunks(keep)
+
+
+class ListPlan(Plan):
+    """The plan of a list of runs, with nothing that must come before them.
+
+    Args:
+        study: the list.
+        target: the loss whose time each run's record tells.
+        baseline: solo seconds of a full-update run of horizon 1.
+    """
+
+    def __init__(self, study: ListStudy, target: float, baseline: float) -> None:
+        self._study, self._baseline, self.target = study, baseline, target
+
+    def study(self, target: Target) -> ListStudy:
+        """The list."""
+        return self._study
+
+    def expected_seconds(self, spec: TrialSpec) -> float:
+        """Its horizon."""
+        return spec.recipe.horizon * self._baseline
+
+    def takes(self, spec: TrialSpec) -> bool:
+        """Not what a search left in flight."""
+        return spec.origin in self._study.origins
 
 
 def make_slots(

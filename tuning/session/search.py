@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.frames import told
+from models.levers.form import PLAIN
 from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_space, needs_fitting
 from tuning.config.resources import Machine
@@ -22,6 +24,7 @@ from tuning.session.description import (
 )
 from tuning.session.other_runs import clock_faults, warm_start_faults, with_clock_of
 from tuning.session.watch import Watcher, say
+from tuning.store.directory import remove_directory
 from tuning.store.store import Store
 from tuning.version import VERSION
 
@@ -53,7 +56,12 @@ def run_search(
     if config.clock is not None:
         info = with_clock_of(Path(config.clock), info, config, workload, resources)
     store = Store.create(Path(config.run), info)
-    return conduct(store, config, workload, resources, watcher)
+    try:
+        return conduct(store, config, workload, resources, watcher)
+    except BadInput:
+        if not store.numbers():
+            remove_directory(store.path)
+        raise
 
 
 def all_faults(
@@ -82,6 +90,12 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     from models.device import run_device
     from models.levers.capabilities import form_fault
 
+    try:
+        fault = form_fault(workload, PLAIN, run_device())
+    except Exception as error:
+        fault = told(error)
+    if fault is not None:
+        raise BadInput(f"workload {workload.name!r} cannot be trained: {fault}")
     fitted = fit_space(space, lambda form: form_fault(workload, form, run_device()))
     for remark in fitted.remarks:
         say(remark)

@@ -215,6 +215,37 @@ class Watcher(Protocol):
         """About once a second."""
 
 
+class Silent:
+    """A watcher that says nothing; one with little to say overrides what it does say."""
+
+    def phase(self, text: str) -> None:
+        """Nothing."""
+
+    def expects(self, seconds: Callable[[TrialSpec], float]) -> None:
+        """Nothing."""
+
+    def began(self, spec: TrialSpec) -> None:
+        """Nothing."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """Nothing."""
+
+    def lost(self, spec: TrialSpec, reason: str, *, again: bool) -> None:
+        """Nothing."""
+
+    def stopping(self, reason: str) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+
 def say(message: str) -> None:
     """Tell the user before there is a watcher."""
     print(message, file=sys.stderr)

@@ -38,6 +38,11 @@ def create_directory(path: Path, info: RunInfo, files: Files) -> None:
         ) from None
 
 
+def remove_directory(path: Path) -> None:
+    """Undo ``create_directory`` where nothing came of the run; what cannot be removed stays."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def read_info(path: Path) -> RunInfo:
     """The description of the run at ``path``.
 

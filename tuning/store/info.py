@@ -14,6 +14,7 @@ from tuning.errors import BadInput
 from tuning.trial.built import built
 from tuning.trial.clock import CostTable
 from tuning.trial.metric import LOSS, Metric
+from tuning.trial.soundness import Soundness
 
 SCHEMA_VERSION = 1
 """Of run.json and of the trials' columns.
@@ -106,6 +107,10 @@ class RunInfo:
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
         metric: what the workload's evaluation measures, and in which direction it is better.
+        identity: what the workload's results depend on beside its data, as
+            ``models.identity.identity_of`` gives it; None in runs of older versions.
+        soundness: what was found about the workload before the clock was set; None until then, and
+            in runs of older versions.
     """
 
     version: str
@@ -123,6 +128,8 @@ class RunInfo:
     memory: Memory | None = None
     at_once: AtOnce | None = None
     metric: Metric = LOSS
+    identity: Mapping[str, Any] | None = None
+    soundness: Soundness | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -161,6 +168,25 @@ class RunInfo:
             raise BadInput(
                 f"run.json must describe a run, but reading it failed: {error}"
             ) from None
+
+    def facts(self) -> dict[str, Any]:
+        """What a reader is shown: every field but the identity, and the soundness in words."""
+        facts = {
+            name: each for name, each in dataclasses.asdict(self).items() if name != "identity"
+        }
+        if self.soundness is not None:
+            facts["soundness"] = self.soundness.warnings or "every rule was kept"
+        return facts
+
+    @property
+    def forks(self) -> bool:
+        """Whether trials share snapshots: asked for, and the workload allows it."""
+        return bool(self.config["forks"]) and self.goes_on
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a trial that was stopped goes on where it was; else it begins anew."""
+        return self.soundness is None or self.soundness.forks
 
     def require_version(self, version: str) -> None:
         """Refuse to go on with a run of another version of the project; reading it is fine.

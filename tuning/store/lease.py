@@ -174,14 +174,6 @@ def is_current(run: Path, epoch: int) -> bool:
         return False
 
 
-def current_epoch(run: Path) -> int:
-    """The epoch that holds ``run``, or held it last; 0 before the first."""
-    try:
-        return _last_epoch(_folder(run))
-    except FileNotFoundError:
-        return 0
-
-
 def _folder(run: Path) -> Path:
     return run / RUNNING / LEASE
 

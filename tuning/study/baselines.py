@@ -18,7 +18,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from models.levers.levers import lever_settings
 from policies.full_update import FullUpdate
@@ -27,7 +28,7 @@ from policies.registry import policies
 from policies.settings import knobs_of
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.registry import all_spaces
-from tuning.store.info import KnobKind, Target
+from tuning.store.info import KNOB_KINDS, KnobKind, Target
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import Origin, Scalar, TrialRecord, TrialSpec
@@ -73,17 +74,23 @@ def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
 
     The space's and the baselines'.
     """
-    kinds: dict[str, KnobKind] = {"bool": "bool", "int": "int", "float": "float", "str": "str"}
     names = {*space.policies(), *(spec.recipe.policy for spec in baseline_specs("", 0))}
-    columns = {
-        field.name: kinds[str(field.type)]
-        for name in sorted(names)
-        for field in dataclasses.fields(policies()[name])
-    }
     levers = lever_settings()
-    return columns | {
-        k.name: kinds[str(levers[k.name].type)] for k in space.knobs if k.name in levers
+    pulled = (levers[knob.name] for knob in space.knobs if knob.name in levers)
+    return policy_columns(names) | {setting.name: _kind(setting) for setting in pulled}
+
+
+def policy_columns(names: Iterable[str]) -> dict[str, KnobKind]:
+    """The type of every knob of the policies that have these names."""
+    return {
+        setting.name: _kind(setting)
+        for name in sorted(names)
+        for setting in dataclasses.fields(policies()[name])
     }
+
+
+def _kind(setting: dataclasses.Field[Any]) -> KnobKind:
+    return next(kind for kind in KNOB_KINDS if kind == setting.type)
 
 
 def _baselines() -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:

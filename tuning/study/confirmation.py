@@ -5,9 +5,7 @@ Which schedules, beside which control, on which seeds, in which order.
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,14 +16,13 @@ from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
-from tuning.trial.outcome import Outcome, outcome_of, outcomes_of
+from tuning.trial.outcome import Outcome, outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import (
     AGAIN,
     CONFIRMATION,
     FIRST_FRESH,
     SEEDS,
-    TrialRecord,
     TrialSpec,
 )
 
@@ -224,42 +221,3 @@ def control_faults(
             "new one"
         ]
     return []
-
-
-class ConfirmStudy:
-    """Gives out the plan's runs that are neither recorded nor in flight, with dense numbers."""
-
-    exhausted = False
-
-    def __init__(self, store: Store, plan: Plan, done: Iterable[tuple[Recipe, int]]) -> None:
-        flying = [task.spec for task in store.in_flight() if task.task.is_trial]
-        begun = {*done, *(run_key(spec) for spec in flying if spec.origin == CONFIRMATION)}
-        self._queue = deque(
-            s for s in plan.specs(store.info.config["workload"]) if run_key(s) not in begun
-        )
-        self._taken = {*store.numbers(), *(spec.number for spec in flying)}
-        self._next = 0
-        self._finished: list[Outcome] = []
-
-    @property
-    def finished(self) -> Sequence[Outcome]:
-        """The runs that this session has seen end."""
-        return self._finished
-
-    def ask(self) -> TrialSpec | None:
-        """The next run, or None when all have begun."""
-        if not self._queue:
-            return None
-        while self._next in self._taken:
-            self._next += 1
-        self._taken.add(self._next)
-        return dataclasses.replace(self._queue.popleft(), number=self._next)
-
-    def tell(self, record: TrialRecord | Outcome) -> None:
-        """A run is over."""
-        self._finished.append(record if isinstance(record, Outcome) else outcome_of(record))
-
-
-def run_key(spec: TrialSpec | TrialRecord) -> tuple[Recipe, int]:
-    """What makes two of them the same run."""
-    return spec.recipe, spec.seed

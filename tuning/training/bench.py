@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from models.batches import to_device
 from models.levers.form import PLAIN, Form
 from models.levers.shaping import Shaped
-from models.workload import Workload, to_device
+from models.making import blocks_of, new_model, new_optimizer
+from models.workload import Workload
 from policies.apply import BlockUpdater, trace_parts
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
 from tuning.training.company import Host, Lap
@@ -76,11 +78,11 @@ class StepBench:
     ) -> None:
         torch.manual_seed(seed)
         self.workload, self.seed, self.device, self.host = workload, seed, device, host or Host()
-        self.model = workload.make_model(seed).to(device)
+        self.model = new_model(workload, seed, device)
         self._shaped = Shaped(self.model, workload.blocks, PLAIN)
         self.change(form)
-        self.optimizer = workload.make_optimizer(self.model)
-        blocks = list(workload.blocks(self.model))
+        self.optimizer = new_optimizer(workload, self.model)
+        blocks = blocks_of(workload, self.model)
         self.num_blocks = len(blocks)
         self.batch = self.make_batch()
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))

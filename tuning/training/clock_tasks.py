@@ -15,6 +15,10 @@ from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.training.calibrate import calibrate, surroundings
 from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.examination.examine import examine
+from tuning.training.examination.new_process import NewProcess
+from tuning.training.examination.subject import Subject
+from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, gpu_memory, set_threads, workload_of
 from tuning.trial.clock import refuse_other_surroundings
@@ -23,6 +27,7 @@ from tuning.trial.task import Ending, Task
 WARM_UP_STEPS = 3
 
 
+@generators_kept()
 def warm_up(run: Path) -> None:
     """Train a few steps of the run's workload and forget them.
 
@@ -46,15 +51,37 @@ def set_clock(store: Store) -> Ending:
     """Calibrate the clock of the run, with nothing beside it on the device; or check that the one
     it has holds here.
 
+    Before that the workload is examined, once; one that is refused has nothing calibrated, and
+    run.json says why.
+
     Raises:
         OtherSurroundings: it was calibrated on something else.
         Fenced: another search holds the run by now.
     """
+    if store.info.soundness is None and store.info.identity is not None:
+        examine_run(store)
+    if store.info.soundness is not None and store.info.soundness.refusals:
+        return Ending.DONE
     if store.info.calibration is None:
         calibrate_run(store)
     else:
         refuse_other_surroundings(store.info.calibration, surroundings(run_device()))
     return Ending.DONE
+
+
+def examine_run(store: Store) -> None:
+    """Examine the run's workload here and store what was found in its run.json.
+
+    Raises:
+        Fenced: another search holds the run by now.
+    """
+    config = store.info.config
+    threads = int(config["resources"]["threads"])
+    set_threads(threads)
+    with NewProcess(config["workload"], config.get("corpus"), threads) as elsewhere:
+        subject = Subject(workload_of(store), run_device(), elsewhere)
+        found = examine(subject)
+    store.update_info(soundness=found)
 
 
 def calibrate_run(store: Store) -> None:

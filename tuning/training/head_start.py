@@ -67,7 +67,7 @@ class HeadStart:
 
     @property
     def _shares(self) -> bool:
-        return bool(self.store.info.config["forks"])
+        return self.store.info.forks
 
     @property
     def _repeatable(self) -> bool:

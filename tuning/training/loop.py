@@ -15,12 +15,23 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from models.batches import to_device
 from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import Shaped, carry_moments, resting
-from models.workload import Workload, to_device
+from models.making import blocks_of, new_model, new_optimizer
+from models.workload import Workload
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import UpdatePolicy, state_to_json
+from tuning.training.attributes import Attributes, Path, restore
+from tuning.training.encoding import PLAINLY, decode
+from tuning.training.generators import (
+    EVALUATION_SEED,
+    generators_kept,
+    generators_state,
+    seed_all,
+    set_generators,
+)
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Course, Timetable
 from tuning.trial.metric import Metric
@@ -39,11 +50,13 @@ class NonFiniteLossError(ArithmeticError):
 def evaluate(workload: Workload, model: nn.Module) -> float:
     """Validation loss of ``model`` in evaluation mode without gradients; the mode is put back.
 
-    Of a metric to be maximised it is the negative: of all that is called a loss lower is better.
+    So are the process's generators: what is drawn here changes nothing of the training. Of a metric
+    to be maximised it is the negative: of all that is called a loss lower is better.
 
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
-    with resting(model), torch.compiler.set_stance("force_eager"):
+    with generators_kept(), resting(model), torch.compiler.set_stance("force_eager"):
+        seed_all(EVALUATION_SEED)
         return Metric.measured_by(workload).loss(float(workload.evaluate(model)))
 
 
@@ -117,19 +130,20 @@ class TrainingRun:
         levers: Levers = NO_LEVERS,
         recorder: Recorder | None = None,
     ) -> None:
-        torch.manual_seed(seed)
+        seed_all(seed)
         self._workload, self._policy, self._seed, self._device = workload, policy, seed, device
         self._course = Course(timetable(workload), costs, horizon, levers)
-        self._model = workload.make_model(seed).to(device)
+        self._model = new_model(workload, seed, device)
         self._shaped = Shaped(self._model, workload.blocks, PLAIN)
         self._equip()
+        self._attributes = Attributes(self._model, self._optimizer)
         self.recorder = recorder
 
     def _equip(self) -> None:
         """Make the optimizer and the updater for the modules that the model now has."""
-        self._optimizer = self._workload.make_optimizer(self._model)
+        self._optimizer = new_optimizer(self._workload, self._model)
         self._peak_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
-        blocks = list(self._workload.blocks(self._model))
+        blocks = blocks_of(self._workload, self._model)
         batch = to_device(self._workload.batch_at(self._seed, 0), self._device)
         places = trace_parts(self._model, blocks, lambda: self._workload.loss(self._model, batch))
         self._updater = BlockUpdater(
@@ -209,14 +223,24 @@ class TrainingRun:
             raise NonFiniteLossError(f"{what} became {loss} at step {step}")
 
     def snapshot(self) -> dict[str, Any]:
-        """What a run at this step has whatever its policy is: weights, moments, random state."""
-        cuda = self._device.type == "cuda"
-        return {
+        """What a run at this step has whatever its policy is: weights, moments, random state, and
+        what the model and the optimizer keep outside of their own.
+        """
+        state = {
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self._device) if cuda else None,
+            **generators_state(self._device),
         }
+        attributes = self._attributes.state(self._model, self._optimizer)
+        return {
+            **{name: PLAINLY.encode(part, name) for name, part in state.items()},
+            "attributes": attributes,
+        }
+
+    def unsaved(self) -> list[Path]:
+        """Paths of what changed since the run began and no snapshot can hold."""
+        changed = self._attributes.changed(self._model, self._optimizer)
+        return [leaf.path for leaf in changed if not leaf.saveable]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
@@ -251,7 +275,7 @@ class TrainingRun:
         if snapshot is None:
             return
         self._load_snapshot(snapshot)
-        blocks = range(len(self._workload.blocks(self._model)))
+        blocks = range(len(blocks_of(self._workload, self._model)))
         trained = {
             "step": standing.step,
             "previous": tuple(blocks),
@@ -260,8 +284,7 @@ class TrainingRun:
         self._updater.load_state_dict({**self._updater.state_dict(), **trained})
 
     def _load_snapshot(self, state: dict[str, Any]) -> None:
-        self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"], self._device)
+        restore(state.get("attributes", []), self._model, self._optimizer)
+        self._model.load_state_dict(decode(state["model"]))
+        self._optimizer.load_state_dict(decode(state["optimizer"]))
+        set_generators(state, self._device)

@@ -23,6 +23,7 @@ from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
+from tuning.training.generators import generators_kept
 from tuning.training.head_start import HeadStart
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.place import cap_memory, describe, set_threads, workload_of
@@ -122,18 +123,22 @@ def execute(run: str, task: str, epoch: int) -> Ending:
     """
     try:
         store = Store.open(Path(run), epoch=epoch)
-        wanted = Task.parse(task)
-        if wanted == CLOCK:
-            return set_clock(store)
-        if wanted.is_forms:
-            return calibrate_forms(store, wanted.subject)
-        return _execute(store, wanted)
+        with generators_kept():
+            return _carried_out(store, Task.parse(task))
     except Fenced:
         return Ending.FENCED
     except (BadInput, OSError) as fault:
         raise SearchFailed(
             f"the run directory must stay readable and writable, but got: {fault}"
         ) from fault
+
+
+def _carried_out(store: Store, task: Task) -> Ending:
+    if task == CLOCK:
+        return set_clock(store)
+    if task.is_forms:
+        return calibrate_forms(store, task.subject)
+    return _execute(store, task)
 
 
 def _execute(store: Store, task: Task) -> Ending:
@@ -201,7 +206,7 @@ def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
         levers=levers,
         recorder=start.recorder(),
     )
-    if checkpoint := load_checkpoint(execution.store.checkpoint_path(execution.task)):
+    if checkpoint := _saved(execution):
         training.load_state_dict(checkpoint["training"])
         execution.load_state_dict(checkpoint["execution"])
     else:
@@ -236,7 +241,16 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
     return Ending.DONE
 
 
+def _saved(execution: _Execution) -> dict[str, Any] | None:
+    """Where the task was stopped; None where it begins, or begins anew."""
+    if not execution.store.info.goes_on:
+        return None
+    return load_checkpoint(execution.store.checkpoint_path(execution.task))
+
+
 def _save(execution: _Execution, training: TrainingRun) -> None:
+    if not execution.store.info.goes_on:
+        return
     state = {"training": training.state_dict(), "execution": execution.state_dict()}
     save_checkpoint(execution.store.checkpoint_path(execution.task), state)
 

@@ -14,9 +14,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from policies.rules import Scalar as Scalar
 from tuning.trial.recipe import Recipe
 
-Scalar = bool | int | float | str
 State = Literal["finished", "stopped", "failed"]
 Origin = Literal["baseline", "control", "enqueued", "sampled", "replicate", "confirmation"]
 STATES: tuple[State, ...] = get_args(State)

@@ -6,7 +6,7 @@ Their files, the arithmetic of their tables, and one of them from start to end.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from benchmarks.studies.plan import (
     jobs_of,
     value_job,
 )
-from benchmarks.studies.runs import CLOCK, RUNS, Done, clock, recorded, trained
+from benchmarks.studies.runs import RUNS, Done, clock, create_runs, recorded, train
 from benchmarks.studies.tables import (
     base_rows,
     control_rows,
@@ -38,6 +38,9 @@ from tests.support.searches import search
 from tuning.config.arguments import NewSearch, parse
 from tuning.config.config import SearchConfig
 from tuning.findings.paired import t_interval
+from tuning.layout import TRIALS
+from tuning.session.listed import Subject
+from tuning.trial.trial import Decision
 
 TINY = "tests.support.tiny:tiny"
 SEEDS = (1000, 1001, 1002)
@@ -117,7 +120,11 @@ def made_up_runs() -> dict[Job, Done]:
                     30,
                     3,
                     0.5,
-                    ((0, 4, "full"), (3, 2, "reduced"), (4, 4, "reduced")),
+                    (
+                        Decision(0, 4, "full"),
+                        Decision(3, 2, "reduced"),
+                        Decision(4, 4, "reduced"),
+                    ),
                 )
             )
     return {run.job: run for run in runs}
@@ -183,24 +190,40 @@ def test_two_sided_p_is_twice_the_smaller_side() -> None:
 def test_depths_are_those_of_reduced_steps() -> None:
     """Full steps of probes and of the other phases are no depth of the schedule."""
     run = next(run for run in made_up_runs().values() if run.decisions)
-    assert depths_of([run, replace(run, decisions=((0, 4, "full"), (5, 3, "reduced")))]) == "2 3"
+    assert (
+        depths_of(
+            [run, replace(run, decisions=(Decision(0, 4, "full"), Decision(5, 3, "reduced")))]
+        )
+        == "2 3"
+    )
     assert depths_of([]) == ""
 
 
 def test_what_is_recorded_is_not_trained_again(tmp_path: Path) -> None:
-    """A job on disk, then a line cut short by a kill.
+    """A job on disk, then a record cut short by a kill.
 
     Only what is missing is trained, and both can be read.
     """
-    costs = made_up_costs()
+    create_runs(tmp_path, Subject.find(TINY), made_up_costs())
     first, second = control_job(TINY, 0.5, 3), value_job(CADENCE, CADENCE.values[2], TINY, 3)
-    (done,) = trained([first], costs, tmp_path, workers=1)
-    assert recorded(tmp_path) == {first: done}
-    with (tmp_path / RUNS).open("a") as log:
-        log.write(json.dumps(asdict(done))[:40])
-    (other,) = trained([first, second], costs, tmp_path, workers=1)
-    assert other.job == second
-    assert recorded(tmp_path) == {first: done, second: other}
+    told: list[Done] = []
+    train([first], tmp_path, 1, told.append)
+    assert recorded(tmp_path) == {first: told[0]}
+    (tmp_path / RUNS / TRIALS / "00000001.parquet").write_bytes(b"PAR1 torn")
+    train([first, second], tmp_path, 1, told.append)
+    assert [done.job for done in told] == [first, second]
+    assert recorded(tmp_path) == {first: told[0], second: told[1]}
+
+
+@pytest.mark.ray
+def test_several_at_once_are_the_same_runs(tmp_path: Path) -> None:
+    """Two workers train what one does: company changes nothing."""
+    jobs = [control_job(TINY, horizon, 3) for horizon in (0.5, 1.0)]
+    for workers in (1, 2):
+        create_runs(tmp_path / str(workers), Subject.find(TINY), made_up_costs())
+        train(jobs, tmp_path / str(workers), workers, lambda _: None)
+    assert recorded(tmp_path / "1") == recorded(tmp_path / "2")
+    assert recorded(tmp_path / "1").keys() == set(jobs)
 
 
 def test_a_search_is_told_by_the_knob_under_study(tmp_path: Path) -> None:
@@ -240,7 +263,7 @@ def test_quick_from_start_to_end(tmp_path: Path) -> None:
 def test_a_clock_of_another_workload_is_refused(tmp_path: Path) -> None:
     """The directory's clock charges one workload; the message names both."""
     costs = replace(made_up_costs(), key={"workload": "another"})
-    (tmp_path / CLOCK).write_text(json.dumps(asdict(costs)))
+    create_runs(tmp_path, Subject.find(TINY), costs)
     with pytest.raises(ValueError, match=r"workload another, and this is workload tiny"):
         clock(tmp_path, TINY)
 

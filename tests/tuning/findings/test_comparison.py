@@ -10,19 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.base import PHASES, Phase, StepPlan
 from tests.support.costs import made_up_costs
+from tests.support.frames import record
 from tuning.findings.comparison import (
     FULL,
     Row,
     Trained,
     controls_of,
     depth_facts,
+    ledger_of,
     rows_of,
-    solo_seconds,
     steps_as_seconds,
     summary_of,
 )
-from tuning.trial.clock import Ledger, baseline_seconds
+from tuning.trial.clock import Ledger, baseline_seconds, charge
+from tuning.trial.course import Course, Timetable
 
 BASELINE = Trained(
     schedule=FULL,
@@ -182,5 +185,17 @@ def test_on_the_clock_of_steps_seconds_are_steps(counts: dict[int, int], probes:
     steps.
     """
     costs = steps_as_seconds(made_up_costs())
-    assert solo_seconds(costs, Ledger(dict(counts), probes)) == sum(counts.values())
+    assert charge(costs, Ledger(dict(counts), probes)).train_seconds == sum(counts.values())
     assert baseline_seconds(costs, 123) == 123
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), st.sampled_from(PHASES)), max_size=30))
+def test_a_record_tells_what_its_run_did(steps: list[tuple[int, bool, Phase]]) -> None:
+    """The decisions and the probes of any course are enough for its whole ledger."""
+    costs = made_up_costs()
+    course = Course(Timetable(1000, 10, 0, 0.2), costs, 1.0)
+    for depth, probe, phase in steps:
+        course.step(StepPlan(tuple(range(4 - depth, 4)), probe, phase))
+    measured = course.measurements()
+    told = record(0, 1.0, 1.0, steps=len(steps), probes=measured.ledger.all_probes)
+    assert ledger_of(replace(told, decisions=measured.decisions)) == measured.ledger

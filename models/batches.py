@@ -1,0 +1,87 @@
+"""Batches of whatever kind, changed tensor by tensor."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Batch = Any
+"""Tensors on the CPU in tuples, named tuples, lists, dicts or dataclasses, beside whatever else
+there is, or one object with a method ``to(device)``.
+
+The training loop moves it to the device.
+"""
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with every tensor in it on ``device``; what is no tensor stays as it is."""
+    return _changed(batch, lambda tensor: tensor.to(device), device)
+
+
+def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """The batch with every tensor in it changed; the batch itself is left alone."""
+    return _changed(batch, change, None)
+
+
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """Every tensor that is found in the batch, in order."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(batch, note)
+    return found
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor], device: torch.device | None) -> Any:
+    """``value`` with its tensors changed; objects that move themselves do so, given a device."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if device is not None and callable(getattr(value, "to", None)) and not _is_class(value):
+        own = copy.copy(value)  # some move in place
+        moved = own.to(device)
+        return own if moved is None else moved
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(_changed(each, change, device) for each in value)
+    if isinstance(value, Mapping):
+        return _changed_mapping(value, change, device)
+    if isinstance(value, (tuple, list)):
+        parts = [_changed(each, change, device) for each in value]
+        return parts if type(value) is list else type(value)(parts)
+    if dataclasses.is_dataclass(value) and not _is_class(value):
+        return _changed_fields(value, change, device)
+    return value
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, type)
+
+
+def _changed_mapping(
+    value: Mapping[Any, Any], change: Callable[[Tensor], Tensor], device: torch.device | None
+) -> Mapping[Any, Any]:
+    parts = {key: _changed(each, change, device) for key, each in value.items()}
+    if type(value) is dict or not isinstance(value, MutableMapping):
+        return parts
+    same = copy.copy(value)
+    same.update(parts)
+    return same
+
+
+def _changed_fields(
+    value: Any, change: Callable[[Tensor], Tensor], device: torch.device | None
+) -> Any:
+    # The constructor is not called: it may do with its arguments what it did before.
+    same = copy.copy(value)
+    for field in dataclasses.fields(value):
+        if hasattr(value, field.name):
+            part = _changed(getattr(value, field.name), change, device)
+            object.__setattr__(same, field.name, part)
+    return same

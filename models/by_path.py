@@ -1,0 +1,79 @@
+"""A workload's module loaded by its path, whatever lies beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+_FORM = re.compile(r"(?P<path>.+\.py):(?P<factory>\w+)", re.DOTALL)
+OURS = ("models", "policies", "search_spaces", "tuning")
+
+
+def is_path(name: str) -> bool:
+    """Whether a workload's name has the form ``path/to/file.py:factory``."""
+    return _FORM.fullmatch(name) is not None
+
+
+def divided(name: str) -> tuple[Path, str]:
+    """The file and the factory that such a name gives."""
+    found = _FORM.fullmatch(name)
+    assert found is not None, "is_path says so first"
+    return Path(found["path"]), found["factory"]
+
+
+def module_at(path: Path) -> ModuleType:
+    """The module in ``path``, once a process; files beside it can be imported by their names.
+
+    Its own name is made of the file's and of where it lies, so that it is the same in every process
+    and never that of another file.
+
+    Raises:
+        ValueError: there is no such file.
+        Exception: whatever the file raises.
+    """
+    path = path.absolute()
+    if not path.is_file():
+        raise ValueError(
+            f"a workload's file must exist, but {path} does not: name one that does, or put it "
+            "back where the run began with it"
+        )
+    place = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    name = f"{path.stem}_{place}"
+    if name in sys.modules:
+        return sys.modules[name]
+    # Behind everything else: what is called as a library or as we are must not stand before it.
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "a file that ends in .py has a loader"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def collision(error: BaseException, folder: Path) -> str:
+    """What to do where the user's own package has the name of one of ours; empty where none has.
+
+    Args:
+        error: what importing the user's file raised.
+        folder: in which it lies.
+    """
+    missing = (getattr(error, "name", None) or "").partition(".")[0]
+    theirs = (folder / missing, folder / f"{missing}.py")
+    if missing not in OURS or not any(path.exists() for path in theirs):
+        return ""
+    return (
+        f"; {folder / missing} has the name of a package of this project, which is the one that is "
+        "imported: give yours another name"
+    )

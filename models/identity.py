@@ -1,0 +1,109 @@
+"""What a workload's results depend on, as plain values that two sessions can compare."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from models.batches import Batch, tensors_of
+from models.making import blocks_of, new_model, new_optimizer, parameter_faults
+from models.several import SeveralOptimizers
+from models.source import source_digests
+from models.workload import Workload
+
+ASIDE = frozenset({"name", "fingerprint", "target"})
+"""Of a workload's fields: its name, and what a run.json holds anyway."""
+
+
+def identity_of(workload: Workload) -> dict[str, Any]:
+    """The workload's identity, its data's fingerprint aside: JSON values.
+
+    Makes its model, its optimizer and its first batch, and forgets them.
+
+    Raises:
+        ValueError: they cannot be trained; every reason that is seen.
+    """
+    model = new_model(workload, 0)
+    blocks = blocks_of(workload, model)
+    optimizer = new_optimizer(workload, model)
+    if faults := parameter_faults(model):
+        raise ValueError("; ".join(faults))
+    return {
+        **_numbers(workload),
+        "blocks": kinds_of(blocks),
+        "parameters": {name: _form(p) for name, p in model.named_parameters()},
+        "batch": batch_form(workload.batch_at(0, 0)),
+        "optimizer": kind_of(optimizer),
+        "groups": [_settings(group) for group in optimizer.param_groups],
+        "source": source_digests(code_of(workload, model)),
+    }
+
+
+def _numbers(workload: Workload) -> dict[str, Any]:
+    """The fields of a workload that are plain values."""
+    values = {field.name: getattr(workload, field.name) for field in dataclasses.fields(workload)}
+    return {n: v for n, v in values.items() if isinstance(v, (int, float, str)) and n not in ASIDE}
+
+
+def kinds_of(modules: Sequence[nn.Module]) -> str:
+    """How many of each kind there are.
+
+    >>> kinds_of([nn.Linear(1, 1), nn.Linear(1, 1), nn.ReLU()])
+    '2 x Linear, 1 x ReLU'
+    """
+    kinds = Counter(type(module).__name__ for module in modules)
+    return ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+
+
+def batch_form(batch: Batch) -> str:
+    """Shapes and dtypes of a batch's tensors."""
+    return ", ".join(map(_form, tensors_of(batch)))
+
+
+def kind_of(optimizer: Optimizer) -> str:
+    """The optimizer's class, or those of several."""
+    if isinstance(optimizer, SeveralOptimizers):
+        return " + ".join(type(each).__name__ for each in optimizer.optimizers)
+    return type(optimizer).__name__
+
+
+def _form(tensor: torch.Tensor) -> str:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return f"{tuple(tensor.shape)}" + ("" if dtype == "float32" else f" {dtype}")
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    own = {name: _plain(value) for name, value in group.items() if name != "params"}
+    return {**own, "parameters": len(group["params"])}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item") and getattr(value, "size", None) is not None:
+        value = value.item() if _is_one(value) else repr(value)
+    plain = value is None or isinstance(value, (bool, int, float, str))
+    return value if plain else type(value).__name__
+
+
+def _is_one(value: Any) -> bool:
+    return (value.numel() if isinstance(value, torch.Tensor) else value.size) == 1
+
+
+def code_of(workload: Workload, model: nn.Module) -> list[Any]:
+    """The functions of a workload and the classes of its model's modules."""
+    functions = (
+        workload.make_model,
+        workload.blocks,
+        workload.batch_at,
+        workload.loss,
+        workload.evaluate,
+        workload.make_optimizer,
+    )
+    return [*functions, *{type(module): None for module in model.modules()}]

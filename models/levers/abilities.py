@@ -1,0 +1,36 @@
+"""What a workload's model and a device can do of what levers offer, each value tried once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from models.levers.approximation import KINDS
+from models.levers.capabilities import form_fault
+from models.levers.computing import BACKENDS, DTYPES
+from models.levers.form import PLAIN, Form
+from models.workload import Workload
+
+SHARE = 0.5
+"""Of what is approximated, in a try."""
+
+
+def forms_to_try() -> Iterator[tuple[str, Form]]:
+    """One form a value, by the name of its knob and the value.
+
+    Compilation is left out: that takes longer than all others together, and is tried where a space
+    searches it.
+    """
+    for kind in KINDS:
+        yield f"approximation {kind}", Form(approximation=kind, share=SHARE)
+    for backend in BACKENDS:
+        yield f"attention_backend {backend}", Form(attention=backend)
+    for dtype in DTYPES:
+        if dtype != PLAIN.dtype:
+            yield f"dtype {dtype}", Form(dtype=dtype)
+
+
+def faults_by_value(workload: Workload, device: torch.device) -> dict[str, str | None]:
+    """Why each value cannot be had, by its name; None where it can."""
+    return {name: form_fault(workload, form, device) for name, form in forms_to_try()}

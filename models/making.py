@@ -1,0 +1,178 @@
+"""A workload's model, blocks and optimizer, as every part of the project makes them.
+
+What a function of the workload returns is looked at here, so that a wrong one is named by what it
+is and by what should be there instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from models.several import NEEDED, as_one, is_optimizer
+from models.workload import Workload
+
+
+def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu") -> nn.Module:
+    """The workload's model for a seed, on ``device``, in training mode.
+
+    A model whose modules are of different modes keeps them, unless the whole is in evaluation mode.
+
+    Raises:
+        ValueError: ``make_model`` returned something else.
+    """
+    model = workload.make_model(seed)
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"make_model(seed) must return a model, but got {named(model)}"
+            + (": return one, not the class" if isinstance(model, type) else "")
+        )
+    model = model.to(device)
+    return model if model.training else model.train()
+
+
+def blocks_of(workload: Workload, model: nn.Module) -> list[nn.Module]:
+    """The model's blocks in forward order.
+
+    Raises:
+        ValueError: ``blocks`` returned no modules of the model, or one of them twice.
+    """
+    found = workload.blocks(model)
+    if isinstance(found, Mapping):
+        raise ValueError(
+            "blocks(model) must list modules in forward order, but got a "
+            f"{type(found).__name__}: return list(....values())"
+        )
+    try:
+        blocks = list(found)
+    except TypeError:
+        raise ValueError(f"blocks(model) must list modules, but got {named(found)}") from None
+    _refuse_no_blocks(blocks, model)
+    return blocks
+
+
+def _refuse_no_blocks(blocks: list[Any], model: nn.Module) -> None:
+    if not blocks:
+        raise ValueError(
+            "blocks(model) must list at least one module, but got none: return the model's layers, "
+            "list(model.layers) for one, as a list (a generator is empty when it is read again)"
+        )
+    inside = {id(module) for module in model.modules()}
+    for index, block in enumerate(blocks):
+        if not isinstance(block, nn.Module) or id(block) not in inside:
+            raise ValueError(
+                f"blocks(model) must list modules of the model, but block {index} is "
+                f"{named(block)}" + (" of another" if isinstance(block, nn.Module) else "")
+            )
+        if first := [i for i in range(index) if blocks[i] is block]:
+            raise ValueError(
+                "blocks(model) must list each module once, but blocks "
+                f"{first[0]} and {index} are the same {type(block).__name__}"
+            )
+
+
+def new_optimizer(workload: Workload, model: nn.Module) -> Optimizer:
+    """The optimizer for a model; several in a list, tuple or dict as one.
+
+    Raises:
+        ValueError: ``make_optimizer`` returned something that cannot be used as one.
+    """
+    found = as_one(workload.make_optimizer(model))
+    if not is_optimizer(found):
+        raise ValueError(_no_optimizer(found))
+    if "closure" in _required(found.step):
+        raise ValueError(
+            "make_optimizer(model) must return an optimizer that steps by the gradients there are, "
+            f"but {type(found).__name__}.step needs a closure: choose another one"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _no_optimizer(found: Any) -> str:
+    text = f"make_optimizer(model) must return an optimizer, but got {named(found)}"
+    if isinstance(found, type):
+        return f"{text}: return one that holds the model's parameters, not the class"
+    if isinstance(found, (list, tuple)):
+        return (
+            f"{text}: return the optimizer alone, or several in a list; the learning rate is "
+            "scheduled by the search"
+        )
+    missing = [name for name in NEEDED if not hasattr(found, name)]
+    return f"{text}, which has no {', '.join(missing)}"
+
+
+def _required(function: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+
+
+def named(value: Any) -> str:
+    """What a value is, for a message: its type, and a little of what is in it.
+
+    >>> named(None), named(3), named(nn.Linear), named([1, "a"])
+    ('None', '3 (int)', 'the class Linear', 'a list of (int, str)')
+    """
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, (bool, int, float, complex)):
+        return f"{value!r} ({type(value).__name__})"
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} with {', '.join(map(repr, list(value)[:5])) or 'nothing'}"
+    if isinstance(value, (list, tuple)):
+        kinds = ", ".join(type(each).__name__ for each in list(value)[:5])
+        return f"a {type(value).__name__} of ({kinds})"
+    return f"a {type(value).__name__}"
+
+
+def parameter_faults(model: nn.Module) -> list[str]:
+    """Why the search's loop cannot train the model's parameters as they are, a line a reason.
+
+    Call it once the optimizer is made: some hang themselves into the backward.
+    """
+    found: dict[str, list[str]] = {}
+    for name, parameter in model.named_parameters():
+        if reason := _parameter_fault(parameter):
+            found.setdefault(reason, []).append(name)
+    return [reason.format(_some(names)) for reason, names in found.items()]
+
+
+def _parameter_fault(parameter: nn.Parameter) -> str | None:
+    kinds = {
+        kind.__name__ for tensor in (parameter, parameter.data) for kind in type(tensor).__mro__
+    }
+    if "DTensor" in kinds:
+        return (
+            "parameters must be whole on one device, but {} are sharded (DTensor, as fully_shard "
+            "makes them): return the model unsharded, a trial has one device"
+        )
+    if "UninitializedTensorMixin" in kinds:
+        return (
+            "parameters must have their shapes when make_model returns, but {} are lazy: run one "
+            "batch through the model in make_model"
+        )
+    if parameter.is_meta:
+        return "parameters must have values, but {} are on the meta device: initialize them"
+    if getattr(parameter, "_post_accumulate_grad_hooks", None):
+        return (
+            "gradients must be there when the backward is over, but {} have a hook that may step "
+            "or drop them within it (register_post_accumulate_grad_hook): step in the optimizer's "
+            "step alone"
+        )
+    return None
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,181 @@
+"""Digests of the source that a workload's functions are made of.
+
+From a function on to what it names, calls or inherits from, as far as that is the user's own:
+libraries have versions. Comments, blank lines and docstrings do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import io
+import sys
+import textwrap
+import tokenize
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from models.frames import in_library
+
+MOST = 1000
+"""Definitions that are looked at."""
+OWN_PACKAGES = ("policies", "search_spaces", "tuning", "models")
+"""This project's own, which has a version; its workloads are looked at all the same."""
+WORKLOADS = "models.workloads"
+CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
+
+
+def source_digests(roots: Iterable[Any]) -> dict[str, str]:
+    """The digest of every definition and constant that the roots rest on, by its name.
+
+    Args:
+        roots: functions, methods, classes or callable objects; what has no source is left out.
+    """
+    found: dict[str, str] = {}
+    for value, text, inner in _definitions(roots):
+        constants = {name: each for name, each in inner if _is_constant(each)}
+        digest = _digest(f"{text}\n{sorted(constants.items(), key=lambda pair: pair[0])!r}")
+        name = f"{value.__module__}.{value.__qualname__}"
+        # Lambdas share a name; together they have one digest.
+        found[name] = digest if name not in found else _digest(found[name] + digest)
+    return found
+
+
+def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """What the same definitions read from outside of themselves and that is no code, by name."""
+    seen: set[str] = set()
+    for value, _, inner in _definitions(roots):
+        for name, each in inner:
+            whole = f"{value.__module__}.{name}"
+            if whole not in seen and not isinstance(each, types.ModuleType):
+                seen.add(whole)
+                if not (_is_code(each) or isinstance(each, type)):
+                    yield whole, each
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, (types.FunctionType, types.MethodType, types.BuiltinFunctionType))
+
+
+def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[str, Any]]]]:
+    """Every function and class of the user's that the roots rest on: itself, its source as text,
+    and what it names.
+    """
+    waiting, seen = list(roots), set[int]()
+    while waiting and len(seen) < MOST:
+        value = _definition(waiting.pop())
+        if value is None or id(value) in seen or not _is_users(value):
+            continue
+        seen.add(id(value))
+        if (text := _text(value)) is not None:
+            inner = list(_named_by(value))
+            yield value, text, inner
+            waiting += [each for _, each in inner if not isinstance(each, CONSTANTS)]
+
+
+def _is_constant(value: Any) -> bool:
+    """Numbers and words; not a path, which is where something lies and not what it is."""
+    return isinstance(value, CONSTANTS) and not (isinstance(value, str) and "/" in value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _definition(value: Any) -> Any:
+    """The function or class that a value is, or is an instance of; None where it is no code."""
+    if isinstance(value, functools.partial):
+        return _definition(value.func)
+    value = inspect.unwrap(value) if callable(value) else value
+    if isinstance(value, types.MethodType):
+        return value.__func__
+    if isinstance(value, (types.FunctionType, type)):
+        return value
+    return type(value) if callable(value) else None
+
+
+def _is_users(value: Any) -> bool:
+    module = str(getattr(value, "__module__", ""))
+    if module.split(".")[0] in OWN_PACKAGES and not module.startswith(WORKLOADS):
+        return False
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return module not in sys.builtin_module_names and module != "builtins"
+    return not in_library(file)
+
+
+def _text(value: Any) -> str | None:
+    """The source as its syntax tree, or without its comments where it cannot be parsed alone."""
+    try:
+        source = textwrap.dedent(inspect.getsource(value))
+    except (OSError, TypeError, IndentationError, SyntaxError):
+        return None
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return _without_comments(source)
+    return ast.dump(_NoDocstrings().visit(tree))
+
+
+class _NoDocstrings(ast.NodeTransformer):
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            first = body[0].value
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
+        return super().generic_visit(node)
+
+
+def _without_comments(source: str) -> str:
+    """Words of a line or two that hold a lambda."""
+    words: list[str] = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            words += [token.string.strip()] if token.type != tokenize.COMMENT else []
+    except (tokenize.TokenError, IndentationError):
+        pass  # the end of an expression that goes on
+    return " ".join(filter(None, words))
+
+
+def _named_by(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a function or a class refers to, by name."""
+    if isinstance(value, type):
+        yield from ((base.__name__, base) for base in value.__mro__[1:])
+        for name, member in vars(value).items():
+            inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(inner, types.FunctionType):
+                yield from _named_by(inner)
+            elif isinstance(inner, CONSTANTS) and not name.startswith("__"):
+                yield name, inner
+        return
+    if value.__closure__:
+        cells = zip(value.__code__.co_freevars, value.__closure__, strict=True)
+        yield from ((name, inner) for name, cell in cells for inner in _content(cell))
+    yield from _globals_of(value.__code__, value.__globals__)
+
+
+def _content(cell: Any) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # not filled yet
+        return ()
+
+
+def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in code.co_names:
+        if name in names:
+            value = names[name]
+            yield name, value
+            if isinstance(value, types.ModuleType) and _is_users_module(value):
+                yield from ((n, getattr(value, n)) for n in code.co_names if hasattr(value, n))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _globals_of(inner, names)
+
+
+def _is_users_module(module: types.ModuleType) -> bool:
+    return _is_users(types.SimpleNamespace(__module__=module.__name__))

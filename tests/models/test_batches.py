@@ -1,0 +1,99 @@
+"""Batches of any kind come to the device whole, and are cut tensor by tensor."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, UserDict, namedtuple
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from models.batches import map_tensors, tensors_of, to_device
+
+Pair = namedtuple("Pair", "x y")
+META = torch.device("meta")
+
+
+@dataclass(frozen=True)
+class Sample:
+    x: Tensor
+    text: str = "kept"
+    rest: list[Any] = field(default_factory=lambda: [torch.ones(2), None])
+    made: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "made", self.made + 1)
+
+
+class Encoding(UserDict[str, Any]):
+    """Moves itself, in place."""
+
+    def to(self, device: torch.device) -> Encoding:
+        self.data = {key: value.to(device) for key, value in self.data.items()}
+        return self
+
+
+class Silent:
+    """Moves itself in place and returns nothing."""
+
+    def __init__(self) -> None:
+        self.x = torch.ones(1)
+
+    def to(self, device: torch.device) -> None:
+        self.x = self.x.to(device)
+
+
+X = torch.arange(4.0)
+BATCHES: dict[str, Any] = {
+    "tensor": X,
+    "tuple": (X, 3),
+    "named tuple": Pair(X, {"a": [X]}),
+    "list": [X, (X, None)],
+    "dict": {"input": X, "text": ["a", "b"], "none": None, "n": 3},
+    "ordered": OrderedDict(b=X, a=X),
+    "read only": MappingProxyType({"a": X}),
+    "dataclass": Sample(X),
+    "user's mapping": UserDict(a=X),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_every_tensor_moves_and_the_rest_stays(name: str) -> None:
+    """Moves to another device; the batch itself keeps its tensors, the copy its kind."""
+    batch = BATCHES[name]
+    moved = to_device(batch, META)
+    assert all(tensor.is_meta for tensor in tensors_of(moved))
+    assert not any(tensor.is_meta for tensor in tensors_of(batch))
+    assert len(tensors_of(moved)) == len(tensors_of(batch)) > 0
+    assert type(moved) is type(batch) or name == "read only"
+
+
+def test_what_is_no_tensor_is_untouched() -> None:
+    """Text, None, numbers and fields that a constructor would set again."""
+    moved = to_device(BATCHES["dict"], META)
+    assert (moved["text"], moved["none"], moved["n"]) == (["a", "b"], None, 3)
+    sample = to_device(BATCHES["dataclass"], META)
+    assert (sample.text, sample.rest[1], sample.made) == ("kept", None, 1)
+
+
+def test_what_moves_itself_does_so_on_a_copy() -> None:
+    """Mappings that move in place, objects that return nothing, and packed sequences."""
+    encoding, silent = Encoding(a=X), Silent()
+    assert to_device(encoding, META)["a"].is_meta
+    assert not encoding["a"].is_meta
+    assert to_device(silent, META).x.is_meta
+    assert not silent.x.is_meta
+    packed = to_device(pack_sequence([X, X[:2]]), META)
+    assert isinstance(packed, PackedSequence)
+    assert packed.data.is_meta
+
+
+def test_tensors_are_changed_one_by_one() -> None:
+    """Halves of a batch of several kinds."""
+    half = map_tensors({"a": Pair(X, (X, "t"))}, lambda tensor: tensor[:2])
+    assert half["a"].x.tolist() == [0.0, 1.0]
+    assert half["a"].y[1] == "t"

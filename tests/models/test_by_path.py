@@ -1,0 +1,75 @@
+"""Workloads named by their file, in folders of the user's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.registry import find_workload
+from tuning.config.config import SearchConfig
+
+ROOT = Path(__file__).parents[2]
+FILE = """
+from dataclasses import replace
+
+from helper_beside import NAME
+from tests.support.tiny import tiny
+
+
+def make():
+    return replace(tiny(), name=NAME)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a workload, what it needs, and packages that are called as ours are."""
+    place = tmp_path / "my [models] a=b"
+    for name in ("models", "policies"):
+        (place / name).mkdir(parents=True)
+        (place / name / "__init__.py").write_text("raise RuntimeError('the user's own')")
+    (place / "mine.py").write_text(FILE)
+    (place / "helper_beside.py").write_text("NAME = 'of my own'")
+    return place
+
+
+def test_a_file_is_found_wherever_one_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its path, once a process; the configuration keeps it whole for other processes."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(folder)
+    config = SearchConfig("run", workload="mine.py:make")
+    assert config.workload == f"{folder / 'mine.py'}:make"
+    monkeypatch.chdir(tmp_path)
+    assert find_workload(config.workload).name == "of my own"
+
+
+def test_our_packages_are_ours_in_a_folder_that_has_others(folder: Path) -> None:
+    """In a new interpreter whose first place to look is the user's folder."""
+    code = "import sys; sys.path.insert(0, ''); import tuning, models; print(models.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == ROOT / "models" / "__init__.py"
+
+
+def test_what_cannot_be_found_again_is_refused(folder: Path) -> None:
+    """A file that is gone, the program itself, and a name that is taken, with what to do."""
+    (folder / "taken.py").write_text("import models.of_the_user")
+    for name, words in (
+        (f"{folder / 'gone.py'}:make", "file must exist"),
+        ("__main__:make", "name it file.py:make"),
+        (f"{folder / 'taken.py'}:make", "give yours another name"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            find_workload(name)

@@ -1,0 +1,112 @@
+"""A workload's identity changes with what its results depend on, and with nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from torch.optim import SGD, AdamW
+
+from models.identity import identity_of
+from models.source import source_digests
+from tests.support import tiny
+
+
+def test_it_is_plain_and_the_same_twice() -> None:
+    """JSON values, equal for two workloads made alike."""
+    one, other = identity_of(tiny.tiny()), identity_of(tiny.tiny())
+    assert json.loads(json.dumps(one)) == json.loads(json.dumps(other))
+    assert (one["blocks"], one["optimizer"], one["steps"]) == ("4 x ResidualBlock", "AdamW", 20)
+    assert one["parameters"]["head.weight"] == "(1, 16)"
+    assert one["batch"] == "(32, 8), (32, 1)"
+    assert any(name.endswith("tiny.ResidualBlock") for name in one["source"])
+
+
+def test_numbers_of_numpy_and_several_optimizers_are_plain_too() -> None:
+    """Hyperparameters of other kinds, and parts trained by different optimizers."""
+
+    def make_optimizer(model: Any) -> Any:
+        rest = [*model.stem.parameters(), *model.head.parameters()]
+        return AdamW(model.blocks.parameters(), lr=np.float64(0.1)), SGD(rest, lr=0.2)
+
+    found = identity_of(replace(tiny.tiny(), make_optimizer=make_optimizer))
+    assert found["optimizer"] == "AdamW + SGD"
+    assert [group["lr"] for group in found["groups"]] == [0.1, 0.2]
+    json.dumps(found, allow_nan=False)
+
+
+SOURCE = '''
+"""A user's file."""
+RATE = 0.1
+PLACE = "/data/one"
+
+
+class Base:
+    scale = 2
+
+    def shift(self, x):
+        return x + RATE
+
+
+class Layer(Base):
+    """A layer."""
+
+    def forward(self, x):
+        return helper(self.shift(x)) + len(PLACE)
+
+
+def helper(x):
+    return x * 2
+
+
+unused = lambda x: x
+'''
+
+
+def digests(tmp_path: Path, source: str) -> dict[str, str]:
+    """Of ``Layer``, from a new file with this source."""
+    name = f"edited_{len(list(tmp_path.iterdir()))}"
+    (tmp_path / f"{name}.py").write_text(source)
+    sys.path.insert(0, str(tmp_path))
+    try:
+        module: ModuleType = importlib.import_module(name)
+        return {key.partition(".")[2]: d for key, d in source_digests([module.Layer]).items()}
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("x * 2", "x * 3", {"helper"}),
+        ("return x + RATE", "return x - RATE", {"Base"}),
+        ("RATE = 0.1", "RATE = 0.2", {"Base"}),
+        ("scale = 2", "scale = 3", {"Base"}),
+        ('"""A layer."""', '"""Another text."""  # and a comment', set()),
+        ("def helper(x):", "def helper(x):  # doubled\n", set()),
+        ("unused = lambda x: x", "unused = None", set()),
+        ("/data/one", "/data/two", set()),
+    ],
+)
+def test_an_edit_is_seen_where_it_was_made(
+    tmp_path: Path, old: str, new: str, where: set[str]
+) -> None:
+    """Edits in what a class inherits, calls or reads are named; comments and paths are none."""
+    assert old in SOURCE
+    before, after = digests(tmp_path, SOURCE), digests(tmp_path, SOURCE.replace(old, new))
+    changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+    assert changed == where
+    assert before.keys() == {"Layer", "Base", "helper"}
+
+
+def test_libraries_have_no_digest() -> None:
+    """What is installed has a version; a function without source has nothing to compare."""
+    assert source_digests([SGD, len, json.dumps]) == {}

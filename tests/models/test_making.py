@@ -1,0 +1,106 @@
+"""What a workload's functions return is named where it is of no use, with what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import LBFGS, SGD
+from torch.optim.lr_scheduler import StepLR
+
+from models.making import blocks_of, new_model, new_optimizer, parameter_faults
+from tests.support import tiny
+
+Make = Callable[[Any], Any]
+
+
+def scheduled(model: nn.Module) -> Any:
+    optimizer = SGD(model.parameters(), lr=1.0)
+    return optimizer, StepLR(optimizer, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda seed: tiny.ResidualMLP, "must return a model, but got the class ResidualMLP"),
+        (lambda seed: None, "must return a model, but got None"),
+        (lambda seed: (tiny.ResidualMLP(), "tokenizer"), r"a tuple of \(ResidualMLP, str\)"),
+    ],
+)
+def test_what_is_no_model(make: Make, words: str) -> None:
+    """A class, nothing, a model with something beside it."""
+    with pytest.raises(ValueError, match=words):
+        new_model(replace(tiny.tiny(), make_model=make), 0)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        (lambda model: [], "must list at least one module, but got none"),
+        (lambda model: iter(()), "a generator is empty"),
+        (lambda model: [model.blocks[0], model.blocks[0]], "blocks 0 and 1 are the same"),
+        (lambda model: nn.ModuleDict({"a": model.blocks[0]}), "block 0 is"),
+        (lambda model: {"a": model.blocks[0]}, "a dict: return list"),
+        (lambda model: [nn.Linear(1, 1)], "block 0 is a Linear of another"),
+        (lambda model: 4, r"must list modules, but got 4 \(int\)"),
+    ],
+)
+def test_what_are_no_blocks(blocks: Make, words: str) -> None:
+    """Nothing, an empty generator, one twice, names, a dict, a stranger, a number."""
+    with pytest.raises(ValueError, match=words):
+        blocks_of(replace(tiny.tiny(), blocks=blocks), tiny.make_model(0))
+
+
+def test_blocks_may_be_generated() -> None:
+    """A generator is read once and kept."""
+    model = tiny.make_model(0)
+    generated: Any = lambda m: (block for block in m.blocks)  # noqa: E731
+    assert blocks_of(replace(tiny.tiny(), blocks=generated), model) == list(model.blocks)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda model: None, "but got None, which has no param_groups"),
+        (lambda model: SGD, "the class SGD: return one that holds"),
+        (scheduled, r"a tuple of \(SGD, StepLR\): return the optimizer alone"),
+        (lambda model: LBFGS(model.parameters()), "LBFGS.step needs a closure"),
+    ],
+)
+def test_what_is_no_optimizer(make: Make, words: str) -> None:
+    """Nothing, a class, one with its scheduler, one that evaluates the loss itself."""
+    with pytest.raises(ValueError, match=words):
+        new_optimizer(replace(tiny.tiny(), make_optimizer=make), tiny.make_model(0))
+
+
+def test_parameters_that_cannot_be_trained_are_named() -> None:
+    """Lazy ones, ones without values, and ones that are stepped within the backward."""
+    lazy = nn.Sequential(nn.LazyLinear(2))
+    with torch.device("meta"):
+        empty = nn.Linear(2, 2)
+    fused = tiny.make_model(0)
+    weight: Any = fused.head.weight
+    weight.register_post_accumulate_grad_hook(lambda parameter: None)
+    assert "0.weight, 0.bias are lazy" in parameter_faults(lazy)[0]
+    assert "weight, bias are on the meta device" in parameter_faults(empty)[0]
+    assert "head.weight have a hook" in parameter_faults(fused)[0]
+    assert parameter_faults(tiny.make_model(0)) == []
+
+
+def test_sharded_parameters_are_named() -> None:
+    """A real DTensor, on a mesh of this process alone."""
+    from torch.distributed import destroy_process_group, init_process_group
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import distribute_module
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    init_process_group("fake", store=FakeStore(), rank=0, world_size=1)
+    try:
+        model = distribute_module(nn.Linear(2, 2), init_device_mesh("cpu", (1,)))
+        assert "weight, bias are sharded" in parameter_faults(model)[0]
+    finally:
+        destroy_process_group()

@@ -1,0 +1,155 @@
+"""Tiny workloads whose training depends on state that no ``state_dict`` holds."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from models.workload import Workload
+from tests.support import tiny
+
+
+class Schedule:
+    """A temperature that falls with every call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def next(self) -> float:
+        self.calls += 1
+        return 1.0 / self.calls
+
+
+class Noisy(tiny.ResidualMLP):
+    """Adds noise to its input while it trains, in a way that the subclass says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + self.noise(x)) if self.training else super().forward(x)
+
+    def noise(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Counts(Noisy):
+    """A number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.full_like(x, 0.3 / self.calls)
+
+
+class Nested(Noisy):
+    """An object of the user's own within a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: dict[str, Any] = {"schedule": Schedule()}
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, self.parts["schedule"].next())
+
+
+class Draws(Noisy):
+    """Python's and NumPy's global generators."""
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, random.random() + float(np.random.rand()))
+
+
+class OwnGenerators(Noisy):
+    """Generators of its own, of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.torchs = torch.Generator().manual_seed(1)
+        self.pythons = random.Random(2)
+        self.new, self.old = np.random.default_rng(3), np.random.RandomState(4)
+
+    def noise(self, x: Tensor) -> Tensor:
+        scale = self.pythons.random() + float(self.new.random()) + float(self.old.rand())
+        return scale * torch.randn(x.shape, generator=self.torchs)
+
+
+class Collects(Noisy):
+    """A queue, a counter, a set, an array and a tensor, each with what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: deque[float] = deque([0.0], maxlen=3)
+        self.times: Counter[str] = Counter()
+        self.seen: set[int] = set()
+        self.array, self.mean = np.zeros(2), torch.zeros(tiny.FEATURES)
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.last.append(float(x[0, 0]))
+        self.times["all"] += 1
+        self.seen.add(self.times["all"] // 2)
+        self.array += sum(self.last)
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return 0.1 * self.mean + float(self.array[1]) / 50 + len(self.seen) / self.times["all"]
+
+
+class Buffered(Noisy):
+    """A buffer that is not persistent."""
+
+    ema: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ema", torch.zeros(tiny.FEATURES), persistent=False)
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.ema.mul_(0.9).add_(x.mean(0))
+        return self.ema.expand_as(x)
+
+
+class Unregistered(Noisy):
+    """A layer in a plain list, which its optimizer trains and no ``state_dict`` names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = [nn.Linear(tiny.FEATURES, tiny.FEATURES)]
+
+    def noise(self, x: Tensor) -> Tensor:
+        return self.more[0](x)  # type: ignore[no-any-return]
+
+
+STATEFUL: dict[str, type[Noisy]] = {
+    kind.__name__: kind
+    for kind in (Counts, Nested, Draws, OwnGenerators, Collects, Buffered, Unregistered)
+}
+
+
+def workload(
+    kind: Callable[[], nn.Module], make_optimizer: Callable[[nn.Module], Any] | None = None
+) -> Workload:
+    """``tiny`` with another model."""
+
+    def make_model(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return kind()
+
+    return replace(
+        tiny.tiny(),
+        make_model=make_model,
+        make_optimizer=make_optimizer or optimizer,
+        fingerprint=getattr(kind, "__name__", ""),
+    )
+
+
+def optimizer(model: nn.Module) -> Optimizer:
+    """AdamW over every parameter, those in plain lists too."""
+    more = getattr(model, "more", ())
+    return AdamW([*model.parameters(), *(p for layer in more for p in layer.parameters())], lr=1e-2)

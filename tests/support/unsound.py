@@ -1,0 +1,233 @@
+"""Tiny workloads that each break one rule, by what breaks it."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+
+from models.workload import Workload
+from tests.support import stateful, tiny
+
+Output = collections.namedtuple("Output", "loss logits")
+
+
+class Weird:
+    """A value that no checkpoint holds."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+def strange_state(model: nn.Module) -> Optimizer:
+    """An optimizer with such a value in its state."""
+
+    class Strange(SGD):
+        def step(self, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    self.state[parameter].setdefault("weird", Weird()).count += 1
+            return super().step(closure)
+
+    return Strange(model.parameters(), lr=1e-2, momentum=0.9)
+
+
+class Opaque(stateful.Noisy):
+    """Noise from an iterator: nobody can say where it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = itertools.count(1)
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, 1 / next(self.calls))
+
+
+CALLS = {"all": 0}
+
+
+class Global(stateful.Noisy):
+    """Noise that depends on how often any model of the process was called."""
+
+    def noise(self, x: Tensor) -> Tensor:
+        CALLS["all"] += 1
+        return torch.full_like(x, 1 / CALLS["all"])
+
+
+def with_loss(loss: Callable[[nn.Module, Any], Any]) -> Workload:
+    return replace(tiny.tiny(), loss=loss)
+
+
+def with_batches(batch_at: Callable[[int, int], Any]) -> Workload:
+    return replace(tiny.tiny(), batch_at=batch_at)
+
+
+def with_evaluation(evaluate: Callable[[nn.Module], Any]) -> Workload:
+    return replace(tiny.tiny(), evaluate=evaluate)
+
+
+def trains_in_evaluation(model: Any) -> float:
+    with torch.no_grad():
+        model.head.weight.mul_(0.9)
+    return tiny.evaluate(model)
+
+
+def unseeded(seed: int) -> nn.Module:
+    model = tiny.make_model(seed)
+    generator = np.random.default_rng()
+    with torch.no_grad():
+        model.head.weight.add_(float(generator.random()))
+    return model
+
+
+def short(seed: int, step: int) -> Any:
+    return [tiny.batch_at(seed, at) for at in range(20)][step]
+
+
+def stream() -> Callable[[int, int], Any]:
+    batches: Iterator[Any] = (tiny.batch_at(0, step) for step in itertools.count())
+    return lambda seed, step: next(batches)
+
+
+def broken(model: nn.Module, batch: Any) -> Tensor:
+    return tiny.loss(model, (batch[0][:, :3], batch[1]))
+
+
+def cut(model: nn.Module, batch: Any) -> Tensor:
+    return torch.tensor(float(tiny.loss(model, batch).detach()))
+
+
+def root_of_zero(model: Any, batch: Any) -> Tensor:
+    """Finite, with a gradient that is not."""
+    root: Tensor = (model.head.weight * 0).sum().sqrt()
+    return tiny.loss(model, batch) + root
+
+
+class Skips(tiny.ResidualMLP):
+    """Its second block is never run."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for index, block in enumerate(self.blocks):
+            x = x if index == 1 else block(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def explosive(model: nn.Module) -> Optimizer:
+    """A rate at which nothing stays finite."""
+    return SGD(model.parameters(), lr=1e30)
+
+
+REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
+    "weights": (lambda: replace(tiny.tiny(), make_model=unseeded), "differ in head.weight"),
+    "an iterator": (lambda: with_batches(lambda s, t: iter([1])), "got a list_iterator"),
+    "a stream": (lambda: with_batches(stream()), "must give the same batch each time"),
+    "drawn batches": (
+        lambda: with_batches(lambda s, t: (torch.randn(4, 8), torch.randn(4, 1))),
+        "must give the same batch each time",
+    ),
+    "too few batches": (lambda: with_batches(short), "at step 200 raised IndexError"),
+    "an output": (
+        lambda: with_loss(lambda m, b: Output(tiny.loss(m, b), None)),
+        "got a Output of (Tensor, NoneType): return its .loss",
+    ),
+    "a dict": (
+        lambda: with_loss(lambda m, b: {"loss": tiny.loss(m, b)}),
+        "got a dict with 'loss': return one of its values",
+    ),
+    "a number": (
+        lambda: with_loss(lambda m, b: tiny.loss(m, b).item()),
+        "return the tensor before .item()",
+    ),
+    "no gradient": (lambda: with_loss(cut), "has no gradient: leave out detach()"),
+    "a loss a row": (
+        lambda: with_loss(lambda m, b: (m(b[0]) - b[1]) ** 2),
+        "a tensor of shape (32, 1) and torch.float32: take its mean",
+    ),
+    "no loss": (lambda: with_loss(lambda m, b: None), "but got None"),
+    "NaN": (lambda: with_loss(lambda m, b: tiny.loss(m, b) * float("nan")), "but got nan"),
+    "a user's error": (lambda: with_loss(broken), "unsound.py:"),
+    "no evaluation": (
+        lambda: with_evaluation(lambda m: None),
+        "but got None: is a return missing?",
+    ),
+    "evaluated to a dict": (
+        lambda: with_evaluation(lambda m: {"loss": 1.0}),
+        "a dict with 'loss': return one of its values",
+    ),
+    "evaluated to NaN": (
+        lambda: with_evaluation(lambda m: float("nan")),
+        "but got nan before any training",
+    ),
+    "evaluated by chance": (
+        lambda: with_evaluation(lambda m: float(np.random.default_rng().random())),
+        "must give the same number each time",
+    ),
+    "evaluation that trains": (
+        lambda: with_evaluation(trains_in_evaluation),
+        "must leave the model as it is, but changed head.weight",
+    ),
+    "a block that is not run": (lambda: stateful.workload(Skips), "never got any: 1 of 4"),
+    "gradients that are not finite": (lambda: with_loss(root_of_zero), "gradients must be finite"),
+    "a loss that becomes infinite": (
+        lambda: stateful.workload(tiny.ResidualMLP, explosive),
+        "losses must be finite",
+    ),
+    "state of the process": (
+        lambda: stateful.workload(Global),
+        "What changes while it trains and is not saved: tests.support.unsound.CALLS",
+    ),
+    "nothing to train": (
+        lambda: stateful.workload(lambda: tiny.ResidualMLP().requires_grad_(False)),
+        "no parameter requires a grad",
+    ),
+    "another model's optimizer": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: SGD(tiny.ResidualMLP().parameters())),
+        "was made for another model",
+    ),
+    "a scheduler too": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: (tiny.make_optimizer(m), 3)),  # type: ignore[arg-type,return-value]
+        "return the optimizer alone",
+    ),
+    "no blocks": (lambda: replace(tiny.tiny(), blocks=lambda m: []), "but got none"),
+}
+"""Nothing is trained: a workload, and words of the message."""
+UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
+    "saved as a pickle": (
+        lambda: stateful.workload(tiny.ResidualMLP, strange_state),
+        "['weird'] is a tests.support.unsound.Weird",
+    ),
+    "an iterator's place": (
+        lambda: stateful.workload(Opaque),
+        "What changes while it trains and is not saved: calls",
+    ),
+}
+"""Trials train alone."""
+REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
+    "evaluation mode": (
+        lambda: stateful.workload(lambda: tiny.ResidualMLP().eval()),
+        "returned the model in evaluation mode",
+    ),
+    "one batch": (
+        lambda: with_batches(lambda s, t: tiny.batch_at(0, 0)),
+        "the same batch for every step",
+    ),
+    "drawn evaluation": (
+        lambda: with_evaluation(lambda m: tiny.evaluate(m) + random.random()),
+        "draws from the process's random generators",
+    ),
+    "no fingerprint": (lambda: replace(tiny.tiny(), fingerprint=""), "fingerprint is empty"),
+    "parameters left out": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: SGD(m.blocks.parameters(), lr=1e-3)),  # type: ignore[union-attr]
+        "the optimizer does not hold stem.weight, stem.bias, head.weight and 1 more",
+    ),
+}
+"""It is said."""

@@ -1,0 +1,104 @@
+"""The examination against workloads that break each rule, and against those that break none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models.workload import Workload
+from tests.support import stateful, tiny, unsound
+from tuning.training.checkpoint import load_checkpoint
+from tuning.training.examination.examine import examine
+from tuning.training.examination.new_process import NewProcess
+from tuning.training.examination.rehearsal import Plan, Rehearsal
+from tuning.training.examination.subject import Elsewhere, Subject
+from tuning.training.generators import generators_kept
+from tuning.trial.soundness import Soundness
+
+CPU = torch.device("cpu")
+
+
+class Here:
+    """Goes on in this process, for a test that is not about processes."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+
+    @generators_kept()
+    def ask(self, request: dict[str, Any]) -> None:
+        rehearsal = Rehearsal(self.workload, Plan(**request["plan"]), CPU)
+        self.start = rehearsal.start
+        state = load_checkpoint(Path(request["state"]))
+        assert state is not None
+        rehearsal.run.load_state_dict(state)
+        rehearsal.train()
+        self.rehearsal = rehearsal
+
+    def answer(self) -> dict[str, Any]:
+        return {
+            "start": self.start,
+            "losses": self.rehearsal.losses,
+            "evaluations": list(self.rehearsal.evaluations.items()),
+        }
+
+
+def examined(workload: Workload, elsewhere: Elsewhere | None = None) -> Soundness:
+    return examine(Subject(workload, CPU, elsewhere or Here(workload)))
+
+
+@pytest.mark.parametrize("name", unsound.REFUSED)
+def test_what_cannot_be_trained_is_refused(name: str) -> None:
+    """One message with the rule, the value and what to do."""
+    make, words = unsound.REFUSED[name]
+    assert any(words in text for text in examined(make()).refusals), examined(make())
+
+
+@pytest.mark.parametrize("name", unsound.UNFORKED)
+def test_what_cannot_go_on_trains_alone(name: str) -> None:
+    """It is trained, without forks, and what stands in their way is named."""
+    make, words = unsound.UNFORKED[name]
+    found = examined(make())
+    assert not found.refusals
+    assert not found.forks
+    assert any(words in text for text in found.warnings), found
+
+
+@pytest.mark.parametrize("name", unsound.REMARKED)
+def test_what_a_user_should_know_is_said(name: str) -> None:
+    """And nothing follows from it."""
+    make, words = unsound.REMARKED[name]
+    found = examined(make())
+    assert found.forks
+    assert not found.refusals
+    assert [words in text for text in found.warnings] == [True]
+
+
+SOUND: dict[str, type[nn.Module]] = {
+    "tiny": tiny.ResidualMLP,
+    **{name: kind for name, kind in stateful.STATEFUL.items() if name != "Unregistered"},
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_workload_has_no_findings(name: str) -> None:
+    """State in plain attributes is kept, so nothing has to be said of it."""
+    assert examined(stateful.workload(SOUND[name])) == Soundness()
+
+
+def test_a_new_process_goes_on() -> None:
+    """A real one: a workload that is sound, and one whose weights depend on the process."""
+    name = "tests.support.tiny:tiny"
+    with NewProcess(name, None, 1) as elsewhere:
+        assert examined(tiny.tiny(), elsewhere) == Soundness()
+
+
+def test_a_new_process_that_fails_says_why() -> None:
+    """It is given another workload than this process has."""
+    with NewProcess("tests.support.tiny:not_a_workload", None, 1) as elsewhere:
+        found = examined(tiny.tiny(), elsewhere)
+    assert not found.forks
+    assert "must return a Workload" in found.warnings[0]

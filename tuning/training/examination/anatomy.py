@@ -1,0 +1,90 @@
+"""What a sound workload is: its parts, what its steps cost here, and what it can do."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from models.device import device_name
+from models.identity import batch_form, kind_of, kinds_of
+from models.making import blocks_of
+from policies.applying.parts import STEM
+from policies.applying.wiring import Part
+from tuning.training.bench import StepBench
+from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
+from tuning.training.examination.subject import SEED, Subject, parts_of
+from tuning.training.generators import generators_kept, seed_all
+from tuning.training.loop import evaluate
+from tuning.trial.anatomy import Ability, Anatomy, PartFacts
+
+EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.3)
+"""Enough for a reader; a search measures anew."""
+
+
+@generators_kept()
+def anatomy_of(subject: Subject, levers: Mapping[str, str | None]) -> Anatomy:
+    """Find out; steps are timed, with the device to itself.
+
+    Args:
+        subject: what was found sound.
+        levers: why it cannot have each value of a lever, None where it can.
+    """
+    seed_all(SEED)
+    workload = subject.workload
+    model = subject.model()
+    frozen = _count(p for p in model.parameters() if not p.requires_grad)
+    bench = StepBench(workload, SEED, subject.device)
+    depths = sorted({1, (1 + bench.num_blocks) // 2, bench.num_blocks})
+    for depth in depths:
+        bench.step(depth)
+    work = kinds_of_step(bench, depths)
+    del work["probe"]
+    laps = measure_rounds(bench, work, EFFORT)
+    seconds = {kind: statistics.median(lap.wall for lap in each) for kind, each in laps.items()}
+    steps = {depth: seconds[f"step_{depth}"] for depth in depths}
+    full = steps[bench.num_blocks] + seconds["data"]
+    return Anatomy(
+        parts=_parts(model, blocks_of(workload, model), subject),
+        frozen=frozen,
+        optimizer=kind_of(bench.optimizer),
+        batch=batch_form(bench.batch),
+        device=device_name(subject.device),
+        step_seconds=steps,
+        data_seconds=seconds["data"],
+        evaluation_seconds=bench.lap(lambda: evaluate(workload, bench.model)).wall,
+        abilities=tuple(Ability(name, fault) for name, fault in levers.items()),
+        baseline_seconds=workload.steps * full,
+        evaluations=workload.steps / workload.eval_every,
+    )
+
+
+def _parts(
+    model: nn.Module, blocks: Sequence[nn.Module], subject: Subject
+) -> tuple[PartFacts, ...]:
+    parts = parts_of(subject.workload, model, subject.batch())
+    inner = [parts[index].parameters for index in range(len(blocks))]
+    return (
+        PartFacts("stem", _names(model, parts[STEM]), _count(parts[STEM].parameters)),
+        PartFacts("blocks", kinds_of(blocks), _count(itertools.chain.from_iterable(inner))),
+        PartFacts("head", _names(model, parts[len(blocks)]), _count(parts[len(blocks)].parameters)),
+    )
+
+
+def _count(parameters: Iterable[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _names(model: nn.Module, part: Part) -> str:
+    """What a part consists of: the outermost modules, and parameters that stand alone."""
+    own = {id(module) for module in part.modules}
+    names: list[str] = []
+    for name, module in model.named_modules():
+        if id(module) in own and not any(name.startswith(f"{outer}.") for outer in names):
+            names.append(name)
+    held = {id(p) for module in part.modules for p in module.parameters()}
+    loose = {id(p) for p in part.parameters} - held
+    names += [name for name, p in model.named_parameters() if id(p) in loose]
+    return ", ".join(names) or "nothing"

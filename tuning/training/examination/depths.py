@@ -1,0 +1,90 @@
+"""The rules about gradients: every block gets some when it is trained, and none breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from models.frames import told
+from policies.applying.wiring import Part
+from tuning.training.bench import StepBench
+from tuning.training.calibrate import measured_depths
+from tuning.training.examination.subject import SEED, Subject, parts_of, refused, remark, some
+from tuning.training.generators import seed_all
+from tuning.trial.soundness import Finding
+
+MORE_STEPS = 10
+"""Full steps that are tried until every block had a gradient: some models skip blocks at random."""
+
+
+def depth_rules(subject: Subject) -> Iterator[Finding]:
+    """A gradient for every block when it is trained, and none that is not finite."""
+    seed_all(SEED)
+    bench = StepBench(subject.workload, SEED, subject.device)
+    parts = parts_of(subject.workload, bench.model, bench.batch)
+    count, seen = bench.num_blocks, _Gradients(parts)
+    for depth in (count, *measured_depths(count)[:-1], count + 1):
+        try:
+            bench.step(depth, seen.read)
+        except Exception as fault:
+            what = f"the top {depth} of {count}" if depth < count else "all"
+            yield refused("depths", f"with {what} blocks trained a step raised {told(fault)}")
+            return
+    more = MORE_STEPS
+    while more and seen.missing:
+        more -= 1
+        bench.step(count, seen.read)
+    yield from _of_gradients(bench, seen)
+
+
+class _Gradients:
+    """What is seen of the gradients of some steps: which parameters have never had any."""
+
+    def __init__(self, parts: Mapping[int, Part]) -> None:
+        self._parts = parts
+        self.missing = {id(p) for part in parts.values() for p in part.parameters}
+        self.broken, self._first = False, True
+
+    def read(self, moment: str) -> None:
+        """Look, once the backward is over."""
+        if moment != "backward":
+            return
+        for part in self._parts.values():
+            with_grad = [p for p in part.parameters if p.grad is not None]
+            self.missing -= {id(p) for p in with_grad}
+            # Later steps are at peak rates without a warm-up, and may well diverge.
+            self.broken |= self._first and any(not _is_finite(p.grad) for p in with_grad)
+        self._first = False
+
+    @property
+    def blocks_without(self) -> list[str]:
+        """Numbers of the blocks of which no parameter ever had one."""
+        return [
+            str(index)
+            for index, part in sorted(self._parts.items())
+            if 0 <= index < len(self._parts) - 2
+            and part.parameters
+            and all(id(p) in self.missing for p in part.parameters)
+        ]
+
+
+def _is_finite(gradient: Any) -> bool:
+    values = gradient.coalesce().values() if gradient.is_sparse else gradient
+    return bool(torch.isfinite(values).all())
+
+
+def _of_gradients(bench: StepBench, seen: _Gradients) -> Iterator[Finding]:
+    if without := seen.blocks_without:
+        yield refused(
+            "depths",
+            "every block must get a gradient when it is trained, but these never got any: "
+            f"{some(without)} of {bench.num_blocks}; name the blocks that the model runs, in the "
+            "order in which it runs them",
+        )
+    names = [n for n, p in bench.model.named_parameters() if id(p) in seen.missing]
+    if names:
+        yield remark("gradients", f"no loss reached {some(names)}: they are never trained")
+    if seen.broken:
+        yield refused("gradients", "gradients must be finite, but some of the first step are not")

@@ -1,0 +1,161 @@
+"""Goes on with a saved rehearsal in a process of its own, which knows nothing of this one.
+
+Started early, so that it loads its libraries while this one is at work, and goes on while this one
+does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from models.frames import told
+
+if TYPE_CHECKING:
+    from models.workload import Workload
+
+MODULE = "tuning.training.examination.new_process"
+PATIENCE = 300.0
+"""Seconds that it may take."""
+
+
+class NewProcess:
+    """The other process; ``with`` starts and ends it.
+
+    Args:
+        workload: its name, as for ``--workload``.
+        corpus: directory of text for a workload that takes one, or None.
+        threads: with how many threads it computes.
+        tries: whether it finds out, while it waits, what levers the workload and the device can do;
+            the answer has them under ``levers``.
+    """
+
+    def __init__(
+        self, workload: str, corpus: str | None, threads: int, *, tries: bool = False
+    ) -> None:
+        self._options = {
+            "workload": workload,
+            "corpus": corpus,
+            "threads": threads,
+            "tries": tries,
+        }
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it; it waits for ``ask``."""
+        self._folder = tempfile.TemporaryDirectory(prefix="soundness-")
+        self.path = Path(self._folder.name)
+        self._answer = self.path / "answer.json"
+        options = json.dumps({**self._options, "answer": str(self._answer)})
+        paths = os.pathsep.join(path or os.curdir for path in sys.path)
+        with (self.path / "said").open("w") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, options],
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it, if it has not ended by itself."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    self._process.stdin.close()
+        self._folder.cleanup()
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Send it the request; one that has ended is not asked."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What came of the request: ``start``, ``losses`` and ``evaluations``, or ``error``."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # where nothing was asked it ends now
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return {"error": f"it was not done after {PATIENCE:.0f} s"}
+        if not self._answer.exists():
+            said = (self.path / "said").read_text(errors="replace").strip().splitlines()
+            return {"error": (said or [f"it ended with status {self._process.returncode}"])[-1]}
+        return dict(json.loads(self._answer.read_text()))
+
+
+def main(argv: list[str]) -> None:
+    """Load everything, wait for a request on standard input, and write what came of it."""
+    import torch
+
+    from models.registry import find_workload
+    from tuning.training.place import set_threads
+
+    torch.optim.SGD([torch.zeros(1)], lr=0.0)  # the first one loads much
+    options = json.loads(argv[0])
+    corpus = options["corpus"]
+    workload = find_workload(options["workload"], Path(corpus) if corpus else None)
+    set_threads(options["threads"])
+    levers = _levers(workload) if options["tries"] else {}
+    line = sys.stdin.readline()
+    try:
+        answer = _gone_on(workload, json.loads(line)) if line else {"error": "nothing was asked"}
+    except Exception as fault:
+        answer = {"error": told(fault)}
+    Path(options["answer"]).write_text(json.dumps({**answer, "levers": levers}))
+
+
+def _levers(workload: Workload) -> dict[str, str | None]:
+    """What the workload and the device cannot do; empty where that cannot be found out."""
+    from models.device import run_device
+    from models.levers.abilities import faults_by_value
+
+    try:
+        return faults_by_value(workload, run_device())
+    except Exception:  # a workload that is refused for it by the other process
+        return {}
+
+
+def _gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    from tuning.training.checkpoint import load_checkpoint
+    from tuning.training.examination.rehearsal import Plan, Rehearsal
+
+    rehearsal = Rehearsal(workload, Plan(**request["plan"]), torch.device(request["device"]))
+    start = rehearsal.start
+    state = load_checkpoint(Path(request["state"]))
+    if state is None:
+        raise ValueError("what was saved cannot be read")
+    rehearsal.run.load_state_dict(state)
+    rehearsal.train()
+    return {
+        "start": start,
+        "losses": rehearsal.losses,
+        "evaluations": list(rehearsal.evaluations.items()),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,77 @@
+"""What a workload is, as far as a search cares: its parts, what its steps cost, what it can do.
+
+Pure data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MEAN_HORIZON = 0.75
+"""Of the trials of a search, about."""
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """One part of a model.
+
+    Attributes:
+        name: ``stem``, ``blocks`` or ``head``.
+        modules: what it consists of: names for stem and head, counts by kind for the blocks.
+        parameters: that can be trained.
+    """
+
+    name: str
+    modules: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that may be searched.
+
+    Attributes:
+        name: a knob and its value.
+        fault: why the model or the device cannot do it; None where they can.
+    """
+
+    name: str
+    fault: str | None
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What was found out about a workload that can be trained.
+
+    Attributes:
+        parts: stem, blocks and head.
+        frozen: parameters that can never be trained.
+        optimizer: its kind and what it holds.
+        batch: shapes of the first batch.
+        device: where it was tried.
+        step_seconds: a step's seconds by depth, quickly timed.
+        data_seconds: making one batch.
+        evaluation_seconds: one evaluation.
+        abilities: values of knobs that a device or a model may lack.
+        baseline_seconds: one training of the workload's own recipe, evaluations aside.
+        evaluations: how many it has.
+    """
+
+    parts: tuple[PartFacts, ...]
+    frozen: int
+    optimizer: str
+    batch: str
+    device: str
+    step_seconds: Mapping[int, float]
+    data_seconds: float
+    evaluation_seconds: float
+    abilities: tuple[Ability, ...]
+    baseline_seconds: float
+    evaluations: float
+
+    def search_seconds(self, trials: int, references: int, at_once: int) -> float:
+        """About what a search of so many trials takes, so many at once, without forks."""
+        trained = references + MEAN_HORIZON * trials
+        one = self.baseline_seconds + self.evaluations * self.evaluation_seconds
+        return trained * one / max(1, min(at_once, trials))

@@ -1,0 +1,66 @@
+"""Two identities of a workload compared: each difference in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHOWN = 3
+"""Names given of many that differ alike."""
+Identity = Mapping[str, Any]
+"""What ``models.identity.identity_of`` makes: JSON values by name."""
+
+
+def differences(then: Identity, now: Identity) -> list[str]:
+    """What is not as it was, a short text each; nothing where the two are the same.
+
+    >>> differences({"steps": 60, "parameters": {"a": "(2,)"}},
+    ...             {"steps": 180, "parameters": {"a": "(3,)", "b": "(1,)"}})
+    ['steps 60 -> 180', 'a (2,) -> (3,)', 'new parameters: b (1,)']
+    """
+    found = [
+        f"{name} {then[name]} -> {now[name]}"
+        for name in then
+        if name in now and not isinstance(then[name], (dict, list)) and then[name] != now[name]
+    ]
+    return [
+        *found,
+        *_parameters(then.get("parameters", {}), now.get("parameters", {})),
+        *_groups(then.get("groups", []), now.get("groups", [])),
+        *_source(then.get("source", {}), now.get("source", {})),
+    ]
+
+
+def _parameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    changed = [f"{n} {then[n]} -> {now[n]}" for n in then if n in now and then[n] != now[n]]
+    new = [f"{name} {now[name]}" for name in now if name not in then]
+    gone = [f"{name} {then[name]}" for name in then if name not in now]
+    texts = [_some(changed)]
+    texts += [f"new parameters: {_some(new)}" if new else ""]
+    texts += [f"parameters that are gone: {_some(gone)}" if gone else ""]
+    return [text for text in texts if text]
+
+
+def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(then) != len(now):
+        return [f"optimizer's groups {len(then)} -> {len(now)}"]
+    found = []
+    for index, (old, new) in enumerate(zip(then, now, strict=True)):
+        which = f" of group {index}" if len(then) > 1 else ""
+        found += [
+            f"optimizer's {name}{which} {old.get(name)} -> {new.get(name)}"
+            for name in {**old, **new}
+            if old.get(name) != new.get(name)
+        ]
+    return found
+
+
+def _source(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    calls = [f"{name.rpartition('.<locals>.')[0] or name}()" for name in changed]
+    return [f"source changed at {_some(list(dict.fromkeys(calls)))}"] if changed else []
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more

@@ -1,0 +1,72 @@
+"""Whether a workload keeps what the search relies on: what was found, and what follows from it.
+
+Pure data, held by run.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Follows = Literal["refused", "unforked", "remark"]
+FOLLOWS: tuple[Follows, ...] = get_args(Follows)
+CONSEQUENCE: Mapping[Follows, str] = {
+    "refused": "nothing is trained",
+    "unforked": "trials train alone: each from its first step, without forks, also after a stop",
+    "remark": "nothing else follows",
+}
+"""What follows, in words."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        rule: which rule it is about, a word.
+        text: what the rule says, what was seen, where, and what to do; a sentence or two.
+        follows: ``refused``: nothing is trained; ``unforked``: trials share no snapshots and begin
+            anew where they were stopped; ``remark``: nothing.
+    """
+
+    rule: str
+    text: str
+    follows: Follows
+
+    def __post_init__(self) -> None:
+        """Refuse a consequence there is none of."""
+        if self.follows not in FOLLOWS:
+            raise ValueError(f"follows must be one of {list(FOLLOWS)}, but got {self.follows!r}")
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """Everything that was found about a workload; nothing, where it keeps every rule."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Soundness:
+        """What was found, the gravest first."""
+        order = {follows: place for place, follows in enumerate(FOLLOWS)}
+        return cls(tuple(sorted(findings, key=lambda found: order[found.follows])))
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why nothing is trained; empty where something may be."""
+        return [found.text for found in self.findings if found.follows == "refused"]
+
+    @property
+    def forks(self) -> bool:
+        """Whether a trial may go on from a snapshot, its own or a trunk's."""
+        return all(found.follows != "unforked" for found in self.findings)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user is told of a workload that is trained, a line each."""
+        return [
+            found.text + (f" ({CONSEQUENCE[found.follows]})" if found.follows != "remark" else "")
+            for found in self.findings
+            if found.follows != "refused"
+        ]
