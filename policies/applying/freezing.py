@@ -10,7 +10,7 @@ the whole one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,13 @@ from policies.applying.guard import Guard
 from policies.applying.moments import forget, is_torchs_own, optimizers_in
 from policies.applying.parts import STEM, Places
 from policies.applying.reading import has_taken_gradients
-from policies.applying.resting import Sleep, drop_gradients, in_reentrant_checkpoint, passing
+from policies.applying.resting import (
+    Passing,
+    Sleep,
+    drop_gradients,
+    in_reentrant_checkpoint,
+    passing,
+)
 from policies.applying.tracing import Trace, graph_of
 from policies.applying.wiring import Part, Stem, Wiring
 
@@ -66,6 +72,9 @@ class Freezer:
         self._trace = Trace(self._wiring, blocks, self._ran) if stem is None and outside else None
         self._graph: list[Any] = []
         self._frozen: dict[int, Part] = {}
+        self._still: list[nn.Parameter] = []  # what is in the frozen parts
+        self._resters: list[nn.Module] = []
+        self._gates: list[tuple[nn.Module, Passing]] = []
         self._tops = self._find_tops()
         self._hooks = [hook for each in self._optimizers for hook in self._watch(each)]
 
@@ -81,9 +90,9 @@ class Freezer:
         if self._trace is not None and self._frozen and self._steps_in_backward():
             self.settle(None)  # what is yet to be found frozen would be moved before it is found
             self._bring(active)
-        self._sleep.lay(module for part in self._frozen.values() for module in part.modules)
+        self._sleep.lay(self._resters)
         try:
-            with self._sleep.step(fused=not self._frozen), passing(self._gates()), self._tracing():
+            with self._sleep.step(fused=not self._frozen), passing(self._gates), self._tracing():
                 yield
                 self._take_trace()
         finally:
@@ -110,7 +119,7 @@ class Freezer:
             self._tops = self._find_tops()
         self.active = None
         frozen = [self.parts[index] for index in self._frozen]
-        self._guard.put_buffers_back(module for part in frozen for module in part.modules)
+        self._guard.put_buffers_back([module for part in frozen for module in part.modules])
         self._guard.clear()
 
     def forget(self) -> None:
@@ -128,7 +137,7 @@ class Freezer:
         for hook in self._hooks:
             hook.remove()
         self._guard.clear()
-        self._frozen, self._trace = {}, None
+        self._frozen, self._still, self._trace = {}, [], None
         self._require_grad(tuple(range(len(self._blocks))))
 
     def _steps_in_backward(self) -> bool:
@@ -148,25 +157,24 @@ class Freezer:
 
     def _bring(self, active: tuple[int, ...]) -> None:
         """``requires_grad``, gradients and what is watched, as ``active`` says."""
-        self._frozen = {index: self.parts[index] for index in self._resting(active)}
-        if active != self.active or self._is_thawed_by_others():
+        if active != self.active:
+            self._frozen = {index: self.parts[index] for index in self._resting(active)}
+            self._still = [p for part in self._frozen.values() for p in part.parameters]
+            self._resters = [m for part in self._frozen.values() for m in part.modules]
             self._require_grad(active)
-        drop_gradients(self._frozen.values())
-        unknown = (
-            {}
-            if self._trace is None
-            else {_OUTSIDE: Part(modules=list(self._wiring.outside.values()))}
-        )
-        self._guard.hold({**self._frozen, **unknown}, [each.state for each in self._foreign])
+            self._gates = self._make_gates()
+            self._guard.hold({**self._frozen, **self._unknown()}, self._states())
+        elif any(parameter.requires_grad for parameter in self._still):  # the loop has thawed it
+            self._require_grad(active)
+        drop_gradients(self._still)
 
-    def _is_thawed_by_others(self) -> bool:
-        unsure = self._unsure()
-        return any(
-            p.requires_grad
-            for part in self._frozen.values()
-            for p in part.parameters
-            if id(p) not in unsure
-        )
+    def _unknown(self) -> dict[int, Part]:
+        """What is watched for the time being, its part not yet being known."""
+        modules = [] if self._trace is None else list(self._wiring.outside.values())
+        return {_OUTSIDE: Part(modules=modules)}
+
+    def _states(self) -> list[Mapping[Any, Any]]:
+        return [optimizer.state for optimizer in self._foreign]
 
     def _require_grad(self, active: tuple[int, ...]) -> None:
         resting, unsure = set(self._resting(active)), self._unsure()
@@ -182,10 +190,8 @@ class Freezer:
         return {id(parameter) for parameter in self._wiring.outside_parameters.values()}
 
     def _rest(self) -> None:
-        drop_gradients(self._frozen.values())
-        self._guard.put_buffers_back(
-            module for part in self._frozen.values() for module in part.modules
-        )
+        drop_gradients(self._still)
+        self._guard.put_buffers_back(self._resters)
 
     def _tracing(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._trace is None else self._trace.watching()
@@ -197,19 +203,20 @@ class Freezer:
         else:
             self._sleep.wake(module)
 
-    def _gates(self) -> list[tuple[nn.Module, Any]]:
-        """What is called before which module runs, in this step."""
-        gates = [(self._wiring.model, self._enter_model)]
-        gates += [(block, partial(self._enter, index)) for index, block in enumerate(self._blocks)]
-        if self._trace is None:
-            gates += [
-                (top, partial(self._enter_top, i)) for i in self._frozen for top in self._tops[i]
-            ]
+    def _make_gates(self) -> list[tuple[nn.Module, Passing]]:
+        """What is called before which module runs, in steps like this one."""
+        # The lowest active block is the one that a reentrant checkpoint leaves without a gradient.
+        lowest = min(set(range(len(self._blocks))).difference(self._frozen))
+        watched = sorted({*self._frozen, lowest} - {STEM})
+        gates = [(self._wiring.model, Passing(self._enter_model))]
+        gates += [(self._blocks[i], Passing(partial(self._enter, i))) for i in watched]
+        for index in self._frozen if self._trace is None else ():
+            enter = Passing(partial(self._enter_top, index))
+            gates += [(top, enter) for top in self._tops[index]]
         return gates
 
     def _enter_model(self, module: nn.Module, args: Any) -> None:
-        for part in self._frozen.values():
-            self._sleep.lay(part.modules)
+        self._sleep.lay(self._resters)
 
     def _enter_top(self, index: int, module: nn.Module, args: Any) -> None:
         self._sleep.lay(self._frozen[index].modules)
@@ -243,7 +250,7 @@ class Freezer:
     def _before_optimizer(self) -> None:
         if self._graph:  # it steps inside the step already
             self._take_trace()
-        drop_gradients(self._frozen.values())
+        drop_gradients(self._still)
 
     def _refuse_moved_by(self, optimizer: Any) -> None:
         name = type(optimizer).__name__

@@ -2,17 +2,18 @@
 
 PyTorch counts the changes of every tensor that are made in the open (``tensor._version``), so
 looking is nearly free. What is written through ``tensor.data``, and running statistics that kernels
-update, it does not count: for those a few bytes in the middle of each tensor are compared in every
-step, and all bits, summed, at steps 1, 2, 4, 8, … A tensor on a device cannot be glanced at without
-waiting: there the bits of one in each part are summed in every step, where the optimizer is not one
-of PyTorch's. A change that was taken back (averaged weights swapped in for an evaluation) leaves
-the sums equal and is no change.
+update, it does not count: for those a few bytes in the middle of some tensors are compared in every
+step, in turn, and all bits of all, summed, at steps 1, 2, 4, 8, … A tensor on a device cannot be
+glanced at without waiting: there the bits of one in each part are summed in every step, where the
+optimizer is not one of PyTorch's, and buffers are put back unseen. A change that was taken back
+(averaged weights swapped in for an evaluation) leaves the sums equal and is no change.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,10 @@ from policies.applying.wiring import Part
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _GLANCE = 16
-"""Bytes of a tensor that are compared in every step."""
+"""Bytes of a tensor that are compared."""
+
+_GLANCES = 16
+"""Tensors of which at least so many are compared in every step, in turn."""
 
 
 @dataclass
@@ -92,16 +96,9 @@ class _HeldBuffer(_Held):
         assert now is not None
         return bits is not None and bool(_differs(now, bits))
 
-    def put_back(self) -> None:
-        """Give it its value again, unless it became something else."""
-        if self.is_other_kind():
-            return
-        # On a device the copy is made unseen: looking first would have to wait.
-        if self.tensor.is_cuda or self.looks_other():
-            with torch.no_grad():
-                self.tensor.copy_(self.copy)
-            self.accept()
-        self.module._buffers[self.key] = self.tensor
+    def may_differ(self) -> bool:
+        """Whether its value may have been changed; True too where that cannot be seen at once."""
+        return not self.length or self.looks_other()
 
 
 @dataclass
@@ -125,6 +122,7 @@ class Guard:
     ) -> None:
         self._names, self._prefixes, self._doubtful = names, prefixes, doubtful
         self._parts: dict[int, _HeldPart] = {}
+        self._all: list[_Held] = []  # parameters and moments
         self._looks = 0
 
     def hold(self, parts: Mapping[int, Part], states: Sequence[Mapping[Any, Any]] = ()) -> None:
@@ -138,10 +136,12 @@ class Guard:
             number: self._parts.get(number) or self._held(part, states)
             for number, part in parts.items()
         }
+        held = self._parts.values()
+        self._all = [each for part in held for each in (*part.parameters, *part.moments)]
 
     def clear(self) -> None:
         """Watch nothing."""
-        self._parts = {}
+        self._parts, self._all = {}, []
 
     def moved(self, *, closely: bool = False) -> str | None:
         """The name of a parameter or moment that is not as it was; None where all are.
@@ -149,13 +149,13 @@ class Guard:
         Args:
             closely: look for changes that no counter shows as well.
         """
-        look: Callable[[_Held], bool] = _Held.looks_other if closely else _Held.is_touched
         touched = [
             held
-            for part in self._parts.values()
-            for held in (*part.parameters, *part.moments)
-            if look(held)
+            for held in self._all
+            if held.tensor._version != held.version or held.tensor.data_ptr() != held.pointer
         ]
+        if closely:
+            touched += self._glanced()
         changed = _changed([*touched, *(self._sample() if closely else ())])
         if changed is not None:
             return changed.name
@@ -167,12 +167,14 @@ class Guard:
         """The name of a buffer that is not as it was; None where all are."""
         return next((held.name for held in self._buffers() if held.is_changed()), None)
 
-    def put_buffers_back(self, modules: Iterable[nn.Module]) -> None:
+    def put_buffers_back(self, modules: Sequence[nn.Module]) -> None:
         """Undo what a forward did to the buffers of ``modules``, those of them that are watched."""
-        frozen = {id(module) for module in modules}
-        for held in self._buffers():
-            if id(held.module) in frozen:
-                held.put_back()
+        buffers = list(self._buffers())
+        frozen = {id(module) for module in modules} if buffers else set()
+        kept = [h for h in buffers if id(h.module) in frozen and not h.is_other_kind()]
+        _put_back([held for held in kept if held.may_differ()])
+        for held in kept:
+            held.module._buffers[held.key] = held.tensor
 
     def _held(self, part: Part, states: Sequence[Mapping[Any, Any]]) -> _HeldPart:
         parameters = [_Held(self._names[id(p)], p, _bits(p)) for p in part.parameters]
@@ -198,6 +200,11 @@ class Guard:
     def _buffers(self) -> Iterable[_HeldBuffer]:
         return (held for part in self._parts.values() for held in part.buffers)
 
+    def _glanced(self) -> list[_Held]:
+        """Those whose bytes are others, of every so manyth, at least of ``_GLANCES``."""
+        stride = max(1, len(self._all) // _GLANCES)
+        return [h for h in self._all[self._looks % stride :: stride] if h.glance() != h.seen]
+
     def _sample(self) -> list[_Held]:
         """What to sum: all the more seldom, the longer all went well."""
         self._looks += 1
@@ -208,6 +215,18 @@ class Guard:
             return []
         every = [parameters[self._looks % len(parameters)] for parameters in held]
         return [each for each in every if not each.length]
+
+
+def _put_back(buffers: Iterable[_HeldBuffer]) -> None:
+    """Copy the values back, of one kind in one call: a device may have hundreds."""
+    kinds: defaultdict[tuple[torch.device, torch.dtype], list[_HeldBuffer]] = defaultdict(list)
+    for held in buffers:
+        kinds[held.tensor.device, held.tensor.dtype].append(held)
+    with torch.no_grad():
+        for alike in kinds.values():
+            torch._foreach_copy_([held.tensor for held in alike], [held.copy for held in alike])
+            for held in alike:
+                held.accept()
 
 
 def _window(tensor: Tensor) -> tuple[int, int]:

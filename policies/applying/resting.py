@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -18,20 +18,17 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointFunction
 
-from policies.applying.wiring import Part
-
 _REDUCE = "__reduce_ex__"
 """What ``copy`` and ``pickle`` ask of an object, and of a module's own attributes before its class.
 """
 
 
-def drop_gradients(parts: Iterable[Part]) -> None:
+def drop_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Leave the optimizer nothing to move the parameters by; a gradient of zeros would still decay
     them.
     """
-    for part in parts:
-        for parameter in part.parameters:
-            parameter.grad = None
+    for parameter in parameters:
+        parameter.grad = None
 
 
 class Sleep:
@@ -102,14 +99,12 @@ class Passing:
 
 @contextlib.contextmanager
 def passing(
-    before: Iterable[tuple[nn.Module, Callable[..., None]]],
-    after: Iterable[tuple[nn.Module, Callable[..., None]]] = (),
+    before: Sequence[tuple[nn.Module, Passing]], after: Sequence[tuple[nn.Module, Passing]] = ()
 ) -> Iterator[None]:
     """Hooks before and after the forward of modules, while the context lasts."""
-    first, then = list(before), list(after)
-    handles = [module.register_forward_pre_hook(Passing(call)) for module, call in first]
-    handles += [m.register_forward_hook(Passing(call), always_call=True) for m, call in then]
-    modules = [module for module, _ in (*first, *then)]
+    handles = [module.register_forward_pre_hook(hook) for module, hook in before]
+    handles += [m.register_forward_hook(hook, always_call=True) for m, hook in after]
+    modules = [module for module, _ in (*before, *after)]
     for module in modules:
         module.__dict__.setdefault(_REDUCE, _Outside(module, training=False))
     try:

@@ -26,7 +26,7 @@ from torch.autograd.graph import Node
 
 from policies.applying.faults import checked_blocks
 from policies.applying.parts import STEM, Places
-from policies.applying.resting import passing
+from policies.applying.resting import Passing, passing
 from policies.applying.wiring import Wiring
 
 
@@ -134,15 +134,12 @@ class Trace:
         self._begin()
         root = self._wiring.model
         outside = {id(module): module for module in self._wiring.outside.values()}.values()
-        before: list[tuple[nn.Module, Callable[..., None]]] = [(m, self._call) for m in outside]
-        before += [(block, partial(self._enter, i)) for i, block in enumerate(self._blocks)]
-        after: list[tuple[nn.Module, Callable[..., None]]] = []
-        after += [(block, partial(self._leave, i)) for i, block in enumerate(self._blocks)]
+        before = [(module, Passing(self._call)) for module in outside]
+        before += [(b, Passing(partial(self._enter, i))) for i, b in enumerate(self._blocks)]
+        after = [(b, Passing(partial(self._leave, i))) for i, b in enumerate(self._blocks)]
         if root not in self._blocks:
-            before, after = (
-                [(root, self._enter_model), *before],
-                [*after, (root, self._leave_model)],
-            )
+            before.insert(0, (root, Passing(self._enter_model)))
+            after.append((root, Passing(self._leave_model)))
         with passing(before, after):
             yield
 

@@ -71,18 +71,20 @@ class Counting(nn.Module):
         self.register_buffer("average", torch.zeros(WIDTH))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.register_buffer("last", torch.zeros(WIDTH), persistent=False)
+        self.register_buffer("strided", torch.zeros(WIDTH, 2)[:, 0])
         self.register_buffer("cache", torch.zeros(0), persistent=False)
 
     average: Tensor
     calls: Tensor
     last: Tensor
+    strided: Tensor
     cache: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         self.average.lerp_(x.detach().mean(0), 0.1)
         self.calls = self.calls + 1
         self.last.data.copy_(x[0].detach())
-        self.last += 0
+        self.strided.data.add_(1)
         if len(self.cache) < len(x):
             self.cache = torch.ones(len(x))
         return x + torch.tanh(self.linear(x))
@@ -99,7 +101,7 @@ def test_buffers_that_a_forward_writes_are_put_back() -> None:
     model = counting()
     optimizer = adamw(model)
     updater = BlockUpdater(model, list(model.blocks), Scripted("p 1 1 p"), optimizer, total_steps=4)
-    kept = ("average", "calls", "last")
+    kept = ("average", "calls", "last", "strided")
     for number in range(4):
         before = [{key: getattr(b, key).clone() for key in kept} for b in model.blocks]
         active = train(updater, optimizer, loss_of, model, number).plan.active_blocks

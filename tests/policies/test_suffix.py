@@ -16,7 +16,9 @@ from policies.suffix import allowed_depths, count, needed_depth, round_up, top
 BLOCKS = st.integers(1, 60)
 
 
-@pytest.mark.parametrize("module", ["suffix", "parts", "registry", "static_suffix"])
+@pytest.mark.parametrize(
+    "module", ["suffix", "applying.parts", "losses", "registry", "static_suffix"]
+)
 def test_examples_in_the_documentation(module: str) -> None:
     """Run the doctests, which stand at the boundaries of each rule."""
     result = doctest.testmod(importlib.import_module(f"policies.{module}"))
