@@ -257,6 +257,61 @@ class JoinedCluster:
         _remove(self.home)
 
 
+class UsersSession:
+    """The Ray session that this process was in before the search began; it goes on afterwards.
+
+    Attributes:
+        home: RUN/ray, where Tune's few files are while the search runs.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def start(self) -> None:
+        """Make a place for Tune's files."""
+        _remove(self.home)
+        self.home.mkdir(parents=True)
+
+    def dead(self) -> str | None:
+        """Why no task can run any more, or None."""
+        return None if in_users_session() else "the Ray session was ended"
+
+    def stop(self) -> None:
+        """Leave it as it was."""
+        _remove(self.home)
+
+
+def in_users_session() -> bool:
+    """Whether this process is in a Ray session. Ray is not imported for that."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
+def users_session_faults(address: str | None, cpus: float, gpus: float) -> list[str]:
+    """What keeps a search out of the Ray session that was begun before it; empty without one.
+
+    Args:
+        address: of the cluster that the search was told to join.
+        cpus: cores of one trial.
+        gpus: of one trial.
+    """
+    if not in_users_session():
+        return []
+    if address is not None:
+        return [
+            "--address must be left out where this process is in a Ray session already, but got "
+            f"{address!r}: the search uses that session; end it (ray.shutdown()) to join another"
+        ]
+    has = sys.modules["ray"].cluster_resources()
+    wanted = {"CPU": cpus, "GPU": gpus}
+    return [
+        f"the Ray session that was begun before must have {need:g} {name} for a trial, but has "
+        f"{has.get(name, 0):g}: begin it with more, or end it (ray.shutdown()) first"
+        for name, need in wanted.items()
+        if need > has.get(name, 0)
+    ]
+
+
 def _connect(**options: Any) -> None:
     import ray
     from ray._private import ray_constants, worker

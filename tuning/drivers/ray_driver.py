@@ -14,8 +14,10 @@ from tuning.drivers.ray_cluster import (
     SETTINGS,
     JoinedCluster,
     LocalCluster,
+    UsersSession,
     environment,
     gpus_for,
+    in_users_session,
     quiet,
     signals_kept,
     token_settings,
@@ -65,8 +67,10 @@ class RayDriver:
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         return {**SETTINGS, **threads, "TUNE_MAX_PENDING_TRIALS_PG": str(self.concurrency)}
 
-    def _new_cluster(self) -> LocalCluster | JoinedCluster:
+    def _new_cluster(self) -> LocalCluster | JoinedCluster | UsersSession:
         home = self.run / "ray"
+        if self.address is None and in_users_session():
+            return UsersSession(home)
         if self.address is not None:
             return JoinedCluster(home, self.address, self._worker_environment())
         cpus = math.ceil(self.concurrency * self.cpus_per_trial)

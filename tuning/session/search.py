@@ -11,7 +11,7 @@ from models.frames import told
 from models.levers.form import PLAIN
 from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_numbers, fit_space, needs_fitting
-from tuning.config.resources import Machine
+from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
 from tuning.layout import RUN_JSON
@@ -52,6 +52,7 @@ def run_search(
     workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
     config = fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
+    refuse_users_session(config, resources)
     info = describe(config, workload, resources)
     if config.clock is not None:
         info = with_clock_of(Path(config.clock), info, config, workload, resources)
@@ -130,6 +131,23 @@ def resume_search(
     return carry_on(Resume.of(run, changes or {}, retry_failed=retry_failed), watcher)
 
 
+def refuse_users_session(config: SearchConfig, resources: Resources) -> None:
+    """Refuse a Ray session of the user's that cannot run the search's trials.
+
+    Raises:
+        BadInput: with what it lacks.
+    """
+    if config.driver != "ray":
+        return
+    from tuning.drivers.ray_cluster import users_session_faults
+
+    faults = users_session_faults(
+        config.address, resources.cpus_per_trial, resources.gpus_per_trial or 0.0
+    )
+    if faults:
+        raise BadInput(faults)
+
+
 def resume_faults(request: Resume) -> list[str]:
     """Whether there is a run, and faults of single values.
 
@@ -159,4 +177,5 @@ def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
     refuse_other_data(store, config, workload)
     refuse_fewer_trials(store, config)
     resources = config.resources(Machine.here())
+    refuse_users_session(config, resources)
     return conduct(store, config, workload, resources, watcher, retry_failed=request.retry_failed)
