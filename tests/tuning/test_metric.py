@@ -101,7 +101,9 @@ def test_a_target_is_given_in_the_scores_own_sign(
     assert pareto([str(scored), "--target", "0.999"]) == 2
     said = capsys.readouterr().err
     assert f"must be a value of score that a finished trial reached, but got {0.999:.4f}" in said
-    assert re.search(rf"the highest is {best:.3f}\d* \(trial \d+\); give a lower one", said)
+    assert re.search(
+        rf"the highest is {best:.3f}\d* \(trial \d+\); give --target 0\.\d+ or lower", said
+    )
 
 
 def test_an_export_says_the_score(scored: Path, tmp_path: Path) -> None:

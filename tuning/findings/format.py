@@ -4,6 +4,7 @@ picture.
 
 from __future__ import annotations
 
+import decimal
 import itertools
 import math
 from collections.abc import Iterable, Mapping
@@ -59,6 +60,17 @@ def significant(value: float, power: int | None = None) -> str:
     if not SMALLEST <= size <= max(LARGEST, digits - 1):
         return rounded
     return f"{value:.{max(0, digits - 1 - size)}f}"
+
+
+def no_better(loss: float, metric: Metric = LOSS) -> str:
+    """The value of the ``metric`` in five digits, rounded to the worse side: one that was reached.
+
+    >>> no_better(1.234561), no_better(-0.9712345, Metric("accuracy", maximize=True))
+    ('1.2346', '0.97123')
+    """
+    rounding = decimal.ROUND_FLOOR if metric.maximize else decimal.ROUND_CEILING
+    context = decimal.Context(prec=DIGITS + 1, rounding=rounding)
+    return f"{float(context.create_decimal_from_float(metric.of(loss))):g}"
 
 
 def told_apart(values: Iterable[float | None]) -> int | None:

@@ -251,6 +251,6 @@ def unreached(what: str, target: float, trials: pd.DataFrame, metric: Metric) ->
     aim, least = _both(target, float(losses.min()), metric)
     return (
         f"{what} must be {metric.one} that a finished trial reached, but got {aim} "
-        f"and the {metric.best} is {least} (trial {number}); give a {metric.worse} "
-        "one, or search further"
+        f"and the {metric.best} is {least} (trial {number}); give --target "
+        f"{form.no_better(float(losses.min()), metric)} or {metric.worse}, or search further"
     )

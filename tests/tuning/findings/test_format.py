@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuning.findings import format as form
+from tuning.trial.metric import Metric
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,15 @@ def test_values_that_differ_look_different(steps: list[int], shift: int, size: f
     values = [(shift + step / 1000) * size for step in steps]
     power = form.told_apart(values)
     assert len({form.significant(value, power) for value in values}) == len(values)
+
+
+@given(st.floats(-1e3, 1e3), SIZES, st.booleans())
+def test_a_value_that_is_no_better_was_reached(value: float, size: float, maximize: bool) -> None:
+    """What is advised as a target lies on the worse side of the best, by less than a digit."""
+    metric, loss = Metric("score", maximize), value * size
+    advised = metric.loss(float(form.no_better(loss, metric)))
+    assert advised >= loss
+    assert advised == pytest.approx(loss, rel=2e-4, abs=1e-320)
 
 
 def test_what_rounding_made_is_not_told_apart() -> None:
