@@ -17,7 +17,7 @@ from benchmarks.quality.problems import Pair, Problem
 from search_spaces.base import SearchSpace
 from search_spaces.knobs import Float
 from tuning.study.samplers.sampler import OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.trial.outcome import Outcome
 
 Side = Callable[[Problem, int, int], list[Pair]]
@@ -35,7 +35,7 @@ def ours(name: str) -> Side:
     def run(problem: Problem, trials: int, seed: int) -> list[Pair]:
         space, values = space_of(problem), []
         sampler = OptunaSampler(space, name, seed, "pareto", first=0)
-        study = Study(space, [], sampler, trials, workload="", seed=seed, target_loss=None)
+        study = Study(space, sampler, Asked(trials, "", seed, None))
         while (spec := study.ask()) is not None:
             seconds, loss = problem.evaluate(
                 [float(spec.recipe.knobs[knob.name]) for knob in space.knobs]

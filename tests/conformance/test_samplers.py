@@ -15,7 +15,7 @@ from search_spaces.registry import all_spaces, find_space
 from tests.support.outcomes import history, outcome_for, sampled
 from tuning.config.config import OBJECTIVES, SAMPLERS
 from tuning.study.samplers.sampler import ENOUGH, START, OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.trial.outcome import Outcome
 
 LATER = START + 4
@@ -100,9 +100,7 @@ class TestSearch:
     def run(self, case: tuple[str, str], known: list[Outcome], trials: int) -> list[Outcome]:
         space = find_space(case[1])
         sampler = OptunaSampler(space, case[0], 7, "pareto", first=0)
-        search = Study(
-            space, [], sampler, trials, workload="w", seed=7, target_loss=1.9, history=known
-        )
+        search = Study(space, sampler, Asked(trials, "w", 7, 1.9), known)
         while (spec := search.ask()) is not None:
             search.tell(outcome_for(spec, "failed" if spec.number % 7 == 3 else "finished"))
         return list(search.finished)
@@ -117,16 +115,7 @@ class TestSearch:
         """Asks for ten at once: no two are the same, nor like one before."""
         space = find_space(case[1])
         sampler = OptunaSampler(space, case[0], 7, "pareto", first=0)
-        search = Study(
-            space,
-            [],
-            sampler,
-            LATER + 10,
-            workload="w",
-            seed=7,
-            target_loss=1.9,
-            history=history(space, LATER),
-        )
+        search = Study(space, sampler, Asked(LATER + 10, "w", 7, 1.9), history(space, LATER))
         specs = [search.ask() for _ in range(10)]
         knobs = {s.recipe for s in specs if s is not None}
         assert len(knobs) == 10

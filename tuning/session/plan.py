@@ -20,7 +20,7 @@ from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
 from tuning.study.samplers.sampler import START, OptunaSampler
 from tuning.study.stopping import Stopping, stopping_of
-from tuning.study.study import Proposer, Study
+from tuning.study.study import Asked, Proposer, Study
 from tuning.study.warm_start import kept
 from tuning.trial.clock import baseline_seconds
 from tuning.trial.metric import Metric
@@ -257,27 +257,25 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         f.spec for f in store.in_flight() if f.task.is_trial and f.spec.number not in recorded
     ]
     baselines = baseline_specs(config.workload, seed)
-    return Study(
+    sampler = OptunaSampler(
         space,
-        baselines,
-        OptunaSampler(
-            space,
-            config.sampler if chosen is None else chosen.name,
-            config.seed,
-            config.objective,
-            first=len(baselines),
-            knowledge=kept(store),
-        ),
+        config.sampler if chosen is None else chosen.name,
+        config.seed,
+        config.objective,
+        first=len(baselines),
+        knowledge=kept(store),
+    )
+    asked = Asked(
         config.trials,
-        workload=config.workload,
-        seed=seed,
-        target_loss=target.loss,
+        config.workload,
+        seed,
+        target.loss,
+        baselines=baselines,
+        later=later_specs(config, seed),
         replicates=config.replicates,
         first_seed=config.seed,
-        later=later_specs(config, seed),
-        history=history,
-        in_flight=in_flight,
     )
+    return Study(space, sampler, asked, history, in_flight)
 
 
 def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:

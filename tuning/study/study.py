@@ -12,6 +12,7 @@ import bisect
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from search_spaces.base import SearchSpace
@@ -46,15 +47,35 @@ class Proposer(Protocol):
         """A trial is over."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a search is to try, beside what its sampler proposes.
+
+    Attributes:
+        trials: rows the search ends with, whatever their origin; a confirmation's runs are not the
+            search's.
+        workload: its name.
+        seed: what all but replicates train on.
+        target_loss: of every trial.
+        baselines: the first trials; where ``trials`` is less, only the first of them are run.
+        later: trials that are known before any is run, by the number from which on they are due.
+        replicates: the share of the trials after the baselines that re-runs members of the front on
+            other seeds; see ``tuning.study.replicates``.
+        first_seed: the search's own; None for ``seed``.
+    """
+
+    trials: int
+    workload: str
+    seed: int
+    target_loss: float | None
+    baselines: Sequence[TrialSpec] = ()
+    later: Mapping[int, TrialSpec] = field(default_factory=dict)
+    replicates: float = 0.0
+    first_seed: int | None = None
+
+
 class Study:
     """A search's trials: those that are over, those in flight, and the next.
-
-    ``trials`` counts the rows a search ends with, whatever their origin; a confirmation's runs are
-    not the search's. Where it is less than there are baselines, only the first of them are run. The
-    share ``replicates`` of the trials after them re-runs members of the front on other seeds; see
-    ``tuning.study.replicates``. ``later`` are trials that are known before any is run, by the
-    number from which on they are due. ``seed`` is what all but replicates train on, ``first_seed``
-    the search's own, by default the same.
 
     Attributes:
         exhausted: no point was found that has not been tried; ``ask`` gives no more.
@@ -63,30 +84,14 @@ class Study:
     def __init__(
         self,
         space: SearchSpace,
-        baselines: Sequence[TrialSpec],
         sampler: Sampler,
-        trials: int,
-        *,
-        workload: str,
-        seed: int,
-        target_loss: float | None,
-        replicates: float = 0.0,
-        first_seed: int | None = None,
-        later: Mapping[int, TrialSpec] | None = None,
+        asked: Asked,
         history: Iterable[Outcome] = (),
         in_flight: Iterable[TrialSpec] = (),
     ) -> None:
         self.exhausted = False
-        self._space = space
-        self._baselines = list(baselines)
-        self._sampler = sampler
-        self._trials = trials
-        self._workload = workload
-        self._seed = seed
-        self._target_loss = target_loss
-        self._share = replicates
-        self._first_seed = seed if first_seed is None else first_seed
-        self._later = dict(later or {})
+        self._space, self._sampler, self._asked = space, sampler, asked
+        self._first_seed = asked.seed if asked.first_seed is None else asked.first_seed
         self._finished: list[Outcome] = []
         self._in_flight: dict[int, TrialSpec] = {}
         self._numbers: set[int] = set()
@@ -111,17 +116,17 @@ class Study:
 
     def ask(self) -> TrialSpec | None:
         """The next trial, or None when there are as many as asked for or no new point is left."""
-        if self.exhausted or len(self._numbers) - len(self._confirming) >= self._trials:
+        if self.exhausted or len(self._numbers) - len(self._confirming) >= self._asked.trials:
             return None
         number = self._next_number()
-        if number < len(self._baselines):
-            spec: TrialSpec | None = self._baselines[number]
+        if number < len(self._asked.baselines):
+            spec: TrialSpec | None = self._asked.baselines[number]
         else:
             spec = self._due(number) or self._replicate(number) or self._sampled(number)
         if spec is None:
             self.exhausted = True
             return None
-        spec = dataclasses.replace(spec, target_loss=self._target_loss)
+        spec = dataclasses.replace(spec, target_loss=self._asked.target_loss)
         self._start(spec)
         return spec
 
@@ -146,7 +151,7 @@ class Study:
         """
         due = (
             spec
-            for at, spec in sorted(self._later.items())
+            for at, spec in sorted(self._asked.later.items())
             if at <= number and _digest(spec) not in self._tried
         )
         spec = next(due, None)
@@ -157,13 +162,13 @@ class Study:
 
         Else None.
         """
-        if not is_replicate(self._share, number - len(self._baselines)):
+        if not is_replicate(self._asked.replicates, number - len(self._asked.baselines)):
             return None
         chosen = choose(self._finished, self._replicated, self._first_seed)
         if chosen is None:
             return None
         member, seed = chosen
-        return TrialSpec(number, REPLICATE, self._workload, member.recipe, seed)
+        return TrialSpec(number, REPLICATE, self._asked.workload, member.recipe, seed)
 
     def _sampled(self, number: int) -> TrialSpec | None:
         """The sampler's proposal for ``number``, drawn again while it repeats a trial.
@@ -178,7 +183,11 @@ class Study:
                 params = self._sampler.draw(number, attempt)
             policy, horizon, knobs = self._space.split(params)
             spec = TrialSpec(
-                number, "sampled", self._workload, Recipe(policy, horizon, knobs), self._seed
+                number,
+                "sampled",
+                self._asked.workload,
+                Recipe(policy, horizon, knobs),
+                self._asked.seed,
             )
             if _digest(spec) not in self._tried:
                 return spec

@@ -16,7 +16,7 @@ from tests.support.outcomes import outcome_for
 from tuning.study.baselines import baseline_specs
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.sampler import OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH, REPLICATE, Scalar, TrialSpec
@@ -161,11 +161,8 @@ def study(
 ) -> Study:
     baselines = baseline_specs("w", OWN)
     sampler = OptunaSampler(SPACE, "tpe", FIRST, "pareto", first=len(baseline_specs("w", 0)))
-    return Study(
-        SPACE, baselines, sampler, trials, workload="w", seed=OWN, target_loss=1.9,
-        replicates=share, first_seed=FIRST,
-        history=history, in_flight=in_flight,
-    )  # fmt: skip
+    asked = Asked(trials, "w", OWN, 1.9, baselines=baselines, replicates=share, first_seed=FIRST)
+    return Study(SPACE, sampler, asked, history, in_flight)
 
 
 def run(search: Study) -> list[TrialSpec]:
@@ -260,11 +257,9 @@ def test_the_sampler_hears_nothing_of_replicates() -> None:
 
     sampler = Noting(SPACE, "random", FIRST, "pareto", first=len(baseline_specs("w", 0)))
     known = [outcome_for(spec) for spec in run(study(12, 0.5))]
-    search = Study(
-        SPACE, baseline_specs("w", OWN), sampler, 18, workload="w", seed=OWN, target_loss=1.9,
-        replicates=0.5,
-        first_seed=FIRST, history=known,
-    )  # fmt: skip
+    baselines = baseline_specs("w", OWN)
+    asked = Asked(18, "w", OWN, 1.9, baselines=baselines, replicates=0.5, first_seed=FIRST)
+    search = Study(SPACE, sampler, asked, known)
     assert REPLICATE in {spec.origin for _ in range(6) if (spec := search.ask()) is not None}
     assert "sampled" in seen
     assert REPLICATE not in seen

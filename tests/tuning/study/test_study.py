@@ -17,7 +17,7 @@ from tests.support.outcomes import outcome_for
 from tests.support.strategies import records
 from tuning.study.baselines import CONTROL_HORIZONS, baseline_specs
 from tuning.study.samplers.sampler import OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH, Scalar, TrialRecord, TrialSpec
@@ -34,14 +34,10 @@ def study(
 ) -> Study:
     return Study(
         SPACE,
-        BASELINES,
         OptunaSampler(SPACE, name, 3, "pareto", first=len(BASELINES)),
-        trials,
-        workload="w",
-        seed=3,
-        target_loss=1.9,
-        history=history,
-        in_flight=in_flight,
+        Asked(trials, "w", 3, 1.9, baselines=BASELINES),
+        history,
+        in_flight,
     )
 
 
@@ -199,15 +195,8 @@ def test_a_space_of_few_points_is_exhausted_and_says_so() -> None:
         ),
         "static_suffix",
     )
-    search = Study(
-        few,
-        [],
-        OptunaSampler(few, "random", 0, "pareto", first=len(BASELINES)),
-        10,
-        workload="w",
-        seed=0,
-        target_loss=None,
-    )
+    sampler = OptunaSampler(few, "random", 0, "pareto", first=len(BASELINES))
+    search = Study(few, sampler, Asked(10, "w", 0, None))
     assert {(s.recipe.horizon, s.recipe.knobs["active_fraction"]) for s in run(search)} == {
         (h, a) for h in (0.5, 1.0) for a in (0.25, 0.75)
     }
@@ -231,15 +220,8 @@ def test_a_proposal_that_repeats_is_drawn_again() -> None:
             attempts.append(attempt)
             return {"horizon": 0.5, "active_fraction": 0.5}
 
-    search = Study(
-        SPACE,
-        [],
-        Stubborn(SPACE, "tpe", 0, "pareto", first=len(BASELINES)),
-        2,
-        workload="w",
-        seed=0,
-        target_loss=None,
-    )
+    sampler = Stubborn(SPACE, "tpe", 0, "pareto", first=len(BASELINES))
+    search = Study(SPACE, sampler, Asked(2, "w", 0, None))
     first, second = run(search)
     assert first.recipe.knobs == {"active_fraction": 0.5}
     assert second.recipe.knobs != first.recipe.knobs
@@ -256,12 +238,9 @@ LATER = {
 
 def with_later(trials: int, history: Sequence[Outcome] = (), replicates: float = 0.5) -> Study:
     """A study with two control runs among its sampled trials."""
-    return Study(
-        SPACE, BASELINES, OptunaSampler(SPACE, "random", 3, "pareto", first=len(BASELINES)),
-        trials, workload="w",
-        seed=3, target_loss=1.9,
-        replicates=replicates, later=LATER, history=history,
-    )  # fmt: skip
+    sampler = OptunaSampler(SPACE, "random", 3, "pareto", first=len(BASELINES))
+    asked = Asked(trials, "w", 3, 1.9, baselines=BASELINES, later=LATER, replicates=replicates)
+    return Study(SPACE, sampler, asked, history)
 
 
 def test_trials_with_a_number_of_their_own_have_it() -> None:

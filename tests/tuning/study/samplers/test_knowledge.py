@@ -27,7 +27,7 @@ from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.study.samplers.draws import space_filling
 from tuning.study.samplers.knowledge import MOST, Knowledge
 from tuning.study.samplers.sampler import START, START_WARM, OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.study.warm_start import described, gather, keep, kept
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
@@ -217,16 +217,7 @@ def test_the_first_proposals_are_better(name: str) -> None:
             SPACE, name, seed, "time-to-quality", first=len(HORIZONS), knowledge=known
         )
         here = [dataclasses.replace(run, target_loss=2.0) for run in control()]
-        study = Study(
-            SPACE,
-            [],
-            sampler,
-            len(HORIZONS) + 8,
-            workload="w",
-            seed=seed,
-            target_loss=2.0,
-            history=here,
-        )
+        study = Study(SPACE, sampler, Asked(len(HORIZONS) + 8, "w", seed, 2.0), here)
         while (spec := study.ask()) is not None:
             study.tell(over(outcome_for(spec)))
         return statistics.mean(

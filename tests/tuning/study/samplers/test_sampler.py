@@ -16,7 +16,7 @@ from tuning.study.baselines import baseline_specs
 from tuning.study.samplers import optuna_ask as sampler_optuna
 from tuning.study.samplers.draws import space_filling
 from tuning.study.samplers.sampler import CAPS, START, OptunaSampler
-from tuning.study.study import Study
+from tuning.study.study import Asked, Study
 from tuning.trial.outcome import Outcome
 
 STATIC = find_space("static_suffix")
@@ -102,7 +102,7 @@ def test_a_model_beats_chance(name: str, trials: int) -> None:
         return abs(float(outcome.recipe.knobs["active_fraction"]) - 0.37)
 
     sampler = OptunaSampler(STATIC, name, 1, "time-to-quality", first=0)
-    study = Study(STATIC, [], sampler, trials, workload="w", seed=0, target_loss=1.0)
+    study = Study(STATIC, sampler, Asked(trials, "w", 0, 1.0))
     while (spec := study.ask()) is not None:
         over = outcome_for(spec)
         seconds = 1 + distance(over)
