@@ -27,7 +27,8 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.levers": "policies models models.approximation models.compute",
         "models.compute": "policies models models.levers",
         "models.approximation": "policies models",
-        "models.application": "policies models models.levers models.approximation models.compute",
+        "models.application": "policies policies.applying models models.levers "
+        "models.approximation models.compute",
         "models.workloads": "policies models",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",

@@ -14,8 +14,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from policies.parts import STEM
-from policies.wiring import divide
+from policies.applying.faults import checked_blocks
+from policies.applying.parts import STEM
+from policies.applying.wiring import Wiring
 
 Role = Literal["hidden", "embeddings", "head", "rest"]
 ROLES: tuple[Role, ...] = ("hidden", "embeddings", "head", "rest")
@@ -60,9 +61,9 @@ def places(model: nn.Module, blocks: Sequence[nn.Module]) -> Mapping[nn.Paramete
     """The place of every parameter that requires a gradient, in the model's order.
 
     Raises:
-        ValueError: ``blocks`` are no blocks of the model; see ``policies.wiring.divide``.
+        ValueError: ``blocks`` are no blocks of the model; see ``BlockUpdater``.
     """
-    parts = divide(model, blocks, None)
+    parts = Wiring(model, checked_blocks(model, blocks, None)).divide(None)
     part_of = {parameter: number for number, part in parts.items() for parameter in part.parameters}
     owners = dict(_owners(model))
     return {
