@@ -7,6 +7,7 @@ libraries have versions. Comments, blank lines and docstrings do not count.
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import hashlib
 import inspect
@@ -166,8 +167,10 @@ def _content(cell: Any) -> tuple[Any, ...]:
 
 
 def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    # What the code itself assigns is a state and no constant: a counter, say.
+    kept = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
     for name in code.co_names:
-        if name in names:
+        if name in names and name not in kept:
             value = names[name]
             yield name, value
             if isinstance(value, types.ModuleType) and _is_users_module(value):
