@@ -14,6 +14,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from policies.applying.faults import checked_blocks
 from policies.applying.parts import STEM
 from policies.applying.wiring import Wiring
 
@@ -60,9 +61,9 @@ def places(model: nn.Module, blocks: Sequence[nn.Module]) -> Mapping[nn.Paramete
     """The place of every parameter that requires a gradient, in the model's order.
 
     Raises:
-        ValueError: ``blocks`` are no blocks of the model; see ``policies.wiring.divide``.
+        ValueError: ``blocks`` are no blocks of the model; see ``BlockUpdater``.
     """
-    parts = Wiring(model, blocks).divide(None)
+    parts = Wiring(model, checked_blocks(model, blocks, None)).divide(None)
     part_of = {parameter: number for number, part in parts.items() for parameter in part.parameters}
     owners = dict(_owners(model))
     return {
