@@ -17,6 +17,7 @@ from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import describe
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
+from tuning.trial.soundness import Soundness
 
 TINY = "tests.support.tiny:tiny"
 MACHINE = Machine(cpus=2, gpus=0)
@@ -42,7 +43,7 @@ def prepared(config: SearchConfig) -> Store:
     """A new run that is calibrated already, to made-up costs."""
     workload = find_workload(config.workload, None)
     store = Store.create(Path(config.run), describe(config, workload, config.resources(MACHINE)))
-    store.update_info(calibration=made_up_costs(), device="fake device")
+    store.update_info(calibration=made_up_costs(), device="fake device", soundness=Soundness())
     return store
 
 

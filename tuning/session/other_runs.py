@@ -67,7 +67,11 @@ def take_clock(
     ):
         raise BadInput(faults)
     return dataclasses.replace(
-        info, calibration=costs, device=costs.device, memory=theirs.memory
+        info,
+        calibration=costs,
+        device=costs.device,
+        memory=theirs.memory,
+        soundness=theirs.soundness,  # it was examined there, with the same device and torch
     ), costs
 
 

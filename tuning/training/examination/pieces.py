@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.device import synchronize
 from models.frames import told
 from models.levers.shaping import resting
 from models.making import blocks_of, named, new_optimizer, parameter_faults
@@ -196,9 +198,13 @@ def _drawn(number: float, again: float | None) -> Finding:
 
 
 def _evaluated(subject: Subject, model: nn.Module, seed: int) -> Any:
+    begun = time.perf_counter()
     with generators_kept(), resting(model):
         seed_all(seed)
-        return subject.workload.evaluate(model)
+        found = subject.workload.evaluate(model)
+    synchronize()
+    subject.evaluation_seconds = time.perf_counter() - begun
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -34,7 +34,7 @@ class Elsewhere(Protocol):
         """Wait for what came of it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
     """A workload, where it is tried, and the process that goes on with what this one saved.
 
@@ -42,11 +42,13 @@ class Subject:
         workload: what is examined.
         device: where trials compute.
         elsewhere: another process, given one request.
+        evaluation_seconds: what the last evaluation took.
     """
 
     workload: Workload
     device: torch.device
     elsewhere: Elsewhere
+    evaluation_seconds: float = 0.0
 
     def model(self) -> nn.Module:
         """A new model, made as a trial makes it."""
