@@ -7,7 +7,6 @@ libraries have versions. Comments, blank lines and docstrings do not count.
 from __future__ import annotations
 
 import ast
-import dis
 import functools
 import hashlib
 import inspect
@@ -167,8 +166,7 @@ def _content(cell: Any) -> tuple[Any, ...]:
 
 
 def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    # What the code itself assigns is a state and no constant: a counter, say.
-    kept = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
+    kept = _assigned_in(str(names.get("__name__", "")))
     for name in code.co_names:
         if name in names and name not in kept:
             value = names[name]
@@ -178,6 +176,17 @@ def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tupl
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             yield from _globals_of(inner, names)
+
+
+@functools.cache
+def _assigned_in(module: str) -> frozenset[str]:
+    """Globals that a module's functions assign: states and no constants, a counter say."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return frozenset()
+    stated = (node.names for node in ast.walk(tree) if isinstance(node, ast.Global))
+    return frozenset(name for names in stated for name in names)
 
 
 def _is_users_module(module: types.ModuleType) -> bool:

@@ -33,6 +33,7 @@ def horizon(low: float = 0.3, high: float = 1.0) -> Float:
     return Float(HORIZON, low, high, unit="× baseline seconds", meaning=HORIZON_MEANING)
 
 
+# A knob's whole declaration, read as a line of a table: a range, or choices, and when it applies.
 def knob(
     owner: type[Settings],
     name: str,

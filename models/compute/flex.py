@@ -29,6 +29,7 @@ Beyond, torch raises.
 ScoreMod = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
+# As many as the function that it stands in for has.
 def flex(
     query: Tensor,
     key: Tensor,
@@ -63,6 +64,7 @@ def flex(
         raise BackendRefused("flex", describe((query, key, value)), first_line(error)) from error
 
 
+# What it hands to torch's own, each as it is; a bundle would be taken apart again at once.
 def _attend(
     query: Tensor,
     key: Tensor,

@@ -26,6 +26,8 @@ EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=2.5)
 """Less than the first calibration's: it is paid once for every form that a search meets."""
 ENTRIES = 3
 """Times that the way into a form and back is timed."""
+SEED = 0
+"""Of what is trained to be timed; costs do not depend on it."""
 
 
 def calibrate_form(
@@ -35,7 +37,6 @@ def calibrate_form(
     *,
     device: torch.device,
     effort: Effort | None = None,
-    seed: int = 0,
     host: Host | None = None,
 ) -> CostTable:
     """Measure what steps in ``form`` cost, on the clock of ``costs``, with nothing beside.
@@ -44,8 +45,8 @@ def calibrate_form(
         ValueError: the model cannot take the form; the message says why.
     """
     plain, shaped = (
-        StepBench(workload, seed, device, host),
-        StepBench(workload, seed, device, host, form),
+        StepBench(workload, SEED, device, host),
+        StepBench(workload, SEED, device, host, form),
     )
     depths = sorted(costs.step_seconds)
     full = plain.num_blocks
@@ -61,7 +62,7 @@ def calibrate_form(
     return dataclasses.replace(
         costs,
         step_seconds={depth: middle[f"step_{depth}"] for depth in depths},
-        step_flops=_flops(workload, form, depths, device, seed),
+        step_flops=_flops(workload, form, depths, device),
         probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, full))),
         spread={name: relative_spread(values) for name, values in ratios.items()},
         step_parts={},
@@ -90,12 +91,12 @@ def _extra(ratios: Mapping[str, Sequence[float]], full: int) -> list[float]:
 
 
 def _flops(
-    workload: Workload, form: Form, depths: Sequence[int], device: torch.device, seed: int
+    workload: Workload, form: Form, depths: Sequence[int], device: torch.device
 ) -> dict[int, float]:
     # Kernels and compilation change how products are computed, not how many; the counter knows the
     # default ones.
     matrices = dataclasses.replace(form, attention="default", dtype="float32", compiled=False)
-    bench = StepBench(workload, seed, device, form=matrices)
+    bench = StepBench(workload, SEED, device, form=matrices)
     return {depth: count_flops(lambda depth=depth: bench.step(depth)) for depth in depths}  # type: ignore[misc]
 
 

@@ -121,6 +121,7 @@ class TrainingRun:
 
     """
 
+    # A recipe's policy and levers come apart here, as benchmarks train policies that have no name.
     def __init__(
         self,
         workload: Workload,

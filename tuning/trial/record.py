@@ -43,6 +43,7 @@ def seconds_to_quality(curve: Sequence[CurvePoint], target: float) -> float | No
     return next((point.train_seconds for point in curve if point.val_loss <= target), None)
 
 
+# What was asked, measured and around it are objects; the rest says how it ended, each by itself.
 def record_of(
     spec: TrialSpec,
     costs: CostTable | None,

@@ -12,9 +12,8 @@ import tuning
 from models.workload import Workload
 from tests.support import tiny
 from tests.support.searches import config_of, prepared
-from tuning.config.arguments import parse
+from tuning.config.arguments import NewSearch, parse
 from tuning.config.resume import Resume
-from tuning.errors import BadInput
 from tuning.search import main
 from tuning.store.store import Store
 
@@ -134,5 +133,6 @@ def test_the_flag_belongs_to_resume(run: Path) -> None:
     request = parse(["--resume", str(run), "--retry-failed"])
     assert isinstance(request, Resume)
     assert request.retry_failed
-    with pytest.raises(BadInput, match="--retry-failed must come with --resume"):
-        parse(["--retry-failed"])
+    alone = parse(["--retry-failed"])
+    assert isinstance(alone, NewSearch)
+    assert "--retry-failed must come with --resume" in alone.faults[0]
