@@ -46,7 +46,6 @@ class SearchConfig:
     flag:
 
     Attributes:
-        forks: whether trials start from the trunk.
         knobs: ranges in place of the space's own, as ``search_spaces.narrow`` reads them.
         device_choices: knob -> the choices left of it, where the device or the model the search
             began with can not do all; found then (``tuning.session.search.fitted_to_device``),
@@ -190,7 +189,9 @@ class SearchConfig:
         changes=True,
         rule=_TEXT,
     )
-    forks: bool = True
+    forks: bool = option.option(
+        True, metavar=None, meaning="whether trials start from the trunk; --no-forks: they do not"
+    )
     corpus: str | None = option.option(
         None,
         metavar="DIR",
