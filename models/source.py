@@ -11,11 +11,13 @@ import functools
 import hashlib
 import inspect
 import io
+import re
 import sys
 import textwrap
 import tokenize
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from models.frames import in_library
@@ -38,7 +40,7 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
     for value, text, inner in _definitions(roots):
         constants = {name: each for name, each in inner if _is_constant(each)}
         digest = _digest(f"{text}\n{sorted(constants.items(), key=lambda pair: pair[0])!r}")
-        name = f"{value.__module__}.{value.__qualname__}"
+        name = f"{_module_name(value)}.{value.__qualname__}"
         # Lambdas share a name; together they have one digest.
         found[name] = digest if name not in found else _digest(found[name] + digest)
     return found
@@ -49,11 +51,19 @@ def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     seen: set[str] = set()
     for value, _, inner in _definitions(roots):
         for name, each in inner:
-            whole = f"{value.__module__}.{name}"
+            whole = f"{_module_name(value)}.{name}"
             if whole not in seen and not isinstance(each, types.ModuleType):
                 seen.add(whole)
                 if not (_is_code(each) or isinstance(each, type)):
                     yield whole, each
+
+
+def _module_name(value: Any) -> str:
+    """The module's name; of one that was loaded by its path the file's, wherever that lies."""
+    name = str(value.__module__)
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    stem = Path(file).stem
+    return stem if re.fullmatch(f"{re.escape(stem)}_[0-9a-f]{{8}}", name) else name
 
 
 def _is_code(value: Any) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from torch.optim import SGD, AdamW
 
+from models.by_path import module_at
 from models.identity import identity_of
 from models.source import source_digests
 from tests.support import tiny
@@ -110,3 +111,14 @@ def test_an_edit_is_seen_where_it_was_made(
 def test_libraries_have_no_digest() -> None:
     """What is installed has a version; a function without source has nothing to compare."""
     assert source_digests([SGD, len, json.dumps]) == {}
+
+
+def test_a_file_that_is_loaded_by_its_path_may_move(tmp_path: Path) -> None:
+    """The same file at two places has the same names and digests."""
+    found = []
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(SOURCE)
+        found.append(source_digests([module_at(tmp_path / folder / "mine.py").Layer]))
+    assert found[0] == found[1]
+    assert found[0].keys() == {"mine.Layer", "mine.Base", "mine.helper"}

@@ -126,6 +126,17 @@ class Unregistered(Noisy):
         return self.more[0](x)  # type: ignore[no-any-return]
 
 
+class Everything(Noisy):
+    """All of these in one model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noises = [Counts(), Nested(), Draws(), OwnGenerators(), Collects(), Buffered()]
+
+    def noise(self, x: Tensor) -> Tensor:
+        return 0.2 * sum((each.noise(x) for each in self.noises), torch.zeros_like(x))
+
+
 STATEFUL: dict[str, type[Noisy]] = {
     kind.__name__: kind
     for kind in (Counts, Nested, Draws, OwnGenerators, Collects, Buffered, Unregistered)
@@ -147,6 +158,11 @@ def workload(
         make_optimizer=make_optimizer or optimizer,
         fingerprint=getattr(kind, "__name__", ""),
     )
+
+
+def everything() -> Workload:
+    """A workload with state wherever it can be."""
+    return replace(workload(Everything), name="everything")
 
 
 def optimizer(model: nn.Module) -> Optimizer:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from models.workload import Workload
@@ -33,6 +34,24 @@ def stateful() -> Workload:
 def dependent() -> Workload:
     """State of the process: it is not trained."""
     return unsound.REFUSED["state of the process"][0]()
+
+
+def test_forks_of_a_stateful_workload_are_what_they_are_without(tmp_path: Path) -> None:
+    """The same table with forks and without them, though trials forked."""
+    frames = []
+    for name, forks in (("forked", True), ("straight", False)):
+        config = config_of(
+            tmp_path / name,
+            workload="tests.support.stateful:everything",
+            space="schedule",
+            target=1.0,
+            trials=14,
+            forks=forks,
+        )
+        frames.append(search(config, Remembering()).trials)
+    forked, straight = (own_columns(frame).drop(columns="forked_from_step") for frame in frames)
+    assert (frames[0]["forked_from_step"] > 0).sum() >= 5
+    pd.testing.assert_frame_equal(forked, straight)
 
 
 def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
