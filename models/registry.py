@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models import by_path, workloads
+from models.frames import told
 from models.workload import Workload
 
 Factory = Callable[..., Workload]
@@ -95,7 +96,7 @@ def _import(module_name: str, name: str) -> Any:
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "
-            f"raised {_kind(error)}: {error}{by_path.collision(error, folder)}"
+            f"raised {told(error)}{by_path.collision(error, folder)}"
         ) from error
 
 
@@ -123,7 +124,7 @@ def _takes_corpus(factory: Factory) -> bool:
 
 def _reason(error: Exception) -> str:
     """Say why: the message alone where it is meant for a user, else with the kind of error."""
-    return str(error) if isinstance(error, ValueError) else f"it raised {_kind(error)}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"it raised {told(error)}"
 
 
 def _kind(value: object) -> str:
