@@ -42,6 +42,9 @@ class Workload:
         target: the value of ``evaluate`` that counts as reached, or ``auto``: the median final one
             of full_update over seeds.
         fingerprint: identifies the data (a hash of the corpus), stored with the run.
+        examples_at: (seed, step) -> int64 (examples,), which examples the batch of that step holds,
+            by numbers that come again; where it is given activations can be kept.
+        shrink: (batch, share) -> the batch with examples of that share of their size.
         metric: what ``evaluate`` measures, as tables and plots name it.
         maximize: higher is better, of an accuracy say. Targets, tables and plots are in the
             metric's own sign; the column ``val_loss`` holds its negative.
@@ -63,6 +66,8 @@ class Workload:
     decay_fraction: float = 0.2
     target: float | Literal["auto"] = "auto"
     fingerprint: str = ""
+    examples_at: Callable[[int, int], Tensor] | None = None
+    shrink: Callable[[Batch, float], Batch] | None = None
     metric: str = "validation loss"
     maximize: bool = False
 

@@ -41,6 +41,7 @@ from policies.applying.faults import checked_blocks
 from policies.applying.freezing import Freezer
 from policies.applying.moments import reset_faults
 from policies.applying.parts import Places, places_from_json, places_to_json
+from policies.applying.presence import Presence
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step
 from policies.applying.tracing import trace_parts as trace_parts
@@ -101,7 +102,8 @@ class BlockUpdater:
         _refuse_bad_numbers(total_steps, moments, accumulate, optimizer)
         told = stem if stem is None or isinstance(stem, Places) else tuple(stem)
         checked = checked_blocks(model, blocks, told)
-        self._num_blocks = len(checked)
+        self._blocks, self._num_blocks = checked, len(checked)
+        self._presence: Presence | None = None  # where blocks may be left out
         self._policy = policy
         self._total_steps = total_steps
         self._accumulate = accumulate
@@ -140,7 +142,7 @@ class BlockUpdater:
             self._freezer.forget_moments(self._previous, plan.active_blocks)
         self._inside = True
         try:
-            with self._freezer.step(plan.active_blocks):
+            with self._present(plan), self._freezer.step(plan.active_blocks):
                 yield step
                 self._check(step)
         finally:
@@ -170,6 +172,7 @@ class BlockUpdater:
             **self._identity(),
             **progress,
             "places": None if places is None else places_to_json(places),
+            "model_blocks": None if self._presence is None else self._presence.count,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -191,6 +194,8 @@ class BlockUpdater:
         self._plan, self._losses, self._seen = None, [], None
         if (places := state.get("places")) is not None:
             self._freezer.settle(places_from_json(places))
+        if (count := state.get("model_blocks")) is not None:
+            self._presence = Presence(self._blocks, count)
         self._freezer.forget()
 
     def read_relevance(self, metric: str) -> tuple[float, ...]:
@@ -198,8 +203,29 @@ class BlockUpdater:
         return self._relevance(metric, 1.0)
 
     def close(self) -> None:
-        """Give the model back, to another updater say: as it was found, without hooks."""
+        """Give the model back, to another updater say: as it was found, without hooks.
+
+        Blocks that it did not have yet run again.
+        """
         self._freezer.close()
+        if self._presence is not None:
+            self._presence.have(self._num_blocks)
+            self._presence = None
+
+    @contextlib.contextmanager
+    def _present(self, plan: StepPlan) -> Iterator[None]:
+        """The model has the blocks that the plan gives it, and leaves out what this step does."""
+        count = self._num_blocks if plan.model_blocks is None else plan.model_blocks
+        if self._presence is None and (count < self._num_blocks or plan.left_out):
+            self._presence = Presence(self._blocks, count)
+        if self._presence is None:
+            yield
+            return
+        if count > self._presence.count:
+            self._freezer.expect_change()
+            self._presence.grow(count, plan.new_blocks)
+        with self._presence.leaving_out(plan.left_out):
+            yield
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -212,10 +238,11 @@ class BlockUpdater:
     def _next_plan(self, fraction: float | None) -> StepPlan:
         self._settle()
         plan = self._policy.plan(self._state, Progress(self._step, self._fraction(fraction)))
-        active = plan.active_blocks
-        if not active or not set(active) <= set(range(self._num_blocks)):
+        active, present = plan.active_blocks, plan.present_blocks(self._num_blocks)
+        if not active or not set(active) <= set(present):
             raise ValueError(
-                f"a plan must name blocks of 0..{self._num_blocks - 1}, but got {active}"
+                f"a plan must name blocks of {present or f'0..{self._num_blocks - 1}'}, but got "
+                f"{active}"
             )
         return plan
 
@@ -250,7 +277,13 @@ class BlockUpdater:
         if len(self._losses) < self._accumulate:
             return
         losses, number = self._losses, self._step
-        self._seen = lambda: Observation(number, _mean(losses), step.relevance, phase=plan.phase)
+        self._seen = lambda: Observation(
+            number,
+            _mean(losses),
+            step.relevance,
+            phase=plan.phase,
+            model_blocks=plan.model_blocks,
+        )
         self._previous, self._plan, self._losses = plan.active_blocks, None, []
         self._step += 1
 

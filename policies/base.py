@@ -30,6 +30,8 @@ Phase = Literal["full", "reduced", "recovery"]
 PHASES: tuple[Phase, ...] = ("full", "reduced", "recovery")
 RELEVANCE_METRICS = ("ratio", "saliency")
 MOMENTS_ON_THAW = ("keep", "reset")
+COPY, IDENTITY = "copy", "identity"
+NEW_BLOCKS = (COPY, IDENTITY)
 
 
 @dataclass(frozen=True)
@@ -53,26 +55,43 @@ class StepPlan:
         probe: whether the relevance of every block is read after this step's backward.
         phase: ``full`` before freezing starts, ``reduced`` while it lasts, ``recovery`` at the end.
         metric: which relevance to read when probing, one of ``RELEVANCE_METRICS``.
+        model_blocks: how many blocks the model has for now, the lowest; None for all. The others
+            hand on what they are given, in evaluation too. It never falls.
+        new_blocks: how those begin that come in with this step: one of ``NEW_BLOCKS``.
+        left_out: blocks of the model that this step alone does not run.
     """
 
     active_blocks: tuple[int, ...]
     probe: bool
     phase: Phase
     metric: str = "ratio"
+    model_blocks: int | None = None
+    new_blocks: str = COPY
+    left_out: tuple[int, ...] = ()
+
+    def present_blocks(self, num_blocks: int) -> tuple[int, ...]:
+        """The blocks that the step runs, of a model with ``num_blocks``, ascending.
+
+        >>> StepPlan((2,), False, "full", model_blocks=3, left_out=(1,)).present_blocks(4)
+        (0, 2)
+        """
+        have = num_blocks if self.model_blocks is None else self.model_blocks
+        return tuple(block for block in range(have) if block not in self.left_out)
 
 
 @dataclass(frozen=True)
 class Observation:
     """What a step showed: its loss and, when it probed, one relevance a block (else None).
 
-    ``phase`` is that of the step's plan: a loss means something else before freezing than during
-    it, and a policy that is handed only observations could not tell.
+    ``phase`` and ``model_blocks`` are those of the step's plan: a loss means something else before
+    freezing than during it, and a policy that is handed only observations could not tell.
     """
 
     step: int
     loss: float
     relevance: tuple[float, ...] | None = None
     phase: Phase = field(kw_only=True)
+    model_blocks: int | None = field(default=None, kw_only=True)
 
 
 StateT = TypeVar("StateT")
@@ -93,9 +112,19 @@ class UpdatePolicy(Settings, ABC, Generic[StateT]):
     State: ClassVar[type[Any]]
 
     @property
+    def knobs(self) -> dict[str, Scalar]:
+        """Every setting by name."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+    @property
     def moments_at_thaw(self) -> str:
         """What happens to a block's optimizer moments when it thaws, one of ``MOMENTS_ON_THAW``."""
         return "keep"
+
+    def state_of(self, values: Mapping[str, Any]) -> StateT:
+        """The state whose attributes are ``values``."""
+        state: StateT = self.State(**values)
+        return state
 
     def depths(self, num_blocks: int) -> tuple[int, ...]:
         """Every number of active blocks that a plan of this policy can name, ascending."""
@@ -121,7 +150,7 @@ def state_to_json(state: Any) -> dict[str, Any]:
 
 def state_from_json(policy: UpdatePolicy[StateT], data: Mapping[str, Any]) -> StateT:
     """The state that ``state_to_json`` wrote: the inverse, with lists turned back into tuples."""
-    state: StateT = policy.State(**{key: _tuples(value) for key, value in data.items()})
+    state: StateT = policy.state_of({key: _tuples(value) for key, value in data.items()})
     return state
 
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -23,7 +22,7 @@ from policies.registry import make_policy
 
 def knobs_of(policy: UpdatePolicy[Any]) -> dict[str, Scalar]:
     """Every setting of a policy by name, from which ``make_policy`` makes an equal one."""
-    return {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
+    return policy.knobs
 
 
 def dump_policy(policy: UpdatePolicy[Any]) -> str:

@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from models.levers.form import AVERAGING
 from models.levers.lever import Lever
 from policies.rules import setting
 
@@ -30,7 +31,6 @@ class Averaging(Lever):
     """What is evaluated in place of the last weights."""
 
     name: ClassVar[str] = "averaging"
-    applied: ClassVar[bool] = False
     switches: ClassVar[tuple[str, ...]] = ("averaging",)
 
     averaging: str = setting(
@@ -53,6 +53,20 @@ class Averaging(Lever):
         reach = REACH * self.averaging_window if self.averaging == EMA else self.averaging_window
         return max(0.0, 1 - reach)
 
+    def events(self, num_blocks: int) -> tuple[str, ...]:
+        """Taking the weights in."""
+        return (AVERAGING,) if self.on else ()
+
+    def due(self, before: float, now: float) -> bool:
+        """Whether weights are taken in after a step from ``before`` to ``now`` of the horizon.
+
+        >>> [Averaging("last", 0.2, averaging_count=3).due(*f) for f in ((0.7, 0.79), (0.79, 0.81))]
+        [False, True]
+        """
+        if not self.on or now < self.start:
+            return False
+        return self.averaging == EMA or self.snapshots(now) > self.snapshots(before)
+
     def weight(self, before: float, now: float) -> float:
         """What the weights at ``now`` count in the moving average, last brought up at ``before``.
 
@@ -60,6 +74,16 @@ class Averaging(Lever):
         0.632
         """
         return -math.expm1((before - now) / self.averaging_window)
+
+    def weight_of(self, taken: int, before: float, now: float) -> float:
+        """What the weights at ``now`` count in the average of ``taken`` before, the last then.
+
+        >>> [Averaging("last").weight_of(n, 0.9, 0.95) for n in (0, 1, 3)]
+        [1.0, 0.5, 0.25]
+        """
+        if not taken or self.averaging == LAST:
+            return 1 / (taken + 1)
+        return self.weight(before, now)
 
     def snapshots(self, fraction: float) -> int:
         """How many snapshots are due by ``fraction`` of the horizon.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar
 
+from models.levers.form import Form
 from models.levers.lever import Lever
 from policies.rules import setting
 
@@ -23,7 +24,6 @@ class BatchSize(Lever):
     """Examples in a step, at the start and at the end of a run."""
 
     name: ClassVar[str] = "batch"
-    applied: ClassVar[bool] = False
     switches: ClassVar[tuple[str, ...]] = ("batch_start", "batch_end")
 
     batch_start: float = setting(
@@ -78,6 +78,14 @@ class BatchSize(Lever):
         if fraction >= self.batch_change_at or not before:
             return last
         return before[int(fraction / self.batch_change_at * len(before))]
+
+    def shaped(self, form: Form, fraction: float = 0.0) -> Form:
+        """``form`` with the examples of a step that begins at ``fraction`` of the horizon."""
+        return replace(form, batch=self.factor(fraction))
+
+    def shapes(self, form: Form, num_blocks: int) -> tuple[Form, ...]:
+        """``form`` with every factor."""
+        return tuple(replace(form, batch=factor) for factor in self.stages())
 
 
 def position(steps: Mapping[float, int]) -> Fraction:

@@ -32,7 +32,7 @@ class Computing(Lever):
     )
     compiled: bool = setting(False, meaning="whether the blocks run through torch.compile")
 
-    def shaped(self, form: Form) -> Form:
+    def shaped(self, form: Form, fraction: float = 0.0) -> Form:
         """``form`` computed so."""
         return replace(
             form, attention=self.attention_backend, dtype=self.dtype, compiled=self.compiled

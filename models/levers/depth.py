@@ -11,13 +11,13 @@ Present blocks are the lowest; new ones come on top, the stack being repeated (`
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from models.levers.form import GROWTH, Form
 from models.levers.lever import Lever
+from policies.base import COPY, NEW_BLOCKS
 from policies.rules import setting
-
-COPY, IDENTITY = "copy", "identity"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class Depth(Lever):
     """Blocks that a step runs, as shares of those that the workload's model has."""
 
     name: ClassVar[str] = "depth"
-    applied: ClassVar[bool] = False
     switches: ClassVar[tuple[str, ...]] = ("depth_start", "depth_end", "layer_dropout")
     needs: ClassVar[str] = "blocks that map x to the shape of x"
 
@@ -47,7 +46,7 @@ class Depth(Lever):
     )
     new_blocks: str = setting(
         COPY,
-        choices=(COPY, IDENTITY),
+        choices=NEW_BLOCKS,
         meaning="how a block that is added begins: as a copy, or changing nothing",
     )
     layer_dropout: float = setting(
@@ -102,10 +101,24 @@ class Depth(Lever):
         """The blocks that a model has at ``fraction`` of the horizon, ascending."""
         return tuple(range(self.counts(num_blocks)[self.stage(fraction, num_blocks)]))
 
+    def shapes(self, form: Form, num_blocks: int) -> tuple[Form, ...]:
+        """``form`` with every number of blocks that a step may run."""
+        counts = set(self.counts(num_blocks))
+        if self.layer_dropout:
+            counts |= set(range(1, max(counts)))
+        return tuple(
+            replace(form, present=0 if count == num_blocks else count) for count in sorted(counts)
+        )
+
+    def events(self, num_blocks: int) -> tuple[str, ...]:
+        """Letting a block in."""
+        return (GROWTH,) if len(self.counts(num_blocks)) > 1 else ()
+
     def stage_of(self, num_blocks: int) -> tuple[int, ...]:
-        """The stage in which each block comes in; one past the last for a block that never does."""
+        """The stage in which each block comes in; 0 for one that is there always, or never."""
         counts = self.counts(num_blocks)
-        return tuple(sum(count <= block for count in counts) for block in range(num_blocks))
+        stages = (sum(count <= block for count in counts) for block in range(num_blocks))
+        return tuple(stage % len(counts) for stage in stages)
 
     def dropped(
         self, seed: int, step: int, fraction: float, present: tuple[int, ...]
@@ -124,14 +137,3 @@ class Depth(Lever):
         return tuple(
             b for b, draw, chance in zip(present, draws, chances, strict=True) if draw < chance
         )
-
-
-def origin(block: int, count: int) -> int:
-    """The block that ``block`` is begun as a copy of, where the lowest ``count`` are present.
-
-    The stack is repeated, which trains on better than doubling each block where it stands.
-
-    >>> [origin(block, 2) for block in (2, 3, 4, 5)]
-    [0, 1, 0, 1]
-    """
-    return block % count

@@ -5,7 +5,7 @@ Pure; no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Form:
         optimizer: one of ``optimizer.KINDS``.
         divided: whether its groups are divided by the parameters' roles; Muon's always are.
         newton_schulz_steps: Muon's; 0 for another.
+        present: blocks that are run; 0 for all.
+        batch: examples, in batches of the workload's own.
+        input: share of an example's size.
+        cached: blocks from the bottom whose activations were kept.
     """
 
     approximation: str = "none"
@@ -36,6 +40,15 @@ class Form:
     optimizer: str = "own"
     divided: bool = False
     newton_schulz_steps: int = 0
+    present: int = 0
+    batch: float = 1.0
+    input: float = 1.0
+    cached: int = 0
+
+    @property
+    def lasting(self) -> Form:
+        """What stays on the model between steps: the form of a step with nothing of its own."""
+        return replace(self, present=0, batch=1.0, input=1.0, cached=0)
 
     @property
     def approximated(self) -> bool:
@@ -50,6 +63,8 @@ class Form:
         'svd 0.25 mlp recovering, flash'
         >>> Form(optimizer="muon", newton_schulz_steps=5).key
         'muon 5'
+        >>> Form(present=2, batch=0.5, input=0.25, cached=4).key
+        'present 2, batch 0.5, input 0.25, cached 4'
         """
         matrices = (
             f"{self.approximation} {self.share:g} {self.placement}" if self.approximated else ""
@@ -60,6 +75,10 @@ class Form:
             "" if self.dtype == "float32" else self.dtype,
             "compiled" if self.compiled else "",
             self._steps_taken,
+            f"present {self.present}" if self.present else "",
+            f"batch {self.batch:g}" if self.batch != 1 else "",
+            f"input {self.input:g}" if self.input != 1 else "",
+            f"cached {self.cached}" if self.cached else "",
         )
         return ", ".join(part for part in parts if part)
 
@@ -81,3 +100,10 @@ class Form:
 
 
 PLAIN = Form()
+GROWTH, AVERAGING = "growing by a block", "averaging"
+"""Names, in cost tables and ledgers, of what is no form and is charged each time it happens."""
+
+
+def filling(blocks: int) -> str:
+    """The name of keeping the activations of a batch after so many blocks."""
+    return f"keeping after {blocks} blocks"

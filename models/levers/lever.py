@@ -23,15 +23,12 @@ class Lever(Settings):
         term: of time to quality, the one it acts on: ``required_flops``,
             ``effective_flops_per_second`` or ``pipeline_overhead``.
         needs: what a workload must have for it, in words; ``nothing`` for most.
-        applied: whether the training loop applies it. One that it does not apply is no lever of a
-            run, and its settings are no knobs.
         switches: settings that turn it on wherever one is not at its default; the others count
             only then.
     """
 
     term: ClassVar[str] = "required_flops"
     needs: ClassVar[str] = "nothing"
-    applied: ClassVar[bool] = True
     switches: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -44,6 +41,17 @@ class Lever(Settings):
         """The switches and their values in a run without the lever."""
         return {f.name: cast(Scalar, f.default) for f in fields(cls) if f.name in cls.switches}
 
-    def shaped(self, form: Form) -> Form:
-        """``form`` with what this lever makes of it from the first step to the last."""
+    def shaped(self, form: Form, fraction: float = 0.0) -> Form:
+        """``form`` with what this lever makes of a step that begins at ``fraction`` of the horizon.
+
+        What depends on the policy's plan, present and cached blocks, is not in it.
+        """
         return form
+
+    def shapes(self, form: Form, num_blocks: int) -> tuple[Form, ...]:
+        """Every form that it can make of ``form`` in a run; of a model with ``num_blocks``."""
+        return (self.shaped(form),)
+
+    def events(self, num_blocks: int) -> tuple[str, ...]:
+        """Names of what it does beside steps that is charged each time; see ``form``."""
+        return ()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import models.levers as package
 from models.levers.approximation import Approximation
+from models.levers.cached_prefix import CachedPrefix
 from models.levers.form import PLAIN, Form
 from models.levers.lever import Lever
 from policies.rules import Scalar
@@ -23,23 +24,20 @@ REWARM_STEPS = 20
 
 What was put in has no moments yet.
 """
-_SKIPPED = {"levers", "shaping"}
-"""This module, and the one that imports torch, which settings must not need."""
+MOVE_THE_PREFIX = ("approximation", "depth")
+"""Levers that change what the bottom blocks make of an example."""
+_SKIPPED = {"levers", "planning", "shaping"}
+"""This module, and those above it."""
 LeverT = TypeVar("LeverT", bound=Lever)
 
 
-def kinds() -> tuple[type[Lever], ...]:
-    """Every lever that is applied: each such ``Lever`` with a ``name`` in a module of this package.
-
-    >>> [kind.name for kind in kinds()]
-    ['approximation', 'computing', 'optimizer']
-    """
-    return tuple(kind for kind in settings_kinds() if kind.applied)
-
-
 @functools.cache
-def settings_kinds() -> tuple[type[Lever], ...]:
-    """Every lever that has settings, by name, whether or not it is applied yet."""
+def kinds() -> tuple[type[Lever], ...]:
+    """Every lever: each ``Lever`` with a ``name`` in a module of this package, by that name.
+
+    >>> [kind.name for kind in kinds()][:4]
+    ['approximation', 'averaging', 'batch', 'cached_prefix']
+    """
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _SKIPPED)
     found: dict[str, type[Lever]] = {}
     for module in (importlib.import_module(f"{package.__name__}.{name}") for name in names):
@@ -82,6 +80,17 @@ class Levers:
         return Levers(*(lever if type(part) is type(lever) else part for part in self.parts))
 
     @property
+    def clash(self) -> str | None:
+        """Which of them cannot be pulled together, and why; None where all can."""
+        others = [part.name for part in self.parts if part.on and part.name in MOVE_THE_PREFIX]
+        if not (others and self.of(CachedPrefix).on):
+            return None
+        return (
+            f"cached_prefix and {' and '.join(others)} must not be pulled together, as kept "
+            "activations would be of another prefix"
+        )
+
+    @property
     def used(self) -> bool:
         """Whether a run with them differs from one without."""
         return any(part.on for part in self.parts)
@@ -96,31 +105,37 @@ class Levers:
         """
         lever = self.of(Approximation)
         if not lever.applies(fraction):
-            return self._shaped(PLAIN)
+            return self._shaped(PLAIN, fraction)
         recovers = lever.recovery_steps > 0 and (
             not now.approximated or (now.recovering and steps_in_form < lever.recovery_steps)
         )
-        return self._shaped(self._approximated(recovers))
+        return self._shaped(self._approximated(recovers), fraction)
 
-    def forms(self) -> tuple[Form, ...]:
-        """Every form but ``PLAIN`` that a run can have."""
+    def forms(self, num_blocks: int) -> tuple[Form, ...]:
+        """Every form but ``PLAIN`` that a run can have, of a model with ``num_blocks``."""
         lever = self.of(Approximation)
-        found = [self._shaped(PLAIN)]
+        found = [PLAIN]
         if lever.on:
-            found += [
-                self._shaped(self._approximated(r))
-                for r in (True, False)
-                if lever.recovery_steps or not r
-            ]
-        return tuple(form for form in found if form != PLAIN)
+            recovering = (True, False) if lever.recovery_steps else (False,)
+            found += [self._approximated(each) for each in recovering]
+        for part in self.parts:
+            shaped = (each for form in found for each in part.shapes(form, num_blocks))
+            found = list(dict.fromkeys(shaped))
+        lasting = (form.lasting for form in found)
+        return tuple(form for form in dict.fromkeys((*lasting, *found)) if form != PLAIN)
+
+    def charges(self, num_blocks: int) -> tuple[str, ...]:
+        """Names of all that a run can be charged for beside steps in the workload's own form."""
+        events = (event for part in self.parts for event in part.events(num_blocks))
+        return (*(form.key for form in self.forms(num_blocks)), *events)
 
     def _approximated(self, recovering: bool) -> Form:
         lever = self.of(Approximation)
         return Form(lever.approximation, lever.share, lever.placement, recovering)
 
-    def _shaped(self, form: Form) -> Form:
+    def _shaped(self, form: Form, fraction: float) -> Form:
         for part in self.parts:
-            form = part.shaped(form)
+            form = part.shaped(form, fraction)
         return form
 
 
@@ -195,4 +210,7 @@ def make_levers(knobs: Mapping[str, Scalar]) -> Levers:
     parts = [make(kind) for kind in kinds()]
     if faults:
         raise ValueError("; ".join(faults))
-    return Levers(*parts)
+    levers = Levers(*parts)
+    if clash := levers.clash:
+        raise ValueError(clash)
+    return levers

@@ -129,7 +129,7 @@ class Optimization(Lever):
         """
         return any(getattr(self, f"rate_{group}") != 1.0 for group in GROUPS)
 
-    def shaped(self, form: Form) -> Form:
+    def shaped(self, form: Form, fraction: float = 0.0) -> Form:
         """``form`` with steps taken so; numbers alone change no cost."""
         muon = self.optimizer == MUON
         return replace(

@@ -127,6 +127,15 @@ class Freezer:
         self.active = None
         self._guard.clear()
 
+    def expect_change(self) -> None:
+        """Blocks are about to be given other weights, which are to be taken for right.
+
+        Raises:
+            RuntimeError: something frozen was moved before.
+        """
+        self._refuse_moved_between()
+        self.forget()
+
     def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
         """Let what thaws between two sets of active blocks go on as if never stepped."""
         for index in set(self._resting(before)).difference(self._resting(now)):

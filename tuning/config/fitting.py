@@ -20,6 +20,8 @@ from policies.rules import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.knobs import Choice, Fixed, Knob
 
+ANY_BLOCKS = 2
+"""No form of these groups depends on how many blocks there are."""
 GROUPS = (
     ("approximation", "approximation_share", "placement"),
     ("attention_backend", "dtype", "compiled"),
@@ -128,7 +130,7 @@ def _applies(space: SearchSpace, name: str, values: Values) -> bool:
 def _fault(values: Values, fault_of: Callable[[Form], str | None]) -> str | None:
     if values.get("approximation") == NONE:
         return None
-    forms = make_levers(values).forms()
+    forms = make_levers(values).forms(ANY_BLOCKS)
     return next((fault for form in forms if (fault := fault_of(form))), None)
 
 

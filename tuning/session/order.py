@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from models.levers.form import PLAIN
+from models.levers.planning import planned
 from policies.base import Progress
 from tuning.trial.trial import TrialSpec
 
@@ -76,7 +77,8 @@ def departs_at_once(spec: TrialSpec, num_blocks: int) -> bool:
 
     A block is frozen in it, or a lever pulled.
     """
-    policy, levers = spec.recipe.policy_and_levers()
+    own, levers = spec.recipe.policy_and_levers()
+    policy = planned(own, levers, num_blocks, spec.seed)
     plan = policy.plan(policy.init(num_blocks), Progress(0, 0.0))
     return len(plan.active_blocks) < num_blocks or levers.form(0.0, PLAIN, 0) != PLAIN
 

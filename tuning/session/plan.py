@@ -145,7 +145,7 @@ class SearchPlan(Plan):
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Those of its levers that the clock does not know and that were not refused."""
-        needed = frozenset(form.key for form in spec.recipe.levers.forms())
+        needed = frozenset(spec.recipe.levers.charges(self._costs.num_blocks))
         if not needed:  # most trials: nothing is read for them
             return needed
         info = self._store.reload_info()

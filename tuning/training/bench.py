@@ -5,14 +5,21 @@ Any depth at any time, on one model and its optimizer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
+from models.application.batches import Stream
 from models.application.optimizers import make_optimizer
+from models.application.prefix import Prefix
 from models.batches import to_device
+from models.levers.cached_prefix import CachedPrefix
 from models.levers.form import PLAIN, Form
 from models.levers.optimizer import stand_in
 from models.levers.shaping import Shaped
@@ -21,7 +28,7 @@ from models.workload import Workload
 from policies.apply import BlockUpdater, trace_parts
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
 from tuning.training.company import Host, Lap
-from tuning.training.loop import fitting_batches
+from tuning.training.loop import fitting_batches, shown
 
 PARTS = ("forward", "backward", "optimizer")
 """Of a step, in this order."""
@@ -37,10 +44,15 @@ class DepthDial(UpdatePolicy[_NoState]):
     """Updates the depth that the fraction names.
 
     ``dial(depth, L)`` for depths 1 to L, and 1.0 to probe.
+
+    Attributes:
+        present: blocks that are run, the lowest; 0 for all.
     """
 
     name = "depth_dial"
     State = _NoState
+
+    present: int = 0
 
     def init(self, num_blocks: int) -> _NoState:
         """Remember how many blocks there are."""
@@ -49,9 +61,14 @@ class DepthDial(UpdatePolicy[_NoState]):
     def plan(self, state: _NoState, progress: Progress) -> StepPlan:
         """The suffix that ``progress.fraction`` names."""
         blocks = state.num_blocks
+        have = self.present or blocks
         mark = round(progress.fraction * (blocks + 1))
-        depth = min(mark, blocks)
-        return StepPlan(tuple(range(blocks - depth, blocks)), probe=mark > blocks, phase="full")
+        return StepPlan(
+            tuple(range(have - min(mark, have), have)),
+            probe=mark > blocks,
+            phase="full",
+            model_blocks=have,
+        )
 
     def observe(self, state: _NoState, observation: Observation) -> _NoState:
         """Nothing is learnt."""
@@ -82,25 +99,29 @@ class StepBench:
         self.workload, self.seed, self.device, self.host = workload, seed, device, host or Host()
         self.model = new_model(workload, seed, device)
         self._shaped = Shaped(self.model, workload.blocks, PLAIN)
+        self.form = form
         self.change(form)
         blocks = blocks_of(workload, self.model)
         own = new_optimizer(workload, self.model)
         self.optimizer = make_optimizer(self.model, blocks, own, stand_in(form))
         self.num_blocks = len(blocks)
         self.batch = self.make_batch()
+        self._prefix = self._kept(blocks)
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))
-        self.updater = BlockUpdater(self.model, blocks, DepthDial(), self.optimizer, stem=places)
+        policy = DepthDial(form.present)
+        self.updater = BlockUpdater(self.model, blocks, policy, self.optimizer, stem=places)
 
     def change(self, form: Form) -> None:
         """Bring the model into ``form``; its optimizer is not told."""
-        if form != self._shaped.form:
+        if form.lasting != self._shaped.form:
             self._shaped.change(
-                form, lambda: fitting_batches(self.workload, self.model, self.seed, 0)
+                form.lasting, lambda: fitting_batches(self.workload, self.model, self.seed, 0)
             )
 
     def make_batch(self) -> Any:
-        """The first batch, on the device."""
-        return to_device(self.workload.batch_at(self.seed, 0), self.device)
+        """The first batch that steps in the form see, on the device."""
+        stream = Stream(partial(self.workload.batch_at, self.seed))
+        return to_device(shown(self.workload, stream, Fraction(0), self.form), self.device)
 
     def step(self, depth: int, mark: Callable[[str], None] = _unmarked) -> None:
         """Train one step on the top ``depth`` blocks (one more than there are probes).
@@ -110,6 +131,7 @@ class StepBench:
         with (
             self.updater.step(fraction=dial(depth, self.num_blocks)) as update,
             self._shaped.computing(),
+            self._served(),
         ):
             loss = self.workload.loss(self.model, self.batch)
             loss.item()
@@ -120,6 +142,28 @@ class StepBench:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         mark("optimizer")
+
+    def _served(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext() if self._prefix is None else self._prefix.around(self.ids)
+
+    def _kept(self, blocks: Sequence[nn.Module]) -> Prefix | None:
+        """The form's prefix, the batch's activations in it.
+
+        Raises:
+            ValueError: the workload's examples have no ids.
+        """
+        if not self.form.cached:
+            return None
+        if self.workload.examples_at is None:
+            raise ValueError(
+                f"workload {self.workload.name!r} must have examples_at for a prefix to be kept"
+            )
+        ids = Stream(partial(self.workload.examples_at, self.seed))
+        self.ids = ids.take(Fraction(0), self.form.batch)
+        prefix = Prefix(blocks, CachedPrefix(self.form.cached / len(blocks), prefix_until=1.0))
+        with prefix.around(self.ids), torch.no_grad():
+            self.workload.loss(self.model, self.batch)
+        return prefix
 
     def lap(self, work: Callable[[], object], times: int = 1) -> Lap:
         """What ``work`` takes, the mean of ``times`` in a row."""

@@ -1,33 +1,42 @@
-"""Calibration of the other forms that levers give a model, each when a trial first needs it.
+"""Calibration of the other forms that levers give a step, each when a trial first needs it.
 
 A form is measured beside the workload's own, a step of each in every round, and what is kept is the
 ratio: times the calibrated cost of a full step it is the form's cost on the same clock, whatever
-the machine's speed is by then.
+the machine's speed is by then. Forms that are made of parts are put together from the parts'
+(``tuning.trial.parts``). What is no form, averaging weights say, is timed in the same way.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from models.application.averages import Average
+from models.application.prefix import Rows
 from models.counting import count_flops
-from models.levers.form import PLAIN, Form
+from models.levers.form import AVERAGING, GROWTH, PLAIN, Form
+from models.making import blocks_of
 from models.workload import Workload
+from policies.applying.presence import begin_as
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.company import Host, Lap, relative_spread, solo_costs
 from tuning.trial.clock import CostTable
 
-EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=2.5)
+EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=1.5)
 """Less than the first calibration's: it is paid once for every form that a search meets."""
 ENTRIES = 3
 """Times that the way into a form and back is timed."""
 SEED = 0
 """Of what is trained to be timed; costs do not depend on it."""
+HALF = 0.5
 
 
 def calibrate_form(
@@ -48,12 +57,13 @@ def calibrate_form(
         StepBench(workload, SEED, device, host),
         StepBench(workload, SEED, device, host, form),
     )
-    depths = sorted(costs.step_seconds)
-    full = plain.num_blocks
-    compiling = [shaped.lap(partial(shaped.step, depth)) for depth in (*depths, full + 1)]
+    depths = depths_of(form, costs)
+    full, probe = plain.num_blocks, plain.num_blocks + 1
+    compiling = [shaped.lap(partial(shaped.step, depth)) for depth in (*depths, probe)]
     plain.step(full)
     work = {**kinds_of_step(shaped, depths), "plain": lambda: plain.step(full)}
-    del work["data"]
+    if form.batch == form.input == 1:
+        del work["data"]
     ratios = ratios_to_plain(
         measure_rounds(shaped, work, effort or EFFORT), on_cpu=device.type == "cpu"
     )
@@ -63,7 +73,8 @@ def calibrate_form(
         costs,
         step_seconds={depth: middle[f"step_{depth}"] for depth in depths},
         step_flops=_flops(workload, form, depths, device),
-        probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, full))),
+        data_seconds=middle.get("data", costs.data_seconds),
+        probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1]))),
         spread={name: relative_spread(values) for name, values in ratios.items()},
         step_parts={},
         warmup_seconds=sum(lap.wall for lap in compiling),
@@ -74,8 +85,69 @@ def calibrate_form(
     )
 
 
+def calibrate_event(
+    workload: Workload,
+    name: str,
+    costs: CostTable,
+    *,
+    device: torch.device,
+    effort: Effort | None = None,
+) -> CostTable:
+    """Measure what takes its time beside steps, ``name`` of ``models.levers.form``, each time.
+
+    Raises:
+        ValueError: the model does not allow it; the message says why.
+    """
+    bench = StepBench(workload, SEED, device)
+    full = bench.num_blocks
+    event = _event(bench, name)
+    event()
+    bench.step(full)
+    work = {name: event, "plain": lambda: bench.step(full)}
+    laps = measure_rounds(bench, work, effort or EFFORT)
+    ratio = statistics.median(ratios_to_plain(laps, on_cpu=device.type == "cpu")[name])
+    return dataclasses.replace(costs, entry_seconds=ratio * costs.step_cost(full), forms={})
+
+
+def _event(bench: StepBench, name: str) -> Callable[[], object]:
+    if name == AVERAGING:
+        average = Average(bench.model)
+        average.take(1.0)
+        return lambda: average.take(HALF)
+    blocks = blocks_of(bench.workload, bench.model)
+    if name == GROWTH:
+        return lambda: begin_as(blocks[-1], blocks[0])
+    return _keeping(bench, blocks, int(name.split()[2]))
+
+
+def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Callable[[], object]:
+    """Keep what block ``count`` is given, once for all; the ids are new each time."""
+    seen: list[Tensor] = []
+
+    def take(_: nn.Module, args: Any, kwargs: Any) -> None:
+        given = (each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+        seen.append(next(given))
+
+    with blocks[count].register_forward_pre_hook(take, with_kwargs=True), torch.no_grad():
+        bench.workload.loss(bench.model, bench.batch)
+    activations = seen[0]
+    return lambda: Rows(math.inf, None).keep(range(len(activations)), activations)
+
+
+def depths_of(form: Form, costs: CostTable) -> list[int]:
+    """The numbers of active blocks at which a form is timed.
+
+    Those of the first calibration where matrices are replaced; else the least, the most and one
+    between, as cost is linear there.
+    """
+    if form.approximated:
+        return sorted(costs.step_seconds)
+    most = form.present or costs.num_blocks - form.cached
+    return sorted({1, (most + 1) // 2, most})
+
+
 def ratios_to_plain(laps: Mapping[str, Sequence[Lap]], *, on_cpu: bool) -> dict[str, list[float]]:
-    """Each kind of step over the plain full step of the same round."""
+    """Each kind of work over the plain full step of the same round."""
     seconds = {name: solo_costs(series, on_cpu=on_cpu) for name, series in laps.items()}
     plain = seconds.pop("plain")
     return {

@@ -5,23 +5,28 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from models.device import run_device, synchronize
+from models.levers.form import Form
 from models.levers.levers import Levers
+from models.workload import Workload
 from policies.registry import make_policy
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.training.calibrate import calibrate, surroundings
-from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.calibrate_forms import calibrate_event, calibrate_form
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess
 from tuning.training.examination.subject import Subject
 from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
 from tuning.training.place import describe, gpu_memory, set_threads, workload_of
-from tuning.trial.clock import refuse_other_surroundings
+from tuning.trial.clock import CostTable, refuse_other_surroundings
+from tuning.trial.parts import composed, parts_of
 from tuning.trial.task import Ending, Task
 
 WARM_UP_STEPS = 3
@@ -103,30 +108,63 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     One that the model cannot take is noted in run.json with the reason, and the trials that need it
     will fail with it.
     """
-    for form in store.task(task).spec.recipe.levers.forms():
-        costs = store.reload_info().calibration
-        if costs is None or form.key in costs.forms:
-            continue
-        set_threads(costs.threads)
+    costs = store.reload_info().calibration
+    if costs is None:
+        return Ending.DONE
+    set_threads(costs.threads)
+    levers, known = store.task(task).spec.recipe.levers, Known(workload_of(store), costs)
+    refused = dict(store.info.refused_forms)
+    for key, find in known.finders(levers).items():
         try:
-            found = calibrate_form(workload_of(store), form, costs, device=run_device())
+            find()
         except Exception as fault:
-            store.update_info(
-                refused_forms={**store.info.refused_forms, form.key: describe(fault, None)}
-            )
-        else:
-            store.update_info(calibration=replace(costs, forms={**costs.forms, form.key: found}))
+            refused[key] = describe(fault, None)
+    store.update_info(calibration=known.costs, refused_forms=refused)
     return Ending.DONE
 
 
-def refuse_form(info: RunInfo, levers: Levers) -> None:
+class Known:
+    """The clock, as it is found form by form.
+
+    Attributes:
+        costs: with all that was found so far.
+    """
+
+    def __init__(self, workload: Workload, costs: CostTable) -> None:
+        self._workload, self.costs = workload, costs
+
+    def finders(self, levers: Levers) -> dict[str, Callable[[], None]]:
+        """What finds each charge of a run with ``levers`` that the clock does not know, by name."""
+        blocks = self.costs.num_blocks
+        events = (event for part in levers.parts for event in part.events(blocks))
+        found: dict[str, Callable[[], None]] = {
+            **{form.key: partial(self._form, form) for form in levers.forms(blocks)},
+            **{event: partial(self._event, event) for event in events},
+        }
+        return {key: find for key, find in found.items() if key not in self.costs.forms}
+
+    def _form(self, form: Form) -> None:
+        for part in parts_of(form, self.costs.num_blocks):
+            if part.key not in self.costs.forms:
+                self._add(
+                    part.key,
+                    calibrate_form(self._workload, part, self.costs, device=run_device()),
+                )
+        self._add(form.key, composed(self.costs, form))
+
+    def _event(self, name: str) -> None:
+        self._add(name, calibrate_event(self._workload, name, self.costs, device=run_device()))
+
+    def _add(self, key: str, table: CostTable) -> None:
+        self.costs = replace(self.costs, forms={**self.costs.forms, key: table})
+
+
+def refuse_form(info: RunInfo, levers: Levers, num_blocks: int) -> None:
     """Refuse levers of which a form could not be calibrated.
 
     Raises:
         ValueError: with the reason.
     """
-    for form in levers.forms():
-        if form.key in info.refused_forms:
-            raise ValueError(
-                f"the form {form.key!r} could not be calibrated: {info.refused_forms[form.key]}"
-            )
+    for key in levers.charges(num_blocks):
+        if key in info.refused_forms:
+            raise ValueError(f"{key!r} could not be calibrated: {info.refused_forms[key]}")

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.levers.planning import planned
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
@@ -99,9 +100,9 @@ def find_repeated(
     trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,
     or None; the trial ends there if it is.
     """
-    schedule = _schedule(spec.recipe, spec.seed)
+    schedule = _schedule(spec.recipe, spec.seed, costs.num_blocks)
     for file in (path for number, path in _files(folder) if number < spec.number):
-        run = _load(file)
+        run = _load(file, costs.num_blocks)
         end = None if run is None else repeats(schedule, run, timetable, costs)
         if run is not None and end is not None:
             stop = stops_at([CurvePoint(**point) for point in end.course["curve"]])
@@ -109,25 +110,26 @@ def find_repeated(
     return None
 
 
-def _schedule(recipe: Recipe, seed: int) -> Schedule:
-    return Schedule(*recipe.policy_and_levers(), seed, recipe.horizon)
+def _schedule(recipe: Recipe, seed: int, num_blocks: int) -> Schedule:
+    policy, levers = recipe.policy_and_levers()
+    return Schedule(planned(policy, levers, num_blocks, seed), levers, seed, recipe.horizon)
 
 
 @lru_cache(maxsize=2 * MOST_RUNS)
-def _read(file: Path, written: int) -> FinishedRun | None:
+def _read(file: Path, written: int, num_blocks: int) -> FinishedRun | None:
     # Kept between the trials of a reused worker, which all look at the same runs.
     state = load_checkpoint(file)
     if state is None:
         return None
     recipe = Recipe(state["policy"], state["horizon"], state["knobs"])
-    schedule = _schedule(recipe, state["seed"])
+    schedule = _schedule(recipe, state["seed"], num_blocks)
     return FinishedRun(schedule, state["losses"], state["relevance"], state["evaluations"])
 
 
-def _load(file: Path) -> FinishedRun | None:
+def _load(file: Path, num_blocks: int) -> FinishedRun | None:
     """The run in ``file``; None where another worker has dropped it."""
     try:
-        return _read(file, file.stat().st_mtime_ns)
+        return _read(file, file.stat().st_mtime_ns, num_blocks)
     except FileNotFoundError:
         return None
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.levers.planning import planned
 from tuning.store.store import Store
 from tuning.training.checkpoint import load_checkpoint
 from tuning.training.finished_runs import RunRecorder, find_repeated, run_file
@@ -117,7 +118,8 @@ class HeadStart:
         """Where the trial departs from the trunk, or before the evaluation on it at which it is
         stopped early.
         """
-        policy, levers = self.spec.recipe.policy_and_levers()
+        own, levers = self.spec.recipe.policy_and_levers()
+        policy = planned(own, levers, self.costs.num_blocks, self.spec.seed)
         horizon = self.spec.recipe.horizon
         standing = replay(policy, trunk, self.timetable, self.costs, horizon, levers)
         curve = (

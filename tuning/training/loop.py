@@ -8,18 +8,27 @@ into a new ``TrainingRun`` equals the straight run.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from fractions import Fraction
+from functools import partial
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
+from models.application.averages import Average
+from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
+from models.application.prefix import Prefix, Visit
 from models.batches import to_device
+from models.levers.cached_prefix import CachedPrefix
+from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.optimizer import Optimization
+from models.levers.planning import planned
 from models.levers.shaping import Shaped, carry_moments, resting
 from models.making import blocks_of, new_model, new_optimizer
 from models.workload import Workload
@@ -68,6 +77,20 @@ def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) 
     first = max(0, step - FITTED_ON)
     for index in range(first, first + FITTED_ON):
         workload.loss(model, to_device(workload.batch_at(seed, index), device))
+
+
+def shown(workload: Workload, stream: Stream, position: Fraction, form: Form) -> Any:
+    """The batch of a step in ``form`` that begins at ``position`` of the stream.
+
+    Raises:
+        ValueError: the workload's batches cannot be cut, joined or made smaller so.
+    """
+    batch = stream.take(position, form.batch)
+    if form.input == 1:
+        return batch
+    if workload.shrink is None:
+        raise ValueError(f"workload {workload.name!r} must have shrink for smaller examples")
+    return workload.shrink(batch, form.input)
 
 
 class Recorder(Protocol):
@@ -135,11 +158,18 @@ class TrainingRun:
         recorder: Recorder | None = None,
     ) -> None:
         seed_all(seed)
-        self._workload, self._policy, self._seed, self._device = workload, policy, seed, device
+        self._workload, self._seed, self._device = workload, seed, device
+        self._policy = planned(policy, levers, costs.num_blocks, seed)
         self._course = Course(timetable(workload), costs, horizon, levers)
+        self._stream = Stream(partial(workload.batch_at, seed))
+        ids = workload.examples_at
+        self._ids = None if ids is None else Stream(partial(ids, seed))
         self._model = new_model(workload, seed, device)
         self._shaped = Shaped(self._model, workload.blocks, PLAIN)
+        self._average = Average(self._model)
+        self._cached, self._prefix = levers.of(CachedPrefix), cast(Prefix | None, None)
         self._optimization = levers.of(Optimization)
+        self._stage_of = levers.of(Depth).stage_of(costs.num_blocks)
         self._equip()
         self._attributes = Attributes(self._model, self._optimizer)
         self.recorder = recorder
@@ -148,7 +178,9 @@ class TrainingRun:
         """Make the optimizer and the updater for the modules that the model now has."""
         blocks = blocks_of(self._workload, self._model)
         own = new_optimizer(self._workload, self._model)
-        self._optimizer = make_optimizer(self._model, blocks, own, self._optimization)
+        self._optimizer = make_optimizer(
+            self._model, blocks, own, self._optimization, self._stage_of
+        )
         self._rates = Rates(self._optimizer)
         batch = to_device(self._workload.batch_at(self._seed, 0), self._device)
         places = trace_parts(self._model, blocks, lambda: self._workload.loss(self._model, batch))
@@ -183,13 +215,18 @@ class TrainingRun:
     def advance(self) -> None:
         """Train one step; evaluate every ``eval_every`` steps and after the last."""
         step = self.steps
-        if (form := self._course.form) != self._shaped.form:
-            self._change(form)
+        form = self._course.form
+        if form.lasting != self._shaped.form:
+            self._change(form.lasting)
         if self.recorder is not None:
             self.recorder.before(step, self.snapshot)
-        self._rates.set(self._course.rate_factor)
-        batch = to_device(self._workload.batch_at(self._seed, step), self._device)
-        with self._updater.step(fraction=self._course.fraction) as update, self._shaped.computing():
+        self._rates.set(self._course.rate_factor, self._course.rate_of_stage)
+        batch = self._batch(form)
+        with (
+            self._updater.step(fraction=self._course.fraction) as update,
+            self._shaped.computing(),
+            self._prefix_kept(form) as visit,
+        ):
             loss = self._workload.loss(self._model, batch)
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -198,9 +235,31 @@ class TrainingRun:
                 self.recorder.after_backward(loss.item(), update, self._updater.read_relevance)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        self._course.step(update.plan)
+        self._course.step(update.plan, cached=visit.served, kept=visit.kept)
+        if self._course.average_weight is not None:
+            self._average.take(self._course.average_weight)
         if self._course.evaluation_due:
             self._evaluate()
+
+    def _batch(self, form: Form) -> Any:
+        """What the next step sees, on the device."""
+        return to_device(
+            shown(self._workload, self._stream, self._course.position, form), self._device
+        )
+
+    def _prefix_kept(self, form: Form) -> contextlib.AbstractContextManager[Visit]:
+        """The next step's forward, its prefix kept or served while the lever says so."""
+        lever = self._cached
+        if not lever.on or form.input != 1 or self._course.fraction >= lever.prefix_until:
+            self._prefix = None
+            return contextlib.nullcontext(Visit())
+        if self._ids is None:
+            raise ValueError(
+                f"workload {self._workload.name!r} must have examples_at for a prefix to be kept"
+            )
+        if self._prefix is None:
+            self._prefix = Prefix(blocks_of(self._workload, self._model), lever)
+        return self._prefix.around(self._ids.take(self._course.position, form.batch))
 
     def _change(self, form: Form) -> None:
         """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
@@ -214,7 +273,9 @@ class TrainingRun:
         self._updater.load_state_dict(policy_state)
 
     def _evaluate(self) -> None:
-        loss = evaluate(self._workload, self._model)
+        averaged = self._average.in_place() if self._course.averages else contextlib.nullcontext()
+        with averaged:
+            loss = evaluate(self._workload, self._model)
         metric = Metric.measured_by(self._workload)
         self._check_finite(metric.of(loss), metric.name, self.steps)
         self._course.evaluated(loss)
@@ -251,6 +312,8 @@ class TrainingRun:
             **self.snapshot(),
             "updater": self._updater.state_dict(),
             "course": self._course.state_dict(),
+            "average": self._average.state_dict(),
+            "prefix": None if self._prefix is None else self._prefix.state_dict(),
             **recorded,
         }
 
@@ -264,6 +327,10 @@ class TrainingRun:
         self._load_snapshot(state)
         self._updater.load_state_dict(state["updater"])
         self._course.load_state_dict(state["course"])
+        self._average.load_state_dict(state["average"])
+        if state["prefix"] is not None:
+            self._prefix = Prefix(blocks_of(self._workload, self._model), self._cached)
+            self._prefix.load_state_dict(state["prefix"])
         if self.recorder is not None:
             self.recorder.load_state_dict(state["recorder"])
 

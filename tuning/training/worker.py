@@ -192,7 +192,7 @@ def _execute(store: Store, task: Task) -> Ending:
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
     spec, workload = execution.spec, workload_of(execution.store)
     policy, levers = spec.recipe.policy_and_levers()
-    refuse_form(execution.store.info, levers)
+    refuse_form(execution.store.info, levers, costs.num_blocks)
     start = HeadStart(
         execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at
     )

@@ -51,7 +51,9 @@ class CostTable:
         key: what the costs hold for, by name: the device, the workload and all else that changes
             them.
         forms: the same for each other form of the model that has been met, by ``Form.key``.
-        entry_seconds: of a form's own table: what bringing the model into the form and back takes.
+        entry_seconds: of a form's own table: what bringing the model into the form and back takes;
+            of what is no form, what it takes each time.
+        composed: the form was not measured itself; see ``tuning.trial.parts``.
 
     """
 
@@ -72,6 +74,7 @@ class CostTable:
     key: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, CostTable] = field(default_factory=dict)
     entry_seconds: float = 0.0
+    composed: bool = False
 
     def step_cost(self, depth: int) -> float:
         """Seconds of a step at ``depth``; between measured depths linear, as the cost is (anchors.

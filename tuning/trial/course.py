@@ -9,11 +9,17 @@ cannot disagree with the run it replays.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
-from models.levers.form import PLAIN, Form
+from models.levers.averaging import Averaging
+from models.levers.batch import position
+from models.levers.cached_prefix import CachedPrefix
+from models.levers.depth import Depth
+from models.levers.form import AVERAGING, GROWTH, PLAIN, Form, filling
 from models.levers.levers import NO_LEVERS, Levers, ramp
 from models.levers.optimizer import Optimization
 from policies.base import StepPlan
@@ -56,8 +62,16 @@ class Course:
         self, timetable: Timetable, costs: CostTable, horizon: float, levers: Levers = NO_LEVERS
     ) -> None:
         self._timetable, self._costs, self._levers = timetable, costs, levers
-        self._optimization = levers.of(Optimization)
+        self._optimization, self._depth = levers.of(Optimization), levers.of(Depth)
+        self._averaging, self._prefix = levers.of(Averaging), levers.of(CachedPrefix)
         self._form, self._form_since = PLAIN, 0
+        self._batches: dict[float, int] = {}
+        """Steps by the batches of the workload that each took."""
+        self._grown: list[int] = []
+        """The step at which each stage of growth after the first began."""
+        self._averaged, self._averaged_at = 0, 0.0
+        self.average_weight: float | None = None
+        """What the weights after the last step count in the average; None where they do not."""
         self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
         self.num_blocks = costs.num_blocks
         self.ledger = Ledger()
@@ -105,7 +119,22 @@ class Course:
             decay_fraction=self._optimization.decay_fraction(self._timetable.decay_fraction),
             final=self._optimization.final_rate,
         )
-        return factor * self._rewarming
+        return factor * self._rewarming * self._prefix.rate_factor(self.fraction)
+
+    def rate_of_stage(self, stage: int) -> float:
+        """The factor on the rate of blocks that came in with a stage of growth, beside the others'.
+
+        It rises from their first step on as in a warm-up.
+        """
+        if not stage:
+            return 1.0
+        since = self._grown[stage - 1] if stage <= len(self._grown) else self.steps
+        return ramp(self.steps - since)
+
+    @property
+    def position(self) -> Fraction:
+        """Where in the stream of the workload's batches the next step begins."""
+        return position(self._batches)
 
     @property
     def _warmup_steps(self) -> int:
@@ -122,13 +151,13 @@ class Course:
 
     @property
     def _rewarming(self) -> float:
-        since = self.steps if self.form != self._form else self._form_since
+        since = self.steps if self.form.lasting != self._form else self._form_since
         # A form in which the run has been from its first step has its warm-up like any other.
         return ramp(self.steps - since) if since else 1.0
 
     @property
     def form(self) -> Form:
-        """The model's form in the next step."""
+        """The form of the next step, but for what depends on its plan."""
         return self._next_form
 
     @property
@@ -139,27 +168,75 @@ class Course:
         """
         return self.finished or self.steps % self._timetable.eval_every == 0
 
-    def step(self, plan: StepPlan) -> None:
+    def step(self, plan: StepPlan, *, cached: bool = False, kept: bool = False) -> None:
         """Enter a step that was taken as planned.
+
+        Args:
+            plan: the step's.
+            cached: the activations of the prefix were there.
+            kept: they were not, and are from now on.
 
         Raises:
             ValueError: the plan's blocks are no suffix, so that the clock does not know the step's
                 cost.
         """
-        blocks, active = self.num_blocks, plan.active_blocks
-        if active != tuple(range(blocks - len(active), blocks)):
+        active, present = plan.active_blocks, plan.present_blocks(self.num_blocks)
+        if active != present[len(present) - len(active) :]:
             raise ValueError(
                 f"the clock charges suffixes (the top blocks) only, but got blocks {active}"
             )
         last = self._decisions[-1] if self._decisions else None
         if last is None or (last.active_blocks, last.phase) != (len(active), plan.phase):
             self._decisions.append(Decision(self.steps, len(active), plan.phase))
-        form = self.form
-        if form != self._form:
-            self._form, self._form_since = form, self.steps
-            self.ledger.enter(form.key)
+        self._enter_form()
+        self._grow()
+        prefix, before = self._prefix.blocks(self.num_blocks), self.fraction
+        if kept:
+            self.ledger.enter(filling(prefix))
+        form = dataclasses.replace(
+            self.form,
+            present=0 if len(present) == self.num_blocks else len(present),
+            cached=prefix if cached else 0,
+        )
         self.ledger.record(len(active), probe=plan.probe, form=form.key)
+        self._batches[form.batch] = self._batches.get(form.batch, 0) + 1
         self._arrive()
+        self._average(before)
+
+    def _enter_form(self) -> None:
+        lasting = self.form.lasting
+        if lasting == self._form:
+            return
+        self.ledger.enter(lasting.key)
+        if not lasting.same_modules(self._form):
+            self._averaged = 0  # of parameters that are no more
+        self._form, self._form_since = lasting, self.steps
+
+    def _grow(self) -> None:
+        counts = self._depth.counts(self.num_blocks)
+        stage, before = self._depth.stage(self.fraction, self.num_blocks), len(self._grown)
+        if stage == before:
+            return
+        for _ in range(counts[stage] - counts[before] if self.steps else 0):
+            self.ledger.enter(GROWTH)
+        self._grown += [self.steps] * (stage - before)
+        self._averaged = 0  # of blocks that were not there
+
+    def _average(self, before: float) -> None:
+        """Whether the weights after a step from ``before`` are taken into the average."""
+        self.average_weight = None
+        if not self._averaging.due(before, self.fraction):
+            return
+        now = self.fraction
+        self.average_weight = self._averaging.weight_of(self._averaged, self._averaged_at, now)
+        self._averaged, self._averaged_at = self._averaged + 1, now
+        self.ledger.enter(AVERAGING)
+        self._arrive()
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average is what is evaluated by now."""
+        return self._averaged > 0
 
     @property
     def curve(self) -> Sequence[CurvePoint]:
@@ -180,12 +257,17 @@ class Course:
             **asdict(self.measurements()),
             "form": asdict(self._form),
             "form_since": self._form_since,
+            "batches": dict(self._batches),
+            "grown": list(self._grown),
+            "averaged": [self._averaged, self._averaged_at],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where ``state`` was taken."""
         self.ledger = built(Ledger, state["ledger"])
         self._form, self._form_since = Form(**state["form"]), state["form_since"]
+        self._batches, self._grown = dict(state["batches"]), list(state["grown"])
+        self._averaged, self._averaged_at = state["averaged"]
         self._arrive()
         self._curve = [CurvePoint(**point) for point in state["curve"]]
         self._decisions = [Decision(**decision) for decision in state["decisions"]]

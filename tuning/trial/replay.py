@@ -9,10 +9,13 @@ probes included, as if it had trained the shared part itself.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
+from models.levers.averaging import Averaging
+from models.levers.cached_prefix import CachedPrefix
 from models.levers.form import PLAIN
 from models.levers.levers import NO_LEVERS, Levers
 from policies.base import Observation, Progress, StateT, StepPlan, UpdatePolicy
@@ -72,6 +75,7 @@ def replay(
     if course.other_optimizer:
         return None  # not even the trunk's moments before its first step are this run's
     state = policy.init(costs.num_blocks)
+    averaging = levers.of(Averaging).on
     found: Standing[StateT] | None = None
     probed: dict[int, tuple[float, ...]] = {}
     snapshots = set(trunk.snapshots)
@@ -84,13 +88,21 @@ def replay(
             return found
         for each in (course, along):
             each.step(plan if each is course else _full(costs.num_blocks))
+        if averaging and course.averages:
+            return found
         if course.evaluation_due:
             if course.steps not in trunk.evaluations:
                 return found
             course.evaluated(trunk.evaluations[course.steps])
         if plan.probe:
             probed[step] = tuple(trunk.relevance[plan.metric][step])
-        seen = Observation(step, trunk.losses[step], probed.get(step), phase=plan.phase)
+        seen = Observation(
+            step,
+            trunk.losses[step],
+            probed.get(step),
+            phase=plan.phase,
+            model_blocks=plan.model_blocks,
+        )
         state = policy.observe(state, seen)
     return Standing(course.steps, state, course.state_dict(), finished=True)
 
@@ -156,6 +168,8 @@ def repeats(
         theirs.levers,
     ):
         return None
+    if schedule.levers.of(CachedPrefix).on:
+        return None  # which activations were there is not recorded
     end = _followed(schedule.policy, run, timetable, costs, until)
     if (
         end is None
@@ -186,19 +200,18 @@ def _followed(
         if course.evaluation_due:
             course.evaluated(run.evaluations[course.steps])
         scores = tuple(run.relevance[step]) if plan.probe else None
-        seen = Observation(step, run.losses[step], scores, phase=plan.phase)
+        seen = Observation(
+            step, run.losses[step], scores, phase=plan.phase, model_blocks=plan.model_blocks
+        )
         mine, theirs = policy.observe(mine, seen), other.observe(theirs, seen)
     return Standing(course.steps, mine, course.state_dict(), course.finished)
 
 
 def _alike(mine: StepPlan, theirs: StepPlan) -> bool:
     """Whether two plans are the same; a metric that nothing is read by does not count."""
-    plans = (mine.active_blocks, mine.probe, mine.phase) == (
-        theirs.active_blocks,
-        theirs.probe,
-        theirs.phase,
-    )
-    return plans and (mine.metric == theirs.metric or not mine.probe)
+    if not mine.probe:
+        theirs = dataclasses.replace(theirs, metric=mine.metric)
+    return mine == theirs
 
 
 def _never_froze(end: Standing[Any], costs: CostTable) -> bool:

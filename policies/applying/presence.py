@@ -7,13 +7,14 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.levers.depth import IDENTITY, origin
+from policies.base import IDENTITY
 
 LAST = ("linear", "conv1d", "conv2d", "conv3d")
 
@@ -23,7 +24,7 @@ class Manner:
 
     def __init__(self) -> None:
         self.place: int | str = 0
-        self.beside: tuple[type, int] | None = None
+        self.beside: tuple[str, int] | None = None
 
     def see(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -41,15 +42,53 @@ class Manner:
             ),
             0,
         )
-        self.beside = (type(out), len(out)) if isinstance(out, (tuple, list)) else None
+        kind = next((name for name in ("tuple", "list") if type(out).__name__ == name), None)
+        self.beside = (kind, len(out)) if kind else None
+
+    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The stream that a block is given."""
+        return args[self.place] if isinstance(self.place, int) else kwargs[self.place]
+
+    def replaced(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What a block is given, with ``x`` as the stream, of its device and dtype."""
+        x = x.to(self.given(args, kwargs))
+        if isinstance(self.place, str):
+            return args, {**kwargs, self.place: x}
+        return (*args[: self.place], x, *args[self.place + 1 :]), kwargs
 
     def hand_on(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a block that changes nothing returns."""
-        x = args[self.place] if isinstance(self.place, int) else kwargs[self.place]
+        x = self.given(args, kwargs)
         if self.beside is None:
             return x
         kind, length = self.beside
-        return kind((x, *[None] * (length - 1)))
+        return {"tuple": tuple, "list": list}[kind]((x, *[None] * (length - 1)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen, as plain values."""
+        return {"place": self.place, "beside": self.beside}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Know what was known where ``state`` was taken."""
+        self.place = state["place"]
+        self.beside = None if state["beside"] is None else tuple(state["beside"])
+
+
+@contextlib.contextmanager
+def passing_on(blocks: Sequence[nn.Module], manner: Manner) -> Iterator[None]:
+    """Blocks that hand on what they are given, while the context lasts."""
+    own = [block.__dict__.get("forward") for block in blocks]
+    for block in blocks:
+        block.forward = _Absent(manner)
+    try:
+        yield
+    finally:
+        for block, forward in zip(blocks, own, strict=True):
+            del block.forward
+            if forward is not None:
+                block.forward = forward
 
 
 class _Absent:
@@ -81,14 +120,19 @@ class Presence:
         self._hook: Any = None
         self._absent: dict[int, Any] = {}
         """Absent block -> its own ``forward`` attribute, None where it has its class's."""
-        self._settle(count)
+        self.have(count)
 
     @property
     def count(self) -> int:
         """How many blocks the model has for now, whether or not a step leaves some of them out."""
         return self._count
 
-    def _settle(self, count: int) -> None:
+    def have(self, count: int) -> None:
+        """Have the lowest ``count`` blocks, whatever is in them.
+
+        Raises:
+            ValueError: there are not so many.
+        """
         if not 1 <= count <= len(self._blocks):
             raise ValueError(
                 f"1 <= present blocks <= {len(self._blocks)} must hold, but got {count}"
@@ -105,6 +149,18 @@ class Presence:
                 self._absent[index] = block.__dict__.get("forward")
                 block.forward = _Absent(self._manner)
         self._watch(bool(self._absent))
+
+    @contextlib.contextmanager
+    def leaving_out(self, dropped: Collection[int]) -> Iterator[None]:
+        """The same while the context lasts."""
+        if not dropped:
+            yield
+            return
+        self.leave_out(dropped)
+        try:
+            yield
+        finally:
+            self.leave_out(())
 
     def _let_in(self, index: int, block: nn.Module) -> None:
         if index in self._absent:
@@ -136,7 +192,18 @@ class Presence:
             begin_as(self._blocks[index], self._blocks[origin(index, self._count)])
             if how == IDENTITY:
                 silence(self._blocks[index])
-        self._settle(count)
+        self.have(count)
+
+
+def origin(block: int, count: int) -> int:
+    """The block that ``block`` is begun as a copy of, where the lowest ``count`` are present.
+
+    The stack is repeated, which trains on better than doubling each block where it stands.
+
+    >>> [origin(block, 2) for block in (2, 3, 4, 5)]
+    [0, 1, 0, 1]
+    """
+    return block % count
 
 
 def begin_as(target: nn.Module, source: nn.Module) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.application.presence import Presence, begin_as, silence
+from policies.applying.presence import Presence, begin_as, silence
 from policies.apply import BlockUpdater
 from policies.full_update import FullUpdate
 from policies.static_suffix import StaticSuffix

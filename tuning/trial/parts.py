@@ -1,0 +1,116 @@
+"""The cost of a form put together from the costs of its parts, so that few have to be measured.
+
+Levers multiply forms: blocks present × examples in a step × optimizers. A step's seconds T are
+those of forward and backward, which depend on blocks and examples, and those of the optimizer:
+
+    T(blocks, work, optimizer; d) = T(blocks, work; d) + T(optimizer; d) − T(d)
+
+with d active blocks. Of p blocks present and other work w (a batch factor, smaller examples)
+
+    T(p, w; p) = T(1, w; 1) + (T(w; L) − T(1, w; 1)) · (T(p; p) − T(1; 1)) / (T(L) − T(1; 1))
+
+which is exact where every block's seconds grow alike with the work. Operations likewise. What else
+a form has (matrices, kernels, kept activations) is measured as it is. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from models.levers.form import PLAIN, Form
+from tuning.trial.clock import CostTable
+
+Cost = Callable[[CostTable, int], float]
+
+
+def parts_of(form: Form, num_blocks: int) -> tuple[Form, ...]:
+    """The forms whose costs give that of ``form``; itself alone where it is measured whole.
+
+    >>> whole = Form(present=2, batch=0.5, optimizer="muon", newton_schulz_steps=5)
+    >>> [part.key for part in parts_of(whole, 8)]
+    ['muon 5', 'present 2', 'batch 0.5', 'present 1, batch 0.5', 'present 1']
+    >>> parts_of(Form("svd", 0.5, batch=0.5), 8)[0].key
+    'svd 0.5 mlp, batch 0.5'
+    """
+    if form.approximated:
+        return (form,)
+    rest = _rest(form)
+    needed = (_taken(form), *(_crossed(rest) if _crosses(rest) else (rest,)))
+    return tuple(dict.fromkeys(part for part in needed if part != PLAIN))
+
+
+def composed(costs: CostTable, form: Form) -> CostTable:
+    """The table of ``form`` from those of its parts, which ``costs`` has.
+
+    Raises:
+        KeyError: it lacks one.
+    """
+    parts = parts_of(form, costs.num_blocks)
+    if parts == (form,):
+        return costs.forms[form.key]
+    rest = _rest(form)
+    table = _cross(costs, rest) if _crosses(rest) else _table(costs, rest)
+    taken = _table(costs, _taken(form))
+    return dataclasses.replace(
+        table,
+        step_seconds={
+            depth: max(seconds + taken.step_cost(depth) - costs.step_cost(depth), seconds / 2)
+            for depth, seconds in table.step_seconds.items()
+        },
+        step_flops={
+            depth: flops + taken.flops(depth) - costs.flops(depth)
+            for depth, flops in table.step_flops.items()
+        },
+        step_parts={},
+        spread={},
+        forms={},
+        composed=True,
+    )
+
+
+def _taken(form: Form) -> Form:
+    return Form(
+        optimizer=form.optimizer,
+        divided=form.divided,
+        newton_schulz_steps=form.newton_schulz_steps,
+    )
+
+
+def _rest(form: Form) -> Form:
+    return dataclasses.replace(form, optimizer="own", divided=False, newton_schulz_steps=0)
+
+
+def _crosses(rest: Form) -> bool:
+    """Whether it is a number of blocks and other work and nothing else."""
+    work = dataclasses.replace(rest, present=0)
+    plain = dataclasses.replace(work, batch=1.0, input=1.0)
+    return rest.present > 1 and work != PLAIN and plain == PLAIN
+
+
+def _crossed(rest: Form) -> tuple[Form, ...]:
+    work = dataclasses.replace(rest, present=0)
+    one = dataclasses.replace(rest, present=1)
+    return Form(present=rest.present), work, one, Form(present=1)
+
+
+def _table(costs: CostTable, form: Form) -> CostTable:
+    return costs if form == PLAIN else costs.forms[form.key]
+
+
+def _cross(costs: CostTable, rest: Form) -> CostTable:
+    some, work, one_working, one = (_table(costs, part) for part in _crossed(rest))
+    count, blocks = rest.present, costs.num_blocks
+
+    def each(cost: Cost, depths: Mapping[int, float]) -> dict[int, float]:
+        share = (cost(some, count) - cost(one, 1)) / (cost(costs, blocks) - cost(one, 1))
+        full = cost(one_working, 1) + (cost(work, blocks) - cost(one_working, 1)) * share
+        ratio = cost(work, blocks) / cost(costs, blocks)
+        return {depth: full - (cost(some, count) - cost(some, depth)) * ratio for depth in depths}
+
+    return dataclasses.replace(
+        some,
+        step_seconds=each(CostTable.step_cost, some.step_seconds),
+        step_flops=each(CostTable.flops, some.step_flops),
+        data_seconds=work.data_seconds,
+    )
