@@ -19,7 +19,7 @@ from models.levers.cached_prefix import CachedPrefix
 from policies.applying.presence import Manner, passing_on
 
 GIB = 2**30
-FIRST_ROWS = 256
+FIRST_ROWS, MOST_ROWS = 256, 2**40
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Rows:
         """Keep those that are new, as far as they fit, one row each; whether any was."""
         values = activations.detach().to("cpu", self.dtype or activations.dtype)
         size = max(1, values[0].numel() * values.element_size())
-        room = int(self.most_bytes // size) - len(self.row_of)
+        room = int(min(self.most_bytes / size, MOST_ROWS)) - len(self.row_of)
         new = [place for place, number in enumerate(ids) if number not in self.row_of]
         new = list({ids[place]: place for place in new}.values())[: max(0, room)]
         if not new:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from models.levers.form import PLAIN
 from models.levers.lever import Lever
-from models.levers.levers import NO_LEVERS, Levers, make_levers, settings_kinds
+from models.levers.levers import NO_LEVERS, Levers, kinds, make_levers
 from policies.rules import Scalar
 
-KINDS = [pytest.param(kind, id=kind.name) for kind in settings_kinds()]
+KINDS = [pytest.param(kind, id=kind.name) for kind in kinds()]
 TERMS = ("required_flops", "effective_flops_per_second", "pipeline_overhead")
 
 
@@ -32,7 +33,7 @@ class TestLever:
     def test_at_its_defaults_it_is_off(self, kind: type[Lever]) -> None:
         """So that a run is with it as it is without it."""
         assert not kind().on
-        assert (kind() in NO_LEVERS.parts) == kind.applied
+        assert kind() in NO_LEVERS.parts
         assert kind.off()
 
     def test_it_says_what_it_is(self, kind: type[Lever]) -> None:
@@ -55,9 +56,14 @@ class TestLever:
     def test_its_settings_are_knobs(self, kind: type[Lever]) -> None:
         """They go through JSON, and make the lever that they were taken from."""
         values: dict[str, Scalar] = json.loads(json.dumps(dataclasses.asdict(kind())))
-        assert make_levers(values if kind.applied else {}) == NO_LEVERS
-        if kind.applied:
-            assert Levers(kind()).of(kind) == kind()
+        assert make_levers(values) == NO_LEVERS
+        assert Levers(kind()).of(kind) == kind()
+
+    def test_off_it_makes_nothing_of_a_form(self, kind: type[Lever]) -> None:
+        """No step costs anything else, and nothing is charged beside steps."""
+        assert kind().shapes(PLAIN, 4) == (PLAIN,)
+        assert kind().shaped(PLAIN, 0.3) == PLAIN
+        assert kind().events(4) == ()
 
     def test_its_examples(self, kind: type[Lever]) -> None:
         """Run the doctests of its module."""

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from policies.applying.presence import Presence, begin_as, silence
 from policies.apply import BlockUpdater
+from policies.applying.presence import Presence, begin_as, silence
 from policies.full_update import FullUpdate
 from policies.static_suffix import StaticSuffix
 from tests.models.application.nets import (

@@ -95,6 +95,31 @@ def batch_at(seed: int, step: int) -> Pair:
     return x, torch.sin(2 * x[:, :1]) * x[:, 1:2] + 0.5 * x[:, 2:3]
 
 
+EPOCH = 5
+"""Steps after which ``again``'s examples come again."""
+
+
+def examples_at(seed: int, step: int) -> Tensor:
+    """Which of ``again``'s examples the batch of ``step`` holds, (BATCH,): each once an epoch."""
+    epoch, place = divmod(step, EPOCH)
+    order = np.random.default_rng((seed, epoch)).permutation(EPOCH * BATCH)
+    return torch.from_numpy(order[place * BATCH : (place + 1) * BATCH])
+
+
+def again_at(seed: int, step: int) -> Pair:
+    """``batch_at`` of as many fixed examples as an epoch has."""
+    x, y = (torch.cat(each) for each in zip(*(batch_at(9, i) for i in range(EPOCH)), strict=True))
+    ids = examples_at(seed, step)
+    return x[ids], y[ids]
+
+
+def shrink(batch: Pair, share: float) -> Pair:
+    """The last of an example's features, which its value does not depend on, are left out."""
+    x, y = batch
+    kept = max(3, round(share * FEATURES))
+    return torch.cat((x[:, :kept], torch.zeros_like(x[:, kept:])), dim=1), y
+
+
 def loss(model: nn.Module, batch: Pair) -> Tensor:
     """Mean squared error."""
     x, y = batch
@@ -134,6 +159,18 @@ def tiny(*, steps: int = 20, target: float | Literal["auto"] = "auto") -> Worklo
         warmup_steps=2,
         target=target,
         fingerprint="tiny",
+    )
+
+
+def again() -> Workload:
+    """``tiny`` on fixed examples in several epochs, which may be made smaller: all levers go."""
+    return replace(
+        tiny(),
+        name="again",
+        batch_at=again_at,
+        examples_at=examples_at,
+        shrink=shrink,
+        fingerprint="again",
     )
 
 

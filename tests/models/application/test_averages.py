@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -15,20 +17,37 @@ from tests.models.application.nets import ConvBlock, Net, same, train, values
 STEPS = 20
 
 
-def drive(lever: Averaging, steps: int = STEPS) -> tuple[Net, Average, list[torch.Tensor]]:
+@dataclass
+class Taken:
+    """What a course keeps of an average: how often weights were taken in, and when last."""
+
+    lever: Averaging
+    average: Average
+    count: int = 0
+    last: float = 0.0
+
+    def update(self, step: int) -> None:
+        """After ``step`` steps of ``STEPS``."""
+        before, now = (step - 1) / STEPS, step / STEPS
+        if self.lever.due(before, now):
+            self.average.take(self.lever.weight_of(self.count, self.last, now))
+            self.count, self.last = self.count + 1, now
+
+
+def drive(lever: Averaging, steps: int = STEPS) -> tuple[Net, Taken, list[torch.Tensor]]:
     """Train, average, and keep one weight of every step."""
     model = Net(depth=1)
-    average, optimizer = Average(model, lever), torch.optim.SGD(model.parameters(), 0.1)
+    taken, optimizer = Taken(lever, Average(model)), torch.optim.SGD(model.parameters(), 0.1)
     history = []
     for step in range(steps):
         train(model, optimizer, range(step, step + 1))
-        average.update((step + 1) / STEPS)
+        taken.update(step + 1)
         history.append(model.stem.weight.detach().clone())
-    return model, average, history
+    return model, taken, history
 
 
-def evaluated(model: Net, average: Average) -> torch.Tensor:
-    with average.in_place():
+def evaluated(model: Net, taken: Taken) -> torch.Tensor:
+    with taken.average.in_place() if taken.count else contextlib.nullcontext():
         return model.stem.weight.detach().clone()
 
 
@@ -57,13 +76,13 @@ def test_before_it_begins_the_weights_themselves(lever: Averaging) -> None:
 def test_training_is_not_touched() -> None:
     """Weights, moments and buffers to the bit as without it, also after evaluations."""
     plain, averaged = Net(depth=1), Net(depth=1)
-    average = Average(averaged, Averaging("ema", 1.0))
+    average = Average(averaged)
     for model, each in ((plain, None), (averaged, average)):
         optimizer = torch.optim.AdamW(model.parameters())
         for step in range(4):
             train(model, optimizer, range(step, step + 1))
             if each is not None:
-                each.update((step + 1) / 4)
+                each.take(1 / (step + 1))
                 with each.in_place():
                     model(torch.tensor([[1]]))
     assert same(plain, averaged)
@@ -71,9 +90,9 @@ def test_training_is_not_touched() -> None:
 
 def test_an_error_inside_puts_the_weights_back() -> None:
     """To the bit."""
-    model, average, _ = drive(Averaging("ema", 1.0))
+    model, taken, _ = drive(Averaging("ema", 1.0))
     before = values(model)
-    with pytest.raises(KeyError), average.in_place():
+    with pytest.raises(KeyError), taken.average.in_place():
         raise KeyError
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -81,10 +100,10 @@ def test_an_error_inside_puts_the_weights_back() -> None:
 def test_buffers_are_the_trained_models() -> None:
     """Batch statistics are not averaged."""
     model = nn.Sequential(ConvBlock())
-    average = Average(model, Averaging("ema", 1.0))
+    average = Average(model)
     for step in range(3):
         model(torch.randn(2, 4, 3, 3))
-        average.update(step / 2)
+        average.take(1 / (step + 1))
     block = model[0]
     assert isinstance(block, ConvBlock)
     statistics = block.norm.running_mean
@@ -98,25 +117,16 @@ def test_buffers_are_the_trained_models() -> None:
 @pytest.mark.parametrize("stop", [3, 13, 17])
 def test_saved_and_loaded_anywhere(lever: Averaging, stop: int) -> None:
     """Through a file that holds tensors and plain values alone."""
-    model, average, _ = drive(lever)
-    expected = evaluated(model, average)
-    model, average, _ = drive(lever, steps=stop)
+    model, taken, _ = drive(lever)
+    expected = evaluated(model, taken)
+    model, first, _ = drive(lever, steps=stop)
     file = io.BytesIO()
-    torch.save(average.state_dict(), file)
+    torch.save(first.average.state_dict(), file)
     file.seek(0)
-    average = Average(model, lever)
-    average.load_state_dict(torch.load(file, weights_only=True))
+    second = Taken(lever, Average(model), first.count, first.last)
+    second.average.load_state_dict(torch.load(file, weights_only=True))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     for step in range(stop, STEPS):
         train(model, optimizer, range(step, step + 1))
-        average.update((step + 1) / STEPS)
-    assert torch.equal(evaluated(model, average), expected)
-
-
-def test_started_again() -> None:
-    """After a restart nothing of before is in the average."""
-    model, average, history = drive(Averaging("ema", 1.0))
-    average.restart()
-    assert torch.equal(evaluated(model, average), history[-1])
-    average.update(1.0)
-    assert torch.equal(evaluated(model, average), history[-1])
+        second.update(step + 1)
+    assert torch.equal(evaluated(model, second), expected)

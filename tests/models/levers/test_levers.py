@@ -17,7 +17,6 @@ from models.levers.batch import BatchSize
 from models.levers.computing import BACKENDS, Computing
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
-from models.levers.lever import Lever
 from models.levers.levers import (
     NO_LEVERS,
     Levers,
@@ -25,9 +24,8 @@ from models.levers.levers import (
     kinds,
     lever_settings,
     make_levers,
-    settings_kinds,
 )
-from policies.registry import make_policy, policies
+from policies.registry import policies
 from policies.rules import Scalar
 
 FRACTIONS = st.floats(0, 1)
@@ -73,7 +71,7 @@ def test_plain_then_recovering_then_approximated_then_plain(
 def test_forms_lists_all_that_occur(lever: Approximation, fractions: list[float]) -> None:
     """Property: what a run can become was named before it began, so that it could be timed."""
     levers = Levers(lever)
-    assert set(walk(levers, fractions)) <= {PLAIN, *levers.forms()}
+    assert set(walk(levers, fractions)) <= {PLAIN, *levers.forms(4)}
 
 
 @given(st.sampled_from(BACKENDS), st.booleans())
@@ -130,18 +128,10 @@ def test_knobs_are_divided_and_made() -> None:
     assert make_levers(knobs) == Levers(Approximation("svd"), Computing(compiled=True))
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, id=kind.name) for kind in settings_kinds() if not kind.applied]
-)
-def test_what_is_not_applied_is_no_lever_of_a_run(kind: type[Lever]) -> None:
-    """Nothing that a run would pass over is taken for a knob: the policy refuses it as unknown."""
-    assert kind not in kinds()
-    with pytest.raises(TypeError, match="levers must be of kinds"):
-        Levers(kind())
-    knobs: dict[str, Scalar] = dataclasses.asdict(kind())
-    assert divide_knobs(knobs) == (knobs, {})
-    with pytest.raises(ValueError, match=next(iter(knobs))):
-        make_policy("full_update", knobs)
+def test_what_moves_a_prefix_is_refused_beside_it() -> None:
+    """Activations that were kept would be of another prefix."""
+    with pytest.raises(ValueError, match="cached_prefix and depth must not be pulled together"):
+        make_levers({"prefix": 0.5, "depth_start": 0.5})
 
 
 def test_every_fault_is_named_at_once() -> None:
@@ -177,7 +167,8 @@ def test_depth_grows_from_start_to_end(
     for fraction, stage in enumerate(stages):
         present = lever.present(fraction / 100, blocks)
         assert present == tuple(range(counts[stage]))
-        assert present == tuple(b for b in range(blocks) if stage_of[b] <= stage)
+        assert present == tuple(b for b in range(counts[-1]) if stage_of[b] <= stage)
+    assert not any(stage_of[counts[-1] :])
 
 
 def test_layer_dropout_falls() -> None:

@@ -5,6 +5,7 @@ faults are named.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -158,16 +159,42 @@ LEVERS: dict[str, dict[str, Any]] = {
 }
 
 
+STEPWISE: dict[str, dict[str, Any]] = {
+    "small batches, then large": {"batch_start": 0.25, "batch_end": 1.5, "batch_ramp": True},
+    "growing": {"depth_start": 0.25, "growth_at": 0.6, "growth_steps": 2},
+    "growing as identity, averaged": {
+        "depth_start": 0.5,
+        "new_blocks": "identity",
+        "averaging": "ema",
+        "averaging_window": 0.1,
+    },
+    "fewer blocks": {"depth_start": 0.5, "depth_end": 0.5},
+    "layer dropout": {"layer_dropout": 0.5, "layer_dropout_until": 0.8},
+    "kept prefix": {"prefix": 0.5, "prefix_until": 0.7, "prefix_rate": 1.5},
+    "kept prefix, halved": {"prefix": 0.25, "prefix_dtype": "bfloat16", "batch_start": 0.5},
+    "kept prefix, muon": {"prefix": 0.75, "optimizer": "muon", "averaging": "last"},
+    "small inputs": {"input_start": 0.5, "input_whole_from": 0.4},
+    "growing with muon on half batches": {
+        "depth_start": 0.25,
+        "optimizer": "muon",
+        "batch_start": 0.5,
+        "averaging": "last",
+        "averaging_window": 0.3,
+    },
+}
+"""Levers whose forms follow from each step, beside those of ``LEVERS``."""
+
+
 def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
     """A run of a schedule that freezes, with the levers of that name."""
     return TrainingRun(
-        tiny.tiny(),
-        make_policy(policy, DYNAMIC),
+        tiny.again(),
+        make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {}),
         seed=3,
         horizon=1.0,
         costs=with_every_form(made_up_costs()),
         device=CPU,
-        levers=make_levers({**LEVERS[name], "placement": "mlp"}),
+        levers=make_levers({**LEVERS, **STEPWISE}[name] | {"placement": "mlp"}),
     )
 
 
@@ -180,15 +207,74 @@ def test_levered_runs_change_form_and_learn(name: str) -> None:
     run = levered(name)
     measured = finish(run)
     levers = make_levers(LEVERS[name])
-    assert set(measured.ledger.forms) == {form.key for form in levers.forms()}
+    assert set(measured.ledger.forms) == {form.key for form in levers.forms(4)}
     assert all(part.entries == 1 for part in measured.ledger.forms.values())
     assert measured.curve[-1].val_loss < measured.curve[0].val_loss
     charged = charge(with_every_form(made_up_costs()), measured.ledger).train_seconds
     assert charged >= baseline_seconds(made_up_costs(), tiny.tiny().steps) * (1 - 1e-8)
 
 
-@settings(deadline=None, max_examples=12)
-@given(stop=st.integers(0, 30), name=st.sampled_from(sorted(LEVERS)))
+@pytest.mark.parametrize("policy", ["full_update", "dynamic_suffix"])
+@pytest.mark.parametrize("name", STEPWISE)
+def test_what_a_run_is_charged_for_was_named_before(name: str, policy: str) -> None:
+    """Real runs on the CPU: every form and event of the ledger is one of the levers' charges."""
+    measured = finish(levered(name, policy))
+    charges = set(make_levers(STEPWISE[name]).charges(4))
+    assert set(measured.ledger.forms) <= charges
+    assert measured.ledger.forms
+    assert measured.curve[-1].val_loss < measured.curve[0].val_loss
+
+
+def test_a_kept_prefix_is_run_once_an_example() -> None:
+    """Five steps fill it, and all steps up to its end are served; then all blocks train."""
+    measured = finish(levered("kept prefix", "full_update"))
+    steps = {key: part.steps_at_depth for key, part in measured.ledger.forms.items()}
+    served = steps["cached 2"]
+    assert measured.ledger.forms["keeping after 2 blocks"].entries == tiny.EPOCH
+    assert measured.ledger.steps_at_depth[2] == tiny.EPOCH
+    assert set(served) == {2}
+    assert measured.ledger.steps_at_depth[4] > 0
+
+
+def test_growth_and_averaging_are_charged_each_time() -> None:
+    """Three blocks come in; every step in the last tenth of five windows is averaged."""
+    forms = finish(levered("growing", "full_update")).ledger.forms
+    assert forms["growing by a block"].entries == 3
+    averaged = finish(levered("growing as identity, averaged", "full_update")).ledger
+    steps_after_growth = averaged.steps_at_depth[4]
+    assert 0 < averaged.forms["averaging"].entries <= averaged.steps
+    assert averaged.forms["averaging"].entries >= steps_after_growth
+
+
+def test_each_example_is_used_once_whatever_the_batch() -> None:
+    """Batches cut to a quarter and joined: what the steps saw is the workload's stream."""
+    seen: list[torch.Tensor] = []
+    workload = tiny.again()
+
+    def loss(model: torch.nn.Module, batch: tiny.Pair) -> torch.Tensor:
+        if model.training and torch.is_grad_enabled():
+            seen.append(batch[0])
+        return tiny.loss(model, batch)
+
+    run = TrainingRun(
+        replace(workload, loss=loss),
+        make_policy("full_update", {}),
+        seed=3,
+        horizon=1.0,
+        costs=with_every_form(made_up_costs()),
+        device=CPU,
+        levers=make_levers({"batch_start": 0.25, "batch_end": 1.5, "batch_ramp": True}),
+    )
+    seen.clear()
+    finish(run)
+    examples = torch.cat(seen)
+    stream = torch.cat([tiny.again_at(3, step)[0] for step in range(40)])
+    assert {len(batch) for batch in seen} == {8, 16, 32, 48}
+    assert torch.equal(examples, stream[: len(examples)])
+
+
+@settings(deadline=None, max_examples=30)
+@given(stop=st.integers(0, 30), name=st.sampled_from(sorted({**LEVERS, **STEPWISE})))
 def test_stopped_and_resumed_equals_straight_with_levers(stop: int, name: str) -> None:
     """Property: saved at any step, whatever form the model then has, and loaded into a new run,
     every bit agrees.

@@ -34,9 +34,11 @@ def test_a_control_is_a_run_that_no_lever_changes(
 
     Off by name exactly where the run's levers do nothing.
     """
-    assert Recipe(policy, 1.0, knobs).is_control == (
-        policy == "full_update" and not make_levers(knobs).used
-    )
+    try:
+        levers = make_levers(knobs)
+    except ValueError:  # settings that rule each other out are no recipe
+        return
+    assert Recipe(policy, 1.0, knobs).is_control == (policy == "full_update" and not levers.used)
 
 
 @given(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from models.levers.approximation import Approximation
 from models.levers.computing import Computing
 from models.levers.levers import NO_LEVERS, Levers, divide_knobs, make_levers
+from models.levers.planning import planned
 from models.workload import Workload
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
@@ -42,6 +43,12 @@ COSTS = with_every_form(made_up_costs())
 SEED = 3
 EVERYWHERE: dict[str, Scalar] = {**Computing().off(), "placement": "mlp"}
 """Settings that every machine has and the workload has matrices for."""
+LATE: tuple[dict[str, Scalar], ...] = (
+    {},
+    {"batch_end": 0.5, "batch_change_at": 0.6},
+    {"averaging": "last", "averaging_window": 0.4},
+    {"input_start": 1.0, "layer_dropout": 0.3},
+)
 WORKLOAD: Workload = tiny.tiny(steps=40)
 
 
@@ -94,12 +101,14 @@ def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @st.composite
 def trials(draw: st.DrawFn) -> tuple[UpdatePolicy[Any], float, Levers]:
     """Any point of any embedded space that has forms every machine can take and ``tiny`` has
-    matrices for.
+    matrices for, some with levers that set in late.
     """
     space = draw(st.sampled_from(sorted(all_spaces().values(), key=lambda s: s.name)))
     point = [draw(st.floats(0, 1)) for _ in space.searched]
     policy, horizon, knobs = space.split({**space.at(point), **EVERYWHERE})
-    return make_policy(policy, divide_knobs(knobs)[0]), horizon, possible(make_levers(knobs))
+    late = draw(st.sampled_from(LATE))
+    levers = possible(make_levers({**knobs, **late}))
+    return make_policy(policy, divide_knobs(knobs)[0]), horizon, levers
 
 
 def possible(levers: Levers) -> Levers:
@@ -120,7 +129,9 @@ def test_forked_equals_unforked(
     policy, horizon, levers = trial
     trunk = load_trunk(trunk_folder)
     assert trunk is not None
-    standing = replay(policy, trunk, timetable(WORKLOAD), COSTS, horizon, levers)
+    standing = replay(
+        planned(policy, levers, 4, SEED), trunk, timetable(WORKLOAD), COSTS, horizon, levers
+    )
     if standing is None:
         return
     forked = run_of(policy, horizon, levers=levers)

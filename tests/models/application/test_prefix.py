@@ -1,0 +1,110 @@
+"""A prefix that is kept: what is served is what the prefix makes, and nothing below is run."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.application.prefix import Prefix, Rows
+from models.levers.cached_prefix import CachedPrefix
+from tests.models.application.nets import WIDTH, Net, TupleNet, batch
+
+
+class Counted(nn.Module):
+    """A block that counts how often it runs."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.runs = inner, 0
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> object:
+        """As the block in it."""
+        self.runs += 1
+        return self.inner(*args, **kwargs)
+
+
+def runs_of(blocks: nn.ModuleList) -> list[int]:
+    return [block.runs for block in blocks if isinstance(block, Counted)]
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+def test_served_is_what_the_prefix_makes(tuples: bool) -> None:
+    """The same output to the bit, and the blocks below do not run, whatever they return."""
+    model = TupleNet(4).eval() if tuples else Net().eval()
+    blocks = model.layers if isinstance(model, TupleNet) else model.blocks
+    for index, block in enumerate(blocks):
+        blocks[index] = Counted(block)
+    prefix = Prefix(list(blocks), CachedPrefix(0.5))
+    x = torch.randn(6, WIDTH) if tuples else batch(0)
+    ids = torch.arange(len(x))
+    with prefix.around(ids) as first:
+        expected = model(x)
+    with prefix.around(ids) as second:
+        served = model(x)
+    assert (first.served, first.kept) == (False, True)
+    assert (second.served, second.kept) == (True, False)
+    assert torch.equal(served, expected)
+    assert runs_of(blocks) == [1, 1, 2, 2]
+    assert torch.equal(model(x), expected)
+    assert runs_of(blocks) == [2, 2, 3, 3]
+
+
+def test_examples_are_told_apart() -> None:
+    """In another order, each has its own activations; one that is new makes the whole batch run."""
+    model = Net().eval()
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5))
+    x = batch(0)
+    ids = torch.arange(len(x))
+    with prefix.around(ids):
+        model(x)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    with prefix.around(ids[order]) as visit:
+        served = model(x[order])
+    assert visit.served
+    torch.testing.assert_close(served, model(x[order]))
+    ids[0] = 99
+    with prefix.around(ids) as visit:
+        model(x)
+    assert (visit.served, visit.kept) == (False, True)
+
+
+def test_saved_and_loaded() -> None:
+    """Through a file that holds tensors and plain values alone."""
+    model = Net().eval()
+    first, second = (Prefix(list(model.blocks), CachedPrefix(0.5)) for _ in range(2))
+    x = batch(0)
+    ids = torch.arange(len(x))
+    with first.around(ids):
+        expected = model(x)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    with second.around(ids) as visit:
+        assert torch.equal(model(x), expected)
+    assert visit.served
+
+
+def test_memory_is_bounded() -> None:
+    """Rows of twelve bytes in fifty: four are kept, the fifth is not."""
+    rows = Rows(50, None)
+    assert rows.keep([1, 2, 2, 3], torch.arange(12.0).reshape(4, 3))
+    assert rows.keep([4, 5], torch.zeros(2, 3))
+    assert not rows.keep([6], torch.zeros(1, 3))
+    assert rows.has([1, 2, 3, 4])
+    assert not rows.has([5])
+    assert torch.equal(rows.of([3, 1]), torch.tensor([[9.0, 10, 11], [0, 1, 2]]))
+
+
+def test_activations_that_are_no_row_an_example_are_refused() -> None:
+    """The message names the block and both numbers."""
+    model = Net().eval()
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5))
+    with (
+        pytest.raises(ValueError, match=r"block 2 is given .* for 1 examples"),
+        prefix.around(torch.tensor([0])),
+    ):
+        model(batch(0))
