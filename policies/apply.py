@@ -42,6 +42,7 @@ from policies.applying.freezing import Freezer
 from policies.applying.moments import reset_faults
 from policies.applying.parts import Places, places_from_json, places_to_json
 from policies.applying.presence import Presence
+from policies.applying.presence import begin_as as begin_as
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step
 from policies.applying.tracing import trace_parts as trace_parts

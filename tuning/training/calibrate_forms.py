@@ -24,7 +24,7 @@ from models.counting import count_flops
 from models.levers.form import AVERAGING, GROWTH, PLAIN, Form
 from models.making import blocks_of
 from models.workload import Workload
-from policies.applying.presence import begin_as
+from policies.apply import begin_as
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.company import Host, Lap, relative_spread, solo_costs
