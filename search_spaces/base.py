@@ -20,7 +20,7 @@ from models.levers.levers import Levers, divide_knobs, lever_settings, make_leve
 from policies.base import Scalar, UpdatePolicy
 from policies.registry import make_policy, policies
 from policies.rules import Settings
-from search_spaces.knobs import Choice, Fixed, Float, Int, Knob, same
+from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob, same
 
 HORIZON = "horizon"
 POLICY = "policy"
@@ -43,6 +43,7 @@ def knob(
     log: bool = False,
     choices: tuple[Scalar, ...] = (),
     when: Mapping[str, tuple[Scalar, ...]] | None = None,
+    chance: float | None = None,
 ) -> Knob:
     """A setting of a policy or a lever as a knob, with the unit and meaning that it gives it.
 
@@ -61,7 +62,8 @@ def knob(
         "when": dict(when or {}),
     }
     if kind == "bool" or rule["choices"] or choices:
-        return Choice(name, choices or rule["choices"] or (False, True), **about)
+        allowed = choices or rule["choices"] or (False, True)
+        return Choice(name, allowed, chance=chance, **about)
     if low is None or high is None:
         raise ValueError(f"a number needs low and high, but got {name} with low={low}, high={high}")
     if kind == "int":
@@ -99,6 +101,10 @@ class SearchSpace:
         by_name = {k.name: k for k in self.searched}
         return any(parent in by_name for k in self.searched for parent in k.when)
 
+    @functools.cached_property
+    def _gates(self) -> dict[str, Gate]:
+        return {k.name: k for k in self.knobs if isinstance(k, Gate)}
+
     def knob(self, name: str) -> Knob:
         """The knob of that name; KeyError if there is none."""
         return {k.name: k for k in self.knobs}[name]
@@ -125,7 +131,7 @@ class SearchSpace:
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
         """(policy, horizon, knobs of that policy and of the levers)."""
-        knobs = dict(params)
+        knobs = {name: value for name, value in params.items() if name not in self._gates}
         policy = knobs.pop(POLICY, self.policy)
         return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs
 
@@ -137,7 +143,12 @@ class SearchSpace:
         """
         if policy not in self.policies():
             return None
-        given: dict[str, Scalar] = {**_defaults(policy), **knobs, POLICY: policy, HORIZON: horizon}
+        off = _defaults(policy)
+        given: dict[str, Scalar] = {**off, **knobs, POLICY: policy, HORIZON: horizon}
+        given |= {
+            gate.name: any(given[name] != off[name] for name in gate.opens if name in off)
+            for gate in self._gates.values()
+        }
         params: dict[str, Scalar] = {}
         for k in self.knobs:
             if not applies(k, params):

@@ -145,13 +145,25 @@ class Int(_Range):
 
 @dataclass(frozen=True)
 class Choice(Knob):
-    """One of ``choices``, each as likely."""
+    """One of ``choices``.
+
+    Attributes:
+        chance: that a draw is another than the first, where more are left; None: each is as likely.
+            Of a space with many levers, so that few are pulled and what each brings can be read.
+    """
 
     choices: tuple[Scalar, ...]
+    chance: float | None = field(default=None, kw_only=True)
 
     def at(self, u: float) -> Scalar:
-        """The choice whose even share of [0, 1] holds ``u``."""
-        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+        """The choice whose share of [0, 1] holds ``u``; the shares lie in the choices' order."""
+        first, *others = self.choices
+        if self.chance is None or not others:
+            return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+        if u < 1 - self.chance:
+            return first
+        place = (u - 1 + self.chance) / self.chance * len(others)
+        return others[min(int(place), len(others) - 1)]
 
     def contains(self, value: object) -> bool:
         """Whether it is one of the choices."""
@@ -172,6 +184,19 @@ class Choice(Knob):
         if any(same(a, b) for i, a in enumerate(self.choices) for b in self.choices[:i]):
             return [f"{self.name}: choices must differ, but got {list(self.choices)}"]
         return []
+
+
+@dataclass(frozen=True)
+class Gate(Choice):
+    """Whether other knobs apply: no setting of anything, so no trial's recipe holds it.
+
+    Attributes:
+        opens: settings of which one is not at its default where it stands open.
+    """
+
+    choices: tuple[Scalar, ...] = (False, True)
+    chance: float | None = field(default=0.3, kw_only=True)
+    opens: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

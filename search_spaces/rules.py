@@ -2,23 +2,24 @@
 
 No knob is ever clamped, so a space with one invalid point would make trials that cannot run. The
 policies' own rules decide. A rule that is monotone in each setting breaks first where knobs are at
-the ends of their ranges, so corners are tried: all pairs of ends of every two knobs, the others at
-ends drawn with a fixed seed, and many corners at large.
+the ends of their ranges, so corners are tried: all pairs of ends of every two knobs of one policy
+or lever, the others at ends drawn with a fixed seed, and many corners at large.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import random
 from collections.abc import Iterator
 
-from models.levers.levers import lever_settings
+from models.levers.levers import kinds, lever_settings
 from policies.base import Scalar
 from policies.registry import policies
 from search_spaces.base import HORIZON, POLICY, SearchSpace, as_levers, as_policy
-from search_spaces.knobs import Knob
+from search_spaces.knobs import Gate, Knob
 
 CORNERS_AT_LARGE = 256
 
@@ -58,7 +59,7 @@ def _name_faults(space: SearchSpace) -> Iterator[str]:
 
 
 def _owner_faults(space: SearchSpace, k: Knob) -> Iterator[str]:
-    if k.name in (HORIZON, POLICY):
+    if k.name in (HORIZON, POLICY) or isinstance(k, Gate):
         return
     for owner in k.when.get(POLICY, space.policies()):
         if str(owner) in policies():
@@ -99,6 +100,8 @@ def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
     rng = random.Random(0)  # noqa: S311 - which corners are tried, not a secret
     searched = space.searched
     for a, b in itertools.combinations_with_replacement(searched, 2):
+        if owner_of(a.name) != owner_of(b.name):
+            continue  # no rule is between settings of two
         for ends in itertools.product(a.values(), b.values()):
             chosen = (
                 _enabling(space, a)
@@ -108,6 +111,13 @@ def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
             yield _corner(space, rng, chosen)
     for _ in range(CORNERS_AT_LARGE):
         yield _corner(space, rng, {})
+
+
+@functools.cache
+def owner_of(name: str) -> str:
+    """The lever whose setting a name is; one name for all policies and what is the search's own."""
+    owners = (kind.name for kind in kinds() if name in {f.name for f in dataclasses.fields(kind)})
+    return next(owners, POLICY)
 
 
 def _corner(space: SearchSpace, rng: random.Random, chosen: dict[str, Scalar]) -> dict[str, Scalar]:

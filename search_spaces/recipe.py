@@ -1,0 +1,84 @@
+"""Everything that may make a run sooner: every lever behind a gate, and the note's schedules.
+
+What the workload cannot have is left out when a search begins. A kept prefix goes with all blocks
+present, with matrices as they are and with full updates.
+"""
+
+from __future__ import annotations
+
+from models.levers.approximation import NONE, Approximation
+from models.levers.computing import Computing
+from models.levers.optimizer import MUON, NUMBERS, OWN, Optimization
+from policies.dynamic_suffix import DynamicSuffix
+from policies.full_update import FullUpdate
+from policies.static_suffix import StaticSuffix
+from search_spaces.base import POLICY, SearchSpace, horizon, knob
+from search_spaces.dynamic_suffix import dynamic_suffix_knobs
+from search_spaces.knobs import Choice, Gate, Knob
+from search_spaces.levers import (
+    DEPTH,
+    averaging_knobs,
+    batch_knobs,
+    depth_knobs,
+    input_knobs,
+    prefix_knobs,
+)
+from search_spaces.low_rank import low_rank_knobs
+from search_spaces.static_suffix import static_suffix_knobs
+from search_spaces.tune import shared_numbers
+
+NUMBERS_GATE = "use_numbers"
+KINDS = ("svd", "data_aware", "monarch", "hidden_units")
+
+
+def optimizer_knobs() -> tuple[Knob, ...]:
+    """Muon or the workload's own, and the numbers of either."""
+    muon, on = {"optimizer": (MUON,)}, {NUMBERS_GATE: (True,)}
+    return (
+        knob(Optimization, "optimizer", choices=(OWN, MUON)),
+        knob(Optimization, "muon_momentum", 0.85, 0.98, when=muon),
+        knob(Optimization, "newton_schulz_steps", choices=(3, 5), when=muon),
+        Gate(NUMBERS_GATE, meaning="the optimizer's numbers are turned", opens=NUMBERS, chance=0.6),
+        *shared_numbers(on),
+    )
+
+
+def schedule_knobs() -> tuple[Knob, ...]:
+    """Which blocks are updated when."""
+    return (
+        Choice(
+            POLICY,
+            (FullUpdate.name, StaticSuffix.name, DynamicSuffix.name),
+            meaning="decides which blocks are updated",
+            chance=0.2,
+        ),
+        *static_suffix_knobs(when={POLICY: (StaticSuffix.name,)}),
+        *dynamic_suffix_knobs(when={POLICY: (DynamicSuffix.name,)}),
+    )
+
+
+def cheaper_knobs() -> tuple[Knob, ...]:
+    """Matrices and kernels."""
+    kinds = {"approximation": KINDS}
+    return (
+        knob(Approximation, "approximation", choices=(NONE, *KINDS), chance=0.1),
+        *low_rank_knobs(on=kinds),
+        *(knob(Computing, name, chance=0.1) for name in ("attention_backend", "dtype", "compiled")),
+    )
+
+
+SPACE = SearchSpace(
+    name="recipe",
+    title="every lever, the optimizer's numbers and the schedules, and how long to train",
+    knobs=(
+        horizon(0.5, 1.0),
+        *optimizer_knobs(),
+        *batch_knobs(),
+        *depth_knobs(),
+        *averaging_knobs(),
+        *input_knobs(),
+        *schedule_knobs(),
+        *cheaper_knobs(),
+        *prefix_knobs(when={DEPTH: (False,), "approximation": (NONE,), POLICY: (FullUpdate.name,)}),
+    ),
+)
