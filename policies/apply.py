@@ -41,7 +41,7 @@ from policies.applying.faults import checked_blocks
 from policies.applying.freezing import Freezer
 from policies.applying.moments import reset_faults
 from policies.applying.parts import Places, places_from_json, places_to_json
-from policies.applying.presence import Presence
+from policies.applying.presence import Presence as Presence
 from policies.applying.presence import begin_as as begin_as
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step

@@ -8,6 +8,7 @@ trial is spent on what cannot run.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from models.levers.approximation import NONE
 from models.levers.form import Form
 from models.levers.levers import make_levers
+from models.levers.levers import switches as lever_switches
 from models.levers.optimizer import NUMBERS, OWN, Optimization
 from policies.rules import Scalar
-from search_spaces.base import SearchSpace
-from search_spaces.knobs import Choice, Fixed, Knob
+from search_spaces.base import HORIZON, SearchSpace
+from search_spaces.knobs import Choice, Fixed, Gate, Knob, same
+from search_spaces.rules import owner_of
 
 ANY_BLOCKS = 2
 """No form of these groups depends on how many blocks there are."""
@@ -48,19 +51,24 @@ class Fitted:
 
 def needs_fitting(space: SearchSpace) -> bool:
     """Whether the space has a knob that a device may lack values of."""
-    return any(k.name in names for k in space.knobs for names in (*GROUPS, NUMBERS))
+    return _has_gates(space) or any(
+        k.name in names for k in space.knobs for names in (*GROUPS, NUMBERS)
+    )
 
 
 def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fitted:
-    """Leave out what ``fault_of`` finds a fault with; it is asked once for each form."""
+    """Leave out what ``fault_of`` finds a fault with; it is asked once for each form.
+
+    Of a space with gates values are tried one by one, not all together: of so many few are ever
+    drawn together, and a trial that cannot have two of them fails with the reason.
+    """
+    tried = _singly if _has_gates(space) else _combinations
     choices: dict[str, tuple[Scalar, ...]] = {}
     remarks: list[str] = []
     faults: list[str] = []
     for names in GROUPS:
         bad = [
-            (values, fault)
-            for values in _combinations(space, names)
-            if (fault := _fault(values, fault_of))
+            (values, fault) for values in tried(space, names) if (fault := _fault(values, fault_of))
         ]
         kept = {name: list(values) for name, values in _values(space, names).items()}
         while standing := [
@@ -98,6 +106,66 @@ def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | Non
     return Fitted(choices, tuple(remarks), tuple(faults))
 
 
+def fit_compiling(space: SearchSpace, device: str) -> Fitted:
+    """Leave compiled blocks out of a space with gates on a CPU.
+
+    Whether they work takes as long to find out there as some trials, and a trial's first steps take
+    longer than the trial.
+    """
+    k = next((k for k in space.knobs if k.name == "compiled"), None)
+    if device != "cpu" or not _has_gates(space) or not isinstance(k, Choice):
+        return Fitted({}, (), ())
+    remark = (
+        "compiled is left out of the space: on a CPU compiling takes longer than a short run; "
+        "--space attention searches it"
+    )
+    return Fitted({k.name: (False,)}, (remark,), ())
+
+
+def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None]]) -> Fitted:
+    """Close each gate before a lever that the workload cannot have, as ``fault_of`` it tells."""
+    choices: dict[str, tuple[Scalar, ...]] = {}
+    remarks: list[str] = []
+    faults: list[str] = []
+    for k in space.knobs:
+        lever = owner_of(_opens(k)) if _opens(k) else ""
+        fault = fault_of[lever]() if lever in fault_of else None
+        if fault is None:
+            continue
+        if isinstance(k, Fixed) and not same(k.value, _opens_not(k)):
+            faults.append(_told({k.name: k.value}, fault))
+        elif isinstance(k, Gate):
+            choices[k.name] = (False,)
+            remarks.append(f"{lever} is left out of the space: {fault}")
+    closed = [f"space {space.name}: {remark}" for remark in remarks]
+    return Fitted(
+        choices, tuple(remarks), tuple(faults or (closed if _idle(space, choices) else ()))
+    )
+
+
+def _opens(k: Knob) -> str:
+    """A setting of the lever that a gate stands before, or that a fixed knob pulls; or none."""
+    if isinstance(k, Gate):
+        return k.opens[0]
+    switches = lever_switches()
+    return k.name if isinstance(k, Fixed) and k.name in switches else ""
+
+
+def _opens_not(k: Knob) -> Scalar:
+    return lever_switches()[k.name]
+
+
+def _idle(space: SearchSpace, closed: Mapping[str, tuple[Scalar, ...]]) -> bool:
+    """Whether nothing but the horizon is left to search."""
+    left = dataclasses.replace(
+        space,
+        knobs=tuple(
+            Fixed(k.name, False, when=k.when) if k.name in closed else k for k in space.knobs
+        ),
+    )
+    return all(k.name == HORIZON for k in left.searched)
+
+
 def _turned(kind: str, k: Knob) -> list[Optimization]:
     return [make_levers({"optimizer": kind, k.name: v}).of(Optimization) for v in k.values()]
 
@@ -120,6 +188,25 @@ def _combinations(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
         if applying and applying not in found:
             found.append(applying)
     return found
+
+
+def _singly(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
+    """Each value of the group's knobs, the others at the first that lets it apply."""
+    axes = _values(space, names)
+    found: list[Values] = []
+    for name, allowed in axes.items():
+        base = {n: options[0] for n, options in axes.items()}
+        base |= {parent: values[0] for parent, values in space.knob(name).when.items()}
+        for value in allowed:
+            chosen = {**base, name: value}
+            applying = {n: v for n, v in chosen.items() if n in axes and _applies(space, n, chosen)}
+            if applying and applying not in found:
+                found.append(applying)
+    return found
+
+
+def _has_gates(space: SearchSpace) -> bool:
+    return any(isinstance(k, Gate) for k in space.knobs)
 
 
 def _applies(space: SearchSpace, name: str, values: Values) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.frames import told
 from models.levers.form import PLAIN
+from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
-from tuning.config.fitting import fit_numbers, fit_space, needs_fitting
+from tuning.config.fitting import fit_compiling, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
@@ -89,6 +90,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     if config.address is not None or not needs_fitting(space):
         return config
     from models.application.capabilities import form_fault, number_faults
+    from models.application.trying import lever_faults
     from models.device import run_device
 
     try:
@@ -97,13 +99,17 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         fault = told(error)
     if fault is not None:
         raise BadInput(f"workload {workload.name!r} cannot be trained: {fault}")
-    forms = fit_space(space, lambda form: form_fault(workload, form, run_device()))
+    compiling = fit_compiling(space, run_device().type)
+    narrower = applied(space, {n: {"choices": list(v)} for n, v in compiling.choices.items()})[0]
+    forms = fit_space(narrower, lambda form: form_fault(workload, form, run_device()))
     numbers = fit_numbers(space, number_faults(workload))
-    for remark in (*forms.remarks, *numbers.remarks):
+    gates = fit_gates(space, lever_faults(workload, run_device()))
+    fits = (compiling, forms, numbers, gates)
+    for remark in (remark for fit in fits for remark in fit.remarks):
         say(remark)
-    if faults := [*forms.faults, *numbers.faults]:
+    if faults := [fault for fit in fits for fault in fit.faults]:
         raise BadInput(faults)
-    choices = {**forms.choices, **numbers.choices}
+    choices = {name: values for fit in fits for name, values in fit.choices.items()}
     left = {name: list(values) for name, values in choices.items()}
     config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
     if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault

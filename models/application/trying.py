@@ -1,0 +1,146 @@
+"""What a workload can have of the levers that change what a step sees and runs, each tried once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.application.batches import Stream, batch_size, cut
+from models.application.prefix import Prefix
+from models.batches import to_device
+from models.levers.cached_prefix import CachedPrefix
+from models.making import blocks_of, new_model
+from models.workload import Workload
+from policies.apply import Presence, begin_as
+
+SEED = 0
+MOST_STEPS = 10_000
+"""Steps over which an example is looked for that comes again."""
+CLOSE = 1e-3
+"""How far a loss above kept activations may be from the one through the prefix, relatively."""
+HALF = 0.5
+
+
+def lever_faults(workload: Workload, device: torch.device) -> dict[str, Callable[[], str | None]]:
+    """What tells by lever why the workload cannot have it, in one line; None where it can.
+
+    Forwards are run, and no step is taken.
+    """
+    tries: dict[str, Callable[[Workload, torch.device], str | None]] = {
+        "batch": _batch_fault,
+        "depth": _depth_fault,
+        "input": _input_fault,
+        "cached_prefix": _prefix_fault,
+    }
+    return {name: partial(_told, try_it, workload, device) for name, try_it in tries.items()}
+
+
+def _told(
+    try_it: Callable[[Workload, torch.device], str | None],
+    workload: Workload,
+    device: torch.device,
+) -> str | None:
+    try:
+        with torch.no_grad():
+            return try_it(workload, device)
+    except Exception as fault:  # whatever a user's model says of what it was given
+        text = str(fault).strip().splitlines()
+        return f"{type(fault).__name__}: {text[0] if text else ''}"
+
+
+def _batch_fault(workload: Workload, device: torch.device) -> str | None:
+    stream = Stream(partial(workload.batch_at, SEED))
+    model = new_model(workload, SEED, device)
+    for factor in (HALF, 2.0):
+        workload.loss(model, to_device(stream.take(Fraction(0), factor), device))
+    whole = batch_size(workload.batch_at(SEED, 0))
+    parts = [batch_size(stream.take(Fraction(0), factor)) for factor in (HALF, 2.0)]
+    if parts != [whole // 2, 2 * whole]:
+        return f"batches of {whole} examples, cut and joined, came to {parts}"
+    return None
+
+
+def _depth_fault(workload: Workload, device: torch.device) -> str | None:
+    model = new_model(workload, SEED, device)
+    blocks = blocks_of(workload, model)
+    if len(blocks) < 2:
+        return "there is one block, and one has to be present"
+    for block in blocks[1:]:
+        begin_as(block, blocks[0])
+    Presence(blocks, 1)
+    workload.loss(model, to_device(workload.batch_at(SEED, 0), device))
+    return None
+
+
+def _input_fault(workload: Workload, device: torch.device) -> str | None:
+    if workload.shrink is None:
+        return "the workload has no shrink(batch, share)"
+    model = new_model(workload, SEED, device)
+    small = workload.shrink(workload.batch_at(SEED, 0), HALF)
+    workload.loss(model, to_device(small, device))
+    return None
+
+
+def _prefix_fault(workload: Workload, device: torch.device) -> str | None:
+    if workload.examples_at is None:
+        return "the workload has no examples_at(seed, step), so nobody knows what comes again"
+    again = _that_comes_again(workload)
+    if again is None:
+        return "no example comes again within the workload's steps"
+    (step, place), (later, there) = again
+    one, other = (_example(workload, at, where) for at, where in ((step, place), (later, there)))
+    if not _same(one, other):
+        return f"the same example is another at steps {step} and {later}"
+    return _served_otherwise(workload, device)
+
+
+def _that_comes_again(workload: Workload) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(step, place in its batch) of an example and of where it comes again."""
+    assert workload.examples_at is not None
+    seen: dict[int, tuple[int, int]] = {}
+    for step in range(min(workload.steps, MOST_STEPS)):
+        for place, number in enumerate(workload.examples_at(SEED, step).tolist()):
+            if number in seen and seen[number][0] != step:
+                return seen[number], (step, place)
+            seen[number] = step, place
+    return None
+
+
+def _example(workload: Workload, step: int, place: int) -> Any:
+    batch = workload.batch_at(SEED, step)
+    return cut(batch, place, place + 1, batch_size(batch))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return all(map(_same, one, other))
+    return True
+
+
+def _served_otherwise(workload: Workload, device: torch.device) -> str | None:
+    assert workload.examples_at is not None
+    model = new_model(workload, SEED, device).eval()
+    blocks = blocks_of(workload, model)
+    if len(blocks) < 2:
+        return "there is one block, and one has to be trained"
+    batch = to_device(workload.batch_at(SEED, 0), device)
+    prefix, ids = Prefix(blocks, CachedPrefix(HALF)), workload.examples_at(SEED, 0)
+    losses = []
+    for _ in range(2):
+        with prefix.around(ids):
+            losses.append(float(workload.loss(model, batch)))
+    if abs(losses[1] - losses[0]) > CLOSE * abs(losses[0]):
+        return (
+            f"above kept activations the loss is {losses[1]:.6g}, through the prefix it is "
+            f"{losses[0]:.6g}: the blocks' input is not all that reaches them from below"
+        )
+    return None
