@@ -19,9 +19,9 @@ from models.workloads.byte_lm_finetune import (
     Origin,
     Recipe,
     batches,
+    examples_at,
     make_pretrained,
     pretrain,
-    window_indices,
 )
 from models.workloads.corpus import load_corpus
 from models.workloads.pretrained import CACHE_VARIABLE, Weights, cache_directory, load_or_make
@@ -30,6 +30,7 @@ PRETRAINING = byte_lm.Recipe(
     depth=2, width=16, heads=1, window=16, batch=4, steps=6, warmup_steps=2
 )
 TINY = Recipe(pretraining=PRETRAINING, batch=4, epoch_steps=3, steps=12, warmup_steps=2)
+BATCH_AT = batches(load_corpus(), TINY)
 SEEDS = st.integers(0, 2**31)
 
 
@@ -57,7 +58,7 @@ class TestEpochs:
     def test_each_takes_every_window_once(self, seed: int, epoch: int) -> None:
         """Collect the indices of one epoch's batches."""
         steps = range(epoch * TINY.epoch_steps, (epoch + 1) * TINY.epoch_steps)
-        seen = [index for step in steps for index in window_indices(TINY, seed, step).tolist()]
+        seen = [index for step in steps for index in examples_at(TINY, seed, step).tolist()]
         assert sorted(seen) == list(range(TINY.windows))
 
     @given(SEEDS, st.integers(0, 1000))
@@ -67,10 +68,10 @@ class TestEpochs:
         Of a larger set, the next epoch and the next seed have another.
         """
         recipe = replace(TINY, epoch_steps=100)
-        order = window_indices(recipe, seed, step).tolist()
-        assert order == window_indices(recipe, seed, step).tolist()
-        assert order != window_indices(recipe, seed, step + recipe.epoch_steps).tolist()
-        assert order != window_indices(recipe, seed + 1, step).tolist()
+        order = examples_at(recipe, seed, step).tolist()
+        assert order == examples_at(recipe, seed, step).tolist()
+        assert order != examples_at(recipe, seed, step + recipe.epoch_steps).tolist()
+        assert order != examples_at(recipe, seed + 1, step).tolist()
 
     def test_batches_are_windows_of_the_training_text(self) -> None:
         """In two epochs and for two seeds the same rows.
@@ -90,6 +91,15 @@ class TestEpochs:
         assert epochs[0] == epochs[1] == epochs[2]
         text = corpus.train.numpy().tobytes()
         assert all(bytes(row) in text for row in epochs[0])
+
+    @given(SEEDS, st.integers(0, 1000))
+    def test_an_id_is_always_the_same_window(self, seed: int, step: int) -> None:
+        """Of every seed: the first epoch of seed 0 says which window has which id."""
+        ids = torch.cat([examples_at(TINY, 0, step) for step in range(TINY.epoch_steps)])
+        windows = torch.cat([BATCH_AT(0, step) for step in range(TINY.epoch_steps)])
+        assert torch.equal(
+            BATCH_AT(seed, step), windows[ids.argsort()][examples_at(TINY, seed, step)]
+        )
 
 
 class TestPretraining:
