@@ -80,12 +80,15 @@ class SearchSpace:
         title: one line for a reader.
         knobs: what is searched, and what is held fixed.
         policy: the policy of all points; None where a knob named ``policy`` chooses it.
+        suggested: knobs of recipes worth trying before any other, of full updates for the whole
+            horizon; those that are no point of what is left of the space are passed over.
     """
 
     name: str
     title: str
     knobs: tuple[Knob, ...]
     policy: str | None = None
+    suggested: tuple[Mapping[str, Scalar], ...] = ()
 
     @property
     def searched(self) -> tuple[Knob, ...]:

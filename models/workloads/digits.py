@@ -82,6 +82,8 @@ def digits(recipe: Recipe = Recipe()) -> Workload:
         warmup_steps=recipe.warmup_steps,
         decay_fraction=recipe.decay_fraction,
         fingerprint=pictures.fingerprint,
+        examples_at=partial(examples_at, recipe),
+        shrink=shrink,
         metric="accuracy",
         maximize=True,
     )

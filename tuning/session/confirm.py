@@ -130,7 +130,10 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     outcomes = outcomes_of(frame)
     config = stored_config(store)
     horizons = control_horizons(outcomes)
-    baselines = min(config.trials, len(baseline_specs(config.workload, config.seed)))
+    baselines = min(
+        config.trials,
+        len(baseline_specs(config.workload, config.seed, space=config.search_space())),
+    )
     target = _target(store.info, request)
     faults = [
         *device_faults(store, device),

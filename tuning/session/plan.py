@@ -239,7 +239,7 @@ def settle_sampler(
         choice = choose(
             space,
             config.objective,
-            sampled=config.trials - len(baseline_specs(config.workload, config.seed)),
+            sampled=config.trials - len(_baselines(config, config.seed)),
             trial_seconds=middling_horizon(space) * baseline,
             concurrency=resources.concurrency,
         )
@@ -256,7 +256,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
     in_flight = [
         f.spec for f in store.in_flight() if f.task.is_trial and f.spec.number not in recorded
     ]
-    baselines = baseline_specs(config.workload, seed)
+    baselines = _baselines(config, seed)
     sampler = OptunaSampler(
         space,
         config.sampler if chosen is None else chosen.name,
@@ -284,6 +284,10 @@ def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:
 
     Replicates by default take places between them.
     """
-    first = len(baseline_specs(config.workload, seed)) + START
+    first = len(_baselines(config, seed)) + START
     runs = short_controls(config.search_space(), config.workload, seed)
     return {first + 2 * i: run for i, run in enumerate(runs)}
+
+
+def _baselines(config: SearchConfig, seed: int) -> tuple[TrialSpec, ...]:
+    return baseline_specs(config.workload, seed, space=config.search_space())

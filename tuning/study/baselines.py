@@ -6,7 +6,8 @@ them:
 
 1. ``full_update`` for the whole horizon: the baseline that a horizon is measured in;
 2. ``full_update`` for shorter ones: the control, what simply training for less would give;
-3. the presets of ``static_suffix`` and ``dynamic_suffix``.
+3. recipes that the space suggests; where it suggests none, the presets of ``static_suffix`` and
+   ``dynamic_suffix``.
 
 A space may search shorter horizons than the control's. Then the control goes on down to them, or
 nobody could say what the trials there are worth; those few runs come soon after the sampler's
@@ -40,12 +41,17 @@ WIDEST = 0.125
 
 
 def baseline_specs(
-    workload: str, seed: int, target_loss: float | None = None
+    workload: str,
+    seed: int,
+    target_loss: float | None = None,
+    space: SearchSpace | None = None,
 ) -> tuple[TrialSpec, ...]:
-    """The baselines of a search on ``workload``, numbered from 0, all trained on ``seed``."""
+    """The baselines of a search of ``space`` on ``workload``, numbered from 0, all trained on
+    ``seed``.
+    """
     return tuple(
         TrialSpec(number, origin, workload, Recipe(policy, horizon, knobs), seed, target_loss)
-        for number, (origin, policy, horizon, knobs) in enumerate(_baselines())
+        for number, (origin, policy, horizon, knobs) in enumerate(_baselines(space))
     )
 
 
@@ -93,10 +99,17 @@ def _kind(setting: dataclasses.Field[Any]) -> KnobKind:
     return next(kind for kind in KNOB_KINDS if kind == setting.type)
 
 
-def _baselines() -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
+def _baselines(
+    space: SearchSpace | None,
+) -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
     yield "baseline", FullUpdate.name, 1.0, {}
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
+    if space is not None and space.suggested:
+        for knobs in space.suggested:
+            if space.params_of(FullUpdate.name, 1.0, knobs) is not None:
+                yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
+        return
     for name in ENQUEUED:
         policy = PRESETS[name]
         yield "enqueued", policy.name, 1.0, _applying(policy.name, knobs_of(policy))

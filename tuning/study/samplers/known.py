@@ -50,7 +50,8 @@ def points(
         for o in within(finished, objective, cap)
         if (params := _params(space, o)) is not None
     ]
-    values = values_of([outcome for outcome, _ in kept], objective)
+    controls = [outcome for outcome in finished if outcome.recipe.is_control]
+    values = values_of([outcome for outcome, _ in kept], objective, controls)
     over = [Point(o.number, params, v) for (o, params), v in zip(kept, values, strict=True)]
     running = [
         Point(spec.number, params, None)

@@ -15,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+from tuning.study.samplers.control_line import ControlLine
 from tuning.trial.outcome import Outcome
 
 Values = tuple[float, ...]
@@ -26,12 +27,23 @@ in.
 """
 
 
-def values_of(outcomes: Sequence[Outcome], objective: str) -> list[Values]:
+def values_of(
+    outcomes: Sequence[Outcome], objective: str, controls: Sequence[Outcome] = ()
+) -> list[Values]:
     """One tuple an outcome.
 
-    (seconds, loss in its own units) for ``pareto``, one number of seconds for ``time-to-quality``.
+    (seconds, loss in its own units) for ``pareto``; for ``time-to-quality`` the logarithm of its
+    seconds over the own control's at its loss, or seconds to the target while no line can be drawn.
+
+    Args:
+        outcomes: what is told.
+        objective: the search's.
+        controls: runs of the own control.
     """
-    return _pareto(outcomes) if objective == "pareto" else _time_to_quality(outcomes)
+    if objective == "pareto":
+        return _pareto(outcomes)
+    line = ControlLine.through(controls)
+    return _time_to_quality(outcomes) if line is None else _cost_of_quality(outcomes, line)
 
 
 def counts(outcome: Outcome) -> bool:
@@ -116,6 +128,20 @@ def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:
     ends = (_beyond(seconds), _beyond(losses))
     return [
         points.get(outcome.number) or tuple(end + step * short for end, step in ends)
+        for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True)
+    ]
+
+
+def _cost_of_quality(outcomes: Sequence[Outcome], line: ControlLine) -> list[Values]:
+    """The negative logarithm of each finished trial's gain; the rest beyond the worst of them."""
+    gains = {
+        outcome.number: -line.log_gain(float(outcome.train_seconds or 0), float(outcome.val_loss))
+        for outcome in outcomes
+        if counts(outcome) and outcome.train_seconds and outcome.val_loss is not None
+    }
+    end, step = _beyond(list(gains.values()))
+    return [
+        (gains.get(outcome.number, end + step * short),)
         for outcome, short in zip(outcomes, shortfalls(outcomes), strict=True)
     ]
 

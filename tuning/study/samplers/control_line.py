@@ -1,0 +1,67 @@
+"""What the own control takes to any loss: a line through its runs, extended beyond both ends.
+
+A sampler has to be told what every trial was worth, also one whose loss the control never had. So
+beyond its ends the line goes on as between the last two runs; a verdict reads nothing there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuning.trial.dominance import nondominated
+from tuning.trial.outcome import Outcome
+
+FARTHEST = 3.0
+"""Beyond an end the logarithm of the seconds goes no farther: a factor of 20."""
+
+
+@dataclass(frozen=True)
+class ControlLine:
+    """Logarithms of solo seconds by loss, linear between the control's runs.
+
+    Attributes:
+        losses: ascending, at least two.
+        log_seconds: at those losses, descending.
+    """
+
+    losses: tuple[float, ...]
+    log_seconds: tuple[float, ...]
+
+    @classmethod
+    def through(cls, runs: Sequence[Outcome]) -> ControlLine | None:
+        """The line through the front of finished runs; None where fewer than two are on it."""
+        points = [
+            (run.train_seconds, run.val_loss)
+            for run in runs
+            if run.state == "finished" and run.train_seconds and run.val_loss is not None
+        ]
+        sound = [p for p in points if math.isfinite(p[0]) and math.isfinite(p[1]) and p[0] > 0]
+        if not sound:
+            return None
+        seconds, losses = (np.array(column, dtype=float) for column in zip(*sound, strict=True))
+        kept = nondominated(seconds, losses)
+        pairs = dict(sorted(zip(losses[kept].tolist(), seconds[kept].tolist(), strict=True)))
+        if len(pairs) < 2:
+            return None
+        return cls(tuple(pairs), tuple(math.log(each) for each in pairs.values()))
+
+    def log_gain(self, seconds: float, loss: float) -> float:
+        """The logarithm of the control's seconds at ``loss`` over ``seconds``."""
+        return self._at(loss) - math.log(max(seconds, 1e-300))
+
+    def _at(self, loss: float) -> float:
+        if loss < self.losses[0]:
+            return self.log_seconds[0] + self._beyond(0, 1, self.losses[0] - loss)
+        if loss > self.losses[-1]:
+            return self.log_seconds[-1] - self._beyond(-2, -1, loss - self.losses[-1])
+        return float(np.interp(loss, self.losses, self.log_seconds))
+
+    def _beyond(self, lower: int, upper: int, distance: float) -> float:
+        """How far the line rises or falls within ``distance`` of an end, as between two runs."""
+        width = self.losses[upper] - self.losses[lower]
+        slope = (self.log_seconds[lower] - self.log_seconds[upper]) / width
+        return min(slope * distance, FARTHEST)
