@@ -6,9 +6,12 @@ present, with matrices as they are and with full updates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from models.levers.approximation import NONE, Approximation
 from models.levers.computing import Computing
 from models.levers.optimizer import MUON, NUMBERS, OWN, Optimization
+from policies.base import COPY, Scalar
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.static_suffix import StaticSuffix
@@ -67,6 +70,28 @@ def cheaper_knobs() -> tuple[Knob, ...]:
     )
 
 
+MUON_NUMBERS: Mapping[str, Scalar] = {
+    "optimizer": MUON,
+    "muon_momentum": 0.95,
+    "newton_schulz_steps": 3,
+    "rate": 1.3,
+    "weight_decay_factor": 0.3,
+    "beta1_memory": 1.0,
+    "beta2_memory": 1.0,
+    "warmup_factor": 1.0,
+    "decay_added": 0.3,
+    "final_rate": 0.0,
+}
+GROWING: Mapping[str, Scalar] = {
+    "depth_start": 0.5,
+    "depth_end": 1.0,
+    "growth_at": 0.5,
+    "growth_steps": 1,
+    "new_blocks": COPY,
+}
+HALVED: Mapping[str, Scalar] = {"batch_start": 0.5, "batch_end": 1.0, "batch_change_at": 0.66}
+KEPT: Mapping[str, Scalar] = {"prefix": 0.5, "prefix_until": 0.7, "prefix_rate": 1.5}
+
 SPACE = SearchSpace(
     name="recipe",
     title="every lever, the optimizer's numbers and the schedules, and how long to train",
@@ -81,4 +106,6 @@ SPACE = SearchSpace(
         *cheaper_knobs(),
         *prefix_knobs(when={DEPTH: (False,), "approximation": (NONE,), POLICY: (FullUpdate.name,)}),
     ),
+    suggested=(MUON_NUMBERS, {**MUON_NUMBERS, **HALVED, **GROWING}, {**MUON_NUMBERS, **KEPT}),
 )
+"""What is suggested won where it was tried: ``benchmarks.wins``."""

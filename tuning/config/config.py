@@ -66,7 +66,7 @@ class SearchConfig:
         identity=True,
     )
     space: str = option.option(
-        "dynamic_suffix",
+        "recipe",
         metavar="S",
         meaning="which knobs are searched: a search space's name",
         identity=True,
@@ -201,9 +201,10 @@ class SearchConfig:
         rule=_TEXT,
     )
     objective: str = option.option(
-        "pareto",
+        "time-to-quality",
         metavar="NAME",
-        meaning="pareto: seconds against loss; or time-to-quality: seconds to the target",
+        meaning="time-to-quality: the own control's seconds at a trial's loss over its seconds; or "
+        "pareto: seconds against loss",
         identity=True,
         **choice(*OBJECTIVES),
     )

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from search_spaces.base import HORIZON, SearchSpace
+from search_spaces.knobs import Gate
 from tuning.store.info import SamplerChoice
 from tuning.study.samplers.sampler import CAPS, ENOUGH, START, OptunaSampler
 from tuning.trial.outcome import Outcome
@@ -54,6 +55,10 @@ def choose(
     """
     if sampled <= START or not space.searched:
         return SamplerChoice("tpe", "no trial of this search comes after the space-filling start")
+    if any(isinstance(knob, Gate) for knob in space.knobs):
+        return SamplerChoice(
+            "tpe", "most knobs apply only where a gate is open, which a Gaussian process cannot say"
+        )
     every = trial_seconds / concurrency
     if every < AFFORDABLE * LEAST_ASK_SECONDS:
         return SamplerChoice(
