@@ -1,7 +1,7 @@
 """Everything that may make a run sooner: every lever behind a gate, and the note's schedules.
 
 What the workload cannot have is left out when a search begins. A kept prefix goes with all blocks
-present, with matrices as they are and with full updates.
+present and with full updates, cheaper matrices with none of what changes a step's forms.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from search_spaces.base import POLICY, SearchSpace, horizon, knob
 from search_spaces.dynamic_suffix import dynamic_suffix_knobs
 from search_spaces.knobs import Choice, Gate, Knob
 from search_spaces.levers import (
+    BATCH,
     DEPTH,
+    INPUT,
     averaging_knobs,
     batch_knobs,
     depth_knobs,
@@ -63,8 +65,10 @@ def schedule_knobs() -> tuple[Knob, ...]:
 def cheaper_knobs() -> tuple[Knob, ...]:
     """Matrices and kernels."""
     kinds = {"approximation": KINDS}
+    # Each combination would be a form of its own to be timed; the space joint has more of them.
+    alone = {"optimizer": (OWN,), **dict.fromkeys((BATCH, DEPTH, INPUT), (False,))}
     return (
-        knob(Approximation, "approximation", choices=(NONE, *KINDS), chance=0.1),
+        knob(Approximation, "approximation", choices=(NONE, *KINDS), chance=0.1, when=alone),
         *low_rank_knobs(on=kinds),
         *(knob(Computing, name, chance=0.1) for name in ("attention_backend", "dtype", "compiled")),
     )
@@ -103,8 +107,8 @@ SPACE = SearchSpace(
         *averaging_knobs(),
         *input_knobs(),
         *schedule_knobs(),
+        *prefix_knobs(when={DEPTH: (False,), POLICY: (FullUpdate.name,)}),
         *cheaper_knobs(),
-        *prefix_knobs(when={DEPTH: (False,), "approximation": (NONE,), POLICY: (FullUpdate.name,)}),
     ),
     suggested=(MUON_NUMBERS, {**MUON_NUMBERS, **HALVED, **GROWING}, {**MUON_NUMBERS, **KEPT}),
 )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from models.levers.approximation import NONE
+from models.levers.computing import Computing
 from models.levers.form import Form
 from models.levers.levers import make_levers
 from models.levers.levers import switches as lever_switches
@@ -106,20 +107,21 @@ def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | Non
     return Fitted(choices, tuple(remarks), tuple(faults))
 
 
-def fit_compiling(space: SearchSpace, device: str) -> Fitted:
-    """Leave compiled blocks out of a space with gates on a CPU.
+def fit_computing(space: SearchSpace, device: str) -> Fitted:
+    """Leave kernels, formats and compiled blocks out of a space with gates on a CPU.
 
-    Whether they work takes as long to find out there as some trials, and a trial's first steps take
-    longer than the trial.
+    Whether they work takes as long to find out there as some trials, compiling longer than a trial,
+    and there is next to no choice of kernels.
     """
-    k = next((k for k in space.knobs if k.name == "compiled"), None)
-    if device != "cpu" or not _has_gates(space) or not isinstance(k, Choice):
+    if device != "cpu" or not _has_gates(space):
         return Fitted({}, (), ())
-    remark = (
-        "compiled is left out of the space: on a CPU compiling takes longer than a short run; "
-        "--space attention searches it"
-    )
-    return Fitted({k.name: (False,)}, (remark,), ())
+    off = Computing.off()
+    found = [k.name for k in space.knobs if k.name in off and isinstance(k, Choice)]
+    remarks = [
+        f"{', '.join(found)} are left out of the space: on a CPU they bring little and finding out "
+        "takes long; --space attention searches them"
+    ]
+    return Fitted({name: (off[name],) for name in found}, tuple(remarks if found else ()), ())
 
 
 def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None]]) -> Fitted:

@@ -11,7 +11,7 @@ from models.frames import told
 from models.levers.form import PLAIN
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
-from tuning.config.fitting import fit_compiling, fit_gates, fit_numbers, fit_space, needs_fitting
+from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, resumed, unchecked
 from tuning.errors import BadInput
@@ -99,12 +99,12 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         fault = told(error)
     if fault is not None:
         raise BadInput(f"workload {workload.name!r} cannot be trained: {fault}")
-    compiling = fit_compiling(space, run_device().type)
-    narrower = applied(space, {n: {"choices": list(v)} for n, v in compiling.choices.items()})[0]
+    computing = fit_computing(space, run_device().type)
+    narrower = applied(space, {n: {"choices": list(v)} for n, v in computing.choices.items()})[0]
     forms = fit_space(narrower, lambda form: form_fault(workload, form, run_device()))
     numbers = fit_numbers(space, number_faults(workload))
     gates = fit_gates(space, lever_faults(workload, run_device()))
-    fits = (compiling, forms, numbers, gates)
+    fits = (computing, forms, numbers, gates)
     for remark in (remark for fit in fits for remark in fit.remarks):
         say(remark)
     if faults := [fault for fit in fits for fault in fit.faults]:
