@@ -22,6 +22,7 @@ from search_spaces.levers import (
     BATCH,
     DEPTH,
     INPUT,
+    PREFIX,
     averaging_knobs,
     batch_knobs,
     depth_knobs,
@@ -66,7 +67,11 @@ def cheaper_knobs() -> tuple[Knob, ...]:
     """Matrices and kernels."""
     kinds = {"approximation": KINDS}
     # Each combination would be a form of its own to be timed; the space joint has more of them.
-    alone = {"optimizer": (OWN,), **dict.fromkeys((BATCH, DEPTH, INPUT), (False,))}
+    closed: tuple[Scalar, ...] = (False,)
+    alone: Mapping[str, tuple[Scalar, ...]] = {
+        "optimizer": (OWN,),
+        **dict.fromkeys((BATCH, DEPTH, INPUT, PREFIX), closed),
+    }
     return (
         knob(Approximation, "approximation", choices=(NONE, *KINDS), chance=0.1, when=alone),
         *low_rank_knobs(on=kinds),
