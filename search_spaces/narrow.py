@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
-from search_spaces.knobs import Choice, Fixed, Float, Int, Knob
+from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob
 from search_spaces.rules import nearest, space_faults
 
 RANGE_KEYS = ("low", "high", "log")
@@ -88,6 +88,10 @@ def _type_faults(k: Knob, key: str, value: object) -> list[str]:
 
 
 def _fix(k: Knob, value: object) -> tuple[Knob, list[str]]:
+    if isinstance(k, Gate):
+        if not isinstance(value, bool):
+            return k, [f"{k.name} must be true or false, but got {value!r}"]
+        return dataclasses.replace(k, choices=(value,)), []
     if isinstance(k, (Int, Float)) and not _is_number(value, whole=isinstance(k, Int)):
         return k, [f"{k.name} must be {_kind(k)}, but got {value!r}"]
     if not isinstance(value, (bool, int, float, str)):

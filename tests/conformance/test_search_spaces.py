@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.levers.levers import divide_knobs, make_levers
 from policies.registry import make_policy
 from search_spaces.base import HORIZON, SearchSpace
-from search_spaces.knobs import Fixed, Float, Int
+from search_spaces.knobs import Fixed, Float, Gate, Int
 from search_spaces.narrow import narrow
 from search_spaces.registry import all_spaces, find_space
 from search_spaces.rules import space_faults
@@ -98,7 +98,8 @@ class TestSearchSpace:
         for knob in space.searched:
             fixed, faults = narrow(space, {knob.name: knob.values()[0]})
             assert faults == []
-            assert isinstance(fixed.knob(knob.name), Fixed)
+            assert isinstance(fixed.knob(knob.name), (Fixed, Gate))
+            assert len(fixed.knob(knob.name).values()) == 1
             assert fixed.fingerprint() != space.fingerprint()
 
     def test_its_own_ranges_narrow_nothing(self, space: SearchSpace) -> None:
@@ -113,15 +114,17 @@ class TestSearchSpace:
 
     def test_every_knob_has_a_column(self, space: SearchSpace) -> None:
         """The knobs of the space's points and of the baselines are columns of the store."""
-        names = {knob.name for knob in space.knobs} - {"horizon", "policy"}
-        known = {name for spec in baseline_specs("w", 0) for name in spec.recipe.knobs}
+        settings = {knob.name for knob in space.knobs if not isinstance(knob, Gate)}
+        names = settings - {"horizon", "policy"}
+        baselines = baseline_specs("w", 0, space=space)
+        known = {name for spec in baselines for name in spec.recipe.knobs}
         assert names | known <= knob_columns(space).keys()
 
     def test_presets_of_its_policies_are_points(self, space: SearchSpace) -> None:
         """A model learns from the schedules that are trained before it samples."""
         presets = [
             s
-            for s in baseline_specs("w", 0)
+            for s in baseline_specs("w", 0, space=space)
             if s.origin == "enqueued" and s.recipe.policy in space.policies()
         ]
         recipes = [s.recipe for s in presets]

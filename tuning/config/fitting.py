@@ -136,6 +136,8 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
             continue
         if isinstance(k, Fixed) and not same(k.value, _opens_not(k)):
             faults.append(_told({k.name: k.value}, fault))
+        elif isinstance(k, Gate) and False not in k.choices:
+            faults.append(_told({k.name: True}, fault))
         elif isinstance(k, Gate):
             choices[k.name] = (False,)
             remarks.append(f"{lever} is left out of the space: {fault}")

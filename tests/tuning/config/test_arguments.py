@@ -63,7 +63,7 @@ def test_no_flag_is_the_defaults(here: Path) -> None:
     """
     config = config_of()
     assert config == SearchConfig(config.run)
-    assert config.run.endswith("-byte_lm-dynamic_suffix")
+    assert config.run.endswith("-byte_lm-recipe")
     assert list(here.iterdir()) == []
 
 

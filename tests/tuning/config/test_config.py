@@ -174,7 +174,7 @@ def test_differences_name_each_thing_a_resumed_search_must_keep() -> None:
     )
     found = differences(old, new, [("data", "abc", "def"), ("calibration", "x", "x")])
     assert len(found) == 4
-    assert "must keep its space, which was 'dynamic_suffix', but got 'schedule'" in found[0]
+    assert "must keep its space, which was 'recipe', but got 'schedule'" in found[0]
     assert any("data, which was 'abc', but got 'def'" in text for text in found)
     assert differences(old, old) == []
 

@@ -117,7 +117,7 @@ def test_a_run_keeps_its_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     The first choice stands, in run.json too.
     """
     monkeypatch.setattr("tuning.study.sampler_choice.ask_seconds", lambda *_, **__: 0.1)
-    config = config_of(tmp_path / "run", trials=40)
+    config = config_of(tmp_path / "run", trials=40, space="dynamic_suffix")
     store, resources = prepared(config), config.resources(MACHINE)
     first = assemble.settle_sampler(store, config, resources, baseline=1000.0)
     assert first.name == "gp"
