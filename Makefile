@@ -32,7 +32,7 @@ types: .venv/.dev
 # The stamps make a second call instant; they are remade when the pins or the dependencies change.
 .venv/.run: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[digits]"
 	touch $@
 
 .venv/.dev: pyproject.toml constraints.txt
