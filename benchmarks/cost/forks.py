@@ -234,7 +234,9 @@ def searched(name: str, costs: CostTable, options: dict[str, Any], folder: Path)
 def main(argv: Sequence[str] | None = None) -> None:
     """Train the trunk, measure, print the tables, write the JSON."""
     given = parser(__doc__, rounds=3)
-    given.add_argument("--workload", default="byte_lm", help="what is trained (default: byte_lm)")
+    given.add_argument(
+        "--workload", default="byte_lm_narrow", help="what is trained (default: byte_lm_narrow)"
+    )
     given.add_argument(
         "--search",
         type=int,

@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given.add_argument(
         "--workload",
         default="benchmarks.cost.search_sides:short",
-        help="(default: byte_lm, 200 steps)",
+        help="(default: byte_lm_narrow, 200 steps)",
     )
     given.add_argument("--trials", type=int, default=40, help="of each search (default: 40)")
     given.add_argument("--at-once", type=int, default=2, help="trials at once (default: 2)")

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from models.device import run_device
 from models.levers.levers import divide_knobs
 from models.registry import find_workload
 from models.workload import Workload
-from models.workloads.byte_lm import Recipe, byte_lm
+from models.workloads.byte_lm import byte_lm
+from models.workloads.byte_lm_narrow import NARROW
 from policies.base import Scalar
 from policies.registry import make_policy
 from search_spaces.base import SearchSpace
@@ -43,8 +44,8 @@ SHORT_STEPS = 200
 
 
 def short() -> Workload:
-    """byte_lm with a third of its steps."""
-    return byte_lm(recipe=Recipe(steps=SHORT_STEPS))
+    """byte_lm_narrow with a third of its steps."""
+    return byte_lm(recipe=replace(NARROW, steps=SHORT_STEPS))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A full step is forward, gradients of activations and gradients of weights, three equal parts. With a
 fraction a of the blocks active the last two shrink to a each, so no schedule of this kind is faster
 than 3 / (1 + 2a). Steps at a quarter, a half, three quarters and all of the blocks take turns; what
-is reported are ratios of medians. Two models are measured: byte_lm as it is searched, whose head
+is reported are ratios of medians. Two models are measured: byte_lm_narrow, whose head
 weighs more than a block, and a wider one whose blocks dominate.
 
     python -m benchmarks.cost.step [--rounds N] [--json FILE]
@@ -11,6 +11,7 @@ weighs more than a block, and a wider one whose blocks dominate.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from statistics import median
 
@@ -18,11 +19,12 @@ import torch
 
 from benchmarks.common import Row, interleaved, machine, parser, publish, ratio_of_medians, spread
 from models.workload import Workload
-from models.workloads.byte_lm import Recipe, byte_lm
+from models.workloads.byte_lm import byte_lm
+from models.workloads.byte_lm_narrow import NARROW, byte_lm_narrow
 from tuning.training.bench import StepBench
 
 GOAL = 0.90
-WIDE = Recipe(width=128, heads=4, window=64, batch=8)
+WIDE = replace(NARROW, width=128, heads=4, window=64, batch=8)
 
 
 def measure(workload: Workload, rounds: int) -> list[Row]:
@@ -54,7 +56,10 @@ def main() -> None:
     options = parser(__doc__, rounds=60).parse_args()
     torch.set_num_threads(1)
     about = machine()
-    workloads = {"byte_lm (width 16)": byte_lm(), "a wider model (width 128)": byte_lm(recipe=WIDE)}
+    workloads = {
+        "byte_lm_narrow": byte_lm_narrow(),
+        "a wider model (width 128)": byte_lm(recipe=WIDE),
+    }
     tables = {
         f"{name}, one thread": measure(each, options.rounds) for name, each in workloads.items()
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
@@ -27,13 +27,14 @@ from models.compute.precision import dtype_fault, precision
 from models.compute.probe import backend_fault, kernels_used
 from models.levers.computing import BACKENDS, DTYPES
 from models.workloads.byte_lm import Recipe, byte_lm
+from models.workloads.byte_lm_narrow import NARROW
 
 Shape = tuple[int, int, int, int]
 SHAPES: Mapping[str, Sequence[Shape]] = {
     "cpu": [(32, 1, 32, 16), (8, 4, 64, 32), (2, 4, 256, 64)],
     "cuda": [(32, 12, 512, 64), (8, 12, 2048, 64), (8, 8, 1024, 128)],
 }
-"""Batch, heads, tokens and head size; on a CPU the first is byte_lm's."""
+"""Batch, heads, tokens and head size; on a CPU the first is byte_lm_narrow's."""
 BASELINE = ("math", "float32")
 WARM_STEPS = 3
 """Before timing: what is compiled has all its graphs by then."""
@@ -208,11 +209,11 @@ def measure(device: torch.device, rounds: int, quick: bool) -> dict[str, list[Ro
     uncompiled = "left out by --quick" if quick else compile_fault(device)
     shapes = SHAPES["cuda" if device.type == "cuda" else "cpu"][: 1 if quick else None]
     recipes = {
-        "byte_lm (width 16)": Recipe(),
-        "width 128, window 256": Recipe(width=128, heads=4, window=256, batch=4),
+        "byte_lm_narrow": NARROW,
+        "width 128, window 256": replace(NARROW, width=128, heads=4, window=256, batch=4),
     }
     if quick:
-        recipes = {"a small byte_lm": Recipe(depth=2, batch=4)}
+        recipes = {"a small byte_lm": replace(NARROW, depth=2, batch=4)}
     tables = {
         f"causal attention, {shape}": kernels(shape, pairs, device, rounds) for shape in shapes
     }

@@ -10,7 +10,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,15 +25,16 @@ from models.counting import count_flops
 from models.levers.shaping import carry_moments
 from models.workload import Workload
 from models.workloads.byte_lm import Recipe, byte_lm
+from models.workloads.byte_lm_narrow import NARROW
 from tuning.trial.course import wsd_factor
 
 GOAL = 0.8
 """Of the speedup that the operations saved allow."""
 
-RECIPE = Recipe(depth=3, width=96, heads=3, window=64, batch=16, learning_rate=3e-3)
+RECIPE = replace(NARROW, depth=3, width=96, heads=3, window=64, batch=16, learning_rate=3e-3)
 """Wide enough that its matrices weigh something, with sides that 2:4 kernels take."""
 
-QUICK_RECIPE = Recipe(depth=2, width=32, heads=1, window=16, batch=4)
+QUICK_RECIPE = replace(NARROW, depth=2, width=32, heads=1, window=16, batch=4)
 """For tests."""
 
 REWARM_STEPS = 20

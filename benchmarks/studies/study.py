@@ -119,7 +119,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="directory of clock, runs and searches",
     )
     made.add_argument(
-        "--workload", default="byte_lm", metavar="W", help="what is trained (default: byte_lm)"
+        "--workload",
+        default="byte_lm_narrow",
+        metavar="W",
+        help="what is trained (default: byte_lm_narrow)",
     )
     made.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="fresh seeds, 2 or more (default: 8)"

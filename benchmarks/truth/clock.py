@@ -1,6 +1,6 @@
 """Whether a trial is charged the same whatever runs beside it, and what it takes alone.
 
-The same nine trials of ``byte_lm``, of mixed policies and horizons, run in the search's own
+The same nine trials of ``byte_lm_narrow``, of mixed policies and horizons, run in the search's own
 workers: two at once, four at once, and two beside a process that burns a core. Before and after,
 each is trained alone in this process with a full step timed after every other step of its own; the
 mean of both, in units of those full steps times the calibrated one, is what it takes alone, free of
@@ -28,7 +28,7 @@ from scipy.stats import kendalltau
 from benchmarks.common import Row, machine, parser, publish
 from benchmarks.truth.beside import train_beside
 from models.workload import Workload
-from models.workloads.byte_lm import byte_lm
+from models.workloads.byte_lm_narrow import byte_lm_narrow
 from policies.full_update import FullUpdate
 from policies.presets import PRESETS
 from policies.registry import make_policy
@@ -86,7 +86,7 @@ def trials(scale: float) -> list[TrialSpec]:
             TrialSpec(
                 number,
                 "enqueued",
-                "byte_lm",
+                "byte_lm_narrow",
                 Recipe(policy.name, horizon, knobs),
                 0,
                 target_loss=0.0,
@@ -252,7 +252,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    about, workload, specs = machine(), byte_lm(), trials(options.scale)
+    about, workload, specs = machine(), byte_lm_narrow(), trials(options.scale)
     costs = calibrate(workload, device=torch.device("cpu"), threads=1)
     before = alone(workload, specs, costs)
     results = {load: under(load, specs, costs) for load in LOADS}

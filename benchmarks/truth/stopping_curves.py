@@ -1,9 +1,9 @@
 """Synthetic searches for ``benchmarks.truth.stopping``, whose every ending is known.
 
 The control follows loss(h, v) = 1.6 + 0.3 · (h·v)^-0.35 + 0.15 · (1 − decay), with decay rising
-from 0 to 1 over the last fifth of a horizon h, much like byte_lm. A schedule has an excess over it:
-E at its end, and at the fraction v of its horizon E + (1 − v) · lag, and every evaluation strays.
-Families differ in E and lag.
+from 0 to 1 over the last fifth of a horizon h, much like byte_lm_narrow. A schedule has an excess
+over it: E at its end, and at the fraction v of its horizon E + (1 − v) · lag, and every evaluation
+strays. Families differ in E and lag.
 """
 
 from __future__ import annotations

@@ -44,13 +44,23 @@ class Recipe:
         epoch_steps: steps in which every training window comes once; ``batch`` times as many
             windows there are.
         steps: of the adaptation; a multiple of ``epoch_steps`` gives whole epochs.
-        learning_rate: AdamW's peak in the adaptation.
+        learning_rate, betas: AdamW's in the adaptation, the rate at its peak.
         warmup_steps, decay_fraction: as in ``Workload``, of the adaptation.
     """
 
     pretraining: byte_lm.Recipe = field(
         default_factory=lambda: byte_lm.Recipe(
-            width=32, heads=2, batch=16, steps=1200, learning_rate=6e-3
+            depth=8,
+            width=32,
+            heads=2,
+            window=32,
+            batch=16,
+            steps=1200,
+            learning_rate=6e-3,
+            weight_decay=0.1,
+            betas=(0.9, 0.95),
+            warmup_steps=40,
+            decay_fraction=0.3,
         )
     )
     batch: int = 16
@@ -58,6 +68,7 @@ class Recipe:
     steps: int = 512
     learning_rate: float = 4e-3
     weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
     warmup_steps: int = 20
     decay_fraction: float = 0.3
 
@@ -185,13 +196,13 @@ def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
     windows = corpus.train[torch.from_numpy(starts)[:, None] + torch.arange(length)].long()
 
     def batch_at(seed: int, step: int) -> Tensor:
-        return windows[window_indices(recipe, seed, step)]
+        return windows[examples_at(recipe, seed, step)]
 
     return batch_at
 
 
-def window_indices(recipe: Recipe, seed: int, step: int) -> Tensor:
-    """Which windows the batch of ``step`` holds.
+def examples_at(recipe: Recipe, seed: int, step: int) -> Tensor:
+    """Which windows the batch of ``step`` holds, by their numbers, the same for every seed.
 
     Int64 (batch,), each of an epoch's windows in one of its batches.
     """
@@ -201,7 +212,9 @@ def window_indices(recipe: Recipe, seed: int, step: int) -> Tensor:
 
 
 def _adapting(recipe: Recipe) -> byte_lm.Recipe:
-    return byte_lm.Recipe(learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return byte_lm.Recipe(
+        learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=recipe.betas
+    )
 
 
 def _prose() -> Corpus:

@@ -5,16 +5,18 @@ Patterns in the model's order, placements by what layers are called, ties refuse
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
 from models.approximation.matching import matching, placement_patterns
-from models.workloads.byte_lm import Recipe
+from models.workloads.byte_lm_narrow import NARROW
 from models.workloads.transformer import make_transformer
 from tests.models.approximation.cases import net
 from tests.support import tiny
 
-TRANSFORMER = make_transformer(Recipe(depth=2).shape, 0)
+TRANSFORMER = make_transformer(replace(NARROW, depth=2).shape, 0)
 
 
 def test_patterns_match_in_the_models_order() -> None:

@@ -6,6 +6,7 @@ Shapes, gradients, states that load, operations as counted, and the way back.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -16,7 +17,7 @@ from models.approximation.hidden_units import PrunedDown
 from models.approximation.inputs import Moments
 from models.approximation.replace import Kind, approximate, skeleton, structured, to_dense
 from models.counting import count_flops
-from models.workloads.byte_lm import Recipe
+from models.workloads.byte_lm_narrow import NARROW
 from models.workloads.transformer import make_transformer
 from tests.models.approximation.cases import MLPS, ON_A_CPU, fit, net, points
 from tests.support import tiny
@@ -172,7 +173,7 @@ class TestEveryKind:
 
         Trained a step, then dense again.
         """
-        shape = Recipe(depth=2).shape
+        shape = replace(NARROW, depth=2).shape
         tokens = torch.arange(24).view(2, 12)
         cases: list[tuple[nn.Module, Tensor]] = [
             (make_transformer(shape, 0), tokens),

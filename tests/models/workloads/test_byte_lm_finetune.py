@@ -19,9 +19,9 @@ from models.workloads.byte_lm_finetune import (
     Origin,
     Recipe,
     batches,
+    examples_at,
     make_pretrained,
     pretrain,
-    window_indices,
 )
 from models.workloads.corpus import load_corpus
 from models.workloads.pretrained import CACHE_VARIABLE, Weights, cache_directory, load_or_make
@@ -57,7 +57,7 @@ class TestEpochs:
     def test_each_takes_every_window_once(self, seed: int, epoch: int) -> None:
         """Collect the indices of one epoch's batches."""
         steps = range(epoch * TINY.epoch_steps, (epoch + 1) * TINY.epoch_steps)
-        seen = [index for step in steps for index in window_indices(TINY, seed, step).tolist()]
+        seen = [index for step in steps for index in examples_at(TINY, seed, step).tolist()]
         assert sorted(seen) == list(range(TINY.windows))
 
     @given(SEEDS, st.integers(0, 1000))
@@ -67,10 +67,10 @@ class TestEpochs:
         Of a larger set, the next epoch and the next seed have another.
         """
         recipe = replace(TINY, epoch_steps=100)
-        order = window_indices(recipe, seed, step).tolist()
-        assert order == window_indices(recipe, seed, step).tolist()
-        assert order != window_indices(recipe, seed, step + recipe.epoch_steps).tolist()
-        assert order != window_indices(recipe, seed + 1, step).tolist()
+        order = examples_at(recipe, seed, step).tolist()
+        assert order == examples_at(recipe, seed, step).tolist()
+        assert order != examples_at(recipe, seed, step + recipe.epoch_steps).tolist()
+        assert order != examples_at(recipe, seed + 1, step).tolist()
 
     def test_batches_are_windows_of_the_training_text(self) -> None:
         """In two epochs and for two seeds the same rows.

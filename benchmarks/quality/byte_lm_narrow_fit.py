@@ -1,4 +1,5 @@
-"""How ``byte_lm`` was fitted: shape, batch and rate that serve full_update best in a time.
+"""How ``byte_lm_narrow`` was fitted: shape, batch and rate that serve full_update in a time, and
+whether training every block is worth its time.
 
 Three parts, each a table:
 
@@ -11,7 +12,7 @@ seconds of one core's own work, so a machine that drifts or is shared favours no
 timed whole. Every loss is also reported on standard error as it comes, since all of them take some
 ten minutes.
 
-    python -m benchmarks.quality.byte_lm_fit --part gap --seeds 4 --json fit.json
+    python -m benchmarks.quality.byte_lm_narrow_fit --part gap --seeds 4 --json fit.json
 """
 
 from __future__ import annotations
@@ -29,32 +30,32 @@ from torch import nn
 from benchmarks.common import Row, interleaved, machine, parser, publish, ratio_of_medians
 from models.workload import Workload
 from models.workloads.byte_lm import Recipe, byte_lm
+from models.workloads.byte_lm_narrow import NARROW, byte_lm_narrow
 from tuning.trial.course import wsd_factor
 
-CHOSEN = Recipe()
 SHAPES: Mapping[str, Recipe] = {
-    "chosen": CHOSEN,
-    "batch 16": replace(CHOSEN, batch=16),
-    "batch 64": replace(CHOSEN, batch=64),
-    "window 64, batch 16": replace(CHOSEN, window=64, batch=16),
-    "2 heads": replace(CHOSEN, heads=2),
-    "6 blocks": replace(CHOSEN, depth=6),
-    "12 blocks": replace(CHOSEN, depth=12),
-    "width 24, rate 8e-3": replace(CHOSEN, width=24, learning_rate=8e-3),
-    "width 48, batch 8, rate 3e-3": replace(CHOSEN, width=48, heads=3, batch=8, learning_rate=3e-3),
+    "chosen": NARROW,
+    "batch 16": replace(NARROW, batch=16),
+    "batch 64": replace(NARROW, batch=64),
+    "window 64, batch 16": replace(NARROW, window=64, batch=16),
+    "2 heads": replace(NARROW, heads=2),
+    "6 blocks": replace(NARROW, depth=6),
+    "12 blocks": replace(NARROW, depth=12),
+    "width 24, rate 8e-3": replace(NARROW, width=24, learning_rate=8e-3),
+    "width 48, batch 8, rate 3e-3": replace(NARROW, width=48, heads=3, batch=8, learning_rate=3e-3),
 }
 """Neighbours of the chosen recipe, wider ones with the rate that their width bears."""
 
 RATES: Mapping[str, Recipe] = {
-    "chosen": CHOSEN,
-    "rate 5e-3": replace(CHOSEN, learning_rate=5e-3),
-    "rate 1e-2": replace(CHOSEN, learning_rate=1e-2),
-    "rate 2e-2": replace(CHOSEN, learning_rate=2e-2),
-    "rate 3e-2": replace(CHOSEN, learning_rate=3e-2),
-    "decay 0.1": replace(CHOSEN, decay_fraction=0.1),
-    "decay 0.6": replace(CHOSEN, decay_fraction=0.6),
-    "warm-up 20": replace(CHOSEN, warmup_steps=20),
-    "warm-up 80": replace(CHOSEN, warmup_steps=80),
+    "chosen": NARROW,
+    "rate 5e-3": replace(NARROW, learning_rate=5e-3),
+    "rate 1e-2": replace(NARROW, learning_rate=1e-2),
+    "rate 2e-2": replace(NARROW, learning_rate=2e-2),
+    "rate 3e-2": replace(NARROW, learning_rate=3e-2),
+    "decay 0.1": replace(NARROW, decay_fraction=0.1),
+    "decay 0.6": replace(NARROW, decay_fraction=0.6),
+    "warm-up 20": replace(NARROW, warmup_steps=20),
+    "warm-up 80": replace(NARROW, warmup_steps=80),
 }
 PARTS = ("shapes", "rates", "gap")
 
@@ -132,7 +133,7 @@ def rates(_: int, seeds: Sequence[int]) -> list[Row]:
 
 def gap(rounds: int, seeds: Sequence[int]) -> list[Row]:
     """Train all blocks, and only the top three eighths and the top quarter, for the same time."""
-    workload = byte_lm()
+    workload = byte_lm_narrow()
     blocks = depth_of(workload)
     depths = {f"top {depth} of {blocks}": depth for depth in (blocks, 3 * blocks // 8, blocks // 4)}
     full = next(iter(depths))
@@ -146,7 +147,7 @@ def trained(name: str, workload: Workload, depth: int, cost: float, seeds: Seque
 
     Mean and standard deviation of the final losses.
     """
-    steps = round(CHOSEN.steps / cost)
+    steps = round(NARROW.steps / cost)
     losses = []
     for seed in seeds:
         losses.append(Run(workload, depth, seed).train(steps))
@@ -177,7 +178,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    about = machine() | {"corpus": byte_lm().fingerprint}
+    about = machine() | {"corpus": byte_lm_narrow().fingerprint}
     measures: dict[str, Callable[[int, Sequence[int]], list[Row]]] = {
         "shapes": shapes,
         "rates": rates,
