@@ -47,8 +47,8 @@ COVERAGE_SIMULATIONS = 400
 class Noise:
     """Sizes of what a run's numbers stray by.
 
-    Measured on byte_lm_narrow, three seeds by five horizons: seeds shift losses by 0.023, a run lies
-    0.003 off the parabola through its own seed's runs, and 0.009 is left where only seed and
+    Measured on byte_lm_narrow, three seeds by five horizons: seeds shift losses by 0.023, a run
+    lies 0.003 off the parabola through its own seed's runs, and 0.009 is left where only seed and
     horizon are taken out.
 
     Attributes:

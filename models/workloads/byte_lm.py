@@ -38,13 +38,13 @@ class Recipe:
         warmup_steps, decay_fraction: as in ``Workload``.
     """
 
-    depth: int = 8
-    width: int = 16
-    heads: int = 1
+    depth: int = 4
+    width: int = 32
+    heads: int = 2
     window: int = 32
-    batch: int = 32
-    steps: int = 600
-    learning_rate: float = 1.5e-2
+    batch: int = 16
+    steps: int = 720
+    learning_rate: float = 8e-3
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     warmup_steps: int = 40

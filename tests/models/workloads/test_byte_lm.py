@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.workloads.byte_lm import VALIDATION_BYTES, Recipe, byte_lm
+from models.workloads.byte_lm import VALIDATION_BYTES, Recipe, byte_lm, shrink
+from models.workloads.byte_lm_narrow import NARROW, byte_lm_narrow
 from models.workloads.corpus import load_corpus
 
 SMALL = Recipe(depth=2, width=16, heads=1, window=32, batch=4, steps=12, warmup_steps=2)
@@ -96,11 +97,57 @@ class TestTraining:
         assert seen == list(range(SMALL.depth))
 
     def test_default_has_the_size_the_documentation_names(self) -> None:
-        """Eight blocks, so that a quarter, a half and three quarters are whole depths."""
+        """Four blocks, so that a quarter, a half and three quarters are whole depths."""
         workload = byte_lm()
-        assert len(workload.blocks(workload.make_model(0))) == 8
+        assert len(workload.blocks(workload.make_model(0))) == 4
         assert workload.target == "auto"
         assert workload.fingerprint == load_corpus().fingerprint
+
+
+class TestShrink:
+    @given(st.floats(0.001, 1.0))
+    def test_the_beginning_of_every_window(self, share: float) -> None:
+        """A share of the bytes predicted, rounded, at least one; at 1 the whole batch."""
+        batch = byte_lm(recipe=SMALL).batch_at(0, 0)
+        shorter = shrink(batch, share)
+        assert shorter.shape == (SMALL.batch, 1 + max(1, round(share * SMALL.window)))
+        assert torch.equal(shorter, batch[:, : shorter.shape[1]])
+
+    def test_whole_is_the_whole_batch(self) -> None:
+        batch = byte_lm(recipe=SMALL).batch_at(0, 0)
+        assert torch.equal(shrink(batch, 1.0), batch)
+
+    def test_the_model_takes_them(self) -> None:
+        """Its loss is that of the first bytes of the whole windows."""
+        workload = byte_lm(recipe=SMALL)
+        model, batch = workload.make_model(0), workload.batch_at(0, 0)
+        with torch.no_grad():
+            logits = model(batch[:, :-1])[:, :8]
+        expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:9].flatten())
+        assert workload.loss(model, shrink(batch, 0.25)).item() == pytest.approx(
+            expected.item(), rel=1e-5
+        )
+
+
+class TestNarrow:
+    def test_is_byte_lm_at_its_own_shape(self) -> None:
+        """Eight blocks of width 16; the same batches, bit for bit, as a byte_lm of that recipe."""
+        narrow, same = byte_lm_narrow(), byte_lm(recipe=NARROW)
+        model = narrow.make_model(0)
+        assert len(narrow.blocks(model)) == 8
+        assert model.get_submodule("stem").weight.shape == (256, 16)
+        assert torch.equal(narrow.batch_at(3, 5), same.batch_at(3, 5))
+        assert narrow.evaluate(model) == same.evaluate(same.make_model(0))
+        assert narrow.fingerprint == byte_lm().fingerprint
+
+    def test_its_tables_numbers(self) -> None:
+        """What the pages' tables were made with."""
+        narrow = byte_lm_narrow()
+        group = narrow.make_optimizer(narrow.make_model(0)).param_groups[0]
+        assert (group["lr"], group["betas"], group["weight_decay"]) == (1.5e-2, (0.9, 0.95), 0.1)
+        assert (narrow.steps, narrow.eval_every) == (600, 60)
+        assert (narrow.warmup_steps, narrow.decay_fraction) == (40, 0.3)
+        assert narrow.batch_at(0, 0).shape == (32, 33)
 
 
 class TestCorpus:

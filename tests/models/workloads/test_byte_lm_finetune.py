@@ -30,6 +30,7 @@ PRETRAINING = byte_lm.Recipe(
     depth=2, width=16, heads=1, window=16, batch=4, steps=6, warmup_steps=2
 )
 TINY = Recipe(pretraining=PRETRAINING, batch=4, epoch_steps=3, steps=12, warmup_steps=2)
+BATCH_AT = batches(load_corpus(), TINY)
 SEEDS = st.integers(0, 2**31)
 
 
@@ -90,6 +91,15 @@ class TestEpochs:
         assert epochs[0] == epochs[1] == epochs[2]
         text = corpus.train.numpy().tobytes()
         assert all(bytes(row) in text for row in epochs[0])
+
+    @given(SEEDS, st.integers(0, 1000))
+    def test_an_id_is_always_the_same_window(self, seed: int, step: int) -> None:
+        """Of every seed: the first epoch of seed 0 says which window has which id."""
+        ids = torch.cat([examples_at(TINY, 0, step) for step in range(TINY.epoch_steps)])
+        windows = torch.cat([BATCH_AT(0, step) for step in range(TINY.epoch_steps)])
+        assert torch.equal(
+            BATCH_AT(seed, step), windows[ids.argsort()][examples_at(TINY, seed, step)]
+        )
 
 
 class TestPretraining:
