@@ -80,6 +80,7 @@ def byte_lm(corpus_dir: Path | None = None, recipe: Recipe = Recipe()) -> Worklo
         warmup_steps=recipe.warmup_steps,
         decay_fraction=recipe.decay_fraction,
         fingerprint=corpus.fingerprint,
+        shrink=shrink,
     )
 
 

@@ -110,6 +110,8 @@ def byte_lm_finetune(corpus_dir: Path | None = None, recipe: Recipe | None = Non
         fingerprint=fingerprint_of(
             {"from": origin.fingerprint, "to": corpus.fingerprint, "windows": recipe.windows}
         ),
+        examples_at=partial(examples_at, recipe),
+        shrink=byte_lm.shrink,
     )
 
 

@@ -85,6 +85,8 @@ def digits(recipe: Recipe = Recipe()) -> Workload:
         fingerprint=pictures.fingerprint,
         metric="accuracy",
         maximize=True,
+        examples_at=partial(examples_at, recipe),
+        shrink=shrink,
     )
 
 
