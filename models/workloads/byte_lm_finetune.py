@@ -106,7 +106,6 @@ def byte_lm_finetune(corpus_dir: Path | None = None, recipe: Recipe | None = Non
         eval_every=max(1, recipe.steps // 8),
         warmup_steps=recipe.warmup_steps,
         decay_fraction=recipe.decay_fraction,
-        examples_at=partial(window_indices, recipe),
         fingerprint=fingerprint_of(
             {"from": origin.fingerprint, "to": corpus.fingerprint, "windows": recipe.windows}
         ),
