@@ -44,10 +44,10 @@ class Recipe:
     window: int = 32
     batch: int = 16
     steps: int = 720
-    learning_rate: float = 8e-3
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    warmup_steps: int = 40
+    learning_rate: float = 7.5e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.8, 0.975)
+    warmup_steps: int = 80
     decay_fraction: float = 0.3
 
     @property

@@ -106,11 +106,11 @@ def byte_lm_finetune(corpus_dir: Path | None = None, recipe: Recipe | None = Non
         eval_every=max(1, recipe.steps // 8),
         warmup_steps=recipe.warmup_steps,
         decay_fraction=recipe.decay_fraction,
-        examples_at=partial(examples_at, recipe),
-        shrink=byte_lm.shrink,
         fingerprint=fingerprint_of(
             {"from": origin.fingerprint, "to": corpus.fingerprint, "windows": recipe.windows}
         ),
+        examples_at=partial(examples_at, recipe),
+        shrink=byte_lm.shrink,
     )
 
 

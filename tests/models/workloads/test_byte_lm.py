@@ -128,6 +128,9 @@ class TestShrink:
             expected.item(), rel=1e-5
         )
 
+    def test_is_offered_to_the_lever(self) -> None:
+        assert byte_lm(recipe=SMALL).shrink is shrink
+
 
 class TestNarrow:
     def test_is_byte_lm_at_its_own_shape(self) -> None:

@@ -245,6 +245,13 @@ class _Touches:
 
 
 class TestWorkload:
+    def test_offers_ids_and_shorter_windows_to_the_levers(self, cache: Path) -> None:
+        """The ids of its own recipe's batches."""
+        workload = tiny()
+        assert workload.examples_at is not None
+        assert torch.equal(workload.examples_at(3, 5), examples_at(TINY, 3, 5))
+        assert workload.shrink is byte_lm.shrink
+
     def test_adapts(self, cache: Path) -> None:
         """A few steps on prose lower the loss on other prose."""
         workload = tiny()

@@ -36,7 +36,7 @@ class TestEpochs:
         """Collect the ids of one epoch's batches: whole batches, fewer than one is left out."""
         steps = range(epoch * EPOCH, (epoch + 1) * EPOCH)
         seen = torch.cat([examples_at(SMALL, seed, step) for step in steps])
-        assert len(seen) == len(seen.unique()) > EXAMPLES - SMALL.batch
+        assert len(seen) == len(set(seen.tolist())) > EXAMPLES - SMALL.batch
         assert 0 <= seen.min() <= seen.max() < EXAMPLES
         assert seen.dtype == torch.int64
 
@@ -52,7 +52,9 @@ class TestEpochs:
     def test_an_id_is_always_the_same_example(self, seed: int, step: int) -> None:
         """A batch is what its ids name, from another workload object too."""
         pictures, answers = digits(SMALL).batch_at(seed, step)
-        ids = examples_at(SMALL, seed, step)
+        ids_of = digits(SMALL).examples_at
+        assert ids_of is not None
+        ids = ids_of(seed, step)
         train = load_pictures(SMALL.pictures).train
         assert torch.equal(pictures, train.images[ids])
         assert torch.equal(answers, train.answers[ids])
@@ -103,6 +105,9 @@ class TestShrink:
         model, batch = workload.make_model(0), workload.batch_at(0, 0)
         losses = [workload.loss(model, shrink(batch, share)) for share in (0.3, 0.5, 0.75, 1.0)]
         assert all(loss.isfinite() for loss in losses)
+
+    def test_is_offered_to_the_lever(self) -> None:
+        assert digits(SMALL).shrink is shrink
 
 
 class TestTraining:
