@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tuning.findings.front import LONGEST_CONTROL, controls, finished, front, never_froze, numbers
+from tuning.findings.front import controls, finished, front, never_froze, numbers
 from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
@@ -27,6 +27,7 @@ from tuning.trial.trial import (
 )
 
 DEFAULT_TOP = 3
+LONGEST_CONTROL = 1.0
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ def test_an_empty_table_has_an_empty_front() -> None:
     assert reading.no_gain == "no target was given"
 
 
-def test_the_control_is_every_finished_full_update_up_to_horizon_one() -> None:
-    """Whoever proposed it, but no replicate, no longer run, no other policy."""
+def test_the_control_is_every_finished_full_update() -> None:
+    """Whoever proposed it and however long, but no replicate and no other policy."""
     full = {"policy": "full_update"}
     table = frame_of(
         [
@@ -169,7 +169,7 @@ def test_the_control_is_every_finished_full_update_up_to_horizon_one() -> None:
             record(6, 7, 2.00, state="stopped", horizon=0.6, **full),
         ]
     )
-    assert list(control(table)["number"]) == [1, 2, 0]
+    assert list(control(table)["number"]) == [1, 2, 0, 3]
 
 
 def test_time_to_quality_is_the_least_seconds_at_or_below_the_target() -> None:
