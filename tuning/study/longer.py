@@ -24,7 +24,8 @@ def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialS
 
     Args:
         known: the search's trials that are over.
-        workload, seed: as of all the search's trials.
+        workload: as of all the search's trials.
+        seed: likewise.
     """
     ended = [o for o in known if o.state == "finished" and _is_number(o.val_loss)]
     horizon = next_longer({o.recipe.horizon: _loss(o) for o in ended if o.recipe.is_control})
