@@ -119,15 +119,15 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
 def enough(
     horizons: Sequence[float], candidates: Sequence[Candidate], longer: Sequence[float] = ()
 ) -> tuple[float, ...]:
-    """The horizons that tell something about ``candidates``, ascending; at least four of five.
+    """The horizons that tell something about ``candidates``, ascending.
 
-    The shortest only where a candidate trains as briefly, and with ``longer`` ones only from those
-    on beside which a candidate stands: the losses in question are all lower.
+    The shortest only where a candidate trains as briefly; a longer one takes the place of the least
+    of the others where no candidate is near that.
     """
     shortest = min(candidate.recipe.horizon for candidate in candidates)
     if shortest < CONTROL_HORIZONS[1]:
         return (*horizons, *longer)
-    least = CONTROL_HORIZONS[2 if longer and shortest >= CONTROL_HORIZONS[3] else 0]
+    least = CONTROL_HORIZONS[1 if longer and shortest >= CONTROL_HORIZONS[2] else 0]
     return (*(horizon for horizon in horizons if horizon >= least), *longer)
 
 

@@ -23,9 +23,7 @@ LOSSES = st.dictionaries(st.sampled_from([0.5, 1.0, *LONGER]), st.floats(1.0, 3.
 
 def ended(spec: TrialSpec, loss: float) -> Outcome:
     """The trial, finished."""
-    return Outcome(
-        spec.number, spec.origin, "finished", spec.recipe, 10.0, loss, seed=spec.seed
-    )
+    return Outcome(spec.number, spec.origin, "finished", spec.recipe, 10.0, loss, seed=spec.seed)
 
 
 def searched(best: float, trials: int = 14) -> list[TrialSpec]:
