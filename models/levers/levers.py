@@ -153,7 +153,7 @@ def ramp(steps_in_form: int) -> float:
 
 def switches() -> dict[str, Scalar]:
     """Settings that turn a lever on, by name, with their values in a run that pulls none."""
-    return {name: value for kind in settings_kinds() for name, value in kind.off().items()}
+    return {name: value for kind in kinds() for name, value in kind.off().items()}
 
 
 def lever_settings() -> dict[str, dataclasses.Field[Any]]:

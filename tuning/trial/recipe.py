@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from models.levers.batch import BatchSize
 from models.levers.depth import Depth
-from models.levers.levers import Levers, divide_knobs, make_levers, settings_kinds, switches
+from models.levers.levers import Levers, divide_knobs, kinds, make_levers, switches
 from models.levers.optimizer import NUMBERS
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
@@ -167,7 +167,7 @@ def _word(switch: str, value: Scalar) -> str:
 @functools.cache
 def _lever_of() -> dict[str, str]:
     """The name of the lever that each switch is of."""
-    return {switch: kind.name for kind in settings_kinds() for switch in kind.switches}
+    return {switch: kind.name for kind in kinds() for switch in kind.switches}
 
 
 def _fewer_blocks(pulled: Mapping[str, Scalar]) -> bool:
