@@ -127,8 +127,8 @@ class Best:
     @property
     def not_ahead_of(self) -> ControlKind | None:
         """The rival that has this gain too, the closer one of both; None where neither has."""
-        behind = {k: g.value for k in RIVALS if (g := self.gains.get(k)) and not g.ahead}
-        return min(behind, key=lambda kind: behind[kind]) if behind else None
+        behind = [k for k in RIVALS if k in self.gains and not self.gains[k].ahead]
+        return min(behind, key=lambda kind: self.gains[kind].value, default=None)
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,14 @@ class FrontSummary:
 
     @property
     def winner(self) -> int | None:
-        """Number of the recipe that gains most over the own control; None where none gains."""
+        """Number of the recipe that gains most over the own control, where it reached the target.
+
+        None where none gains; a censored trial may lead, and is no winner.
+        """
         best = self.bests.recipe
-        return None if best is None else best.number
+        if best is None or self.target is None or best.row["val_loss"] > self.target:
+            return None
+        return best.number
 
     @cached_property
     def power(self) -> int | None:

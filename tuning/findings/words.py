@@ -161,16 +161,12 @@ def _doubts(summary: FrontSummary) -> list[str]:
 
 
 def _since_confirmed(summary: FrontSummary) -> list[str]:
-    """A winner of the search that the confirmation has not seen."""
-    confirmed = summary.background.confirmed
-    if (
-        summary.winner is None
-        or confirmed is None
-        or summary.winner in {c.number for c in confirmed.candidates}
-    ):
+    """The search's best recipe, where the confirmation has not seen it."""
+    confirmed, best = summary.background.confirmed, summary.bests.recipe
+    if best is None or confirmed is None or best.number in {c.number for c in confirmed.candidates}:
         return []
     return [
-        f"Trial {summary.winner} was not among those confirmed; "
+        f"Trial {best.number} was not among those confirmed; "
         f"{summary.background.confirm_command} adds it."
     ]
 

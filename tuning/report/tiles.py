@@ -52,4 +52,11 @@ def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
     if confirmed is None or not gains:
         return []
     best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
-    return [("Confirmed gain", f"{form.gain(best.gain, best.bound)}×")]
+    return [
+        ("Confirmed gain", form.gain(best.gain, best.bound) + "×"),
+        *(
+            (f"Confirmed {TILES[kind].lower()}", form.gain(over.gain, over.bound) + "×")
+            for kind, over in best.over.items()
+            if over.gain is not None
+        ),
+    ]

@@ -157,8 +157,8 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     if faults:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
-    own = tuple(enough(horizons, candidates, beyond(frame, candidates)))
-    return Plan(candidates, own, seeds, target, remark, rivals_of(frame, candidates))
+    horizons = enough(horizons, candidates, beyond(frame, candidates))
+    return Plan(candidates, horizons, seeds, target, remark, rivals_of(frame, candidates))
 
 
 def _target(info: RunInfo, request: Request) -> float | None:
