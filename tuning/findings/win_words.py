@@ -17,9 +17,15 @@ def what_won(summary: FrontSummary) -> str:
         return first if recipe is None else f"{first} {_beyond(recipe, rival)}"
     if recipe is None:
         return ""
-    known = "".join(f", and {over(recipe, kind)}" for kind in WINS if kind in recipe.gains)
+    known = _listed([over(recipe, kind) for kind in WINS if kind in recipe.gains])
     unknown = "" if TUNED in recipe.gains else f" How much of that is tuning is {NOT_KNOWN}."
     return f"{_told(summary, recipe, known)}.{unknown}"
+
+
+def _listed(parts: list[str]) -> str:
+    """What goes on a sentence: `` and a``, ``, a and b``."""
+    *before, last = parts or [""]
+    return "".join(f", {part}" for part in before) + (f" and {last}" if last else "")
 
 
 def leader(summary: FrontSummary) -> Best | None:

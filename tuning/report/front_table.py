@@ -29,7 +29,7 @@ from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 
 BEFORE, AFTER = ("", "#", "policy", "horizon", "seconds"), ("FLOP", "FLOP/s", "overhead")
 """Headings on either side of the metric's and of the gains'."""
-GAINS = {OWN: "gain", TUNED: "tuned", SMALLER: "smaller"}
+GAINS = {OWN: "gain", TUNED: "tuned", SMALLER: "fewer"}
 """Headings of the gains, by the control that they are over."""
 FIGURES_FROM = 3
 MOST_KNOBS = 5
