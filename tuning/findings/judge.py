@@ -57,10 +57,9 @@ def judge(
         tested: see ``paired.holm``.
         metric: what a loss is the value of.
     """
-    everything = [run for _, runs in candidates for run in runs] + [
-        r for rs in control.values() for r in rs
-    ]
-    time: Time = "measured" if all(run.measured_seconds for run in everything) else "solo"
+    every = [*(runs for _, runs in candidates), *control.values()]
+    measured = all(run.measured_seconds for runs in every for run in runs)
+    time: Time = "measured" if measured else "solo"
     curves = curves_of(control, time)
     solo_curves = curves_of(control, "solo")
     seen = [comparisons_of(runs, curves, time) for _, runs in candidates]
