@@ -59,12 +59,11 @@ def carry_out(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.confirm",
-        description="Trains the best schedules of a run and full_update at shorter horizons again, "
-        "one at a time with "
-        "nothing beside them, on fresh seeds that are the same for all, and says which schedule "
-        "beats training for "
-        "less, by how much and how sure. May be stopped and repeated: what is recorded is not "
-        "trained again.",
+        description="Trains the best recipes of a run and its controls again (your own recipe for "
+        "less or more time, and, where the search has them, well tuned and with fewer blocks), one "
+        "at a time with nothing beside them, on fresh seeds that are the same for all, and says "
+        "which recipe beats each control, by how much and how sure. May be stopped and repeated: "
+        "what is recorded is not trained again.",
         epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything "
         "else.",
     )

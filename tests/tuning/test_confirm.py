@@ -36,7 +36,7 @@ from tuning.trial.trial import Origin, TrialRecord, TrialSpec
 
 DEVICE = Device("fake device", 2)
 SEARCHED = 12
-CONTROL = [0.5, 0.625, 0.75, 0.875, 1.0]
+CONTROL = [0.625, 0.75, 0.875, 1.0, 1.5]
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ ROUNDING = 1e-12
 """Numbers that differ by less than this share of the largest may be the same number, computed in
 two ways.
 """
+SIGNS = {"": "", "at least": "≥", "at most": "≤"}
+"""What stands before a number that is a bound."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -122,9 +124,9 @@ def over_seeds(
     return f"{mean} ± {facts['deviation']:.2g} over {facts['seeds']} seeds"
 
 
-def gain(value: float | None) -> str:
-    """A gain to two decimals: ``1.09``."""
-    return NOTHING if value is None else f"{value:.2f}"
+def gain(value: float | None, bound: str = "") -> str:
+    """A gain to two decimals, with the sign of its bound: ``1.09``, ``≥1.09``."""
+    return NOTHING if value is None else f"{SIGNS[bound]}{value:.2f}"
 
 
 def amount(value: float | None, unit: str = "") -> str:

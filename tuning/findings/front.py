@@ -18,10 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from tuning.trial.dominance import Floats, nondominated
-from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF
+from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF, recipe_of
 from tuning.trial.trial import AGAIN
 
-LONGEST_CONTROL = 1.0
 AXES = ("train_seconds", "val_loss")
 
 
@@ -56,15 +55,13 @@ def front(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def control(frame: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs of full_update at horizons up to 1 with no lever pulled, by seconds:
-    training for less.
+    """The finished runs of the own control at any horizon, by seconds: training for less, or more.
 
     A run counts whoever proposed it, so that a sampled full_update is never taken for a schedule
     that wins.
     """
     runs = finished(frame)
-    shorter = numbers(runs, "horizon") <= LONGEST_CONTROL
-    return _by_seconds(runs[controls(runs) & shorter])
+    return _by_seconds(runs[controls(runs)])
 
 
 def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -129,6 +126,16 @@ def _by_seconds(points: pd.DataFrame) -> pd.DataFrame:
 def controls(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """The same of each of a table's n rows, shape (n,)."""
     return np.asarray((frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool) & ~levered(frame))
+
+
+def control_kinds(frame: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Which control each of a table's n rows is, None where it is none, shape (n,)."""
+    found = np.full(len(frame), None, dtype=object)
+    full = (frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool)
+    columns = ["policy", "horizon", *(KNOB + n for n in OFF if KNOB + n in frame.columns)]
+    rows = frame.loc[full, columns].to_dict("records")
+    found[full] = [recipe_of(row).control_kind for row in rows]
+    return found
 
 
 def levered(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:

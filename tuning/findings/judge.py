@@ -57,17 +57,16 @@ def judge(
         tested: see ``paired.holm``.
         metric: what a loss is the value of.
     """
-    everything = [run for _, runs in candidates for run in runs] + [
-        r for rs in control.values() for r in rs
-    ]
-    time: Time = "measured" if all(run.measured_seconds for run in everything) else "solo"
-    curves = _curves(control, _speeds(control, time))
-    solo_curves = _curves(control, _speeds(control, "solo"))
-    seen = [_comparisons(runs, curves, time) for _, runs in candidates]
-    solo = [gain_over_seeds(_comparisons(runs, solo_curves, "solo")) for _, runs in candidates]
-    ps = [_p(comparisons, len(seeds)) for comparisons in seen]
+    every = [*(runs for _, runs in candidates), *control.values()]
+    measured = all(run.measured_seconds for runs in every for run in runs)
+    time: Time = "measured" if measured else "solo"
+    curves = curves_of(control, time)
+    solo_curves = curves_of(control, "solo")
+    seen = [comparisons_of(runs, curves, time) for _, runs in candidates]
+    solo = [gain_over_seeds(comparisons_of(runs, solo_curves, "solo")) for _, runs in candidates]
+    ps = [p_of(comparisons, len(seeds)) for comparisons in seen]
     corrected = holm(ps, tested)
-    terms = _Terms(seeds, time, metric)
+    terms = Terms(seeds, time, metric)
     judged = tuple(
         _candidate(candidate, runs, comparisons, by_clock, both, terms)
         for (candidate, runs), comparisons, by_clock, both in zip(
@@ -91,7 +90,7 @@ def judge(
 
 
 @dataclass(frozen=True)
-class _Terms:
+class Terms:
     """What holds for every schedule of a verdict: see ``Verdict``."""
 
     seeds: Sequence[int]
@@ -116,13 +115,11 @@ def _speeds(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, flo
     return {seed: statistics.geometric_mean(values) for seed, values in ratios.items()}
 
 
-def _curves(
-    control: Mapping[float, Sequence[Run]], speeds: Mapping[int, float]
-) -> dict[int, ControlCurve]:
+def curves_of(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, ControlCurve]:
     """The control's curve on each seed that has two horizons."""
     runs = [run for horizon in sorted(control) for run in control[horizon]]
     curves = {}
-    for seed, speed in speeds.items():
+    for seed, speed in _speeds(control, time).items():
         own = [run for run in runs if run.seed == seed]
         if len({run.solo_seconds for run in own}) > 1:
             curves[seed] = ControlCurve.fit(
@@ -131,9 +128,10 @@ def _curves(
     return curves
 
 
-def _comparisons(
+def comparisons_of(
     runs: Sequence[Run], curves: Mapping[int, ControlCurve], time: Time
 ) -> tuple[SeedComparison, ...]:
+    """Each run beside the control's curve on its seed, by seed; without those that have none."""
     ordered = sorted(runs, key=lambda run: run.seed)
     return tuple(
         compare(run.seed, curves[run.seed], _seconds(run, time), run.loss)
@@ -146,7 +144,7 @@ def _seconds(run: Run, time: Time) -> float:
     return run.measured_seconds if time == "measured" and run.measured_seconds else run.solo_seconds
 
 
-def _p(comparisons: Sequence[SeedComparison], seeds: int) -> float:
+def p_of(comparisons: Sequence[SeedComparison], seeds: int) -> float:
     """One-sided p over all seeds.
 
     1 where one is missing, or a schedule could win by failing on its worst seed.
@@ -173,9 +171,9 @@ def _candidate(
     comparisons: tuple[SeedComparison, ...],
     by_clock: Gain,
     ps: tuple[float, float],
-    terms: _Terms,
+    terms: Terms,
 ) -> CandidateVerdict:
-    gain, time, loss = gain_over_seeds(comparisons), terms.time, _mean(run.loss for run in runs)
+    gain, time, loss = gain_over_seeds(comparisons), terms.time, mean(run.loss for run in runs)
     lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
     return CandidateVerdict(
         number=candidate.number,
@@ -199,13 +197,14 @@ def _candidate(
             [_to_target(run, time) for run in runs], len(terms.seeds)
         ),
         predicted_over_measured=_predicted(runs),
-        note=_note(comparisons, gain, terms),
+        note=note_of(comparisons, gain, terms),
         per_seed=comparisons,
         val_metric=None if loss is None else terms.metric.of(loss),
     )
 
 
-def _mean(values: Iterable[float]) -> float | None:
+def mean(values: Iterable[float]) -> float | None:
+    """The mean, to the last bit whatever the order; None of nothing."""
     known = list(values)
     return math.fsum(known) / len(known) if known else None
 
@@ -231,7 +230,8 @@ def _predicted(runs: Sequence[Run]) -> float | None:
     return statistics.median(ratios) if ratios else None
 
 
-def _note(comparisons: Sequence[SeedComparison], gain: Gain, terms: _Terms) -> str:
+def note_of(comparisons: Sequence[SeedComparison], gain: Gain, terms: Terms) -> str:
+    """Why a schedule could not be judged in full; empty when it could."""
     seeds, metric = terms.seeds, terms.metric
     compared = {c.seed for c in comparisons if c.lower_loss is not None}
     if missing := [seed for seed in seeds if seed not in {c.seed for c in comparisons}]:
@@ -255,7 +255,7 @@ def _note(comparisons: Sequence[SeedComparison], gain: Gain, terms: _Terms) -> s
 def _control(
     control: Mapping[float, Sequence[Run]],
     curves: Mapping[int, ControlCurve],
-    terms: _Terms,
+    terms: Terms,
 ) -> ControlVerdict:
     time, seeds = terms.time, terms.seeds
     # d(loss)/d(log seconds) at the longest run; one per cent more time is 0.01 of a logarithm.
@@ -263,9 +263,9 @@ def _control(
     quickest = [_quickest(control, seed, time) for seed in seeds]
     return ControlVerdict(
         runs=tuple(
-            _control_run(horizon, runs, terms) for horizon, runs in sorted(control.items()) if runs
+            control_run(horizon, runs, terms) for horizon, runs in sorted(control.items()) if runs
         ),
-        loss_per_percent=_mean(rates.tolist()),
+        loss_per_percent=mean(rates.tolist()),
         loss_per_percent_interval=t_interval(rates) or (None, None),
         reached=sum(value is not None for value in quickest),
         seconds_to_target=_median_reached(quickest, len(seeds)),
@@ -285,7 +285,8 @@ def _quickest(control: Mapping[float, Sequence[Run]], seed: int, time: Time) -> 
     return min((value for value in times if value is not None), default=None)
 
 
-def _control_run(horizon: float, runs: Sequence[Run], terms: _Terms) -> ControlRun:
+def control_run(horizon: float, runs: Sequence[Run], terms: Terms) -> ControlRun:
+    """A control's runs at one horizon, at least one of them."""
     loss = math.fsum(run.loss for run in runs) / len(runs)
     return ControlRun(
         horizon=horizon,

@@ -14,9 +14,11 @@ import pandas as pd
 
 from models.levers.levers import lever_settings
 from policies.registry import policies
+from tuning.findings import format as form
 from tuning.findings.context import loss_over_seeds
+from tuning.findings.gains import RIVALS
 from tuning.findings.summary import FrontSummary
-from tuning.trial.recipe import KNOB, recipe_of
+from tuning.trial.recipe import KNOB, OWN, recipe_of
 from tuning.trial.trial import Scalar
 
 FACTS = (
@@ -35,7 +37,17 @@ FACTS = (
     "effective_flops_per_second",
     "pipeline_overhead_seconds",
 )
-READ = ("reached", "gain", "within_noise", "never_froze", "val_metric")
+READ = (
+    "reached",
+    "gain",
+    "within_noise",
+    "never_froze",
+    "val_metric",
+    "gain_at_least",
+    "gain_over_tuned",
+    "gain_over_smaller",
+    "control",
+)
 """What ``member`` adds to the facts: what is read off the front and the control's line."""
 WHOLE = frozenset({"number", "seed", "steps", "probes"})
 Row = Mapping[str, Any]
@@ -85,12 +97,15 @@ def never_froze(row: Row) -> bool:
 def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     """A trial on the front or of the control, as it appears in machine-readable output.
 
+    ``gain`` is over the own control, ``gain_at_least`` its bound where that never got so far;
+    ``control`` says which control the trial is, if any.
+
     ``replicates`` is on how many other seeds its schedule finished, and ``val_loss_over_seeds`` its
     loss over them and its own: {"mean", "deviation", "seeds"}, None where there is but its own.
     """
     facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
-    facts["gain"] = summary.line.gain(row["train_seconds"], row["val_loss"])
+    facts |= _gains(row, summary)
     facts["within_noise"] = (
         None
         if recipe_of(row).is_control
@@ -102,7 +117,27 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     facts["replicates"] = len(again)
     seen = loss_over_seeds([row["val_loss"], *again])
     facts["val_loss_over_seeds"] = None if seen is None else dataclasses.asdict(seen)
+    facts["control"] = recipe_of(row).control_kind
     return facts | {"knobs": knobs_of(row)}
+
+
+def _gains(row: Row, summary: FrontSummary) -> dict[str, float | None]:
+    """Over each control, None where it never had the loss, and the own one's bound then."""
+    found = summary.controls.gains(row["train_seconds"], row["val_loss"])
+    known = {kind: gain.value for kind, gain in found.items() if not gain.bound}
+    own = found.get(OWN)
+    bound = own.value if own is not None and own.bound == "at least" else None
+    rivals = {f"gain_over_{kind}": known.get(kind) for kind in RIVALS}
+    return {"gain": known.get(OWN), "gain_at_least": bound, **rivals}
+
+
+def gain_texts(row: Row, summary: FrontSummary) -> list[str]:
+    """The gain over the own control and over each rival that the search has, as a reader is told
+    them: ``1.38``, ``≥1.20``.
+    """
+    found = summary.controls.gains(row["train_seconds"], row["val_loss"])
+    known = [found.get(kind) for kind in summary.controls.lines]
+    return [form.NOTHING if each is None else form.gain(each.value, each.bound) for each in known]
 
 
 def replicated(row: Row, summary: FrontSummary) -> tuple[float, ...]:

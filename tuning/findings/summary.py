@@ -18,12 +18,10 @@ from tuning.findings.front import (
     control,
     finished,
     front,
-    line_through,
-    never_froze,
     numbers,
 )
+from tuning.findings.gains import Bests, Controls, ahead, gained
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import AGAIN
 
 
@@ -44,7 +42,8 @@ class FrontSummary:
         front: see ``front``.
         control: see ``control``.
         others: finished trials on neither, by number.
-        line: the line through the control.
+        controls: the lines through the controls' runs.
+        bests: the recipe that gains most over the own control, and the rivals that do.
         target: the loss at which the front is read, or None.
         front_seconds: time to quality of the front at the target; None when no finished trial
             reached it.
@@ -54,8 +53,6 @@ class FrontSummary:
             control is a grid of horizons, and part of ``gain`` may be no more than the distance to
             its next point.
         no_gain: why there is no gain, in words; None when there is one.
-        winner: number of the schedule that beat training for less at the target, or None when none
-            did. One that never froze a block is no winner: it is training for less.
         finished, censored, stopped, failed: counts, replicates aside; censored: finished above the
             target.
         background: the noise and the confirmation that the trials are read against.
@@ -67,14 +64,14 @@ class FrontSummary:
     front: pd.DataFrame
     control: pd.DataFrame
     others: pd.DataFrame
-    line: Line
+    controls: Controls
+    bests: Bests
     target: float | None
     front_seconds: float | None
     control_seconds: float | None
     gain: float | None
     line_gain: float | None
     no_gain: str | None
-    winner: int | None
     finished: int
     censored: int
     stopped: int
@@ -89,6 +86,22 @@ class FrontSummary:
         """What a loss is the value of."""
         return self.background.metric
 
+    @property
+    def line(self) -> Line:
+        """The line through the own control."""
+        return self.controls.own
+
+    @property
+    def winner(self) -> int | None:
+        """Number of the recipe that gains most over the own control, where it reached the target.
+
+        None where none gains; a censored trial may lead, and is no winner.
+        """
+        best = self.bests.recipe
+        if best is None or self.target is None or best.row["val_loss"] > self.target:
+            return None
+        return best.number
+
     @cached_property
     def power(self) -> int | None:
         """The power of ten in whose steps losses are shown, so that those that differ look it."""
@@ -102,10 +115,11 @@ class FrontSummary:
     def within_noise(self, seconds: float, loss: float) -> bool | None:
         """Whether another seed could turn a schedule and the control's line at its seconds round.
 
-        None where that is not known, and where it has no gain.
+        None where that is not known, and where it is worse than any control.
         """
         noise, there = self.background.noise, self.line.loss_at(seconds)
-        if noise is None or there is None or self.line.gain(seconds, loss) is None:
+        gain = gained(self.line, seconds, loss)
+        if noise is None or there is None or gain is None or gain.bound == "at most":
             return None
         return noise.hides(loss, there)
 
@@ -127,21 +141,23 @@ def summary(
     """
     target = recorded_target(frame) if target is None else target
     members, shorter, competing = front(frame), control(frame), finished(frame)
-    line = line_through(shorter)
+    background = background or Background()
+    controls, noise = Controls.of(frame), background.noise
+    leaders = ahead(competing, controls, target, 0.0 if noise is None else noise.limit)
     shown = set(members["number"]) | set(shorter["number"])
     at_front = None if target is None else time_to_quality(members, target)
     at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
-    line_gain = _line_gain(line, target, at_front, gain)
+    line_gain = _line_gain(controls.own, target, at_front, gain)
     own = frame[~frame["origin"].isin(AGAIN)]
-    background = background or Background()
     return FrontSummary(
         front=members,
         control=shorter,
         others=competing[~competing["number"].isin(shown)]
         .sort_values("number")
         .reset_index(drop=True),
-        line=line,
+        controls=controls,
+        bests=Bests.of(leaders, controls),
         target=target,
         front_seconds=at_front,
         control_seconds=at_control,
@@ -150,7 +166,6 @@ def summary(
         no_gain=None
         if gain is not None
         else _why_no_gain(target, at_front, shorter, background.metric),
-        winner=_winner(members, target, gain, line_gain),
         finished=len(competing),
         censored=0 if target is None else int((numbers(competing, "val_loss") > target).sum()),
         stopped=int((own["state"] == "stopped").sum()),
@@ -184,20 +199,6 @@ def _line_gain(
     return gain if there is None else there / at_front
 
 
-def _winner(
-    members: pd.DataFrame, target: float | None, gain: float | None, line_gain: float | None
-) -> int | None:
-    """The fastest schedule at the target, if it lies left of the control's line as well as of its
-    runs.
-    """
-    best = None if target is None else fastest_at(members, target)
-    if best is None or recipe_of(best).is_control or never_froze(best.to_frame().T)[0]:
-        return None
-    gains = [value for value in (gain, line_gain) if value is not None]
-    # A gain that reads 1.00 is no gain.
-    return int(best["number"]) if all(round(value, 2) > 1 for value in gains) else None
-
-
 def _why_no_gain(
     target: float | None, at_front: float | None, shorter: pd.DataFrame, metric: Metric
 ) -> str:
@@ -206,7 +207,7 @@ def _why_no_gain(
     if at_front is None:
         return f"no finished trial reached {form.loss(target, metric=metric)}"
     if shorter.empty:
-        return "the run has no finished control (full_update at horizons up to 1)"
+        return "the run has no finished control (full_update with no lever pulled)"
     least = float(numbers(shorter, "val_loss").min())
     if least > target:
         aim, best = _both(target, least, metric)

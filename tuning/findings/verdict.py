@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from tuning.findings.paired import Bound, SeedComparison
 from tuning.layout import VERDICT
 from tuning.trial.built import built
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.recipe import Recipe, flat
+from tuning.trial.recipe import ControlKind, Recipe, flat
 from tuning.trial.record import seconds_to_quality
 from tuning.trial.trial import TrialRecord
 
@@ -64,6 +65,25 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Against:
+    """What the seeds say about one schedule beside a rival of the own control.
+
+    Attributes as in ``CandidateVerdict``; p is corrected for the schedules held against this rival.
+    """
+
+    seeds: int
+    gain: float | None
+    bound: Bound
+    interval: Interval
+    lower_loss: float | None
+    lower_loss_interval: Interval
+    p: float
+    p_corrected: float
+    wins: bool
+    note: str
+
+
+@dataclass(frozen=True)
 class CandidateVerdict:
     """What the seeds say about one schedule.
 
@@ -87,6 +107,8 @@ class CandidateVerdict:
             measured.
         note: why it could not be judged in full; empty when it could.
         per_seed: the comparisons.
+        over: the same beside the tuned and the smaller control, by name, where the search has one;
+            everything above is beside the own control.
     """
 
     number: int
@@ -111,6 +133,7 @@ class CandidateVerdict:
     note: str
     per_seed: tuple[SeedComparison, ...]
     val_metric: float | None = None
+    over: Mapping[ControlKind, Against] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,6 +174,22 @@ class ControlVerdict:
 
 
 @dataclass(frozen=True)
+class RivalVerdict:
+    """The tuned or the smaller control that schedules were held against.
+
+    Attributes:
+        number, recipe: of the search's trial whose knobs it has, as in ``Candidate``.
+        runs: by horizon, ascending.
+        over_own: what it gains over the own control at the first of them.
+    """
+
+    number: int
+    recipe: Recipe
+    runs: tuple[ControlRun, ...]
+    over_own: Against
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The whole answer.
 
@@ -165,6 +204,7 @@ class Verdict:
         time: whether seconds are measured ones or, where some were not measured, the clock's.
         candidates: in the order of their picking.
         metric: what a loss is the value of; losses here are what is minimised.
+        rivals: the other controls, by name.
     """
 
     sentence: str
@@ -178,6 +218,7 @@ class Verdict:
     control: ControlVerdict
     metric: Metric = LOSS
     format: int = FORMAT
+    rivals: Mapping[ControlKind, RivalVerdict] = field(default_factory=dict)
 
     @cached_property
     def power(self) -> int | None:
@@ -196,7 +237,9 @@ class Verdict:
     def as_json(self) -> dict[str, Any]:
         """As JSON values."""
         data = dataclasses.asdict(self)
-        return data | {"candidates": [flat(candidate) for candidate in data["candidates"]]}
+        candidates = [flat(candidate) for candidate in data["candidates"]]
+        rivals = {kind: flat(rival) for kind, rival in data["rivals"].items()}
+        return data | {"candidates": candidates, "rivals": rivals}
 
 
 def run_of(record: TrialRecord, target: float) -> Run | None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from scipy import special
 
 from tuning.findings import format as form
+from tuning.findings.called import CALLED, NOT_KNOWN, WINS
 from tuning.findings.paired import mean_and_deviation
+from tuning.trial.recipe import TUNED, ControlKind
 
 if TYPE_CHECKING:
-    from tuning.findings.verdict import CandidateVerdict, ControlVerdict, Verdict
+    from tuning.findings.verdict import Against, CandidateVerdict, ControlVerdict, Verdict
     from tuning.trial.metric import Metric
 
 MOST_SEEDS = 100
@@ -61,17 +63,42 @@ def _won(winner: CandidateVerdict, verdict: Verdict) -> str:
         how = f"it reaches its {metric.short} {form.gain(winner.gain)} times as fast as the control"
     return (
         f"{name(winner)} beats training for less: over {len(verdict.seeds)} fresh seeds {how} "
-        f"({_sureness(winner, verdict.tested)})."
+        f"({_sureness(winner, verdict.tested)}).{rival_sentences(winner, verdict)}"
     )
+
+
+def rival_sentences(winner: CandidateVerdict, verdict: Verdict) -> str:
+    """What of the win is tuning, and what a smaller model does as well; each after a space."""
+    kind = winner.recipe.control_kind
+    if kind is not None:
+        return f" {WINS[kind]} is what wins."
+    told = [_over(rival, winner.over[rival], verdict) for rival in winner.over]
+    if TUNED not in winner.over:
+        told.append(f"How much of that is tuning is {NOT_KNOWN}.")
+    return "".join(f" {words}" for words in told)
+
+
+def _over(kind: ControlKind, over: Against, verdict: Verdict) -> str:
+    rival = f"{CALLED[kind]} (trial {verdict.rivals[kind].number})"
+    if over.gain is None:
+        return f"Beside {rival} no gain can be told: {over.note}."
+    sure = _sureness(over, verdict.tested)
+    if over.wins:
+        return f"Over {rival} it gains {_bounded(over)} ({sure})."
+    what = "may be tuning" if kind == TUNED else "may be a smaller model"
+    return f"Over {rival} it does not win: a gain of {_bounded(over)} ({sure}), so the win {what}."
 
 
 def _gain(candidate: CandidateVerdict, metric: Metric) -> str:
     if candidate.gain is None:
         how = _difference(candidate.lower_loss, metric)
         return f"a {metric.short} {how} than the control's at equal time"
-    return (
-        f"a gain of {candidate.bound + ' ' if candidate.bound else ''}{form.gain(candidate.gain)}"
-    )
+    return f"a gain of {_bounded(candidate)}"
+
+
+def _bounded(candidate: CandidateVerdict | Against) -> str:
+    """``1.28``, ``at least 1.28``."""
+    return f"{candidate.bound + ' ' if candidate.bound else ''}{form.gain(candidate.gain)}"
 
 
 def _difference(lower_loss: float | None, metric: Metric) -> str:
@@ -80,7 +107,7 @@ def _difference(lower_loss: float | None, metric: Metric) -> str:
     return f"{form.significant(abs(by))} {metric.better if by > 0 else metric.worse}"
 
 
-def _sureness(candidate: CandidateVerdict, tested: int) -> str:
+def _sureness(candidate: CandidateVerdict | Against, tested: int) -> str:
     low, high = candidate.interval
     interval = "" if low is None or high is None else f"95 % interval {low:.2f} to {high:.2f}; "
     return (

@@ -12,6 +12,7 @@ from tuning.findings.format import gain, over_seeds, seconds
 from tuning.findings.front import controls, never_froze
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
+from tuning.findings.win_words import leader, what_won
 from tuning.trial.recipe import recipe_of
 
 NEVER_FROZE = "never froze a block"
@@ -35,13 +36,13 @@ def verdict(summary: FrontSummary) -> str:
     """The finding of the search in one sentence: what one run of each trial shows."""
     if not summary.finished:
         return "No trial has finished yet."
+    if won := what_won(summary):
+        return won
     if summary.target is None:
         return _without_target(summary)
     best = fastest_at(summary.front, summary.target)
     if best is None:
         return _nothing_reached(summary)
-    if summary.winner is not None:
-        return _won(summary, best)
     return _not_won(summary, best)
 
 
@@ -56,8 +57,7 @@ def caution(summary: FrontSummary) -> str:
         return " ".join(
             [*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"]
         )
-    if summary.winner is not None:
-        parts += _doubts(summary)
+    parts += _doubts(summary)
     if summary.finished and (~controls(summary.front)).any():
         parts.append(f"One seed, unconfirmed; to confirm on fresh seeds: {known.confirm_command}")
     return " ".join(parts)
@@ -153,38 +153,22 @@ def schedules_on_front(summary: FrontSummary) -> int:
 
 
 def _doubts(summary: FrontSummary) -> list[str]:
-    """What else to know of the search's winner."""
-    row = rows_of(summary.front[summary.front["number"] == summary.winner])[0]
-    found = []
-    if summary.line_gain is not None:
-        found.append(f"Over the line between control runs the gain is {gain(summary.line_gain)}.")
-    if member(row, summary)["within_noise"]:
-        found.append(f"Its {summary.metric.short} is within noise of the control's.")
-    return found
+    """What else to know of the trial that leads."""
+    best = leader(summary)
+    if best is None or not summary.within_noise(best.row["train_seconds"], best.row["val_loss"]):
+        return []
+    return [f"Its {summary.metric.short} is within noise of the control's."]
 
 
 def _since_confirmed(summary: FrontSummary) -> list[str]:
-    """A winner of the search that the confirmation has not seen."""
-    confirmed = summary.background.confirmed
-    if (
-        summary.winner is None
-        or confirmed is None
-        or summary.winner in {c.number for c in confirmed.candidates}
-    ):
+    """The search's best recipe, where the confirmation has not seen it."""
+    confirmed, best = summary.background.confirmed, summary.bests.recipe
+    if best is None or confirmed is None or best.number in {c.number for c in confirmed.candidates}:
         return []
     return [
-        f"Trial {summary.winner} was not among those confirmed; "
+        f"Trial {best.number} was not among those confirmed; "
         f"{summary.background.confirm_command} adds it."
     ]
-
-
-def _won(summary: FrontSummary, best: pd.Series) -> str:
-    there = f"{_name(best)} reaches {_target(summary)} in {seconds(summary.front_seconds)}"
-    if summary.gain is None:
-        return f"{there}; {summary.no_gain}, so there is no gain to state."
-    less = f"training for less in {seconds(summary.control_seconds)}"
-    doubt = ", unconfirmed" if summary.background.confirmed is None else ""
-    return f"{there}, {less}: a gain of {gain(summary.gain)} on one seed{doubt}."
 
 
 def _not_won(summary: FrontSummary, best: pd.Series) -> str:

@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 from tuning.findings import format as form
 from tuning.findings.front import never_froze
 from tuning.findings.summary import FrontSummary
+from tuning.findings.verdict_words import p
 from tuning.findings.words import NEVER_FROZE, unfrozen
 from tuning.report.cells import AnyCell, Cell, IntervalCell, Note, Table
 
 if TYPE_CHECKING:
-    from tuning.findings.verdict import CandidateVerdict, Interval, Verdict
+    from tuning.findings.verdict import (
+        Against,
+        CandidateVerdict,
+        ControlRun,
+        Interval,
+        Verdict,
+    )
 
 HEADINGS = (
     "#",
@@ -29,7 +36,6 @@ HEADINGS = (
     "Seconds",
 )
 LEFT = frozenset({"Schedule", "95 % interval"})
-BOUNDS = {"": "", "at least": "≥ ", "at most": "≤ "}
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,14 @@ def confirmed_table(summary: FrontSummary) -> Table | None:
     ends = (end for c in confirmed.candidates for end in c.interval)
     axis = Axis.around(value for value in (*known, *ends) if value is not None)
     rows = [_candidate(c, confirmed, axis, summary) for c in confirmed.candidates]
-    rows += [_control(confirmed, at) for at in range(len(confirmed.control.runs))]
+    rows += [_control("", "control", run, confirmed) for run in confirmed.control.runs]
+    for kind, rival in confirmed.rivals.items():
+        name = f"{kind} (#{rival.number})"
+        rows += [_control("", name, run, confirmed) for run in rival.runs]
     notes = [Note(text) for text in (_legend(confirmed), *remarks(confirmed))]
     title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
-    headings = (*HEADINGS, confirmed.metric.heading, "Predicted / measured")
+    over = (f"Over {kind}" for kind in confirmed.rivals)
+    headings = (*HEADINGS, *over, confirmed.metric.heading, "Predicted / measured")
     return Table(title, headings, rows, frozenset(headings) - LEFT, notes, kind="confirmed")
 
 
@@ -71,9 +81,10 @@ def remarks(confirmed: Verdict) -> list[str]:
     """The control's exchange rate, whether the machine was quiet, and what is to be said of single
     schedules.
     """
-    from tuning.report.verdict_table import LOUD, exchange_rate, loud
+    from tuning.report.verdict_table import LOUD, exchange_rate, loud, over_own
 
-    found = [exchange_rate(confirmed)]
+    found = [over_own(kind, rival) for kind, rival in confirmed.rivals.items()]
+    found.append(exchange_rate(confirmed))
     spread = confirmed.control.time_spread or 0.0
     if confirmed.time == "measured" and spread > LOUD:
         found.append(loud(spread))
@@ -139,24 +150,34 @@ def _candidate(
     return [
         Cell(str(c.number), trial=c.number),
         Cell(c.recipe.name, tag=NEVER_FROZE if c.number in unfrozen(summary) else ""),
-        Cell(BOUNDS[c.bound] + form.gain(c.gain), strong=c.wins),
+        Cell(form.gain(c.gain, c.bound), strong=c.wins),
         _interval(c.gain, c.interval, axis),
         unsure,
         f"{c.reached} of {len(confirmed.seeds)}",
         form.seconds(c.seconds_to_target),
-        *_shared(c.seconds, confirmed.shown(c.loss), c.predicted_over_measured),
+        form.seconds(c.seconds),
+        *(_over(c.over[kind]) for kind in confirmed.rivals),
+        *_shared(confirmed.shown(c.loss), c.predicted_over_measured),
     ]
 
 
-def _control(confirmed: Verdict, at: int) -> list[AnyCell]:
-    run = confirmed.control.runs[at]
-    name, reached = f"control, horizon {run.horizon:.3g}", f"{run.reached} of {run.seeds}"
-    rest = _shared(run.seconds, confirmed.shown(run.loss), run.predicted_over_measured)
-    return ["", name, "", "", "", reached, "", *rest]
+def _control(number: str, name: str, run: ControlRun, confirmed: Verdict) -> list[AnyCell]:
+    name, reached = f"{name}, horizon {run.horizon:.3g}", f"{run.reached} of {run.seeds}"
+    over = [""] * len(confirmed.rivals)
+    rest = _shared(confirmed.shown(run.loss), run.predicted_over_measured)
+    return [number, name, "", "", "", reached, "", form.seconds(run.seconds), *over, *rest]
 
 
-def _shared(seconds: float | None, loss: str, ratio: float | None) -> list[str]:
-    return [form.seconds(seconds), loss, form.NOTHING if not ratio else f"{ratio:.3f}"]
+def _over(over: Against) -> AnyCell:
+    """The gain over a rival, in bold where it wins, with its interval and p below."""
+    if over.gain is None:
+        return form.NOTHING
+    below = f"{_written(over.interval)}, {p(over.p_corrected)}".removeprefix(", ")
+    return Cell(form.gain(over.gain, over.bound), strong=over.wins, below=below)
+
+
+def _shared(loss: str, ratio: float | None) -> list[str]:
+    return [loss, form.NOTHING if not ratio else f"{ratio:.3f}"]
 
 
 def _interval(gain: float | None, ends: Interval, axis: Axis) -> IntervalCell:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.findings import format as form
-from tuning.findings.rows import Row, changed_knobs, member, never_froze, rows_of
+from tuning.findings.called import CALLED
+from tuning.findings.rows import Row, changed_knobs, gain_texts, member, never_froze, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
 from tuning.findings.words import (
     NEVER_FROZE,
@@ -24,10 +25,12 @@ from tuning.findings.words import (
     verdict,
 )
 from tuning.report.confirmation import remarks
-from tuning.trial.recipe import recipe_of
+from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 
-BEFORE, AFTER = ("", "#", "policy", "horizon", "seconds"), ("gain", "FLOP", "FLOP/s", "overhead")
-"""Headings on either side of the metric's."""
+BEFORE, AFTER = ("", "#", "policy", "horizon", "seconds"), ("FLOP", "FLOP/s", "overhead")
+"""Headings on either side of the metric's and of the gains'."""
+GAINS = {OWN: "gain", TUNED: "tuned", SMALLER: "fewer"}
+"""Headings of the gains, by the control that they are over."""
 FIGURES_FROM = 3
 MOST_KNOBS = 5
 """Of so many members the knobs are printed.
@@ -36,7 +39,7 @@ A front may have dozens, and their knobs would fill pages.
 """
 BOUNDLESS = 10_000
 LEGEND = (
-    "gain: seconds of the control's line at the same {} / seconds. "
+    "gain: seconds of the own control's line at the same {} / seconds{}. "
     "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
 )
 
@@ -123,7 +126,8 @@ def _lead(fact: Row, summary: FrontSummary) -> float:
 def front_table(summary: FrontSummary) -> Table:
     """Members of the front by seconds, then the control runs that are not on it."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for index, heading in enumerate((*BEFORE, summary.metric.short, *AFTER)):
+    gains = [GAINS[kind] for kind in summary.controls.lines]
+    for index, heading in enumerate((*BEFORE, summary.metric.short, *gains, *AFTER)):
         figure = index >= FIGURES_FROM or heading == "#"
         table.add_column(Text(heading), justify="right" if figure else "left", no_wrap=True)
     first = None if summary.target is None else fastest_at(summary.front, summary.target)
@@ -158,7 +162,7 @@ def _off_front(summary: FrontSummary) -> pd.DataFrame:
 def legend(summary: FrontSummary) -> str:
     """What the marks and the columns of ``front_table`` mean."""
     metric = summary.metric
-    parts = [LEGEND.format(metric.short)]
+    parts = [LEGEND.format(metric.short, _rivals(summary))]
     if summary.front_seconds is not None:
         where = f"at or {metric.beyond} the target {summary.shown(summary.target)}"
         parts.insert(0, f"*: first {where}.")
@@ -169,8 +173,15 @@ def legend(summary: FrontSummary) -> str:
     return " ".join(parts)
 
 
+def _rivals(summary: FrontSummary) -> str:
+    """What the gains' further columns are over."""
+    known = [f"{GAINS[kind]}: over {CALLED[kind]}" for kind in summary.controls.lines]
+    return "".join(f"; {words}" for words in known[1:])
+
+
 def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str | Text]:
     facts = member(row, summary)
+    own, *rivals = gain_texts(row, summary)
     return [
         mark,
         str(row["number"]),
@@ -178,7 +189,8 @@ def _cells(row: Row, summary: FrontSummary, mark: str) -> list[str | Text]:
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]).removesuffix(" s"),
         summary.shown(row["val_loss"]),
-        ("≈" if facts["within_noise"] else "") + form.gain(facts["gain"]),
+        ("≈" if facts["within_noise"] else "") + own,
+        *rivals,
         form.amount(row.get("required_flops")).replace(" ", ""),
         form.amount(row.get("effective_flops_per_second")).replace(" ", ""),
         form.seconds(row.get("pipeline_overhead_seconds")).removesuffix(" s"),

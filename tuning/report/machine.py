@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from tuning.findings.gains import Best
 from tuning.findings.rows import FACTS, READ, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import headline, verdict
@@ -32,6 +33,8 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
         "front_seconds_at_target": summary.front_seconds,
         "control_seconds_at_target": summary.control_seconds,
         "winner": summary.winner,
+        "best": _best(summary.bests.recipe),
+        "rivals": {kind: _best(best) for kind, best in summary.bests.rivals.items()},
         "counts": {
             "finished": summary.finished,
             "censored": summary.censored,
@@ -46,6 +49,14 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
         "noise": _noise(summary),
         "confirmation": _confirmation(summary),
     }
+
+
+def _best(best: Best | None) -> dict[str, Any] | None:
+    """The trial that gains most of its kind, and its gains by control: {"value", "bound"}."""
+    if best is None:
+        return None
+    gains = {kind: dataclasses.asdict(gain) for kind, gain in best.gains.items()}
+    return {"number": best.number, "gains": gains}
 
 
 def _noise(summary: FrontSummary) -> dict[str, Any] | None:

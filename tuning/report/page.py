@@ -24,9 +24,9 @@ from tuning.report.sections import (
     calibration_tables,
     facts,
     front_table,
-    key_figures,
     other_tables,
 )
+from tuning.report.tiles import key_figures
 
 
 def page_text(

@@ -168,5 +168,10 @@ def _thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _reference(summary: FrontSummary) -> int | None:
-    """The longest control run, whose curve stands behind a chosen trial's, if it is drawn."""
-    return None if summary.control.empty else int(summary.control["number"].iloc[-1])
+    """The longest control run up to the baseline's horizon, whose curve stands behind a chosen
+    trial's, if it is drawn; the shortest where all are longer.
+    """
+    if summary.control.empty:
+        return None
+    longest = max(1, int((numbers(summary.control, "horizon") <= 1.0).sum()))
+    return int(summary.control["number"].iloc[longest - 1])

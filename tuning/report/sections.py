@@ -8,13 +8,12 @@ from typing import Any
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
+from tuning.findings.rows import Row, changed_knobs, gain_texts, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
 from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, Note, Table
-from tuning.report.confirmation import BOUNDS, clock_check
-from tuning.trial.metric import Metric
-from tuning.trial.recipe import recipe_of
+from tuning.report.confirmation import clock_check
+from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 from tuning.trial.trial import AGAIN
 
 MOST_ROWS = 500
@@ -22,38 +21,10 @@ IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
 NOT_SHOWN = frozenset({"calibration", "knob_columns", "schema_version"})
+GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
+"""Headings of the gains, by the control that they are over."""
 LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
 """Headings of columns that are set to the left."""
-
-
-def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
-    """Gain, the two times it is made of, and the target, by their names."""
-    noise = summary.background.noise
-    return [
-        *_confirmed_gain(summary),
-        (
-            "Gain at target" if summary.background.confirmed is None else "Gain on one seed",
-            form.gain(summary.gain) + ("×" if summary.gain is not None else ""),
-        ),
-        ("Front", form.seconds(summary.front_seconds)),
-        ("Training for less", form.seconds(summary.control_seconds)),
-        (f"Target {summary.metric.short}", summary.shown(summary.target)),
-        *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
-    ]
-
-
-def _noise(metric: Metric) -> str:
-    return "Noise of a loss" if metric.is_default else f"Noise of {metric.short}"
-
-
-def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
-    """The winner's gain, or the best of those that did not win."""
-    confirmed = summary.background.confirmed
-    gains = [] if confirmed is None else [c for c in confirmed.candidates if c.gain is not None]
-    if confirmed is None or not gains:
-        return []
-    best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
-    return [("Confirmed gain", f"{BOUNDS[best.bound]}{form.gain(best.gain)}×")]
 
 
 def front_table(summary: FrontSummary) -> Table:
@@ -61,7 +32,7 @@ def front_table(summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
     notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
     told = [Note(note) for note in notes]
-    return _table("Front, by seconds", _headings(summary.metric), rows, notes=told)
+    return _table("Front, by seconds", _headings(summary), rows, notes=told)
 
 
 def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
@@ -91,6 +62,7 @@ def facts(run_info: Mapping[str, Any] | None) -> Facts:
 def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
     told = member(row, summary)
     number, near = row["number"], told["within_noise"]
+    own, *rivals = gain_texts(row, summary)
     over_seeds = (
         form.over_seeds(told["val_loss_over_seeds"], summary.power, summary.metric)
         if told["replicates"]
@@ -102,7 +74,8 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]),
         Cell(summary.shown(row["val_loss"]), below=over_seeds and f"mean {over_seeds}"),
-        Cell(("≈ " if near else "") + form.gain(told["gain"]), quiet=bool(near)),
+        Cell(("≈ " if near else "") + own, quiet=bool(near)),
+        *rivals,
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
         form.seconds(row.get("pipeline_overhead_seconds")),
@@ -231,12 +204,13 @@ def _some(frame: pd.DataFrame) -> list[Row]:
 def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in _some(trials)]
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return _table(title, _headings(summary.metric), rows, count=shown)
+    return _table(title, _headings(summary), rows, count=shown)
 
 
-def _headings(metric: Metric) -> tuple[str, ...]:
+def _headings(summary: FrontSummary) -> tuple[str, ...]:
     what, how = ("#", "Policy", "Horizon", "Seconds"), ("FLOP", "FLOP/s", "Overhead", "Knobs")
-    return (*what, metric.heading, "Gain", *how)
+    gains = (GAINS[kind] for kind in summary.controls.lines)
+    return (*what, summary.metric.heading, *gains, *how)
 
 
 def _table(

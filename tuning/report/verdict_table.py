@@ -10,7 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.findings import format as form
-from tuning.findings.verdict import CandidateVerdict, Interval, Verdict
+from tuning.findings.called import CALLED
+from tuning.findings.verdict import (
+    Against,
+    CandidateVerdict,
+    ControlRun,
+    Interval,
+    RivalVerdict,
+    Verdict,
+)
+from tuning.findings.verdict_words import p
+from tuning.trial.recipe import OWN, ControlKind
 
 LOUD = 0.05
 """Where measured seconds stray by more than this, the time is the larger part of the noise."""
@@ -26,10 +36,19 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
     console.print(Text(legend(verdict), style="dim"))
     for candidate in verdict.candidates:
         levers = candidate.recipe.name if candidate.recipe.pulled else ""
-        remarks = (levers, _by_clock(candidate, verdict), _bootstrap(candidate), candidate.note)
+        told = [over_rival(kind, over) for kind, over in candidate.over.items()]
+        remarks = (
+            levers,
+            *told,
+            _by_clock(candidate, verdict),
+            _bootstrap(candidate),
+            candidate.note,
+        )
         details = "; ".join(filter(None, remarks))
         if details:
             console.print(Text(f"#{candidate.number}: {details}"))
+    for kind, rival in verdict.rivals.items():
+        console.print(Text(over_own(kind, rival)))
     if remark:
         console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     console.print(Text(exchange_rate(verdict)))
@@ -48,13 +67,17 @@ def verdict_table(verdict: Verdict) -> Table:
         table.add_row(*_cells(c, verdict), style="bold" if c.wins else "")
     table.add_section()
     for run in verdict.control.runs:
-        figures = [_number(run.seconds), verdict.shown(run.loss), "", "", ""]
-        reached = f"{run.reached}/{run.seeds}"
-        ratio = form.gain(run.predicted_over_measured)
-        table.add_row(
-            "", "", f"control {run.horizon:.3g}", *figures, reached, "", ratio, style="dim"
-        )
+        table.add_row(*_control("", "control", run, verdict), style="dim")
+    for kind, rival in verdict.rivals.items():
+        for run in rival.runs:
+            table.add_row(*_control(str(rival.number), kind, run, verdict), style="dim")
     return table
+
+
+def _control(number: str, name: str, run: ControlRun, verdict: Verdict) -> list[str]:
+    figures = [_number(run.seconds), verdict.shown(run.loss), "", "", ""]
+    reached, ratio = f"{run.reached}/{run.seeds}", form.gain(run.predicted_over_measured)
+    return ["", number, f"{name} {run.horizon:.3g}", *figures, reached, "", ratio]
 
 
 def _cells(c: CandidateVerdict, verdict: Verdict) -> list[str | Text]:
@@ -64,7 +87,7 @@ def _cells(c: CandidateVerdict, verdict: Verdict) -> list[str | Text]:
         Text(c.recipe.short_name),
         _number(c.seconds),
         verdict.shown(c.loss),
-        {"": "", "at least": "≥", "at most": "≤"}[c.bound] + form.gain(c.gain),
+        form.gain(c.gain, c.bound),
         interval(c.interval),
         "<0.001" if c.p_corrected < 0.001 else f"{c.p_corrected:.2g}",
         f"{c.reached}/{len(verdict.seeds)}",
@@ -81,6 +104,22 @@ def interval(ends: Interval) -> str:
     """Both ends to two decimals, an open one as nothing: ``1.02–1.08``, ``1.02–``."""
     low, high = ("" if end is None else f"{end:.2f}" for end in ends)
     return f"{low}–{high}"
+
+
+def over_rival(kind: ControlKind, over: Against) -> str:
+    """``gain over tuned 1.28 (1.21–1.35), p = 0.001``."""
+    if over.gain is None:
+        return f"no gain over {kind}: {over.note}"
+    return (
+        f"gain over {kind} {form.gain(over.gain, over.bound)} ({interval(over.interval)}), "
+        f"{p(over.p_corrected)}"
+    )
+
+
+def over_own(kind: ControlKind, rival: RivalVerdict) -> str:
+    """Which trial a rival is, and what it gains over the own control itself."""
+    own = over_rival(OWN, rival.over_own)
+    return f"{kind}: {CALLED[kind]}, {rival.recipe.name} #{rival.number}; {own}."
 
 
 def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:

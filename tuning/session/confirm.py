@@ -11,8 +11,10 @@ from pathlib import Path
 from tuning.config.resources import usable_cpus
 from tuning.drivers.serial import SerialDriver
 from tuning.errors import BadInput, Interrupted
+from tuning.findings.context import noise_of_records
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
+from tuning.findings.rivals import RivalRuns, beside_rivals
 from tuning.findings.summary import unreached
 from tuning.findings.verdict import Run, Verdict, run_of
 from tuning.layout import STOP, VERDICT
@@ -29,6 +31,7 @@ from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
     Plan,
+    beyond,
     choose,
     control_faults,
     control_horizons,
@@ -37,6 +40,7 @@ from tuning.study.confirmation import (
     used_seeds,
 )
 from tuning.study.listed import ListStudy, run_key
+from tuning.study.rivals import rivals_of
 from tuning.trial.clock import baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.outcome import outcomes_of
@@ -147,14 +151,17 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
                 f"{store.path} must have a target, but its search set none yet; go on with it first"
             ]
         )
-    candidates, remark, faults = choose(frame, request.top)
+    noise = noise_of_records(store.references().values())
+    limit = 0.0 if noise is None else noise.limit
+    candidates, remark, faults = choose(frame, request.top, target, limit)
     own = finished(frame)
     if target < numbers(own, "val_loss").min():
         faults.append(unreached("the target", target, own, store.info.metric))
     if faults:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
-    return Plan(candidates, enough(horizons, candidates), seeds, target, remark)
+    horizons = enough(horizons, candidates, beyond(frame, candidates))
+    return Plan(candidates, horizons, seeds, target, remark, rivals_of(frame, candidates))
 
 
 def _target(info: RunInfo, request: Request) -> float | None:
@@ -252,14 +259,24 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
             found.append(run)
     candidates = [(c, by_schedule.get(c.recipe, [])) for c in plan.candidates]
     control = {h: by_schedule.get(Recipe(CONTROL_POLICY, h), []) for h in plan.horizons}
-    # Whoever was tested before on these seeds counts, or one could confirm until something wins by
-    # chance.
-    tested = {r.recipe for r in records if not r.recipe.is_control}
-    return judge(
+    verdict = judge(
         candidates,
         control,
         seeds=plan.seeds,
         target=plan.target,
-        tested=len(tested),
+        tested=len(_tested(records, plan)),
         metric=store.info.metric,
     )
+    rivals = {
+        kind: RivalRuns(rival.found, {r.horizon: by_schedule.get(r, []) for r in rival.recipes()})
+        for kind, rival in plan.rivals.items()
+    }
+    return beside_rivals(verdict, {c.number: runs for c, runs in candidates}, rivals, control)
+
+
+def _tested(records: Sequence[TrialRecord], plan: Plan) -> set[Recipe]:
+    """Whoever was tested before on these seeds counts, or one could confirm until something wins by
+    chance. A rival that is a candidate is tested too.
+    """
+    seen = {record.recipe for record in records if record.recipe.control_kind is None}
+    return seen | {candidate.recipe for candidate in plan.candidates}

@@ -274,6 +274,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         later=later_specs(config, seed),
         replicates=config.replicates,
         first_seed=config.seed,
+        longer=True,
     )
     return Study(space, sampler, asked, history, in_flight)
 

@@ -6,18 +6,29 @@ Which schedules, beside which control, on which seeds, in which order.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from tuning.findings.front import LONGEST_CONTROL, controls, finished, front, never_froze, numbers
+from tuning.findings.front import (
+    control,
+    control_kinds,
+    controls,
+    finished,
+    front,
+    never_froze,
+    numbers,
+)
+from tuning.findings.gains import RIVALS, Bests, Controls, ahead
 from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
+from tuning.study.longer import next_longer
+from tuning.study.rivals import Rival
 from tuning.trial.outcome import Outcome, outcomes_of
-from tuning.trial.recipe import CONTROL_POLICY, Recipe
+from tuning.trial.recipe import CONTROL_POLICY, ControlKind, Recipe
 from tuning.trial.trial import (
     AGAIN,
     CONFIRMATION,
@@ -27,6 +38,7 @@ from tuning.trial.trial import (
 )
 
 DEFAULT_TOP = 3
+LONGEST_CONTROL = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,10 +47,11 @@ class Plan:
 
     Attributes:
         candidates: the schedules, best first.
-        horizons: of the control, ascending.
+        horizons: of the own control, ascending.
         seeds: fresh ones.
         target: the loss whose time is told.
         remark: how the candidates differ from what one would expect; empty where they do not.
+        rivals: the other controls, those that the search has.
     """
 
     candidates: tuple[Candidate, ...]
@@ -46,6 +59,7 @@ class Plan:
     seeds: tuple[int, ...]
     target: float
     remark: str = ""
+    rivals: Mapping[ControlKind, Rival] = field(default_factory=dict)
 
     def specs(self, workload: str) -> list[TrialSpec]:
         """Every run, seed by seed, so that a confirmation that is cut short has whole seeds.
@@ -58,6 +72,7 @@ class Plan:
             runs = [
                 *(Recipe(CONTROL_POLICY, horizon) for horizon in self.horizons),
                 *(candidate.recipe for candidate in self.candidates),
+                *(recipe for rival in self.rivals.values() for recipe in rival.recipes()),
             ]
             random.Random(seed).shuffle(runs)  # noqa: S311 - an order of runs, not a secret
             found += [
@@ -101,31 +116,66 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
     )
 
 
-def enough(horizons: Sequence[float], candidates: Sequence[Candidate]) -> tuple[float, ...]:
-    """The horizons that tell something about ``candidates``.
+def enough(
+    horizons: Sequence[float], candidates: Sequence[Candidate], longer: Sequence[float] = ()
+) -> tuple[float, ...]:
+    """The horizons that tell something about ``candidates``, ascending.
 
-    The shortest only where a candidate trains as briefly.
+    The shortest only where a candidate trains as briefly; a longer one takes the place of the least
+    of the others where no candidate is near that.
     """
     shortest = min(candidate.recipe.horizon for candidate in candidates)
     if shortest < CONTROL_HORIZONS[1]:
-        return tuple(horizons)
-    return tuple(horizon for horizon in horizons if horizon >= CONTROL_HORIZONS[0])
+        return (*horizons, *longer)
+    least = CONTROL_HORIZONS[1 if longer and shortest >= CONTROL_HORIZONS[2] else 0]
+    return (*(horizon for horizon in horizons if horizon >= least), *longer)
 
 
-def ranked(frame: pd.DataFrame) -> tuple[list[Candidate], bool]:
-    """Schedules by how far their loss lies below the control's at equal time, and whether they are
-    on the front.
+def beyond(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> tuple[float, ...]:
+    """Horizons beyond the baseline's at which the own control prices the candidates' losses.
+
+    One where a candidate is better than the own control up to the baseline's, and one more where it
+    is better than the search's run there too.
+    """
+    own = control(frame)
+    known = dict(zip(numbers(own, "horizon").tolist(), numbers(own, "val_loss"), strict=True))
+    wanted = {candidate.number for candidate in candidates}
+    best = numbers(frame[frame["number"].isin(wanted)], "val_loss").min()
+    found: list[float] = []
+    losses = {h: loss for h, loss in known.items() if h <= LONGEST_CONTROL}
+    while best < min(losses.values()) and (longer := next_longer(losses)) is not None:
+        found.append(longer)
+        if longer not in known:
+            break
+        losses[longer] = known[longer]
+    return tuple(found)
+
+
+def ranked(
+    frame: pd.DataFrame, target: float | None = None, noise: float = 0.0
+) -> tuple[list[Candidate], bool]:
+    """Recipes that are no control, and whether there are any that may win: the search's best, then
+    those on the front by how far their loss lies below the own control's at equal time.
 
     Those that trained less than any control are left out: on a fresh seed too there would be
-    nothing beside them. Where the front has no schedule on it, it is the one that comes closest to
-    the control. A schedule that never froze a block is none: it is training for less under another
-    name.
+    nothing beside them. Where there is none, it is the recipe that comes closest to the control. A
+    schedule that never froze a block is none: it is training for less under another name. Where
+    nothing but a tuned or a smaller control gains anything, these are the candidates.
     """
-    curve = _control_curve(frame)
-    members = _by_merit(front(frame), curve)
-    if members:
-        return members, True
-    return _by_merit(finished(frame), curve)[:1], False
+    curve, controls = _control_curve(frame), Controls.of(frame)
+    best = Bests.of(ahead(finished(frame), controls, target, noise), controls)
+    if best.recipe is None and best.rivals:
+        return _by_merit(_rows(each.row for each in best.rivals.values()), curve), True
+    recipes = frame[[kind not in RIVALS for kind in control_kinds(frame)]]
+    first = [] if best.recipe is None else _by_merit(_rows([best.recipe.row]), curve)
+    members = _by_merit(front(recipes), curve)
+    if first or members:
+        return list(dict.fromkeys([*first, *members])), True
+    return _by_merit(finished(recipes), curve)[:1], False
+
+
+def _rows(rows: Iterable[pd.Series]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows))
 
 
 def _by_merit(rows: pd.DataFrame, curve: ControlCurve) -> list[Candidate]:
@@ -159,12 +209,13 @@ def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
     return -float("inf") if there is None else there - loss
 
 
-def choose(frame: pd.DataFrame, top: int | None) -> tuple[tuple[Candidate, ...], str, list[str]]:
-    """The ``top`` best schedules (None.
-
-    As many as there are, up to three), a remark, and what is wrong.
+def choose(
+    frame: pd.DataFrame, top: int | None, target: float | None = None, noise: float = 0.0
+) -> tuple[tuple[Candidate, ...], str, list[str]]:
+    """The ``top`` best schedules (None: as many as there are, up to three), a remark, and what is
+    wrong.
     """
-    found, on_front = ranked(frame)
+    found, on_front = ranked(frame, target, noise)
     if not found:
         return (
             (),

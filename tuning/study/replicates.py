@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning.findings.front import LONGEST_CONTROL, Line
+from tuning.findings.front import Line
 from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH
@@ -80,7 +80,7 @@ def _schedules_on_front(finished: Iterable[Outcome]) -> list[tuple[float, Outcom
     """Schedules on the front, each with how far its loss lies below the control's at equal time."""
     known = [outcome for outcome in finished if outcome.state == "finished" and _is_point(outcome)]
     seconds, losses = _axes(known)
-    control = [o for o in known if o.recipe.is_control and o.recipe.horizon <= LONGEST_CONTROL]
+    control = [o for o in known if o.recipe.is_control]
     line = Line.through(*_axes(control))
     members = [known[place] for place in np.flatnonzero(nondominated(seconds, losses))]
     return [(_lead(line, member), member) for member in members if _may_be_replicated(member)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from search_spaces.base import SearchSpace
+from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.sampler import Sampler
 from tuning.trial.outcome import Outcome, outcome_of
@@ -62,6 +63,8 @@ class Asked:
         replicates: the share of the trials after the baselines that re-runs members of the front on
             other seeds; see ``tuning.study.replicates``.
         first_seed: the search's own; None for ``seed``.
+        longer: whether the own control is trained beyond the baseline's horizon as soon as that
+            prices a loss; see ``tuning.study.longer``.
     """
 
     trials: int
@@ -72,6 +75,7 @@ class Asked:
     later: Mapping[int, TrialSpec] = field(default_factory=dict)
     replicates: float = 0.0
     first_seed: int | None = None
+    longer: bool = False
 
 
 class Study:
@@ -122,7 +126,12 @@ class Study:
         if number < len(self._asked.baselines):
             spec: TrialSpec | None = self._asked.baselines[number]
         else:
-            spec = self._due(number) or self._replicate(number) or self._sampled(number)
+            spec = (
+                self._due(number)
+                or self._longer(number)
+                or self._replicate(number)
+                or self._sampled(number)
+            )
         if spec is None:
             self.exhausted = True
             return None
@@ -156,6 +165,18 @@ class Study:
         )
         spec = next(due, None)
         return None if spec is None else dataclasses.replace(spec, number=number)
+
+    def _longer(self, number: int) -> TrialSpec | None:
+        """The own control at a longer horizon, once a trial has ended below it.
+
+        Not before the first that is sampled, or a very short search would sample nothing.
+        """
+        if not self._asked.longer or number <= len(self._asked.baselines):
+            return None
+        spec = longer_control(self._finished, self._asked.workload, self._asked.seed)
+        if spec is None or _digest(spec) in self._tried:
+            return None
+        return dataclasses.replace(spec, number=number)
 
     def _replicate(self, number: int) -> TrialSpec | None:
         """A member of the front on another seed, if ``number`` is to be one and there is a member.

@@ -1,8 +1,9 @@
-"""A recipe: everything that decides how a run trains, its seed aside; and which one is the control.
+"""A recipe: everything that decides how a run trains, its seed aside; and which ones are controls.
 
-The control is training for less: full_update with no lever pulled, at any horizon; the tuned one
-turns the numbers of the workload's own optimizer too. Nothing else in the project says so, and
-nothing else makes a policy or levers of knobs. Pure.
+Controls are full_update at any horizon: the *own* one with no lever pulled, the *tuned* one with
+the numbers of the workload's own optimizer or the batch turned, the *smaller* one with fewer blocks
+all the way. Nothing else in the project says so, and nothing else makes a policy or levers of
+knobs. Pure.
 """
 
 from __future__ import annotations
@@ -10,19 +11,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from models.levers.levers import Levers, divide_knobs, make_levers, switches
+from models.levers.batch import BatchSize
+from models.levers.depth import Depth
+from models.levers.levers import Levers, divide_knobs, kinds, make_levers, switches
 from models.levers.optimizer import NUMBERS
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from policies.rules import Scalar
 
 CONTROL_POLICY = "full_update"
+ControlKind = Literal["own", "tuned", "smaller"]
+OWN: ControlKind = "own"
 OFF: Mapping[str, Scalar] = switches()
 """The levers' switches, and their values in a run that is the workload's own."""
-TUNED = "tuned"
-"""What a recipe is called that turns an optimizer's numbers, however many."""
+TUNED: ControlKind = "tuned"
+"""Also what a recipe is called that turns an optimizer's numbers, however many."""
+SMALLER: ControlKind = "smaller"
+TUNABLE = frozenset({*NUMBERS, *BatchSize.switches})
+"""What a person turns to tune a recipe without changing what it is."""
 KNOB = "knob_"
 """How the name of a knob's column begins in the trials' table."""
 PARTS = ("policy", "horizon", "knobs")
@@ -87,15 +95,27 @@ class Recipe:
         }
 
     @property
-    def is_control(self) -> bool:
-        """Whether it is training for less, whoever proposed it."""
-        return self.policy == CONTROL_POLICY and not self.pulled
+    def control_kind(self) -> ControlKind | None:
+        """Which control it is, whoever proposed it; None where it is none.
+
+        >>> Recipe("full_update", 1.5).control_kind, Recipe("static_suffix").control_kind
+        ('own', None)
+        >>> Recipe("full_update", 0.5, {"rate": 2.0, "batch_end": 4.0}).control_kind
+        'tuned'
+        >>> Recipe("full_update", 1.0, {"depth_start": 0.5, "depth_end": 0.5}).control_kind
+        'smaller'
+        """
+        if self.policy != CONTROL_POLICY:
+            return None
+        pulled = self.pulled
+        if pulled.keys() <= TUNABLE:
+            return TUNED if pulled else OWN
+        return SMALLER if _fewer_blocks(pulled) else None
 
     @property
-    def is_tuned_control(self) -> bool:
-        """Whether it is training for less with numbers of the workload's own optimizer turned."""
-        pulled = self.pulled
-        return self.policy == CONTROL_POLICY and bool(pulled) and pulled.keys() <= set(NUMBERS)
+    def is_control(self) -> bool:
+        """Whether it is training for less: the own control."""
+        return self.control_kind == OWN
 
     def is_schedule(self, mean_active_fraction: float | None) -> bool:
         """Whether a run of it did something else than the control does.
@@ -109,10 +129,7 @@ class Recipe:
     @property
     def name(self) -> str:
         """What a reader knows it by: the policy, and the levers that are pulled."""
-        words = [
-            TUNED if name in NUMBERS else name if value is True else str(value)
-            for name, value in self.pulled.items()
-        ]
+        words = [_word(name, value) for name, value in self.pulled.items()]
         return " + ".join(dict.fromkeys([self.policy, *words]))
 
     @property
@@ -136,6 +153,27 @@ class Recipe:
             ValueError: the policy is unknown, or a knob is or breaks its rule; names every fault.
         """
         return make_policy(self.policy, divide_knobs(self.knobs)[0]), self.levers
+
+
+def _word(switch: str, value: Scalar) -> str:
+    """What is said of a lever that is pulled: its choice, or its name where that is a number."""
+    if switch in NUMBERS:
+        return TUNED
+    if isinstance(value, str):
+        return value
+    return switch if value is True else _lever_of()[switch]
+
+
+@functools.cache
+def _lever_of() -> dict[str, str]:
+    """The name of the lever that each switch is of."""
+    return {switch: kind.name for kind in kinds() for switch in kind.switches}
+
+
+def _fewer_blocks(pulled: Mapping[str, Scalar]) -> bool:
+    """Whether all that is pulled is depth, the same all the way."""
+    start, end, _ = Depth.switches
+    return pulled.keys() == {start, end} and pulled[start] == pulled[end]
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:

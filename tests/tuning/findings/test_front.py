@@ -155,8 +155,8 @@ def test_an_empty_table_has_an_empty_front() -> None:
     assert reading.no_gain == "no target was given"
 
 
-def test_the_control_is_every_finished_full_update_up_to_horizon_one() -> None:
-    """Whoever proposed it, but no replicate, no longer run, no other policy."""
+def test_the_control_is_every_finished_full_update() -> None:
+    """Whoever proposed it and however long, but no replicate and no other policy."""
     full = {"policy": "full_update"}
     table = frame_of(
         [
@@ -169,7 +169,7 @@ def test_the_control_is_every_finished_full_update_up_to_horizon_one() -> None:
             record(6, 7, 2.00, state="stopped", horizon=0.6, **full),
         ]
     )
-    assert list(control(table)["number"]) == [1, 2, 0]
+    assert list(control(table)["number"]) == [1, 2, 0, 3]
 
 
 def test_time_to_quality_is_the_least_seconds_at_or_below_the_target() -> None:
@@ -222,11 +222,12 @@ def test_a_schedule_ahead_of_the_grid_but_not_of_the_line_does_not_win() -> None
     assert reading.winner is None
 
 
-def test_a_tie_with_the_control_is_no_win() -> None:
-    """The same seconds at a lower loss give a gain of exactly 1."""
+def test_a_tie_at_the_target_wins_where_the_loss_is_lower() -> None:
+    """The same seconds at a lower loss: 1 at the target, and 9/8 at its own loss."""
     reading = summary(line_of_control(record(3, 8, 1.85)), 1.9)
     assert reading.gain == 1
-    assert reading.winner is None
+    assert reading.winner == 3
+    assert summary(line_of_control(record(3, 8, 1.9)), 1.9).winner is None
 
 
 def test_a_schedule_that_never_froze_a_block_does_not_win() -> None:
@@ -269,7 +270,8 @@ def test_the_control_itself_froze_nothing_and_is_not_called_out() -> None:
         (7, 1.90, False),
         (7, 1.99, False),
         (5, 1.99, True),  # beside the shortest control run, which took longer
-        (9, 1.79, None),  # below every loss of the control: no gain
+        (9, 1.79, False),  # below every loss of the control, whose line is at 1.85 there
+        (5, 2.01, None),  # above every loss of the control: worse than any of it
     ],
 )
 def test_noise_is_told_at_equal_seconds(seconds: float, loss: float, within: bool | None) -> None:
@@ -296,7 +298,7 @@ def test_without_a_control_at_the_target_there_is_no_gain_but_a_reason() -> None
         (
             points([(5, 2.0)]),
             2.5,
-            "the run has no finished control (full_update at horizons up to 1)",
+            "the run has no finished control (full_update with no lever pulled)",
         ),
         (frame_of([record(0, 5, 2.0, target_loss=None)]), None, "no target was given"),
     ],

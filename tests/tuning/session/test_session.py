@@ -53,13 +53,14 @@ def straight(straight_run: Path) -> pd.DataFrame:
 
 def test_baselines_come_first_then_sampled(straight: pd.DataFrame) -> None:
     """Numbers are dense; full_update, its control, the known schedules, then what the sampler
-    proposes.
+    proposes, and a longer control after a trial that the control up to the baseline cannot price.
     """
     assert straight["number"].tolist() == list(range(12))
-    assert (
-        straight["origin"].tolist()
-        == ["baseline"] + ["control"] * 4 + ["enqueued"] * 3 + ["sampled", "replicate"] * 2
-    )
+    assert straight["origin"].tolist() == [
+        *(["baseline"] + ["control"] * 4 + ["enqueued"] * 3),
+        *["sampled", "control", "sampled", "replicate"],
+    ]
+    assert straight["horizon"][9] == 1.5
     assert (straight["state"] == "finished").all()
 
 
@@ -95,7 +96,7 @@ def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[in
 
 
 def test_extending_goes_on_where_it_was(straight: pd.DataFrame, tmp_path: Path) -> None:
-    """Ten trials, one of them a replicate, and then two more are the same twelve."""
+    """Ten trials, the last a longer control, and then two more are the same twelve."""
     search(fused(tmp_path / "run", trials=10), Remembering())
     longer = search(fused(tmp_path / "run"), Remembering()).trials
     pd.testing.assert_frame_equal(own_columns(longer), own_columns(straight))

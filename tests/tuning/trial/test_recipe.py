@@ -8,22 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.levers.levers import NO_LEVERS, lever_settings, make_levers
-from tuning.findings.front import control, controls, levered, never_froze
-from tuning.trial.recipe import OFF, Recipe, recipe_of
+from tuning.findings.front import control, control_kinds, controls, levered, never_froze
+from tuning.trial.recipe import OFF, ControlKind, Recipe, recipe_of
+
+FIELDS = lever_settings()
 
 
 def values_of(name: str) -> tuple[bool | float | str, ...]:
     """A switch's choices, or its value in a run without the lever and another."""
-    field = lever_settings()[name]
+    field = FIELDS[name]
     if str(field.type) == "float":
         return (OFF[name], 0.5)
     return field.metadata["choices"] or (False, True)
 
 
-SETTINGS = {name: values_of(name) for name in OFF}
-KNOBS = st.fixed_dictionaries(
-    {}, optional={name: st.sampled_from(values) for name, values in SETTINGS.items()}
-)
+SETTINGS = {name: st.sampled_from(values_of(name)) for name in OFF}
+KNOBS = st.fixed_dictionaries({}, optional=SETTINGS)
 
 
 @given(st.sampled_from(["full_update", "static_suffix"]), KNOBS)
@@ -62,34 +62,54 @@ def test_tables_rows_and_trials_agree(
     assert controls(frame).tolist() == expected
     assert [recipe_of(row).is_control for _, row in frame.iterrows()] == expected
     assert [recipe_of(row).is_control for row in rows] == expected
+    kinds = [Recipe(policy, 1.0, knobs).control_kind for policy, knobs in runs]
+    assert control_kinds(frame).tolist() == kinds
 
 
 def test_off_is_the_default() -> None:
     """What counts as off is what a trial has that does not give the setting."""
-    assert {name: lever_settings()[name].default for name in OFF} == dict(OFF)
+    assert {name: FIELDS[name].default for name in OFF} == dict(OFF)
     assert Recipe("full_update").is_control
     assert not NO_LEVERS.used
 
 
 @pytest.mark.parametrize(
-    ("policy", "knobs", "expected"),
+    ("policy", "knobs", "kind"),
     [
-        ("full_update", {}, False),
-        ("full_update", {"rate": 1.0, "final_rate": 0.0}, False),
-        ("full_update", {"rate": 2.0}, True),
-        ("full_update", {"optimizer": "own", "rate_head": 0.3, "decay_added": 0.5}, True),
-        ("full_update", {"optimizer": "muon", "rate": 2.0}, False),
-        ("full_update", {"rate": 2.0, "compiled": True}, False),
-        ("static_suffix", {"rate": 2.0}, False),
+        ("full_update", {}, "own"),
+        ("full_update", {"rate": 1.0, "final_rate": 0.0, "depth_end": 1.0}, "own"),
+        ("full_update", {"batch_change_at": 0.2, "growth_at": 0.3}, "own"),
+        ("full_update", {"rate": 2.0}, "tuned"),
+        ("full_update", {"optimizer": "own", "rate_head": 0.3, "decay_added": 0.5}, "tuned"),
+        ("full_update", {"batch_start": 0.5}, "tuned"),
+        ("full_update", {"batch_start": 0.5, "batch_end": 2.0, "rate": 2.0}, "tuned"),
+        ("full_update", {"depth_start": 0.5, "depth_end": 0.5}, "smaller"),
+        ("full_update", {"depth_start": 0.5, "depth_end": 0.5, "growth_at": 0.1}, "smaller"),
+        ("full_update", {"depth_start": 0.5, "depth_end": 0.5, "layer_dropout": 0.1}, None),
+        ("full_update", {"depth_start": 0.5, "depth_end": 0.5, "rate": 2.0}, None),
+        ("full_update", {"depth_start": 0.5}, None),
+        ("full_update", {"averaging": "ema"}, None),
+        ("full_update", {"optimizer": "muon", "rate": 2.0}, None),
+        ("full_update", {"rate": 2.0, "compiled": True}, None),
+        ("static_suffix", {"rate": 2.0}, None),
+        ("static_suffix", {}, None),
     ],
 )
-def test_the_tuned_control_turns_numbers_of_the_own_optimizer_alone(
-    policy: str, knobs: dict[str, bool | float | str], expected: bool
+def test_which_control_a_recipe_is(
+    policy: str, knobs: dict[str, bool | float | str], kind: ControlKind | None
 ) -> None:
-    """By hand; no recipe is both controls."""
-    recipe = Recipe(policy, 0.5, knobs)
-    assert recipe.is_tuned_control == expected
-    assert not (recipe.is_control and recipe.is_tuned_control)
+    """By hand, at a horizon beyond the baseline's as well."""
+    assert Recipe(policy, 0.5, knobs).control_kind == kind
+    assert Recipe(policy, 1.5, knobs).control_kind == kind
+    assert Recipe(policy, 1.5, knobs).is_control == (kind == "own")
+
+
+def test_a_lever_is_named_by_its_choice_or_by_itself() -> None:
+    """No name has a number in it."""
+    recipe = Recipe(
+        "full_update", 1.0, {"rate": 2.0, "batch_start": 0.5, "batch_end": 4.0, "averaging": "ema"}
+    )
+    assert recipe.name == "full_update + ema + batch + tuned"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+"""What a recipe gains over each control: how much sooner it has a loss. Pure.
+
+The own control's line goes through its own runs alone; the tuned and the smaller one's through the
+own ones together with those of theirs that lie left of it, because nobody who tunes gives up what
+they had. So a gain over one of these is never more than the gain over the own control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tuning.findings.front import (
+    AXES,
+    Line,
+    control_kinds,
+    finished,
+    line_through,
+    never_froze,
+)
+from tuning.findings.paired import Bound
+from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
+
+RIVALS: tuple[ControlKind, ...] = (TUNED, SMALLER)
+"""Controls that a search need not have."""
+
+
+@dataclass(frozen=True)
+class Gained:
+    """A control's seconds at a loss over a recipe's.
+
+    Attributes:
+        value: as a factor; 1 where both take as long.
+        bound: what kind of number it is, where the control never had the loss.
+    """
+
+    value: float
+    bound: Bound = ""
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it is a gain at all; one that reads 1.00 is none."""
+        return self.bound != "at most" and round(self.value, 2) > 1
+
+
+def gained(line: Line, seconds: float, loss: float) -> Gained | None:
+    """What a run of these ``seconds`` and this final ``loss`` gains over a control's ``line``.
+
+    >>> line = Line(losses=np.array([2.0, 3.0]), seconds=np.array([10.0, 5.0]))
+    >>> gained(line, 5.0, 2.5), gained(line, 5.0, 1.9)
+    (Gained(value=1.5, bound=''), Gained(value=2.0, bound='at least'))
+
+    Returns:
+        None where there is no line.
+    """
+    if not len(line.losses) or not seconds > 0:
+        return None
+    there = line.seconds_at(loss)
+    if there is not None:
+        return Gained(float(there / seconds))
+    if loss < line.losses[0]:
+        return Gained(float(line.seconds[0] / seconds), "at least")
+    return Gained(float(line.seconds[-1] / seconds), "at most")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls that a search trained.
+
+    Attributes:
+        lines: one by kind, the own control's always; of a rival none where no run of it finished.
+    """
+
+    lines: Mapping[ControlKind, Line]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Controls:
+        """Those of a table of trials."""
+        runs = finished(frame)
+        kinds = control_kinds(runs)
+        own = line_through(runs[kinds == OWN])
+        no_worse = np.array([_no_worse(own, *axes) for axes in runs[list(AXES)].to_numpy()], bool)
+        lines = {OWN: own}
+        for rival in RIVALS:
+            if (kinds == rival).any():
+                lines[rival] = line_through(runs[(kinds == rival) & no_worse | (kinds == OWN)])
+        return cls(lines)
+
+    @property
+    def own(self) -> Line:
+        """The own control's line."""
+        return self.lines[OWN]
+
+    def gains(self, seconds: float, loss: float) -> dict[ControlKind, Gained]:
+        """What such a run gains over each control; without those that it cannot be held against."""
+        found = {kind: gained(line, seconds, loss) for kind, line in self.lines.items()}
+        return {kind: gain for kind, gain in found.items() if gain is not None}
+
+
+def _no_worse(own: Line, seconds: float, loss: float) -> bool:
+    """Whether a rival's run belongs to its line: left of the own control's, or below all of it."""
+    gain = gained(own, seconds, loss)
+    return gain is None or gain.value >= 1 or gain.bound == "at least"
+
+
+@dataclass(frozen=True)
+class Best:
+    """A finished trial that gains most of its kind.
+
+    Attributes:
+        row: of the table.
+        gains: over each control.
+    """
+
+    row: pd.Series
+    gains: Mapping[ControlKind, Gained]
+
+    @property
+    def number(self) -> int:
+        """The trial's."""
+        return int(self.row["number"])
+
+    @property
+    def not_ahead_of(self) -> ControlKind | None:
+        """The rival that has this gain too, the closer one of both; None where neither has."""
+        behind = [k for k in RIVALS if k in self.gains and not self.gains[k].ahead]
+        return min(behind, key=lambda kind: self.gains[kind].value, default=None)
+
+
+@dataclass(frozen=True)
+class Bests:
+    """The trials that gain most over the own control; None where none of its kind gains anything.
+
+    Attributes:
+        recipe: of those that are no control. None, too, where one that never froze a block gains
+            more: that is training for less under another name.
+        rivals: of the tuned and of the smaller control's runs.
+    """
+
+    recipe: Best | None
+    rivals: Mapping[ControlKind, Best]
+
+    @classmethod
+    def of(cls, ranked: pd.DataFrame, controls: Controls) -> Bests:
+        """Of finished trials, best first."""
+        kinds = control_kinds(ranked)
+        recipe = _first(ranked[[kind is None for kind in kinds]], controls)
+        if recipe is not None and never_froze(recipe.row.to_frame().T)[0]:
+            recipe = None
+        rivals = {kind: _first(ranked[kinds == kind], controls) for kind in RIVALS}
+        return cls(recipe, {kind: best for kind, best in rivals.items() if best is not None})
+
+
+def _first(ranked: pd.DataFrame, controls: Controls) -> Best | None:
+    if ranked.empty:
+        return None
+    row = ranked.iloc[0]
+    return Best(row, controls.gains(row["train_seconds"], row["val_loss"]))
+
+
+def ahead(
+    points: pd.DataFrame, controls: Controls, target: float | None, noise: float
+) -> pd.DataFrame:
+    """The finished trials ``points`` that gain something over the own control, best first.
+
+    First those that reached the ``target``; among them those whose loss lies further than ``noise``
+    below the own control's at equal seconds, which another seed would hardly turn round; among them
+    by the gain, then the lower loss, then the lower number.
+    """
+    rows = points[["number", "train_seconds", "val_loss"]].to_dict("records")
+    keys = [_rank(row, controls.own, target, noise) for row in rows]
+    order = sorted((key, place) for place, key in enumerate(keys) if key is not None)
+    return points.iloc[[place for _, place in order]]
+
+
+def _rank(
+    row: Mapping[Any, Any], own: Line, target: float | None, noise: float
+) -> tuple[bool, bool, float, float, int] | None:
+    """The less, the better; None of a trial that gains nothing."""
+    seconds, loss = row["train_seconds"], row["val_loss"]
+    gain, there = gained(own, seconds, loss), own.loss_at(seconds)
+    if gain is None or there is None or not gain.ahead:
+        return None
+    missed = target is None or loss > target
+    return missed, there - loss <= noise, -gain.value, loss, int(row["number"])

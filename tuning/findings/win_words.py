@@ -1,0 +1,78 @@
+"""What wins in a search, in words: a recipe, tuning, or a smaller model, and over which control."""
+
+from __future__ import annotations
+
+from tuning.findings import format as form
+from tuning.findings.called import CALLED, NOT_KNOWN, WINS
+from tuning.findings.gains import Best, Gained
+from tuning.findings.summary import FrontSummary
+from tuning.trial.recipe import OWN, TUNED, ControlKind, recipe_of
+
+
+def what_won(summary: FrontSummary) -> str:
+    """What gains most over the own control, in one or two sentences; empty where nothing does."""
+    recipe, rival = summary.bests.recipe, _rival(summary)
+    if rival is not None:
+        first = f"{WINS[rival]} is what wins: {_told(summary, summary.bests.rivals[rival])}."
+        return first if recipe is None else f"{first} {_beyond(recipe, rival)}"
+    if recipe is None:
+        return ""
+    known = _listed([over(recipe, kind) for kind in WINS if kind in recipe.gains])
+    unknown = "" if TUNED in recipe.gains else f" How much of that is tuning is {NOT_KNOWN}."
+    return f"{_told(summary, recipe, known)}.{unknown}"
+
+
+def _listed(parts: list[str]) -> str:
+    """What goes on a sentence: `` and a``, ``, a and b``."""
+    *before, last = parts or [""]
+    return "".join(f", {part}" for part in before) + (f" and {last}" if last else "")
+
+
+def leader(summary: FrontSummary) -> Best | None:
+    """The trial that the sentence is about."""
+    rival = _rival(summary)
+    return summary.bests.recipe if rival is None else summary.bests.rivals[rival]
+
+
+def _rival(summary: FrontSummary) -> ControlKind | None:
+    """The rival that the best recipe is not ahead of; without a recipe, the best of those ahead."""
+    recipe, rivals = summary.bests.recipe, summary.bests.rivals
+    if recipe is not None:
+        return recipe.not_ahead_of if recipe.not_ahead_of in rivals else None
+    return max(rivals, key=lambda kind: rivals[kind].gains[OWN].value, default=None)
+
+
+def _told(summary: FrontSummary, best: Best, known: str = "") -> str:
+    doubt = ", unconfirmed" if summary.background.confirmed is None else ""
+    return f"{reaches(summary, best)}{known}; on one seed{doubt}"
+
+
+def _beyond(recipe: Best, rival: ControlKind) -> str:
+    both = f"{over(recipe, OWN)} and {over(recipe, rival)}"
+    return f"Beyond that the best is {name(recipe)}, {both}."
+
+
+def reaches(summary: FrontSummary, best: Best) -> str:
+    """Which loss it has after how long, and its gain over the own control."""
+    loss, taken = float(best.row["val_loss"]), float(best.row["train_seconds"])
+    there = summary.line.seconds_at(loss)
+    own = ", which never got there" if there is None else f" ({form.seconds(there)})"
+    metric = "" if summary.metric.is_default else f"{summary.metric.short} "
+    aim = "" if summary.target is None else f" (target {summary.shown(summary.target)})"
+    first = f"{name(best)} reaches {metric}{summary.shown(loss)}{aim} in {form.seconds(taken)}"
+    return f"{first}, {over(best, OWN)}{own}"
+
+
+def over(best: Best, kind: ControlKind) -> str:
+    """``1.38 times as fast as your own recipe``."""
+    return f"{times(best.gains[kind])} as fast as {CALLED[kind]}"
+
+
+def times(gain: Gained) -> str:
+    """A gain in words, with its bound: ``at least 1.38 times``."""
+    return f"{gain.bound + ' ' if gain.bound else ''}{form.gain(gain.value)} times"
+
+
+def name(best: Best) -> str:
+    """The recipe's name with its trial's number."""
+    return f"{recipe_of(best.row).name} #{best.number}"

@@ -1,0 +1,62 @@
+"""The figures at the top of the page: what is gained, over what, and where it is read."""
+
+from __future__ import annotations
+
+from tuning.findings import format as form
+from tuning.findings.summary import FrontSummary
+from tuning.findings.win_words import leader
+from tuning.trial.metric import Metric
+from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
+
+TILES: dict[ControlKind, str] = {
+    OWN: "Gain over your own recipe",
+    TUNED: "Over it well tuned",
+    SMALLER: "Over fewer blocks",
+}
+
+
+def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
+    """Gain over each control, the two times it is made of, and the target, by their names."""
+    noise = summary.background.noise
+    return [
+        *_confirmed_gain(summary),
+        *_gains(summary),
+        ("Front at target", form.seconds(summary.front_seconds)),
+        ("Your own recipe there", form.seconds(summary.control_seconds)),
+        (f"Target {summary.metric.short}", summary.shown(summary.target)),
+        *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
+    ]
+
+
+def _noise(metric: Metric) -> str:
+    return "Noise of a loss" if metric.is_default else f"Noise of {metric.short}"
+
+
+def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
+    """Of the trial that the headline is about, on the search's one seed."""
+    best = leader(summary)
+    seed = "" if summary.background.confirmed is None else ", one seed"
+    if best is None:
+        return [(TILES[OWN] + seed, "none")]
+    return [
+        (TILES[kind] + seed, form.gain(gain.value, gain.bound) + "×")
+        for kind, gain in best.gains.items()
+        if gain.bound != "at most"
+    ]
+
+
+def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
+    """The winner's gain, or the best of those that did not win."""
+    confirmed = summary.background.confirmed
+    gains = [] if confirmed is None else [c for c in confirmed.candidates if c.gain is not None]
+    if confirmed is None or not gains:
+        return []
+    best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
+    return [
+        ("Confirmed gain", form.gain(best.gain, best.bound) + "×"),
+        *(
+            (f"Confirmed {TILES[kind].lower()}", form.gain(over.gain, over.bound) + "×")
+            for kind, over in best.over.items()
+            if over.gain is not None
+        ),
+    ]

@@ -1,0 +1,60 @@
+"""The own control beyond the baseline's horizon, so that a loss better than the baseline's has a
+price.
+
+Such a run costs more than a trial, and where nothing ends below the own control it tells nothing;
+so it is trained once a trial has ended below, and goes further only while the last step helped:
+``docs/decisions/three-controls.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
+from tuning.trial.trial import TrialSpec
+
+LONGER = (1.5, 2.25)
+"""Horizons, each half as long again as the one before it."""
+
+
+def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialSpec | None:
+    """The own control's next longer run; None while it would price nothing. Its number is open.
+
+    Args:
+        known: the search's trials that are over.
+        workload: as of all the search's trials.
+        seed: likewise.
+    """
+    ended = [o for o in known if o.state == "finished" and _is_number(o.val_loss)]
+    horizon = next_longer({o.recipe.horizon: _loss(o) for o in ended if o.recipe.is_control})
+    if horizon is None:
+        return None
+    own = min(_loss(o) for o in ended if o.recipe.is_control)
+    if not any(_loss(o) < own for o in ended):
+        return None
+    recipe = Recipe(CONTROL_POLICY, horizon)
+    return TrialSpec(0, "control", workload, recipe, seed)
+
+
+def next_longer(losses: dict[float, float]) -> float | None:
+    """The first horizon beyond those of the own control's final ``losses`` by horizon.
+
+    None where training longer has not made it better, and past the last one.
+
+    >>> next_longer({0.5: 2.0, 1.0: 1.9}), next_longer({1.0: 1.9, 1.5: 1.95})
+    (1.5, None)
+    """
+    if not losses or losses[max(losses)] > min(losses.values()):
+        return None
+    return next((horizon for horizon in LONGER if horizon > max(losses)), None)
+
+
+def _is_number(loss: float | None) -> bool:
+    return loss is not None and math.isfinite(loss)
+
+
+def _loss(outcome: Outcome) -> float:
+    assert outcome.val_loss is not None, "only those that have one are looked at"
+    return outcome.val_loss
