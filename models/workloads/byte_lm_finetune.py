@@ -66,10 +66,10 @@ class Recipe:
     batch: int = 16
     epoch_steps: int = 128
     steps: int = 512
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    warmup_steps: int = 20
+    learning_rate: float = 6e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.8, 0.9875)
+    warmup_steps: int = 40
     decay_fraction: float = 0.3
 
     @property
