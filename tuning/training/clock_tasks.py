@@ -5,10 +5,12 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from models.device import run_device, synchronize
 from models.levers.form import Form
@@ -143,13 +145,14 @@ class Known:
         }
         return {key: find for key, find in found.items() if key not in self.costs.forms}
 
-    def _form(self, form: Form) -> None:
-        for part in parts_of(form, self.costs.num_blocks):
+    def find_parts(self, parts: Sequence[Form], device: torch.device) -> None:
+        """Measure those of some forms that are not known."""
+        for part in parts:
             if part.key not in self.costs.forms:
-                self._add(
-                    part.key,
-                    calibrate_form(self._workload, part, self.costs, device=run_device()),
-                )
+                self._add(part.key, calibrate_form(self._workload, part, self.costs, device=device))
+
+    def _form(self, form: Form) -> None:
+        self.find_parts(parts_of(form, self.costs.num_blocks), run_device())
         self._add(form.key, composed(self.costs, form))
 
     def _event(self, name: str) -> None:

@@ -1,0 +1,72 @@
+"""How far a form's cost that is put together from its parts is from the cost measured whole.
+
+For each form of a few that levers make together, both are measured in turn on one machine, ``n``
+times; a row gives the median of composed over measured at the deepest step, and its spread. The
+goal is 3 %.
+
+    python -m benchmarks.truth.parts [--workload W] [--rounds N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from benchmarks.common import Row, machine, parser, publish, spread
+from models.levers.form import Form
+from models.registry import find_workload
+from models.workload import Workload
+from tuning.training.calibrate import calibrate
+from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.clock_tasks import Known
+from tuning.trial.clock import CostTable
+from tuning.trial.parts import composed, parts_of
+
+MUON = Form(optimizer="muon", newton_schulz_steps=3)
+FORMS = (
+    Form(present=2, batch=0.5),
+    Form(present=2, batch=2.0),
+    Form(optimizer="muon", newton_schulz_steps=3, batch=0.5),
+    Form(optimizer="muon", newton_schulz_steps=3, present=2),
+    Form(optimizer="muon", newton_schulz_steps=3, present=2, batch=0.5),
+    Form(optimizer="muon", newton_schulz_steps=3, present=2, batch=2.0, input=0.5),
+)
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Measure and print."""
+    made = parser(__doc__, rounds=5)
+    made.add_argument("--workload", default="byte_lm")
+    options = made.parse_args()
+    torch.set_num_threads(1)
+    workload = find_workload(options.workload)
+    costs = calibrate(workload, device=CPU, threads=1)
+    ratios: dict[str, list[float]] = {form.key: [] for form in FORMS}
+    for _ in range(options.rounds):
+        for form in FORMS:
+            ratios[form.key].append(ratio(workload, form, costs))
+    publish({"parts": [_row(*each) for each in ratios.items()]}, options.json, machine())
+
+
+def ratio(workload: Workload, form: Form, costs: CostTable) -> float:
+    """Composed over measured seconds of a step of all that is present."""
+    known = Known(workload, costs)
+    known.find_parts(parts_of(form, costs.num_blocks), CPU)
+    depth = form.present or costs.num_blocks
+    whole = calibrate_form(workload, form, costs, device=CPU)
+    return composed(known.costs, form).step_cost(depth) / whole.step_cost(depth)
+
+
+def _row(key: str, values: list[float]) -> Row:
+    return {
+        "form": key,
+        "composed over measured": statistics.median(values),
+        "spread": spread(values),
+        "n": len(values),
+    }
+
+
+if __name__ == "__main__":
+    main()
