@@ -17,7 +17,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from tuning.commands import not_finite, not_whole, not_writable, status_of
 from tuning.errors import BadInput
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         "the run's own target)",
     )
     parser.add_argument(
+        "--time",
+        metavar="KIND",
+        default="measured",
+        help="the seconds by which to judge: measured, alone on the device; or solo, the run's "
+        "clock, for a machine on which other things run (default: measured)",
+    )
+    parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines"
     )
     return parser
@@ -98,6 +105,7 @@ def _request(options: argparse.Namespace) -> Request:
         BadInput: naming every option that is wrong by itself.
 
     """
+    from tuning.findings.verdict import Time
     from tuning.session.confirm import Request
 
     faults = [
@@ -108,6 +116,8 @@ def _request(options: argparse.Namespace) -> Request:
         *not_finite("--target", options.target),
         *not_writable("--json", options.json),
     ]
+    if options.time not in get_args(Time):
+        faults.append(f"--time must be one of {', '.join(get_args(Time))}, but got {options.time}")
     if faults:
         raise BadInput(faults)
     return Request(
@@ -115,6 +125,7 @@ def _request(options: argparse.Namespace) -> Request:
         None if options.top is None else int(options.top),
         int(options.seeds),
         None if options.target is None else float(options.target),
+        options.time,
     )
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.common import Row, machine, parser, publish
@@ -30,6 +29,7 @@ def main() -> None:
     made.add_argument("--runs", type=Path, default=Path("runs/wins"), metavar="DIR")
     made.add_argument("--trials", type=int, default=80, metavar="N")
     made.add_argument("--seeds", type=int, default=8, metavar="K")
+    made.add_argument("--time", default="measured", metavar="KIND", help="as of tuning.confirm")
     options = made.parse_args()
     rows: list[Row] = []
     for workload in options.workloads:
@@ -43,7 +43,7 @@ def confirmed(workload: str, run: Path, options: argparse.Namespace) -> Verdict:
     if not (run / RUN_JSON).exists():
         run.parent.mkdir(parents=True, exist_ok=True)
         _door("search", "--run", run, "--workload", workload, "--trials", options.trials)
-    _door("confirm", run, "--seeds", options.seeds)
+    _door("confirm", run, "--top", 1, "--seeds", options.seeds, "--time", options.time)
     verdict, remark = read_verdict(run)
     if verdict is None:
         raise SystemExit(f"{run} must have a verdict, but {remark or 'has none'}")

@@ -45,6 +45,7 @@ def judge(
     target: float,
     tested: int | None = None,
     metric: Metric = LOSS,
+    time: Time = "measured",
 ) -> Verdict:
     """The verdict on ``candidates`` with their runs, against the control's runs by horizon.
 
@@ -56,10 +57,11 @@ def judge(
             finish.
         tested: see ``paired.holm``.
         metric: what a loss is the value of.
+        time: the seconds by which to judge; the clock's where some were not measured.
     """
     every = [*(runs for _, runs in candidates), *control.values()]
     measured = all(run.measured_seconds for runs in every for run in runs)
-    time: Time = "measured" if measured else "solo"
+    time = time if measured else "solo"
     curves = curves_of(control, time)
     solo_curves = curves_of(control, "solo")
     seen = [comparisons_of(runs, curves, time) for _, runs in candidates]

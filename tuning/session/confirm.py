@@ -16,7 +16,7 @@ from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
 from tuning.findings.rivals import RivalRuns, beside_rivals
 from tuning.findings.summary import unreached
-from tuning.findings.verdict import Run, Verdict, run_of
+from tuning.findings.verdict import Run, Time, Verdict, run_of
 from tuning.layout import STOP, VERDICT
 from tuning.report.progress import progress_on
 from tuning.session.conduct import stopping_on_signals, write_report
@@ -58,12 +58,14 @@ class Request:
         top: how many schedules; None for three, or as many as there are.
         seeds: how many fresh seeds, at least 2.
         target: the value of the metric whose time is told; None for the run's own.
+        time: the seconds by which to judge, measured ones or the clock's solo ones.
     """
 
     run: Path
     top: int | None = None
     seeds: int = 5
     target: float | None = None
+    time: Time = "measured"
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
     horizons = enough(horizons, candidates, beyond(frame, candidates))
-    return Plan(candidates, horizons, seeds, target, remark, rivals_of(frame, candidates))
+    rivals = rivals_of(frame, candidates)
+    return Plan(candidates, horizons, seeds, target, remark, rivals, request.time)
 
 
 def _target(info: RunInfo, request: Request) -> float | None:
@@ -266,6 +269,7 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
         target=plan.target,
         tested=len(_tested(records, plan)),
         metric=store.info.metric,
+        time=plan.time,
     )
     rivals = {
         kind: RivalRuns(rival.found, {r.horizon: by_schedule.get(r, []) for r in rival.recipes()})

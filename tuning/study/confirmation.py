@@ -22,7 +22,7 @@ from tuning.findings.front import (
 )
 from tuning.findings.gains import RIVALS, Bests, Controls, ahead
 from tuning.findings.paired import MIN_CONTROLS, ControlCurve
-from tuning.findings.verdict import Candidate
+from tuning.findings.verdict import Candidate, Time
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.study.longer import next_longer
@@ -52,6 +52,7 @@ class Plan:
         target: the loss whose time is told.
         remark: how the candidates differ from what one would expect; empty where they do not.
         rivals: the other controls, those that the search has.
+        time: the seconds by which it is judged.
     """
 
     candidates: tuple[Candidate, ...]
@@ -60,6 +61,7 @@ class Plan:
     target: float
     remark: str = ""
     rivals: Mapping[ControlKind, Rival] = field(default_factory=dict)
+    time: Time = "measured"
 
     def specs(self, workload: str) -> list[TrialSpec]:
         """Every run, seed by seed, so that a confirmation that is cut short has whole seeds.
