@@ -8,50 +8,33 @@ into a new ``TrainingRun`` equals the straight run.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from models.application.averages import Average
 from models.application.batches import Stream
-from models.application.optimizers import Rates, make_optimizer
-from models.application.prefix import Prefix, Visit
-from models.batches import to_device
-from models.levers.cached_prefix import CachedPrefix
-from models.levers.depth import Depth
-from models.levers.form import PLAIN, Form
+from models.levers.form import Form
 from models.levers.levers import NO_LEVERS, Levers
-from models.levers.optimizer import Optimization
-from models.levers.planning import planned
-from models.levers.shaping import Shaped, carry_moments, resting
+from models.levers.shaping import resting
 from models.making import blocks_of, new_model, new_optimizer
 from models.workload import Workload
-from policies.apply import BlockUpdater, Step, trace_parts
+from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
-from tuning.training.attributes import Attributes, Path, restore
-from tuning.training.encoding import PLAINLY, decode
-from tuning.training.generators import (
-    EVALUATION_SEED,
-    generators_kept,
-    generators_state,
-    seed_all,
-    set_generators,
-)
+from tuning.training import levered
+from tuning.training.attributes import Path
+from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_all
+from tuning.training.levered import Levered, Subject
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Course, Timetable
 from tuning.trial.metric import Metric
 from tuning.trial.record import Measurements
 from tuning.trial.replay import Standing
 from tuning.trial.trial import CurvePoint
-
-FITTED_ON = 8
-"""Batches on which an approximation sees the inputs of the layers it replaces."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -73,10 +56,7 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
     """Run ``model`` on the last batches before ``step``, or the first, for its layers' inputs."""
-    device = next(model.parameters()).device
-    first = max(0, step - FITTED_ON)
-    for index in range(first, first + FITTED_ON):
-        workload.loss(model, to_device(workload.batch_at(seed, index), device))
+    subject_of(workload, model, seed).fitting(step)
 
 
 def shown(workload: Workload, stream: Stream, position: Fraction, form: Form) -> Any:
@@ -86,11 +66,22 @@ def shown(workload: Workload, stream: Stream, position: Fraction, form: Form) ->
         ValueError: the workload's batches cannot be cut, joined or made smaller so.
     """
     batch = stream.take(position, form.batch)
-    if form.input == 1:
-        return batch
-    if workload.shrink is None:
-        raise ValueError(f"workload {workload.name!r} must have shrink for smaller examples")
-    return workload.shrink(batch, form.input)
+    return levered.shown(batch, form, workload.shrink, f"workload {workload.name!r}")
+
+
+def subject_of(workload: Workload, model: nn.Module, seed: int) -> Subject:
+    """A workload's model and data, for one seed."""
+    ids = workload.examples_at
+    return Subject(
+        model,
+        blocks=partial(blocks_of, workload),
+        own_optimizer=lambda: new_optimizer(workload, model),
+        batch_at=partial(workload.batch_at, seed),
+        examples_at=None if ids is None else partial(ids, seed),
+        shrink=workload.shrink,
+        loss=partial(workload.loss, model),
+        name=f"workload {workload.name!r}",
+    )
 
 
 class Recorder(Protocol):
@@ -158,40 +149,17 @@ class TrainingRun:
         recorder: Recorder | None = None,
     ) -> None:
         seed_all(seed)
-        self._workload, self._seed, self._device = workload, seed, device
-        self._policy = planned(policy, levers, costs.num_blocks, seed)
+        self._workload = workload
         self._course = Course(timetable(workload), costs, horizon, levers)
         self._stream = Stream(partial(workload.batch_at, seed))
-        ids = workload.examples_at
-        self._ids = None if ids is None else Stream(partial(ids, seed))
-        self._model = new_model(workload, seed, device)
-        self._shaped = Shaped(self._model, workload.blocks, PLAIN)
-        self._average = Average(self._model)
-        self._cached, self._prefix = levers.of(CachedPrefix), cast(Prefix | None, None)
-        self._optimization = levers.of(Optimization)
-        self._stage_of = levers.of(Depth).stage_of(costs.num_blocks)
-        self._equip()
-        self._attributes = Attributes(self._model, self._optimizer)
+        subject = subject_of(workload, new_model(workload, seed, device), seed)
+        self._levered = Levered(subject, policy, levers, self._course, seed)
         self.recorder = recorder
-
-    def _equip(self) -> None:
-        """Make the optimizer and the updater for the modules that the model now has."""
-        blocks = blocks_of(self._workload, self._model)
-        own = new_optimizer(self._workload, self._model)
-        self._optimizer = make_optimizer(
-            self._model, blocks, own, self._optimization, self._stage_of
-        )
-        self._rates = Rates(self._optimizer)
-        batch = to_device(self._workload.batch_at(self._seed, 0), self._device)
-        places = trace_parts(self._model, blocks, lambda: self._workload.loss(self._model, batch))
-        self._updater = BlockUpdater(
-            self._model, blocks, self._policy, self._optimizer, stem=places
-        )
 
     @property
     def model(self) -> nn.Module:
         """The model being trained."""
-        return self._model
+        return self._levered.model
 
     @property
     def steps(self) -> int:
@@ -214,68 +182,24 @@ class TrainingRun:
 
     def advance(self) -> None:
         """Train one step; evaluate every ``eval_every`` steps and after the last."""
-        step = self.steps
-        form = self._course.form
-        if form.lasting != self._shaped.form:
-            self._change(form.lasting)
+        step, run = self.steps, self._levered
+        run.prepare()
         if self.recorder is not None:
             self.recorder.before(step, self.snapshot)
-        self._rates.set(self._course.rate_factor, self._course.rate_of_stage)
-        batch = self._batch(form)
-        with (
-            self._updater.step(fraction=self._course.fraction) as update,
-            self._shaped.computing(),
-            self._prefix_kept(form) as visit,
-        ):
-            loss = self._workload.loss(self._model, batch)
+        batch = run.batch(self._stream)
+        with run.step() as update:
+            loss = self._workload.loss(run.model, batch)
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
             update.observe(loss)
             if self.recorder is not None:
-                self.recorder.after_backward(loss.item(), update, self._updater.read_relevance)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._course.step(update.plan, cached=visit.served, kept=visit.kept)
-        if self._course.average_weight is not None:
-            self._average.take(self._course.average_weight)
+                self.recorder.after_backward(loss.item(), update, run.updater.read_relevance)
         if self._course.evaluation_due:
             self._evaluate()
 
-    def _batch(self, form: Form) -> Any:
-        """What the next step sees, on the device."""
-        return to_device(
-            shown(self._workload, self._stream, self._course.position, form), self._device
-        )
-
-    def _prefix_kept(self, form: Form) -> contextlib.AbstractContextManager[Visit]:
-        """The next step's forward, its prefix kept or served while the lever says so."""
-        lever = self._cached
-        if not lever.on or form.input != 1 or self._course.fraction >= lever.prefix_until:
-            self._prefix = None
-            return contextlib.nullcontext(Visit())
-        if self._ids is None:
-            raise ValueError(
-                f"workload {self._workload.name!r} must have examples_at for a prefix to be kept"
-            )
-        if self._prefix is None:
-            self._prefix = Prefix(blocks_of(self._workload, self._model), lever)
-        return self._prefix.around(self._ids.take(self._course.position, form.batch))
-
-    def _change(self, form: Form) -> None:
-        """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
-        before, policy_state = self._optimizer, self._updater.state_dict()
-        self._updater.close()
-        self._shaped.change(
-            form, lambda: fitting_batches(self._workload, self._model, self._seed, self.steps)
-        )
-        self._equip()
-        carry_moments(before, self._optimizer)
-        self._updater.load_state_dict(policy_state)
-
     def _evaluate(self) -> None:
-        averaged = self._average.in_place() if self._course.averages else contextlib.nullcontext()
-        with averaged:
-            loss = evaluate(self._workload, self._model)
+        with self._levered.averaged():
+            loss = evaluate(self._workload, self.model)
         metric = Metric.measured_by(self._workload)
         self._check_finite(metric.of(loss), metric.name, self.steps)
         self._course.evaluated(loss)
@@ -289,48 +213,20 @@ class TrainingRun:
         """What a run at this step has whatever its policy is: weights, moments, random state, and
         what the model and the optimizer keep outside of their own.
         """
-        state = {
-            "model": self._model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            **generators_state(self._device),
-        }
-        attributes = self._attributes.state(self._model, self._optimizer)
-        return {
-            **{name: PLAINLY.encode(part, name) for name, part in state.items()},
-            "attributes": attributes,
-        }
+        return self._levered.snapshot()
 
     def unsaved(self) -> list[Path]:
         """Paths of what changed since the run began and no snapshot can hold."""
-        changed = self._attributes.changed(self._model, self._optimizer)
-        return [leaf.path for leaf in changed if not leaf.saveable]
+        return self._levered.unsaved()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
         recorded = {} if self.recorder is None else {"recorder": self.recorder.state_dict()}
-        return {
-            **self.snapshot(),
-            "updater": self._updater.state_dict(),
-            "course": self._course.state_dict(),
-            "average": self._average.state_dict(),
-            "prefix": None if self._prefix is None else self._prefix.state_dict(),
-            **recorded,
-        }
+        return {**self._levered.state_dict(), **recorded}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where ``state`` was taken, in a run that has not begun."""
-        form = Form(**state["course"]["form"])
-        if form != self._shaped.form:
-            self._updater.close()
-            self._shaped = Shaped(self._model, self._workload.blocks, form)
-            self._equip()
-        self._load_snapshot(state)
-        self._updater.load_state_dict(state["updater"])
-        self._course.load_state_dict(state["course"])
-        self._average.load_state_dict(state["average"])
-        if state["prefix"] is not None:
-            self._prefix = Prefix(blocks_of(self._workload, self._model), self._cached)
-            self._prefix.load_state_dict(state["prefix"])
+        self._levered.load_state_dict(state)
         if self.recorder is not None:
             self.recorder.load_state_dict(state["recorder"])
 
@@ -343,17 +239,11 @@ class TrainingRun:
         self._course.load_state_dict(standing.course)
         if snapshot is None:
             return
-        self._load_snapshot(snapshot)
-        blocks = range(len(blocks_of(self._workload, self._model)))
+        self._levered.load_snapshot(snapshot)
         trained = {
             "step": standing.step,
-            "previous": tuple(blocks),
+            "previous": tuple(range(self._course.num_blocks)),
             "state": state_to_json(standing.state),
         }
-        self._updater.load_state_dict({**self._updater.state_dict(), **trained})
-
-    def _load_snapshot(self, state: dict[str, Any]) -> None:
-        restore(state.get("attributes", []), self._model, self._optimizer)
-        self._model.load_state_dict(decode(state["model"]))
-        self._optimizer.load_state_dict(decode(state["optimizer"]))
-        set_generators(state, self._device)
+        updater = self._levered.updater
+        updater.load_state_dict({**updater.state_dict(), **trained})
