@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from tuning.config.config import SearchConfig
     from tuning.session.conduct import SearchResult
     from tuning.session.watch import Watcher
+    from tuning.training.plain_loop import LoadedRecipe
 
-__all__ = ["VERSION", "SearchConfig", "front", "load", "resume", "run_search"]
+__all__ = ["VERSION", "SearchConfig", "front", "load", "load_recipe", "resume", "run_search"]
 
 
 def _load_own_packages() -> None:
@@ -112,3 +113,14 @@ def front(frame: pd.DataFrame) -> pd.DataFrame:
     from tuning.findings.front import front as front_of
 
     return front_of(frame)
+
+
+def load_recipe(path: str | os.PathLike[str]) -> LoadedRecipe:
+    """The recipe that ``python -m tuning.export`` wrote, for a loop of your own.
+
+    Raises:
+        ValueError: the file cannot be read or is no recipe; names every fault.
+    """
+    from tuning.training.plain_loop import load_recipe as loaded
+
+    return loaded(Path(path))

@@ -1,7 +1,8 @@
-"""``python -m tuning.export``: a trial's settings as TOML that a ``BlockUpdater``'s policy is
-loaded from.
+"""``python -m tuning.export``: a trial as TOML, from which ``tuning.load_recipe`` repeats it in any
+loop.
 
-Where the trial pulled levers, ``models.levers.levers.load_levers`` reads them from the same file.
+``policies.settings.load_policy`` and ``models.levers.levers.load_levers`` read the policy and the
+levers alone from the same file. Where nothing beat training for less, ``best`` is the control.
 
 Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 """
@@ -9,20 +10,24 @@ Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.commands import status_of
 from tuning.errors import BadInput
+from tuning.trial.clock import CostTable
+from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
+from tuning.trial.recipe_file import RecipeFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tuning.findings.rows import Row
+    from tuning.store.info import RunInfo
     from tuning.store.store import Store
 
 FACTS = (
@@ -30,6 +35,7 @@ FACTS = (
     "workload",
     "seed",
     "horizon",
+    "steps",
     "train_seconds",
     "val_loss",
     "target_loss",
@@ -56,7 +62,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
 
     number, store = _number(trial), _open(run)
     row = chosen(_load(store), number, store.info.metric)
-    text = settings_text(row, store.info.metric)
+    text = settings_text(row, store.info.metric, store.info)
     _warn_of_another_workload(run)
     if output is None:
         sys.stdout.write(text)
@@ -110,9 +116,25 @@ def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
         )
     found = None if target is None else fastest_at(members, target)
     if found is not None:
-        return found
+        return _winner_or_control(frame, found, target)
     print(_instead(members.iloc[-1], target, metric), file=sys.stderr)
     return members.iloc[-1]
+
+
+def _winner_or_control(frame: pd.DataFrame, found: pd.Series, target: float) -> pd.Series:
+    """The trial that is first at the target; the control where none beat it, and says so."""
+    from tuning.findings.summary import fastest_at, summary
+
+    reading = summary(frame, target)
+    control = fastest_at(reading.control, target)
+    if reading.winner is not None or control is None:
+        return found
+    print(
+        "no recipe beat training for less: taking the control that reaches the target, trial "
+        f"{control['number']}, at horizon {control['horizon']:g}",
+        file=sys.stderr,
+    )
+    return control
 
 
 def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
@@ -129,16 +151,15 @@ def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
     return f"{why}: taking the {metric.best} {metric.short}, {value} of trial {lowest['number']}"
 
 
-def settings_text(row: Row, metric: Metric = LOSS) -> str:
-    """The policy's settings, every one of them, those of the levers if any is pulled, and where
-    they come from.
+def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) -> str:
+    """The policy's settings, every one of them, those of the levers that are pulled, where they
+    come from, and with the run's ``info`` what repeats the trial.
 
     Raises:
         BadInput: the policy or one of the settings is not known here.
     """
     from models.levers.levers import divide_knobs, make_levers
     from policies.registry import make_policy
-    from policies.settings import dump_policy
     from tuning.findings.rows import knobs_of
 
     try:
@@ -149,13 +170,17 @@ def settings_text(row: Row, metric: Metric = LOSS) -> str:
             f"trial {row['number']} must have settings this version knows, but {error}"
         ) from None
     values = {**row, **_own_values(row, metric)}
-    facts = [f"{name} = {_toml(values[name])}" for name in FACTS if values.get(name) is not None]
-    pulled = (
-        ["[levers]", *(f"{name} = {_toml(value)}" for name, value in others.items()), ""]
-        if levers.used
-        else []
-    )
-    return "\n".join([dump_policy(policy), *pulled, "[trial]", *facts]) + "\n"
+    facts = {name: values[name] for name in FACTS if values.get(name) is not None}
+    return RecipeFile(policy, levers, facts, *(_repeating(info) if info else ())).to_toml()
+
+
+def _repeating(info: RunInfo) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
+    """What a trial is repeated by, as far as run.json says; older ones do not say the schedule."""
+    said = info.identity or {}
+    names = [each.name for each in dataclasses.fields(Timetable)]
+    known = all(name in said for name in names)
+    schedule = Timetable(**{name: said[name] for name in names}) if known else None
+    return schedule, info.calibration, {"ttq": info.version, **info.versions}
 
 
 def _own_values(row: Row, metric: Metric) -> dict[str, object]:
@@ -168,14 +193,6 @@ def _own_values(row: Row, metric: Metric) -> dict[str, object]:
         "val_metric": metric.of(row["val_loss"]),
         "target_metric": None if target is None else metric.of(target),
     }
-
-
-def _toml(value: object) -> str:
-    """A string, number or boolean as TOML.
-
-    JSON writes all of these in a way that TOML reads alike.
-    """
-    return json.dumps(value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,10 +11,15 @@ from models.levers.levers import NO_LEVERS, load_levers, make_levers
 from models.levers.optimizer import Optimization
 from policies.registry import make_policy
 from policies.settings import load_policy
+from tests.support import tiny
 from tests.support.frames import record, search_records
 from tests.support.runs import write_run
+from tests.support.searches import config_of, search
+from tuning import load_recipe
 from tuning.export import chosen, main, settings_text
 from tuning.store.store import Store
+from tuning.training.generators import seed_all
+from tuning.training.loop import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,45 @@ def test_best_without_the_target_is_the_lowest_loss_and_says_so(
         "no finished trial reached the target 1.950: taking the lowest loss, 1.990 of trial 1"
         in printed.err
     )
+
+
+def test_where_nothing_won_the_control_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A schedule at the control's own seconds; asked for by its number it is written all the
+    same.
+    """
+    control = {"policy": "full_update", "origin": "control", "horizon": 0.5}
+    records = [record(0, 5.0, 1.94, **control), record(1, 4.999, 1.94)]
+    mine = write_run(tmp_path / "run", records)
+    assert main([str(mine), "--trial", "best"]) == 0
+    printed = capsys.readouterr()
+    assert tomllib.loads(printed.out)["trial"]["number"] == 0
+    assert "no recipe beat training for less: taking the control" in printed.err
+    assert "trial 0, at horizon 0.5" in printed.err
+    assert main([str(mine), "--trial", "1"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["trial"]["number"] == 1
+
+
+def test_a_searched_trial_is_repeated_by_its_file(tmp_path: Path) -> None:
+    """A real search's trial, taken by ``load_recipe`` into a plain loop: its steps and its loss."""
+    found = search(config_of(tmp_path / "run", trials=2, target=1.5))
+    row = found.trials.iloc[-1]
+    file = tmp_path / "recipe.toml"
+    assert main([str(tmp_path / "run"), "--trial", str(row["number"]), "-o", str(file)]) == 0
+    seed_all(int(row["seed"]))
+    model = tiny.make_model(int(row["seed"]))
+    run = load_recipe(file).apply(
+        model, tiny.blocks(model), tiny.make_optimizer(model), batch_at=tiny.batch_at
+    )
+    for batch in run.batches():
+        with run.step() as step:
+            loss = tiny.loss(model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            step.observe(loss)
+    with run.averaged():
+        value = evaluate(tiny.tiny(), model)
+    assert (run.steps, value) == (row["steps"], row["val_loss"])
 
 
 @pytest.mark.parametrize(

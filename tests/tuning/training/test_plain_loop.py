@@ -1,0 +1,236 @@
+"""A recipe from ``recipe.toml`` in a plain loop: the trial again, to the last bit."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from models.levers.levers import make_levers
+from models.workload import Workload
+from policies.base import UpdatePolicy
+from policies.registry import make_policy
+from tests.support import tiny
+from tests.support.costs import made_up_costs, with_every_form
+from tests.tuning.training.test_loop import DYNAMIC, LEVERS, STEPWISE, through_a_file
+from tuning import load_recipe
+from tuning.training.examination.rehearsal import Heard
+from tuning.training.generators import seed_all
+from tuning.training.loop import TrainingRun, evaluate, timetable
+from tuning.training.plain_loop import LoadedRecipe, RecipeRun
+from tuning.trial.clock import CostTable
+from tuning.trial.recipe_file import RecipeFile, parse
+
+CPU, SEED = torch.device("cpu"), 3
+ALL: dict[str, dict[str, Any]] = {"no lever": {}, **LEVERS, **STEPWISE}
+Loop = tuple[nn.Module, list[float], list[float]]
+
+
+def costs_for(knobs: dict[str, Any]) -> CostTable:
+    """Made-up costs that hold the forms of the levers and no other, as a run's clock does."""
+    every, levers = with_every_form(made_up_costs()), make_levers(knobs)
+    return CostTable(
+        **{**vars(made_up_costs()), "forms": {key: every.forms[key] for key in levers.charges(4)}}
+    )
+
+
+def trained(knobs: dict[str, Any], policy: UpdatePolicy[Any], workload: Workload) -> Any:
+    """The search's own run: the run, and the loss of each step."""
+    heard = Heard()
+    run = TrainingRun(
+        workload,
+        policy,
+        seed=SEED,
+        horizon=1.0,
+        costs=costs_for(knobs),
+        device=CPU,
+        levers=make_levers(knobs),
+        recorder=heard,
+    )
+    while not run.finished:
+        run.advance()
+    return run, heard.losses
+
+
+def recipe_of(
+    knobs: dict[str, Any], policy: UpdatePolicy[Any], workload: Workload, steps: int
+) -> LoadedRecipe:
+    """What is read back from the file of such a trial."""
+    written = RecipeFile(
+        policy,
+        make_levers(knobs),
+        {"seed": SEED, "horizon": 1.0, "steps": steps},
+        timetable(workload),
+        costs_for(knobs),
+    ).to_toml()
+    return LoadedRecipe(parse(written, "the text"))
+
+
+def applied(recipe: LoadedRecipe, workload: Workload, **told: Any) -> tuple[nn.Module, RecipeRun]:
+    """A new model under the recipe, as a user makes it."""
+    seed_all(SEED)
+    model = workload.make_model(SEED)
+    run = recipe.apply(
+        model,
+        workload.blocks(model),
+        workload.make_optimizer(model),
+        **{
+            "batch_at": workload.batch_at,
+            "examples_at": workload.examples_at,
+            "shrink": workload.shrink,
+            "loss": workload.loss,
+        }
+        | told,
+    )
+    return model, run
+
+
+def loop(model: nn.Module, run: RecipeRun, workload: Workload, source: Any = None) -> Loop:
+    """A plain loop: the model, the loss of each step, and the evaluations."""
+    losses, evaluations = [], []
+    for batch in run.batches(source):
+        with run.step() as step:
+            loss = workload.loss(model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            step.observe(loss)
+        losses.append(loss.item())
+        if run.evaluation_due:
+            with run.averaged():
+                evaluations.append(evaluate(workload, model))
+    return model, losses, evaluations
+
+
+def assert_same(ours: Any, plain: Loop) -> None:
+    """Weights by name, every step's loss and every evaluation, to the bit."""
+    (run, losses), (model, plain_losses, evaluations) = ours, plain
+    assert plain_losses == losses
+    assert evaluations == [point.val_loss for point in run.curve]
+    mine, its = run.model.state_dict(), model.state_dict()
+    assert mine.keys() == its.keys()
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
+
+
+@pytest.mark.parametrize("policy", ["full_update", "dynamic_suffix"])
+@pytest.mark.parametrize("name", ALL)
+def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:
+    """Trains both on the CPU, for every lever, through the text of the file."""
+    knobs, workload = ALL[name], tiny.again()
+    schedule = make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {})
+    ours = trained(knobs, schedule, workload)
+    model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
+    assert_same(ours, loop(model, run, workload))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "fitted to data"])
+def test_a_loader_does_as_well_and_nothing_else_need_be_told(name: str) -> None:
+    """Batches one after the other, and the model's parts are seen in the first step."""
+    knobs, workload = ALL[name], tiny.again()
+    if knobs.get("approximation") == "low_rank_diagonal":
+        return
+    schedule = make_policy("dynamic_suffix", DYNAMIC)
+    ours = trained(knobs, schedule, workload)
+    recipe = recipe_of(knobs, schedule, workload, ours[0].steps)
+    model, run = applied(recipe, workload, batch_at=None, loss=None)
+    stream = map(partial(workload.batch_at, SEED), range(1000))
+    assert_same(ours, loop(model, run, workload, stream))
+
+
+@settings(deadline=None, max_examples=15)
+@given(stop=st.integers(0, 25), name=st.sampled_from(sorted(ALL)))
+def test_a_resumed_loop_equals_the_straight_one(stop: int, name: str) -> None:
+    """Property: saved through a real file at any step, and gone on in a new model."""
+    knobs, workload = ALL[name], tiny.again()
+    schedule = make_policy("dynamic_suffix", DYNAMIC)
+    recipe = recipe_of(knobs, schedule, workload, 20)
+    straight, whole = applied(recipe, workload)
+    loop(straight, whole, workload)
+    first, begun = applied(recipe, workload)
+    for batch in begun.batches():
+        if begun.steps >= stop:
+            break
+        with begun.step() as step:
+            loss = workload.loss(first, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            step.observe(loss)
+    second, resumed = applied(recipe, workload)
+    resumed.load_state_dict(through_a_file(begun.state_dict()))
+    loop(second, resumed, workload)
+    mine, its = straight.state_dict(), second.state_dict()
+    assert mine.keys() == its.keys()
+    assert all(torch.equal(mine[key], its[key]) for key in mine)
+
+
+def test_other_lengths_scale_fractions_and_keep_counts() -> None:
+    """Three times as long: three times the steps, the warm-up as it was."""
+    workload, full = tiny.again(), make_policy("full_update", {})
+    recipe = recipe_of({}, full, workload, workload.steps)
+    model, run = applied(recipe, workload, total_steps=3 * workload.steps)
+    rates = []
+    for batch in run.batches():
+        with run.step() as step:
+            rates.append(run.optimizer.param_groups[0]["lr"])
+            loss = workload.loss(model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            step.observe(loss)
+    assert run.steps == 3 * workload.steps
+    assert rates[:3] == [0.005, 0.01, 0.01]
+    assert rates[-1] < rates[-10] < 0.01
+    assert rates[40] == 0.01
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    """A recipe that needs four things, a model with other blocks, and no steps."""
+    knobs = {"prefix": 0.5, "input_start": 0.5}
+    workload = tiny.again()
+    recipe = recipe_of(knobs, make_policy("full_update", {}), workload, 20)
+    model = tiny.make_model(0, depth=3)
+    with pytest.raises(ValueError, match="total_steps >= 1") as fault:
+        recipe.apply(model, tiny.blocks(model), tiny.make_optimizer(model), total_steps=0)
+    for said in ("blocks must be 4", "examples_at must be given", "shrink must be given"):
+        assert said in str(fault.value)
+
+
+def test_batches_that_the_recipe_cuts_must_come_from_it() -> None:
+    """A loop with batches of its own, one that takes two, and one without any."""
+    workload = tiny.again()
+    recipe = recipe_of({"batch_start": 0.5}, make_policy("full_update", {}), workload, 20)
+    _, run = applied(recipe, workload, batch_at=None, loss=None)
+    with pytest.raises(RuntimeError, match=r"must come from run.batches"), run.step():
+        pass
+    with pytest.raises(ValueError, match="batches must come from somewhere"):
+        run.batches()
+    with pytest.raises(ValueError, match="must last for the run, but there were 0"):
+        next(run.batches(iter([])))
+    two = run.batches([workload.batch_at(0, 0)])
+    next(two)
+    with pytest.raises(RuntimeError, match="each batch must be used in one"):
+        next(two)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("policy =", "a recipe must be TOML"),
+        ("format = 9\npolicy = 'full_update'", "must have format = 1, but .* has 9"),
+        ("policy = 'full_update'\n[knobs]\n", r"has no \[trial\], \[schedule\], \[clock\]"),
+        (
+            "format = 1\npolicy = 'no'\n[trial]\nseed = 0\nsteps = 0\nhorizon = 1.0\n"
+            "[schedule]\nsteps = 3\n[clock]\n",
+            "policy: .*; facts: steps must be .*; timetable: .*; costs has no 'num_blocks'",
+        ),
+    ],
+)
+def test_files_that_are_no_recipe_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """One message each, with every fault."""
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load_recipe(file)
+    with pytest.raises(ValueError, match="must be a readable file"):
+        load_recipe(tmp_path / "none.toml")

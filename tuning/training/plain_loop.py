@@ -1,0 +1,296 @@
+"""A recipe in a user's own loop, the search's loop to the bit.
+
+::
+
+    run = load_recipe("recipe.toml").apply(model, blocks, optimizer, total_steps=2000)
+    for batch in run.batches(loader):
+        with run.step() as step:
+            loss = loss_fn(model, batch)
+            loss.backward()
+            step.observe(loss)
+    with run.averaged():
+        evaluate(model)
+
+Leaving ``run.step()`` steps the optimizer and drops the gradients: when that is done decides which
+weights are averaged, what the clock has counted and which rates the next step has, so it is not
+left to the loop. What is to be done to gradients (clipping) goes inside, after ``observe``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from models.application.batches import Stream
+from models.batches import Batch
+from models.levers.approximation import Approximation
+from models.levers.batch import BatchSize
+from models.levers.cached_prefix import CachedPrefix
+from models.levers.input import InputSize
+from models.levers.shaping import NEEDS_INPUTS
+from models.several import as_one
+from policies.apply import Step
+from tuning.training.levered import Levered, Shrink, Subject
+from tuning.training.own_groups import OwnGroups
+from tuning.trial.course import Course
+from tuning.trial.recipe_file import RecipeFile, parse
+
+
+class RecipeRun:
+    """A recipe at work in a loop; made by ``LoadedRecipe.apply``.
+
+    Args:
+        levered: the model under the recipe.
+        needs_batches: whether the recipe says what a step sees.
+    """
+
+    def __init__(self, levered: Levered, *, needs_batches: bool) -> None:
+        self._levered, self._needs_batches = levered, needs_batches
+        self._given = False
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What takes the steps: the user's own, or the recipe's; another after some of them."""
+        return self._levered.optimizer
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self._levered.course.steps
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is over, in [0, 1]."""
+        return self._levered.course.fraction
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over."""
+        return self._levered.course.finished
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the trial was evaluated here: every ``eval_every`` steps, and at its end."""
+        return self._levered.course.evaluation_due
+
+    def batches(self, source: Iterable[Batch] | None = None) -> Iterator[Batch]:
+        """One batch for each step until the run is over, on the model's device.
+
+        Args:
+            source: batches one after the other, gone through again when they end; those that a
+                resumed run has seen are passed over. Without it those of ``batch_at``.
+
+        Raises:
+            ValueError: there is neither; batches that cannot be cut or joined; or none are left.
+            RuntimeError: a batch was asked for before a step was taken with the last one.
+        """
+        batch_at = self._levered.subject.batch_at
+        if source is None and batch_at is None:
+            raise ValueError(
+                "batches must come from somewhere: give run.batches(loader), or batch_at to apply"
+            )
+        if source is not None:
+            batch_at = InOrder(source)
+        assert batch_at is not None
+        return self._batches(Stream(batch_at))
+
+    def _batches(self, stream: Stream) -> Iterator[Batch]:
+        while not self.finished:
+            if self._given:
+                raise RuntimeError("each batch must be used in one 'with run.step()'")
+            self._levered.prepare()
+            batch = self._levered.batch(stream)
+            self._given = True
+            yield batch
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[Step]:
+        """Take one step: forward, backward and ``step.observe(loss)`` go inside.
+
+        Raises:
+            RuntimeError: the run is over, or the recipe says what a step sees and the batch is not
+                of ``batches``; and see ``BlockUpdater.step``.
+        """
+        if self.finished:
+            raise RuntimeError(f"the run is over: its {self.steps} steps have been taken")
+        if self._needs_batches and not self._given:
+            raise RuntimeError(
+                "a step's batch must come from run.batches(...), as the recipe says what it holds"
+            )
+        self._levered.prepare()
+        with self._levered.step() as update:
+            yield update
+        self._given = False
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model has the weights to evaluate inside: the average's, where the recipe has one."""
+        with self._levered.averaged():
+            yield
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of the run, between two steps: model, optimizer and generators too."""
+        return self._levered.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken, in a run that was applied anew."""
+        self._levered.load_state_dict(state)
+
+
+class InOrder:
+    """Batches of an iterable by their number in the stream, which never falls.
+
+    Args:
+        source: gone through again when it ends.
+    """
+
+    def __init__(self, source: Iterable[Batch]) -> None:
+        self._source, self._at, self._next = source, iter(source), 0
+
+    def __call__(self, number: int) -> Batch:
+        """Batch ``number``; those before it are passed over.
+
+        Raises:
+            ValueError: no batch is left, and none comes again.
+        """
+        while self._next < number:
+            self._read()
+        return self._read()
+
+    def _read(self) -> Batch:
+        self._next += 1
+        for _ in range(2):
+            for batch in self._at:
+                return batch
+            self._at = iter(self._source)
+        raise ValueError(
+            f"batches must last for the run, but there were {self._next - 1}: give a DataLoader or "
+            "a list, which can be gone through again, or more of them"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe from a file.
+
+    Attributes:
+        file: what stood there: policy, levers, facts of the trial, its schedule and clock.
+    """
+
+    file: RecipeFile
+
+    # Each of the arguments is a thing of the loop's own; only the first three are ever needed.
+    def apply(
+        self,
+        model: nn.Module,
+        blocks: Sequence[nn.Module],
+        optimizer: Any,
+        *,
+        total_steps: int | None = None,
+        seed: int | None = None,
+        batch_at: Callable[[int, int], Batch] | None = None,
+        examples_at: Callable[[int, int], torch.Tensor] | None = None,
+        shrink: Shrink | None = None,
+        loss: Callable[[nn.Module, Batch], Any] | None = None,
+    ) -> RecipeRun:
+        """The recipe at work on a model, which is put into training mode.
+
+        Args:
+            model: changed in place.
+            blocks: its blocks in forward order, as many as the trial's model had.
+            optimizer: the loop's own, before its first step, its rates at their peak: the recipe
+                turns them, so that no scheduler belongs beside it. Several in a list.
+            total_steps: how long the run is, in steps of what the trial took on average; by default
+                as long as the trial. Fractions grow with it; what is counted in steps (warm-up,
+                recovery, probes, evaluations) stays, as at another horizon of the search.
+            seed: of ``batch_at``, ``examples_at`` and layer dropout; by default the trial's. The
+                process's generators are left alone.
+            batch_at: (seed, step) -> batch, as a workload's; so are the next three.
+            examples_at: where a prefix is kept.
+            shrink: where examples are smaller at first.
+            loss: where matrices are fitted to data; with it no first step is needed to see what
+                runs when.
+
+        Raises:
+            ValueError: arguments that do not fit the recipe; names all that are missing.
+        """
+        number = int(self.file.facts["seed"]) if seed is None else seed
+        given = {
+            "batch_at": batch_at, "examples_at": examples_at, "shrink": shrink, "loss": loss
+        }  # fmt: skip
+        self._refuse(len(blocks), total_steps, {name for name, each in given.items() if each})
+        model.train()
+        own = OwnGroups(model, as_one(optimizer))
+        subject = Subject(
+            model,
+            blocks=lambda _: blocks,
+            own_optimizer=own.renewed,
+            batch_at=None if batch_at is None else partial(batch_at, number),
+            examples_at=None if examples_at is None else partial(examples_at, number),
+            shrink=shrink,
+            loss=None if loss is None else partial(loss, model),
+        )
+        levers = self.file.levers
+        levered = Levered(subject, self.file.policy, levers, self._course(total_steps), number)
+        sees = any(levers.of(kind).on for kind in (BatchSize, InputSize, CachedPrefix))
+        return RecipeRun(levered, needs_batches=sees)
+
+    def _course(self, total_steps: int | None) -> Course:
+        facts, timetable, costs = self.file.facts, self.file.timetable, self.file.costs
+        assert timetable is not None, "parsing refuses a file without"
+        assert costs is not None, "parsing refuses a file without"
+        horizon = float(facts["horizon"])
+        if total_steps not in (None, facts["steps"]):
+            horizon *= total_steps / facts["steps"]
+        return Course(timetable, costs, horizon, self.file.levers)
+
+    def _refuse(self, blocks: int, total_steps: int | None, given: set[str]) -> None:
+        costs, faults = self.file.costs, []
+        if total_steps is not None and not (isinstance(total_steps, int) and total_steps >= 1):
+            faults.append(f"total_steps >= 1 must hold, but got total_steps={total_steps!r}")
+        if costs is not None and blocks != costs.num_blocks:
+            faults.append(
+                f"blocks must be {costs.num_blocks}, as many as the trial's model had and its "
+                f"clock knows, but got {blocks}: load_policy and BlockUpdater take any number"
+            )
+        faults += [
+            f"{name} must be given for the lever {lever}, but was not"
+            for lever, names in self._needs().items()
+            for name in names
+            if name not in given
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def _needs(self) -> dict[str, tuple[str, ...]]:
+        """What the levers that are pulled need beside the model, by lever."""
+        levers = self.file.levers
+        needs: dict[str, tuple[str, ...]] = {}
+        if levers.of(CachedPrefix).on:
+            needs["cached_prefix"] = ("examples_at",)
+        if levers.of(InputSize).on:
+            needs["input"] = ("shrink",)
+        if levers.of(Approximation).approximation in NEEDS_INPUTS:
+            needs["approximation"] = ("batch_at", "loss")
+        return needs
+
+
+def load_recipe(path: str | Path) -> LoadedRecipe:
+    """The recipe that ``tuning.export`` wrote to ``path``.
+
+    Raises:
+        ValueError: the file cannot be read or is none; names every fault.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"a recipe must be a readable file, but {path} is not: {error}") from error
+    return LoadedRecipe(parse(text, str(path)))
