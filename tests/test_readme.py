@@ -13,10 +13,14 @@ import pytest
 
 import tuning.export
 import tuning.pareto
+from models.levers.levers import NO_LEVERS
 from policies.presets import TUNED_V2
 from policies.settings import dump_policy
+from tests.support.costs import made_up_costs
 from tests.support.searches import search
 from tuning.config.arguments import NewSearch, parse
+from tuning.trial.course import Timetable
+from tuning.trial.recipe_file import RecipeFile
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,11 +55,15 @@ def test_the_loop_follows_a_policy_that_freezes(folder: Path) -> None:
 
 def test_the_guide_to_taking_it_away_runs(folder: Path) -> None:
     """Runs what ``docs/take_away.md`` shows, one block after the other, on the same policy."""
-    (folder / "recipe.toml").write_text(dump_policy(TUNED_V2), encoding="utf-8")
+    facts = {"seed": 0, "horizon": 1.0, "steps": 200}
+    recipe = RecipeFile(TUNED_V2, NO_LEVERS, facts, Timetable(200, 50, 10, 0.2), made_up_costs(8))
+    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     guide = (ROOT / "docs" / "take_away.md").read_text(encoding="utf-8")
     (folder / "guide.py").write_text("\n".join(blocks("python", guide)), encoding="utf-8")
     left = runpy.run_path("guide.py")
     assert (left["policy"], left["levers"].used) == (TUNED_V2, False)
+    assert left["run"].finished
+    assert left["error"] < 2.0
 
 
 def test_a_reader_gets_an_answer(folder: Path) -> None:
