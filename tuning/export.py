@@ -115,7 +115,7 @@ def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
             f"--trial best needs a finished trial, but there is none; {_recorded(frame)}"
         )
     found = None if target is None else fastest_at(members, target)
-    if found is not None:
+    if found is not None and target is not None:
         return _winner_or_control(frame, found, target)
     print(_instead(members.iloc[-1], target, metric), file=sys.stderr)
     return members.iloc[-1]

@@ -197,7 +197,7 @@ def _costs(table: Mapping[str, Any]) -> CostTable:
 
 def _priced(table: Mapping[str, Any], shared: Mapping[str, Any]) -> CostTable:
     seconds = {int(depth): float(value) for depth, value in table["step_seconds"].items()}
-    parts = {name: float(table[name]) for name in PARTS}
+    parts: dict[str, Any] = {name: float(table[name]) for name in PARTS}
     _refuse_negative([*seconds.values(), *parts.values()])
     return CostTable(
         **shared,

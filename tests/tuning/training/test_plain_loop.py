@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.levers.levers import make_levers
+from models.registry import find_workload
 from models.workload import Workload
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
@@ -32,11 +34,12 @@ ALL: dict[str, dict[str, Any]] = {"no lever": {}, **LEVERS, **STEPWISE}
 Loop = tuple[nn.Module, list[float], list[float]]
 
 
-def costs_for(knobs: dict[str, Any]) -> CostTable:
+def costs_for(knobs: dict[str, Any], blocks: int = 4) -> CostTable:
     """Made-up costs that hold the forms of the levers and no other, as a run's clock does."""
-    every, levers = with_every_form(made_up_costs()), make_levers(knobs)
+    plain, levers = made_up_costs(blocks), make_levers(knobs)
+    every = with_every_form(plain)
     return CostTable(
-        **{**vars(made_up_costs()), "forms": {key: every.forms[key] for key in levers.charges(4)}}
+        **{**vars(plain), "forms": {key: every.forms[key] for key in levers.charges(blocks)}}
     )
 
 
@@ -48,7 +51,7 @@ def trained(knobs: dict[str, Any], policy: UpdatePolicy[Any], workload: Workload
         policy,
         seed=SEED,
         horizon=1.0,
-        costs=costs_for(knobs),
+        costs=costs_for(knobs, len(workload.blocks(workload.make_model(SEED)))),
         device=CPU,
         levers=make_levers(knobs),
         recorder=heard,
@@ -67,7 +70,7 @@ def recipe_of(
         make_levers(knobs),
         {"seed": SEED, "horizon": 1.0, "steps": steps},
         timetable(workload),
-        costs_for(knobs),
+        costs_for(knobs, len(workload.blocks(workload.make_model(SEED)))),
     ).to_toml()
     return LoadedRecipe(parse(written, "the text"))
 
@@ -122,6 +125,16 @@ def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:
     """Trains both on the CPU, for every lever, through the text of the file."""
     knobs, workload = ALL[name], tiny.again()
     schedule = make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {})
+    ours = trained(knobs, schedule, workload)
+    model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
+    assert_same(ours, loop(model, run, workload))
+
+
+def test_byte_lm_in_a_plain_loop_equals_the_trial() -> None:
+    """A few steps of the real workload: growth, Muon, small batches and an average together."""
+    workload = replace(find_workload("byte_lm", None), steps=8, eval_every=4, warmup_steps=2)
+    knobs = STEPWISE["growing with muon on half batches"]
+    schedule = make_policy("dynamic_suffix", DYNAMIC)
     ours = trained(knobs, schedule, workload)
     model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
     assert_same(ours, loop(model, run, workload))
