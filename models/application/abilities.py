@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from models.application.capabilities import form_fault
+from models.application.trying import lever_faults
 from models.levers.approximation import KINDS
 from models.levers.computing import BACKENDS, DTYPES
 from models.levers.form import PLAIN, Form
@@ -32,5 +33,6 @@ def forms_to_try() -> Iterator[tuple[str, Form]]:
 
 
 def faults_by_value(workload: Workload, device: torch.device) -> dict[str, str | None]:
-    """Why each value cannot be had, by its name; None where it can."""
-    return {name: form_fault(workload, form, device) for name, form in forms_to_try()}
+    """Why each value cannot be had, by its name; None where it can. Whole levers go by theirs."""
+    levers = {name: fault_of() for name, fault_of in lever_faults(workload, device).items()}
+    return levers | {name: form_fault(workload, form, device) for name, form in forms_to_try()}
