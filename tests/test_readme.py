@@ -15,7 +15,6 @@ import tuning.export
 import tuning.pareto
 from models.levers.levers import NO_LEVERS
 from policies.presets import TUNED_V2
-from policies.settings import dump_policy
 from tests.support.costs import made_up_costs
 from tests.support.searches import search
 from tuning.config.arguments import NewSearch, parse
@@ -45,11 +44,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("my_model", None)
 
 
-def test_the_loop_follows_a_policy_that_freezes(folder: Path) -> None:
-    """Runs it as it stands, on a policy such as ``tuning.export`` writes."""
-    (folder / "recipe.toml").write_text(dump_policy(TUNED_V2), encoding="utf-8")
+def test_the_loop_follows_a_recipe_that_freezes(folder: Path) -> None:
+    """Runs it as it stands, on a recipe such as ``tuning.export`` writes."""
+    facts = {"seed": 0, "horizon": 1.0, "steps": 400}
+    recipe = RecipeFile(TUNED_V2, NO_LEVERS, facts, Timetable(400, 40, 0, 0.2), made_up_costs(4))
+    (folder / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     left = runpy.run_path("loop.py")
-    assert left["policy"] == TUNED_V2
+    assert left["run"].finished
     assert left["error"] < left["loss"](left["make_model"](7), left["batch_at"](7, 0))
 
 
@@ -82,7 +83,8 @@ def test_a_reader_gets_an_answer(folder: Path) -> None:
     assert (folder / "runs/mine/report.html").is_file()
     assert f"python -m tuning.export {EXPORT}`" in README
     assert tuning.export.main(EXPORT.split()) == 0
-    assert runpy.run_path("loop.py")["policy"].name == "full_update"
+    left = runpy.run_path("loop.py")
+    assert (left["recipe"].file.policy.name, left["run"].finished) == ("full_update", True)
 
 
 @pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (tuning\.\w+)", TEXT))))
