@@ -61,7 +61,7 @@ def find_workload(
     if changed := [field for field in KEPT if getattr(workload, field) != getattr(other, field)]:
         raise ValueError(
             f"workload {name!r} must be the same task whatever its own knobs are, but with "
-            f"{_given(own)} it has another {', another '.join(changed)}"
+            f"{_given(own)} it has other {', '.join(changed)}"
         )
     return replace(other, name=workload.name)
 

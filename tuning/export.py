@@ -130,20 +130,22 @@ def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
 
 
 def settings_text(row: Row, metric: Metric = LOSS) -> str:
-    """The policy's settings, every one of them, those of the levers if any is pulled, and where
-    they come from.
+    """The policy's settings, every one of them, those of the levers if any is pulled, the
+    workload's own knobs that are turned, and where they come from.
 
     Raises:
         BadInput: the policy or one of the settings is not known here.
     """
     from models.levers.levers import divide_knobs, make_levers
+    from models.levers.own import own_values, without_own
     from policies.registry import make_policy
     from policies.settings import dump_policy
     from tuning.findings.rows import knobs_of
 
     try:
-        own, others = divide_knobs(knobs_of(row))
-        policy, levers = make_policy(str(row["policy"]), own), make_levers(others)
+        knobs = knobs_of(row)
+        policys, others = divide_knobs(without_own(knobs))
+        policy, levers = make_policy(str(row["policy"]), policys), make_levers(others)
     except ValueError as error:
         raise BadInput(
             f"trial {row['number']} must have settings this version knows, but {error}"
@@ -155,7 +157,13 @@ def settings_text(row: Row, metric: Metric = LOSS) -> str:
         if levers.used
         else []
     )
-    return "\n".join([dump_policy(policy), *pulled, "[trial]", *facts]) + "\n"
+    own = own_values(knobs)
+    turned = (
+        ["[workload]", *(f"{name} = {_toml(value)}" for name, value in own.items()), ""]
+        if own
+        else []
+    )
+    return "\n".join([dump_policy(policy), *pulled, *turned, "[trial]", *facts]) + "\n"
 
 
 def _own_values(row: Row, metric: Metric) -> dict[str, object]:

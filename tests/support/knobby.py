@@ -16,9 +16,10 @@ from tests.support.tiny import FEATURES, tiny
 class Block(nn.Module):
     """x + W2 f(W1 x): (batch, width) -> (batch, width)."""
 
-    def __init__(self, width: int, act: nn.Module) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Linear(width, 2 * width), act, nn.Linear(2 * width, width))
+        up, down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.inner = nn.Sequential(up, nn.GELU(), down)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, of its input's shape."""
@@ -31,7 +32,7 @@ class Net(nn.Module):
     def __init__(self, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Linear(FEATURES, width), nn.Dropout(dropout))
-        self.blocks = nn.ModuleList(Block(width, nn.GELU()) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.head = nn.Linear(width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,10 +49,11 @@ def make(
     width: Annotated[int, Int(16, 64, log=True, unit="features", meaning="of the model")] = 16,
     layers: Annotated[int, Choice((2, 4))] = 4,
 ) -> Workload:
-    """The tiny regression on a model of this dropout, width and depth."""
+    """Fit the tiny regression with a model of this dropout, width and depth."""
 
     def model(seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return Net(width, layers, dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Net(width, layers, dropout)
 
     return replace(tiny(), name="knobby", make_model=model)
