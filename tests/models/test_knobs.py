@@ -154,12 +154,12 @@ def breaks(*, width: Annotated[int, Int(1, 4)] = 2) -> Workload:
 
 
 def test_another_task_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be the same task .* with width=4 it has other step"):
+    with pytest.raises(ValueError, match=r"be the same task .* with width=4 it has other step"):
         find_workload(f"{__name__}:longer", own={"width": 4})
 
 
 def test_a_factory_that_fails_names_the_values() -> None:
-    with pytest.raises(ValueError, match="could not be built with width=4: .*too wide"):
+    with pytest.raises(ValueError, match=r"could not be built with width=4: .*too wide"):
         find_workload(f"{__name__}:breaks", own={"width": 4})
 
 
