@@ -11,17 +11,25 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from models import by_path, workloads
 from models.frames import told
+from models.knobs import OwnKnob, own_knobs, values_given
 from models.workload import Workload
+from policies.rules import Scalar
 
 Factory = Callable[..., Workload]
 FORMS = "package.module:factory or path/to/file.py:factory"
 CORPUS_ARGUMENT = "corpus_dir"
+KEPT = ("steps", "eval_every", "fingerprint", "metric", "maximize")
+"""Fields in which a workload with other values of its own knobs must be the same workload.
+
+Else neither its horizon nor its results would compare with the others'.
+"""
 
 
 def workload_names() -> list[str]:
@@ -29,18 +37,50 @@ def workload_names() -> list[str]:
     return sorted(_embedded())
 
 
-def find_workload(name: str, corpus: Path | None = None) -> Workload:
+def find_workload(
+    name: str, corpus: Path | None = None, own: Mapping[str, Scalar] | None = None
+) -> Workload:
     """Build the workload ``name``, an embedded one or ``package.module:factory``.
 
     Args:
         name: the current directory is on the path while a module is imported.
         corpus: directory of text for a workload that takes one; None for its default.
+        own: values of its own knobs that are not their defaults.
 
     Raises:
-        ValueError: there is no such workload, its factory fails or returns something else, or a
-            corpus is given to a workload that takes none; the message says which and what to do.
+        ValueError: there is no such workload, its factory fails or returns something else, declares
+            a knob wrongly or makes another task with other values of its knobs, or a corpus is
+            given to a workload that takes none; the message says which and what to do.
     """
-    return _build(name, _imported(name) if ":" in name else _known(name), corpus)
+    factory = _factory(name)
+    known = own_knobs(factory, name)
+    workload = _build(name, factory, corpus, {})
+    if not own:
+        return workload
+    other = _build(name, factory, corpus, values_given(known, own, name))
+    if changed := [field for field in KEPT if getattr(workload, field) != getattr(other, field)]:
+        raise ValueError(
+            f"workload {name!r} must be the same task whatever its own knobs are, but with "
+            f"{_given(own)} it has other {', '.join(changed)}"
+        )
+    return replace(other, name=workload.name)
+
+
+def own_knobs_of(name: str) -> dict[str, OwnKnob]:
+    """The own knobs of the workload ``name``, by name; nothing is built.
+
+    Raises:
+        ValueError: there is no such workload, or it declares one wrongly.
+    """
+    return own_knobs(_factory(name), name)
+
+
+def _factory(name: str) -> Factory:
+    return _imported(name) if ":" in name else _known(name)
+
+
+def _given(own: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in own.items())
 
 
 def _embedded() -> dict[str, Factory]:
@@ -101,7 +141,7 @@ def _import(module_name: str, name: str) -> Any:
         ) from error
 
 
-def _build(name: str, factory: Factory, corpus: Path | None) -> Workload:
+def _build(name: str, factory: Factory, corpus: Path | None, own: Mapping[str, Scalar]) -> Workload:
     arguments = {} if corpus is None else {CORPUS_ARGUMENT: corpus}
     if arguments and not _takes_corpus(factory):
         raise ValueError(
@@ -111,9 +151,12 @@ def _build(name: str, factory: Factory, corpus: Path | None) -> Workload:
             f"{CORPUS_ARGUMENT!r}"
         )
     try:
-        workload = factory(**arguments)
+        workload = factory(**arguments, **own)
     except Exception as error:
-        raise ValueError(f"workload {name!r} could not be built: {_reason(error)}") from error
+        raise ValueError(
+            f"workload {name!r} could not be built{f' with {_given(own)}' if own else ''}: "
+            f"{_reason(error)}"
+        ) from error
     if not isinstance(workload, Workload):
         raise ValueError(f"workload {name!r} must return a Workload, but got a {_kind(workload)}")
     return workload

@@ -3,7 +3,8 @@
 Nothing here knows how a search samples. A *point* lists one coordinate in [0, 1] for each searched
 knob, *params* the values that apply at such a point, by name. Two names are the search's own and no
 policy's: ``horizon`` (how long to train, in the full-update baseline's seconds) and ``policy``
-(whose the others are, save those of the levers in ``models.levers``, which go with any policy).
+(whose the others are, save those of the levers in ``models.levers`` and the workload's own, which
+go with any policy).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from models.levers.levers import Levers, divide_knobs, lever_settings, make_levers
+from models.levers.own import own_values, without_own
 from policies.base import Scalar, UpdatePolicy
 from policies.registry import make_policy, policies
 from policies.rules import Settings
@@ -82,6 +84,7 @@ class SearchSpace:
         policy: the policy of all points; None where a knob named ``policy`` chooses it.
         suggested: knobs of recipes worth trying before any other, of full updates for the whole
             horizon; those that are no point of what is left of the space are passed over.
+        own: the workload's own knobs and their defaults (``search_spaces.own``).
     """
 
     name: str
@@ -89,6 +92,7 @@ class SearchSpace:
     knobs: tuple[Knob, ...]
     policy: str | None = None
     suggested: tuple[Mapping[str, Scalar], ...] = ()
+    own: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def searched(self) -> tuple[Knob, ...]:
@@ -133,10 +137,18 @@ class SearchSpace:
         return self.decide(lambda k: params[k.name])
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
-        """(policy, horizon, knobs of that policy and of the levers)."""
-        knobs = {name: value for name, value in params.items() if name not in self._gates}
+        """(policy, horizon, knobs of that policy, of the levers, and own ones that are turned)."""
+        knobs = {
+            name: value
+            for name, value in params.items()
+            if name not in self._gates and not self._at_default(name, value)
+        }
         policy = knobs.pop(POLICY, self.policy)
         return str(policy), float(knobs.pop(HORIZON, 1.0)), knobs
+
+    def _at_default(self, name: str, value: Scalar) -> bool:
+        """Whether it is an own knob that is not turned."""
+        return name in self.own and same(value, self.own[name])
 
     def params_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | None:
         """The inverse of ``split``: params of this space, or None where such a trial is not a point
@@ -144,9 +156,9 @@ class SearchSpace:
 
         A setting that ``knobs`` does not give has its default.
         """
-        if policy not in self.policies():
+        if policy not in self.policies() or not own_values(knobs).keys() <= self.own.keys():
             return None
-        off = _defaults(policy)
+        off = {**_defaults(policy), **self.own}
         given: dict[str, Scalar] = {**off, **knobs, POLICY: policy, HORIZON: horizon}
         given |= {
             gate.name: any(given[name] != off[name] for name in gate.opens if name in off)
@@ -166,7 +178,8 @@ class SearchSpace:
 
         No meaning or title is.
         """
-        data = [self.name, self.policy, [k.identity() for k in self.knobs]]
+        data: list[Any] = [self.name, self.policy, [k.identity() for k in self.knobs]]
+        data += [dict(self.own)] if self.own else []
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def policies(self) -> tuple[str, ...]:
@@ -200,7 +213,7 @@ def as_policy(space: SearchSpace, params: Params) -> UpdatePolicy[Any]:
         ValueError: its settings break a rule of the policy; every broken one is named.
     """
     policy, _, knobs = space.split(params)
-    return make_policy(policy, divide_knobs(knobs)[0])
+    return make_policy(policy, divide_knobs(without_own(knobs))[0])
 
 
 def as_levers(space: SearchSpace, params: Params) -> Levers:

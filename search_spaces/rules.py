@@ -59,7 +59,7 @@ def _name_faults(space: SearchSpace) -> Iterator[str]:
 
 
 def _owner_faults(space: SearchSpace, k: Knob) -> Iterator[str]:
-    if k.name in (HORIZON, POLICY) or isinstance(k, Gate):
+    if k.name in (HORIZON, POLICY) or isinstance(k, Gate) or k.name in space.own:
         return
     for owner in k.when.get(POLICY, space.policies()):
         if str(owner) in policies():

@@ -152,26 +152,33 @@ def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
 
 
 def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) -> str:
-    """The policy's settings, every one of them, those of the levers that are pulled, where they
-    come from, and with the run's ``info`` what repeats the trial.
+    """The policy's settings, every one of them, those of the levers that are pulled, the workload's
+    own knobs that are turned, where they come from, and with the run's ``info`` what repeats the
+    trial, unless own knobs are turned.
 
     Raises:
         BadInput: the policy or one of the settings is not known here.
     """
     from models.levers.levers import divide_knobs, make_levers
+    from models.levers.own import own_values, without_own
     from policies.registry import make_policy
     from tuning.findings.rows import knobs_of
 
     try:
-        own, others = divide_knobs(knobs_of(row))
-        policy, levers = make_policy(str(row["policy"]), own), make_levers(others)
+        knobs = knobs_of(row)
+        policys, others = divide_knobs(without_own(knobs))
+        policy, levers = make_policy(str(row["policy"]), policys), make_levers(others)
     except ValueError as error:
         raise BadInput(
             f"trial {row['number']} must have settings this version knows, but {error}"
         ) from None
     values = {**row, **_own_values(row, metric)}
     facts = {name: values[name] for name in FACTS if values.get(name) is not None}
-    return RecipeFile(policy, levers, facts, *(_repeating(info) if info else ())).to_toml()
+    own = own_values(knobs)
+    # The clock of a workload with other knobs is in seconds of the workload as it is.
+    none: tuple[None, None, dict[str, str]] = (None, None, {})
+    repeating = _repeating(info) if info and not own else none
+    return RecipeFile(policy, levers, facts, *repeating, own).to_toml()
 
 
 def _repeating(info: RunInfo) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:

@@ -20,6 +20,7 @@ from search_spaces.base import SearchSpace
 from tuning.config import option
 from tuning.config.config import SearchConfig, default_run
 from tuning.config.option import Flag
+from tuning.config.own import undeclared_faults
 from tuning.config.resume import Resume
 from tuning.errors import BadInput
 
@@ -128,9 +129,11 @@ def _resume(options: dict[str, Any], faults: list[str]) -> Resume:
 
 
 def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
-    """The space asked for, with its ranges as narrowed."""
-    asked = {name: options[name] for name in ("space", "knobs") if name in options}
+    """The space asked for, with its ranges as narrowed and the workload's own knobs."""
+    asked = {name: options[name] for name in ("workload", "space", "knobs") if name in options}
     config = SearchConfig("", **asked)
+    if isinstance(config.workload, str) and "workload" in asked:
+        faults += undeclared_faults(config.workload)
     faults += config.space_faults()
     if faults:
         raise BadInput(faults)

@@ -19,6 +19,7 @@ from search_spaces.narrow import applied, narrow
 from search_spaces.registry import find_space
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
+from tuning.config.own import declared_faults, ends, name_faults_of, range_faults, space_for
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.layout import RUN_JSON, resume_option
 
@@ -237,12 +238,13 @@ class SearchConfig:
         return cls(**data)
 
     def search_space(self) -> SearchSpace:
-        """The space with this search's own ranges, less what the device could not do when it began.
+        """The space with the workload's own knobs, this search's own ranges, less what the device
+        could not do when it began.
 
         Raises:
             ValueError: there is no such space.
         """
-        return applied(find_space(self.space), self._overrides)[0]
+        return applied(space_for(find_space(self.space), self.workload), self._overrides)[0]
 
     def resources(self, machine: Machine) -> Resources:
         """What each trial has, on ``machine``."""
@@ -267,6 +269,8 @@ class SearchConfig:
         faults = [] if resuming or not isinstance(self.run, str) else _run_faults(Path(self.run))
         faults += _workload_faults(self, find_workload)
         faults += self.space_faults()
+        if find_workload is None and not faults:
+            faults += self._faults_at_ends()
         faults += rules
         if not rules and self.address is None:
             machine = machine or Machine.here()
@@ -282,11 +286,23 @@ class SearchConfig:
         if not isinstance(self.knobs, Mapping):
             return [f"knobs must be a table, but got {self.knobs!r}"]
         try:
-            space = find_space(self.space)
+            space = space_for(find_space(self.space), self.workload)
         except ValueError as error:
             return [str(error)]
+        faults = name_faults_of(self.workload)
         # The embedded spaces are known to be sound; looking again takes seconds of the largest.
-        return narrow(space, self._overrides)[1] if self._overrides else []
+        if not self._overrides:
+            return faults
+        narrowed, found = narrow(space, self._overrides)
+        return [*faults, *found, *range_faults(narrowed, self.workload)]
+
+    def _faults_at_ends(self) -> list[str]:
+        """Faults of the workload with each of its own knobs at each end of its range."""
+        return [
+            fault
+            for own in ends(self.search_space())
+            for fault in declared_faults(self.workload, self.corpus, own)
+        ]
 
     @property
     def _overrides(self) -> dict[str, object]:

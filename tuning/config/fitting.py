@@ -22,6 +22,7 @@ from models.levers.optimizer import NUMBERS, OWN, Optimization
 from policies.rules import Scalar
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.knobs import Choice, Fixed, Gate, Knob, same
+from search_spaces.own import OWN_GATE
 from search_spaces.rules import owner_of
 
 ANY_BLOCKS = 2
@@ -210,7 +211,8 @@ def _singly(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
 
 
 def _has_gates(space: SearchSpace) -> bool:
-    return any(isinstance(k, Gate) for k in space.knobs)
+    """Whether levers stand behind gates; the workload's own knobs do in every space."""
+    return any(isinstance(k, Gate) and k.name != OWN_GATE for k in space.knobs)
 
 
 def _applies(space: SearchSpace, name: str, values: Values) -> bool:

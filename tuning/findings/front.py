@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.levers.own import own_values
 from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF, recipe_of
 from tuning.trial.trial import AGAIN
@@ -132,15 +133,23 @@ def control_kinds(frame: pd.DataFrame) -> npt.NDArray[np.object_]:
     """Which control each of a table's n rows is, None where it is none, shape (n,)."""
     found = np.full(len(frame), None, dtype=object)
     full = (frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool)
-    columns = ["policy", "horizon", *(KNOB + n for n in OFF if KNOB + n in frame.columns)]
+    own = _own_columns(frame)
+    columns = ["policy", "horizon", *(KNOB + n for n in OFF if KNOB + n in frame.columns), *own]
     rows = frame.loc[full, columns].to_dict("records")
     found[full] = [recipe_of(row).control_kind for row in rows]
     return found
 
 
+def _own_columns(frame: pd.DataFrame) -> list[str]:
+    """Columns of the workload's own knobs, which are null where one is not turned."""
+    names = (str(name) for name in frame.columns)
+    knobs = {name.removeprefix(KNOB): 0 for name in names if name.startswith(KNOB)}
+    return [KNOB + name for name in own_values(knobs)]
+
+
 def levered(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """In which of a table's n rows a lever is pulled, shape (n,)."""
-    found = np.zeros(len(frame), dtype=bool)
+    """In which of a table's n rows a lever or a knob of the workload's own is, shape (n,)."""
+    found = np.asarray(frame[_own_columns(frame)].notna().to_numpy(dtype=bool).any(axis=1))
     for name, off in OFF.items():
         if KNOB + name in frame.columns:
             column = frame[KNOB + name]

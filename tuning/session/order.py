@@ -75,8 +75,10 @@ class TrunkWait:
 def departs_at_once(spec: TrialSpec, num_blocks: int) -> bool:
     """Whether the trial's first step is another than full_update's.
 
-    A block is frozen in it, or a lever pulled.
+    A block is frozen in it, or a lever pulled, or the workload another.
     """
+    if spec.recipe.own:
+        return True
     own, levers = spec.recipe.policy_and_levers()
     policy = planned(own, levers, num_blocks, spec.seed)
     plan = policy.plan(policy.init(num_blocks), Progress(0, 0.0))

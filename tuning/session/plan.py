@@ -7,7 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from models.knobs import cost_key
 from tuning.config.config import SearchConfig
+from tuning.config.own import declared
 from tuning.config.resources import Resources
 from tuning.drivers.driver import Driver
 from tuning.drivers.serial import SerialDriver
@@ -26,6 +28,7 @@ from tuning.trial.clock import baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.task import Task
 from tuning.trial.trial import CONFIRMATION, SEEDS, TrialSpec
+from tuning.trial.variants import unknown_charges
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -145,11 +148,18 @@ class SearchPlan(Plan):
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Those of its levers that the clock does not know and that were not refused."""
-        needed = frozenset(spec.recipe.levers.charges(self._costs.num_blocks))
-        if not needed:  # most trials: nothing is read for them
-            return needed
+        levers, variant = spec.recipe.levers, self._variant(spec)
+        if not (variant or levers.charges(self._costs.num_blocks)):
+            return frozenset()  # most trials: nothing is read for them
         info = self._store.reload_info()
-        return needed - {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
+        costs = info.calibration or self._costs
+        if variant in info.refused_forms:
+            return frozenset()
+        return unknown_charges(costs, levers, variant) - info.refused_forms.keys()
+
+    def _variant(self, spec: TrialSpec) -> str:
+        own = spec.recipe.own
+        return cost_key(declared(self._config.workload), own) if own else ""
 
     def takes(self, spec: TrialSpec) -> bool:
         """All but what a killed confirmation left."""

@@ -78,12 +78,13 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
 def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
     """The type of every knob that a trial of the search can have.
 
-    The space's and the baselines'.
+    The space's, the workload's own among them, and the baselines'.
     """
     names = {*space.policies(), *(spec.recipe.policy for spec in baseline_specs("", 0))}
     levers = lever_settings()
     pulled = (levers[knob.name] for knob in space.knobs if knob.name in levers)
-    return policy_columns(names) | {setting.name: _kind(setting) for setting in pulled}
+    own = {name: _kind_named(type(default).__name__) for name, default in space.own.items()}
+    return policy_columns(names) | {setting.name: _kind(setting) for setting in pulled} | own
 
 
 def policy_columns(names: Iterable[str]) -> dict[str, KnobKind]:
@@ -96,7 +97,11 @@ def policy_columns(names: Iterable[str]) -> dict[str, KnobKind]:
 
 
 def _kind(setting: dataclasses.Field[Any]) -> KnobKind:
-    return next(kind for kind in KNOB_KINDS if kind == setting.type)
+    return _kind_named(str(setting.type))
+
+
+def _kind_named(name: str) -> KnobKind:
+    return next(kind for kind in KNOB_KINDS if kind == name)
 
 
 def _baselines(

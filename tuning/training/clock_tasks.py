@@ -21,15 +21,18 @@ from tuning.store.info import RunInfo
 from tuning.store.store import Store
 from tuning.training.calibrate import calibrate, surroundings
 from tuning.training.calibrate_forms import calibrate_event, calibrate_form
+from tuning.training.calibrate_variant import calibrate_variant
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess
 from tuning.training.examination.subject import Subject
 from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
-from tuning.training.place import describe, gpu_memory, set_threads, workload_of
+from tuning.training.place import describe, gpu_memory, set_threads, variant_of, workload_of
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.parts import composed, parts_of
+from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
+from tuning.trial.variants import name_in, table_for, with_table
 
 WARM_UP_STEPS = 3
 
@@ -114,15 +117,29 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     if costs is None:
         return Ending.DONE
     set_threads(costs.threads)
-    levers, known = store.task(task).spec.recipe.levers, Known(workload_of(store), costs)
-    refused = dict(store.info.refused_forms)
-    for key, find in known.finders(levers).items():
+    recipe, refused = store.task(task).spec.recipe, dict(store.info.refused_forms)
+    variant = variant_of(store, recipe)
+    if variant and variant not in costs.forms:
+        try:
+            costs = with_table(costs, variant, _calibrate_own(store, recipe, costs))
+        except Exception as fault:
+            store.update_info(refused_forms={**refused, variant: describe(fault, None)})
+            return Ending.DONE
+    workload = workload_of(store, recipe.own if variant else None)
+    known = Known(workload, table_for(costs, variant))
+    for key, find in known.finders(recipe.levers).items():
         try:
             find()
         except Exception as fault:
-            refused[key] = describe(fault, None)
-    store.update_info(calibration=known.costs, refused_forms=refused)
+            refused[name_in(variant, key)] = describe(fault, None)
+    found = with_table(costs, variant, known.costs)
+    store.update_info(calibration=found, refused_forms=refused)
     return Ending.DONE
+
+
+def _calibrate_own(store: Store, recipe: Recipe, costs: CostTable) -> CostTable:
+    workload, other = workload_of(store), workload_of(store, recipe.own)
+    return calibrate_variant(workload, other, costs, device=run_device())
 
 
 class Known:
@@ -162,12 +179,18 @@ class Known:
         self.costs = replace(self.costs, forms={**self.costs.forms, key: table})
 
 
-def refuse_form(info: RunInfo, levers: Levers, num_blocks: int) -> None:
-    """Refuse levers of which a form could not be calibrated.
+def refuse_form(info: RunInfo, levers: Levers, costs: CostTable, variant: str) -> None:
+    """Refuse levers of which a form could not be calibrated, or a variant that could not.
 
     Raises:
         ValueError: with the reason.
+        UnknownForm: the variant was not calibrated.
     """
-    for key in levers.charges(num_blocks):
-        if key in info.refused_forms:
-            raise ValueError(f"{key!r} could not be calibrated: {info.refused_forms[key]}")
+    _refuse(info, variant)
+    for charge in levers.charges(table_for(costs, variant).num_blocks):
+        _refuse(info, name_in(variant, charge))
+
+
+def _refuse(info: RunInfo, key: str) -> None:
+    if key in info.refused_forms:
+        raise ValueError(f"{key!r} could not be calibrated: {info.refused_forms[key]}")

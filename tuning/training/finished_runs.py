@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.levers.planning import planned
+from policies.rules import Scalar
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
@@ -102,7 +103,7 @@ def find_repeated(
     """
     schedule = _schedule(spec.recipe, spec.seed, costs.num_blocks)
     for file in (path for number, path in _files(folder) if number < spec.number):
-        run = _load(file, costs.num_blocks)
+        run = _load(file, costs.num_blocks, spec.recipe)
         end = None if run is None else repeats(schedule, run, timetable, costs)
         if run is not None and end is not None:
             stop = stops_at([CurvePoint(**point) for point in end.course["curve"]])
@@ -116,20 +117,26 @@ def _schedule(recipe: Recipe, seed: int, num_blocks: int) -> Schedule:
 
 
 @lru_cache(maxsize=2 * MOST_RUNS)
-def _read(file: Path, written: int, num_blocks: int) -> FinishedRun | None:
+def _read(
+    file: Path, written: int, num_blocks: int, own: tuple[tuple[str, Scalar], ...]
+) -> FinishedRun | None:
     # Kept between the trials of a reused worker, which all look at the same runs.
     state = load_checkpoint(file)
     if state is None:
         return None
     recipe = Recipe(state["policy"], state["horizon"], state["knobs"])
+    if recipe.own != dict(own):
+        return None
     schedule = _schedule(recipe, state["seed"], num_blocks)
     return FinishedRun(schedule, state["losses"], state["relevance"], state["evaluations"])
 
 
-def _load(file: Path, num_blocks: int) -> FinishedRun | None:
-    """The run in ``file``; None where another worker has dropped it."""
+def _load(file: Path, num_blocks: int, recipe: Recipe) -> FinishedRun | None:
+    """The run in ``file``; None where another worker has dropped it, or where the workload's own
+    knobs were others than in ``recipe``.
+    """
     try:
-        return _read(file, file.stat().st_mtime_ns, num_blocks)
+        return _read(file, file.stat().st_mtime_ns, num_blocks, tuple(recipe.own.items()))
     except FileNotFoundError:
         return None
 

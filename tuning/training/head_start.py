@@ -93,7 +93,12 @@ class HeadStart:
         return end.step
 
     def _fork(self, training: TrainingRun) -> int | None:
-        """Start at the last snapshot of the trunk before the trial departs from it."""
+        """Start at the last snapshot of the trunk before the trial departs from it.
+
+        The trunk is of the workload as it is: with knobs of its own turned a trial never was it.
+        """
+        if self.spec.recipe.own:
+            return None
         folder = self.store.trunk_folder(Task.reference(self.spec.seed))
         try:
             trunk = _trunk(folder)

@@ -5,6 +5,7 @@ Its device, its threads, its share of memory, and what it trains there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import torch
 from models.device import run_device
 from models.device import set_threads as set_threads
 from models.frames import user_frames
-from models.registry import find_workload
+from models.knobs import cost_key
+from models.registry import find_workload, own_knobs_of
 from models.workload import Workload
+from policies.rules import Scalar
 from tuning.store.info import Memory
 from tuning.store.store import Store
 from tuning.training.loop import TrainingRun
+from tuning.trial.recipe import Recipe
 
 CONTEXT_BYTES = 2**29
 """Of a GPU's memory, what a process takes before it has a tensor.
@@ -26,16 +30,30 @@ About this much with CUDA 12 and torch's kernels.
 """
 
 
-@lru_cache(maxsize=2)
-def _workload(name: str, corpus: str | None) -> Workload:
+Values = tuple[tuple[str, Scalar], ...]
+
+
+@lru_cache(maxsize=3)
+def _workload(name: str, corpus: str | None, own: Values) -> Workload:
     # Kept between the trials of a reused worker: reading a corpus would be paid by every trial
     # otherwise.
-    return find_workload(name, Path(corpus) if corpus else None)
+    return find_workload(name, Path(corpus) if corpus else None, dict(own))
 
 
-def workload_of(store: Store) -> Workload:
-    """The workload that the run in ``store`` searches."""
-    return _workload(store.info.config["workload"], store.info.config.get("corpus"))
+def workload_of(store: Store, own: Mapping[str, Scalar] | None = None) -> Workload:
+    """The workload that the run in ``store`` searches, with these values of its own knobs.
+
+    Raises:
+        ValueError: it has no such knob, or cannot be built with that value.
+    """
+    config, values = store.info.config, tuple(sorted((own or {}).items()))
+    return _workload(config["workload"], config.get("corpus"), values)
+
+
+def variant_of(store: Store, recipe: Recipe) -> str:
+    """What the clock calls the workload as the recipe has it; empty where it costs no other."""
+    own = recipe.own
+    return cost_key(own_knobs_of(store.info.config["workload"]), own) if own else ""
 
 
 def local_device(*, hides_gpus: bool) -> torch.device:

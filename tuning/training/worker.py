@@ -26,12 +26,13 @@ from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
 from tuning.training.generators import generators_kept
 from tuning.training.head_start import HeadStart
 from tuning.training.loop import TrainingRun, timetable
-from tuning.training.place import cap_memory, describe, set_threads, workload_of
+from tuning.training.place import cap_memory, describe, set_threads, variant_of, workload_of
 from tuning.training.stopwatch import Stopwatch
 from tuning.trial.clock import CostTable
 from tuning.trial.record import Circumstances, record_of
 from tuning.trial.task import CLOCK, Ending, Task
 from tuning.trial.trial import CurvePoint, Limits, TrialRecord, TrialSpec
+from tuning.trial.variants import table_for
 
 POLL_SECONDS = 0.25
 CHECKPOINT_SECONDS = 5.0
@@ -155,6 +156,9 @@ def _execute(store: Store, task: Task) -> Ending:
     device = device_name(run_device())
     training: TrainingRun | None = None
     try:
+        variant = variant_of(store, spec.recipe)
+        refuse_form(store.info, spec.recipe.levers, costs, variant)
+        costs = table_for(costs, variant)
         training = _prepare(execution, costs)
         ending = _train(execution, training)
         if ending is not Ending.DONE:
@@ -190,9 +194,9 @@ def _execute(store: Store, task: Task) -> Ending:
 
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
-    spec, workload = execution.spec, workload_of(execution.store)
+    spec = execution.spec
+    workload = workload_of(execution.store, spec.recipe.own)
     policy, levers = spec.recipe.policy_and_levers()
-    refuse_form(execution.store.info, levers, costs.num_blocks)
     start = HeadStart(
         execution.store, execution.task, spec, timetable(workload), costs, execution.stops_at
     )

@@ -54,6 +54,8 @@ class CostTable:
         entry_seconds: of a form's own table: what bringing the model into the form and back takes;
             of what is no form, what it takes each time.
         composed: the form was not measured itself; see ``tuning.trial.parts``.
+        baseline_step_seconds: of the table of a variant (``tuning.trial.variants``): what a full
+            step of the workload as it is takes, data included, by which horizons are measured.
 
     """
 
@@ -75,6 +77,7 @@ class CostTable:
     forms: Mapping[str, CostTable] = field(default_factory=dict)
     entry_seconds: float = 0.0
     composed: bool = False
+    baseline_step_seconds: float | None = None
 
     def step_cost(self, depth: int) -> float:
         """Seconds of a step at ``depth``; between measured depths linear, as the cost is (anchors.
@@ -244,4 +247,6 @@ def baseline_seconds(costs: CostTable, steps: int) -> float:
 
     A horizon of 1.0 is this long.
     """
+    if costs.baseline_step_seconds is not None:
+        return steps * costs.baseline_step_seconds
     return charge(costs, Ledger({costs.num_blocks: steps})).train_seconds

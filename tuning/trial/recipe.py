@@ -17,6 +17,7 @@ from models.levers.batch import BatchSize
 from models.levers.depth import Depth
 from models.levers.levers import Levers, divide_knobs, kinds, make_levers, switches
 from models.levers.optimizer import NUMBERS
+from models.levers.own import own_values, without_own
 from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from policies.rules import Scalar
@@ -88,11 +89,21 @@ class Recipe:
 
     @property
     def pulled(self) -> dict[str, Scalar]:
-        """The levers' switches that are not off, by name."""
+        """The levers' switches that are not off and the workload's own knobs, by name."""
         given = {name: self.knobs.get(name) for name in OFF}
-        return {
+        levers = {
             name: value for name, value in given.items() if value is not None and value != OFF[name]
         }
+        return levers | self.own
+
+    @property
+    def own(self) -> dict[str, Scalar]:
+        """The workload's own knobs that are turned, by name, in the order of their names.
+
+        >>> Recipe("full_update", 1.0, {"rate": 2.0, "width": 64}).own
+        {'width': 64}
+        """
+        return dict(sorted(own_values(self.knobs).items()))
 
     @property
     def control_kind(self) -> ControlKind | None:
@@ -104,6 +115,11 @@ class Recipe:
         'tuned'
         >>> Recipe("full_update", 1.0, {"depth_start": 0.5, "depth_end": 0.5}).control_kind
         'smaller'
+
+        A knob of the workload's own makes it no control:
+
+        >>> Recipe("full_update", 1.0, {"rate": 2.0, "width": 64}).control_kind is None
+        True
         """
         if self.policy != CONTROL_POLICY:
             return None
@@ -149,19 +165,26 @@ class Recipe:
     def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
         """What plans the steps, and what is done to the model beside that.
 
+        What is no setting of theirs is the workload's own, for its registry to refuse.
+
         Raises:
-            ValueError: the policy is unknown, or a knob is or breaks its rule; names every fault.
+            ValueError: the policy is unknown, or a knob is not its own or breaks its rule; names
+                every fault.
         """
-        return make_policy(self.policy, divide_knobs(self.knobs)[0]), self.levers
+        policys, _ = divide_knobs(without_own(self.knobs))
+        return make_policy(self.policy, policys), self.levers
 
 
 def _word(switch: str, value: Scalar) -> str:
-    """What is said of a lever that is pulled: its choice, or its name where that is a number."""
+    """What is said of a lever that is pulled: its choice, or its name where that is a number.
+
+    Of the workload's own knobs their names.
+    """
     if switch in NUMBERS:
         return TUNED
-    if isinstance(value, str):
+    if isinstance(value, str) and switch in OFF:
         return value
-    return switch if value is True else _lever_of()[switch]
+    return switch if value is True else _lever_of().get(switch, switch)
 
 
 @functools.cache

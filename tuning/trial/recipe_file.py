@@ -50,6 +50,7 @@ class RecipeFile:
         timetable: the workload's numbers; None where the file does not repeat a trial.
         costs: the part of the clock that the recipe needs; None likewise.
         versions: of what the trial was trained with.
+        own: the workload's own knobs that are turned, by name.
     """
 
     policy: UpdatePolicy[Any]
@@ -58,12 +59,15 @@ class RecipeFile:
     timetable: Timetable | None = None
     costs: CostTable | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, Scalar] = field(default_factory=dict)
 
     def to_toml(self) -> str:
         """The file's text, the inverse of ``parse``."""
         tables = [f"format = {FORMAT}\n{dump_policy(self.policy)}"]
         if self.levers.used:
             tables.append(_table("levers", _pulled(self.levers)))
+        if self.own:
+            tables.append(_table("workload", self.own))
         tables.append(_table("trial", self.facts))
         if self.timetable is not None:
             tables.append(_table("schedule", dataclasses.asdict(self.timetable)))
@@ -148,6 +152,12 @@ def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
         raise ValueError(
             f"a recipe must have format = {FORMAT}, but {origin} has {number!r}: read it with the "
             "version that wrote it"
+        )
+    if "workload" in data:
+        raise ValueError(
+            "a recipe that turns the workload's own knobs must be trained by the search's loop, "
+            f"but {origin} turns {', '.join(data['workload'])}: build the workload with these values, "
+            "search that, and export from there; or use the policy and the levers alone"
         )
     missing = [f"[{name}]" for name in REPEATING if name not in data]
     if missing or "policy" not in data:

@@ -196,6 +196,24 @@ def test_a_trial_to_be_stopped_ends_where_it_is_stopped(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_of_other_own_knobs_is_not_repeated(tmp_path: Path) -> None:
+    """The same decisions, of a workload with another dropout: only the same dropout repeats it."""
+    run = trained(key(PLAIN))[1]
+    recorder = RunRecorder(run_file(tmp_path, 0), spec_of(PLAIN | {"dropout": 0.25}, 0))
+    recorder.losses = list(run.losses)
+    recorder.relevance = {step: tuple(scores) for step, scores in run.relevance.items()}
+    recorder.finish(run.evaluations)
+
+    def found(**own: Scalar) -> bool:
+        spec = spec_of(PLAIN | own, 1)
+        return find_repeated(tmp_path, spec, TIMES, COSTS, lambda curve: None) is not None
+
+    assert found(dropout=0.25)
+    assert not found()
+    assert not found(dropout=0.125)
+    assert not found(dropout=0.25, width=32)
+
+
 def test_a_file_that_is_torn_is_no_run(tmp_path: Path) -> None:
     """Its content is cut: the trial is trained."""
     file = written(tmp_path, 0, PLAIN).file

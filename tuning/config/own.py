@@ -1,0 +1,114 @@
+"""The workload's own knobs in the space that is searched, and all that can be wrong with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.knobs import Choice, Float, Int, OwnKnob
+from policies.base import Scalar
+from search_spaces import knobs
+from search_spaces.base import SearchSpace
+from search_spaces.knobs import Knob
+from search_spaces.own import name_faults, with_own
+
+OWN_MEANING = "the workload's own"
+
+
+@functools.lru_cache(maxsize=8)
+def declared(workload: str) -> Mapping[str, OwnKnob]:
+    """The own knobs of a workload, by name.
+
+    Raises:
+        ValueError: there is no such workload, or it declares one wrongly.
+    """
+    from models.registry import own_knobs_of
+
+    return own_knobs_of(workload)
+
+
+def space_for(space: SearchSpace, workload: object) -> SearchSpace:
+    """The space with the own knobs of the workload of that name.
+
+    As it is where there is no such workload, or one that ``name_faults_of`` finds faults with.
+    """
+    if not isinstance(workload, str):
+        return space
+    try:
+        own = declared(workload)
+    except ValueError:
+        return space
+    if name_faults(list(own)):
+        return space
+    defaults = {name: each.default for name, each in own.items()}
+    return with_own(space, [_knob(name, each) for name, each in own.items()], defaults)
+
+
+def name_faults_of(workload: object) -> list[str]:
+    """Names that are another's; what else is wrong is said where the workload is built."""
+    try:
+        return name_faults(list(declared(workload))) if isinstance(workload, str) else []
+    except ValueError:
+        return []
+
+
+def declared_faults(workload: str, corpus: str | None, own: Mapping[str, Scalar]) -> list[str]:
+    """What keeps the workload from being built with these values of its own knobs."""
+    from models.registry import find_workload
+
+    try:
+        find_workload(workload, Path(corpus) if corpus else None, own)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def undeclared_faults(workload: str) -> list[str]:
+    """What keeps the workload's own knobs from being read."""
+    try:
+        declared(workload)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def range_faults(space: SearchSpace, workload: str) -> list[str]:
+    """Values left by a user's own ranges that the factory does not declare."""
+    own = declared(workload) if space.own else {}
+    return [
+        f"{k.name}: values must be {own[k.name].range.span()}, as the workload declares, but got "
+        f"{value!r}"
+        for k in space.knobs
+        if k.name in space.own
+        for value in k.values()
+        if not own[k.name].range.contains(value)
+    ]
+
+
+def ends(space: SearchSpace) -> list[dict[str, Scalar]]:
+    """Values of single own knobs, at the ends of their ranges, that are not their defaults."""
+    return [
+        {k.name: value}
+        for k in space.knobs
+        if k.name in space.own
+        for value in k.values()
+        if value != space.own[k.name]
+    ]
+
+
+def _knob(name: str, own: OwnKnob) -> Knob:
+    """A declared knob as one of a space."""
+    about: dict[str, Any] = {
+        "unit": own.range.unit,
+        "meaning": own.range.meaning or "the workload's own",
+    }
+    if isinstance(own.range, Choice):
+        return knobs.Choice(name, tuple(own.range.choices), **about)
+    if isinstance(own.range, Float):
+        return knobs.Float(
+            name, float(own.range.low), float(own.range.high), own.range.log, **about
+        )
+    assert isinstance(own.range, Int), "there are three kinds"
+    return knobs.Int(name, own.range.low, own.range.high, own.range.log, **about)

@@ -1,0 +1,52 @@
+"""Cost tables of a workload with other values of its own knobs. Pure.
+
+With them a step may take longer or shorter, in every form of the model, so each combination of
+values that may change it (``models.knobs.cost_key``) has a table of its own, with forms of its own,
+beside the forms of the workload as it is. Horizons are of the workload as it is in all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.levers.levers import Levers
+from tuning.trial.clock import CostTable, UnknownForm
+
+
+def table_for(costs: CostTable, variant: str) -> CostTable:
+    """The table by which a run is charged; of the workload as it is where ``variant`` is empty.
+
+    Raises:
+        UnknownForm: the variant was not calibrated.
+    """
+    if not variant:
+        return costs
+    if variant not in costs.forms:
+        raise UnknownForm(f"the clock must be calibrated for {variant!r}, but is not")
+    return costs.forms[variant]
+
+
+def with_table(costs: CostTable, variant: str, table: CostTable) -> CostTable:
+    """The clock with ``table`` in place of what it had of the variant."""
+    return replace(costs, forms={**costs.forms, variant: table}) if variant else table
+
+
+def name_in(variant: str, charge: str) -> str:
+    """What a charge of a variant is called among all of a run's.
+
+    >>> name_in("width=64", "muon 5"), name_in("", "muon 5")
+    ('width=64: muon 5', 'muon 5')
+    """
+    return f"{variant}: {charge}" if variant else charge
+
+
+def unknown_charges(costs: CostTable, levers: Levers, variant: str) -> frozenset[str]:
+    """Names of all that a run may be charged for and the clock does not know.
+
+    Of a variant that it does not know the variant alone: which forms there are depends on it.
+    """
+    if variant and variant not in costs.forms:
+        return frozenset({variant})
+    table = table_for(costs, variant)
+    needed = levers.charges(table.num_blocks)
+    return frozenset(name_in(variant, each) for each in needed if each not in table.forms)
