@@ -24,6 +24,7 @@ from tuning.findings.words import (
     unfrozen_note,
     verdict,
 )
+from tuning.report.apart import print_apart
 from tuning.report.confirmation import remarks
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 
@@ -61,6 +62,9 @@ def print_report(summary: FrontSummary, console: Console) -> None:
         console.print(Text(verdict(summary), style="bold"))
     if caution(summary):
         console.print(Text(caution(summary)))
+    if summary.background.apart is not None:
+        console.print(Text(f"\nTrial {summary.background.apart.number} taken apart:"))
+        print_apart(summary.background.apart, console)
 
 
 def _print_confirmed(summary: FrontSummary, console: Console) -> None:

@@ -145,11 +145,7 @@ class SearchPlan(Plan):
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Those of its levers that the clock does not know and that were not refused."""
-        needed = frozenset(spec.recipe.levers.charges(self._costs.num_blocks))
-        if not needed:  # most trials: nothing is read for them
-            return needed
-        info = self._store.reload_info()
-        return needed - {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
+        return _unknown_forms(self._store, self._costs.num_blocks, spec)
 
     def takes(self, spec: TrialSpec) -> bool:
         """All but what a killed confirmation left."""
@@ -165,13 +161,14 @@ class ListPlan(Plan):
     """The plan of a list of runs, with nothing that must come before them.
 
     Args:
+        store: the run, its clock set.
         study: the list.
         target: the loss whose time each run's record tells.
         baseline: solo seconds of a full-update run of horizon 1.
     """
 
-    def __init__(self, study: ListStudy, target: float, baseline: float) -> None:
-        self._study, self._baseline, self.target = study, baseline, target
+    def __init__(self, store: Store, study: ListStudy, target: float, baseline: float) -> None:
+        self._store, self._study, self._baseline, self.target = store, study, baseline, target
 
     def study(self, target: Target) -> ListStudy:
         """The list."""
@@ -181,9 +178,23 @@ class ListPlan(Plan):
         """Its horizon."""
         return spec.recipe.horizon * self._baseline
 
+    def unknown_forms(self, spec: TrialSpec) -> Set[str]:
+        """Those that the clock does not know, of a list with recipes that no search trained."""
+        costs = self._store.info.calibration
+        return frozenset() if costs is None else _unknown_forms(self._store, costs.num_blocks, spec)
+
     def takes(self, spec: TrialSpec) -> bool:
         """Not what a search left in flight."""
         return spec.origin in self._study.origins
+
+
+def _unknown_forms(store: Store, num_blocks: int, spec: TrialSpec) -> Set[str]:
+    """What a run of ``spec`` is charged for, that the clock does not know nor the model refuses."""
+    needed = frozenset(spec.recipe.levers.charges(num_blocks))
+    if not needed:  # most trials: nothing is read for them
+        return needed
+    info = store.reload_info()
+    return needed - {*(info.calibration.forms if info.calibration else ()), *info.refused_forms}
 
 
 def make_slots(
