@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import itertools
 import json
@@ -20,7 +21,7 @@ from tuning import apart as command
 from tuning.errors import BadInput
 from tuning.findings.apart import Apart, read_apart
 from tuning.session import apart as session
-from tuning.session.apart import Request, take_apart
+from tuning.session.apart import Request, plan_of, take_apart
 from tuning.session.confirm import Device
 from tuning.session.listed import train_alone
 from tuning.session.plan import ListPlan
@@ -30,6 +31,7 @@ from tuning.study.listed import ListStudy
 from tuning.training import stopwatch
 from tuning.trial.pieces import plain
 from tuning.trial.recipe import Recipe
+from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
 
 WORKLOAD = "tests.support.fuse:fused_again"
@@ -57,11 +59,19 @@ def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search's own controls, and a trial with three levers; to be copied, not changed."""
-    run = tmp_path_factory.mktemp("searched") / "run"
-    config = config_of(run, workload=WORKLOAD, space="recipe", trials=4, replicates=0.0)
-    search(config, Remembering())
+def controls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search's own controls; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("controls") / "run"
+    search(
+        config_of(run, workload=WORKLOAD, space="recipe", trials=4, replicates=0.0), Remembering()
+    )
+    return run
+
+
+@pytest.fixture(scope="module")
+def searched(controls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same and a trial with three levers."""
+    run = Path(shutil.copytree(controls, tmp_path_factory.mktemp("searched") / "run"))
     with Lease.acquire(run) as lease:
         store = Store.open(run, epoch=lease.epoch)
         target, seed = store.info.target, store.record(0).seed
@@ -193,7 +203,7 @@ def test_more_seeds_are_fresh_and_no_confirmations(run: Path) -> None:
 
 
 def test_nothing_to_take_apart(run: Path) -> None:
-    """The own control, and a static suffix: one sentence each, and nothing is trained."""
+    """The own control: one sentence, nothing is trained, and the page is there."""
     none, told = taken(run, trial=0)
     assert "pulls no lever" in none.sentence
     assert not told
@@ -236,17 +246,21 @@ def test_another_device(run: Path) -> None:
         take_apart(Request(run, 4), watcher=Remembering(), device=Device("another one", 2))
 
 
-def test_the_headlines_recipe_or_none(run: Path) -> None:
-    """Without --trial it is the one that leads; where none does, the message says what to give."""
-    from tuning.findings.summary import summary
-    from tuning.findings.win_words import leader
+def test_the_headlines_recipe(run: Path) -> None:
+    """A trial with half of any loss leads, and is the one where none is named."""
+    store = Store.open(run)
+    records = [store.record(number) for number in store.numbers()]
+    least = min(record.val_loss or 0.0 for record in records)
+    better = dataclasses.replace(records[4], number=5, val_loss=least / 2)
+    store.begin(TrialSpec(5, "sampled", WORKLOAD, WHOLE, better.seed), Task.trial(5))
+    store.commit(Task.trial(5), better)
+    assert plan_of(store, Request(run)).found.number == 5
 
-    best = leader(summary(Store.open(run).frame()))
-    if best is None:
-        with pytest.raises(BadInput, match="give --trial N"):
-            taken(run, trial=None)
-    else:
-        assert taken(run, trial=None)[0].number == best.number
+
+def test_nothing_gains_anything(controls: Path) -> None:
+    """Of own controls alone there is nothing to be taken apart; the message says what to give."""
+    with pytest.raises(BadInput, match="give --trial N to take another apart"):
+        plan_of(Store.open(controls), Request(controls))
 
 
 def test_command_line(
