@@ -79,10 +79,10 @@ def _product(whole: Gained | None, pieces: Sequence[Brought]) -> str:
 
 
 def _needs(pieces: Sequence[Brought]) -> Iterator[str]:
-    """Pieces that gain only beside the others, or only without them."""
+    """Pieces that gain only beside the others, or only without them, by more than luck."""
     for piece in pieces:
         gain = piece.alone.gain if piece.alone else None
-        if gain is None or piece.brings is None:
+        if gain is None or piece.brings is None or piece.in_noise:
             continue
         if piece.brings.ahead and not gain.ahead:
             yield (
