@@ -20,7 +20,6 @@ from tests.support.watch import Remembering
 from tuning import apart as command
 from tuning.errors import BadInput
 from tuning.findings.apart import Apart, read_apart
-from tuning.session import apart as session
 from tuning.session.apart import Request, plan_of, take_apart
 from tuning.session.confirm import Device
 from tuning.session.listed import train_alone
@@ -46,6 +45,8 @@ WHOLE = Recipe(
         "batch_end": 1.0,
         "batch_change_at": 0.4,
         "averaging": "ema",
+        "compiled": False,
+        "newton_schulz_steps": 5,
     },
 )
 NAMES = {"averaging", "batch", "optimizer's numbers"}
@@ -116,7 +117,7 @@ def test_each_lever_off_and_alone_on_the_trials_seed(run: Path) -> None:
     assert sorted(len(recipe.pulled) for recipe in recipes) == [1, 1, 1, 2, 2, 2]
     assert {piece.name for piece in found.pieces} == NAMES
     assert found.whole.loss == own.val_loss
-    assert "3 pieces" in told[0]
+    assert "3 levers" in told[0]
     assert "6 runs, about" in told[0]
 
 
@@ -267,7 +268,7 @@ def test_command_line(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed it says how to go on, then it prints the table and where the file is."""
-    monkeypatch.setattr(session.Device, "here", classmethod(lambda cls: DEVICE))
+    monkeypatch.setattr(Device, "here", classmethod(lambda cls: DEVICE))
     monkeypatch.setattr("tests.support.fuse._left", 30)
     assert command.main([str(run), "--trial", "4"]) == 130
     assert f"python -m tuning.apart {run} --trial 4 --seeds 1" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from tuning.findings import format as form
 from tuning.findings.apart import Brought
 from tuning.findings.called import CALLED
 from tuning.findings.gains import Gained
+from tuning.findings.win_words import times
 from tuning.trial.recipe import OWN, Recipe
 
 ALIKE = 1.02
@@ -30,7 +31,7 @@ def said(
     name = f"{recipe.name} #{number}"
     if not pieces:
         return f"{name} pulls no lever, so there is nothing to take apart."
-    whole = f"{name} gains {shown(gain)} over {CALLED[OWN]}"
+    whole = f"{name} is {_times(gain)} {CALLED[OWN]}"
     if len(pieces) == 1:
         return f"{whole}, all of it by its one lever, {pieces[0].name}."
     over = "on one seed" if seeds == 1 else f"over {seeds} seeds"
@@ -40,7 +41,12 @@ def said(
 
 def brings(piece: Brought) -> str:
     """What it brings, with ``≈`` where that may be luck."""
-    return ("≈" if piece.in_noise else "") + shown(piece.brings)
+    known = piece.in_noise and piece.brings is not None
+    return ("≈" if known else "") + shown(piece.brings)
+
+
+def _times(gain: Gained | None) -> str:
+    return "not to be compared with" if gain is None else f"{times(gain)} as fast as"
 
 
 def shown(gain: Gained | None) -> str:

@@ -22,7 +22,7 @@ from tuning.trial.recipe import OWN
 BLOCKS = 14
 """Columns of the terminal's longest bar."""
 LEVER, BRINGS, SECONDS, WITHOUT, ALONE = "Lever", "Brings", "Seconds", "Gain without", "Alone"
-ALL = "all together"
+ALL = "nothing off"
 
 
 def print_apart(apart: Apart, console: Console) -> None:

@@ -32,7 +32,6 @@ from tuning.study.apart import Plan, apart_of, known_runs, seeds_of
 from tuning.study.confirmation import baseline_faults, used_seeds
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.outcome import outcomes_of
-from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import TrialSpec
 from tuning.version import VERSION
 
@@ -102,23 +101,21 @@ def plan_of(store: Store, request: Request) -> Plan:
     baselines = baseline_specs(config.workload, config.seed, space=config.search_space())
     count = min(config.trials, len(baselines))
     faults = baseline_faults(store.path, outcomes_of(frame), count)
-    row, fault = _row(store, frame, request.trial)
+    number, fault = _number(store, frame, request.trial)
     faults += fault
     if store.info.target is None:
         faults.append(
             f"{store.path} must have a target, but its search set none yet; go on with it"
         )
-    if faults or row is None or store.info.target is None:
+    if faults or number is None or store.info.target is None:
         raise BadInput(faults)
-    seeds = seeds_of(int(row["seed"]), used_seeds(store, frame), config.seed, request.seeds)
-    found = Candidate(int(row["number"]), recipe_of(row))
-    return Plan(found, seeds, store.info.target.loss)
+    record = store.record(number)  # a table's values are numpy's, which no knob takes
+    seeds = seeds_of(record.seed, used_seeds(store, frame), config.seed, request.seeds)
+    return Plan(Candidate(number, record.recipe), seeds, store.info.target.loss)
 
 
-def _row(
-    store: Store, frame: pd.DataFrame, trial: int | None
-) -> tuple[pd.Series | None, list[str]]:
-    """The row of the trial that is taken apart, or what is wrong."""
+def _number(store: Store, frame: pd.DataFrame, trial: int | None) -> tuple[int | None, list[str]]:
+    """The trial that is taken apart, or what is wrong."""
     runs = finished(frame)
     if not controls(runs).any():
         return None, [
@@ -127,14 +124,13 @@ def _row(
         ]
     if trial is None:
         best = leader(summary(frame, background=background_of(store)))
-        return (None, [NO_WINNER]) if best is None else (best.row, [])
-    rows = runs[runs["number"] == trial]
-    if rows.empty:
+        return (None, [NO_WINNER]) if best is None else (best.number, [])
+    if trial not in set(runs["number"]):
         return None, [
             f"--trial must be a trial of the search that finished, but {trial} is none in "
             f"{store.path}; its report lists them"
         ]
-    return rows.iloc[0], []
+    return trial, []
 
 
 NO_WINNER = (
@@ -173,7 +169,7 @@ def _trained(
 def announced(plan: Plan, specs: list[TrialSpec], workload: Workload, costs: CostTable) -> str:
     """How many runs there will be, of which pieces, and about how long they take."""
     names = ", ".join(piece.name for piece in plan.pieces)
-    lead = f"trial {plan.found.number} is {len(plan.pieces)} pieces: {names}"
+    lead = f"trial {plan.found.number} has {len(plan.pieces)} levers: {names}"
     if not specs:
         return f"{lead}; every run is recorded already"
     baseline = baseline_seconds(costs, workload.steps)

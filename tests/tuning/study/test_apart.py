@@ -36,7 +36,12 @@ def plan_for(recipe: Recipe, seeds: tuple[int, ...] = (0,)) -> Plan:
 
 
 def run(recipe: Recipe, loss: float, seed: int = 0, **changes: Any) -> Outcome:
-    values = {"origin": "sampled", "state": "finished", "train_seconds": 10.0, "val_loss": loss}
+    values: dict[str, Any] = {
+        "origin": "sampled",
+        "state": "finished",
+        "train_seconds": 10.0,
+        "val_loss": loss,
+    }
     return Outcome(number=0, recipe=recipe, seed=seed, **values | changes)
 
 
@@ -140,6 +145,7 @@ def test_one_piece_brings_the_whole_gain() -> None:
     found = apart(plan_for(only(**MUON)), run(only(**MUON), 1.0))
     (piece,) = found.pieces
     assert piece.brings == found.whole.gain == Gained(2.0)
+    assert "is 2.00 times as fast as your own recipe, all of it" in found.sentence
     assert "all of it by its one lever, optimizer" in found.sentence
     assert "pulls no lever" in apart(plan_for(only()), run(only(), 1.0)).sentence
 

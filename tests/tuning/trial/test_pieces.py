@@ -11,6 +11,7 @@ from models.levers.levers import Levers
 from search_spaces.registry import find_space
 from tuning.trial.pieces import ITS_NUMBERS, OPTIMIZER, pieces_of, plain, together, without
 from tuning.trial.recipe import Recipe
+from tuning.trial.trial import Scalar
 
 SPACES = [find_space(name) for name in ("recipe", "joint", "tune")]
 
@@ -61,7 +62,12 @@ def test_pieces_share_no_knob(recipe: Recipe) -> None:
 
 def test_the_optimizer_is_two() -> None:
     """Muon with a rate of its own: taken away, either leaves the other."""
-    knobs = {"optimizer": "muon", "newton_schulz_steps": 3, "rate": 2.0, "compiled": False}
+    knobs: dict[str, Scalar] = {
+        "optimizer": "muon",
+        "newton_schulz_steps": 3,
+        "rate": 2.0,
+        "compiled": False,
+    }
     recipe = Recipe("full_update", 0.7, knobs)
     rule, numbers = pieces_of(recipe)
     assert (rule.name, numbers.name) == (OPTIMIZER, ITS_NUMBERS)
@@ -71,7 +77,7 @@ def test_the_optimizer_is_two() -> None:
 
 def test_a_control_has_none() -> None:
     """Switches that are off and settings that count only with them are no piece."""
-    knobs = {"optimizer": "own", "muon_momentum": 0.9, "batch_change_at": 0.3}
+    knobs: dict[str, Scalar] = {"optimizer": "own", "muon_momentum": 0.9, "batch_change_at": 0.3}
     assert pieces_of(Recipe("full_update", 0.5, knobs)) == ()
     assert plain(Recipe("full_update", 0.5, knobs)) == Recipe("full_update", 0.5)
 
