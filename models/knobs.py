@@ -218,7 +218,7 @@ def _function(factory: Any) -> Any:
     if isinstance(factory, functools.partial):
         return _function(factory.func)
     if isinstance(factory, type):
-        return factory.__init__
+        return vars(factory).get("__init__", factory)
     return inspect.unwrap(factory) if inspect.isroutine(factory) else factory.__call__
 
 

@@ -60,7 +60,7 @@ HEAVY = {
     "ray": r"tuning/drivers/.*",
     "optuna": r"tuning/study/samplers/.*",
     "pyarrow": r"tuning/store/.*",
-    "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare)\.py",
+    "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare|apart)\.py",
     "matplotlib": r"tuning/report/.*",
     "jinja2": r"tuning/report/.*",
 }

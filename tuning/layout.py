@@ -22,6 +22,8 @@ WARM_START = "warm_start.json"
 """What the sampler knows of another run."""
 VERDICT = "verdict.json"
 """What the last confirmation found."""
+APART = "apart.json"
+"""What each piece of a recipe brings."""
 PAGE = "report.html"
 PICTURE = "front.png"
 

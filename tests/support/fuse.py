@@ -18,13 +18,27 @@ def fused() -> Workload:
     return dataclasses.replace(tiny.tiny(), batch_at=_batch_at)
 
 
+def fused_again() -> Workload:
+    """``tiny.again``, whose batches burn the fuse: all levers go."""
+    return dataclasses.replace(tiny.again(), batch_at=_again_at)
+
+
+def _again_at(seed: int, step: int) -> tiny.Pair:
+    _burn()
+    return tiny.again_at(seed, step)
+
+
 def _batch_at(seed: int, step: int) -> tiny.Pair:
+    _burn()
+    return tiny.batch_at(seed, step)
+
+
+def _burn() -> None:
     global _left
     if _left is not None:
         _left -= 1
         if _left < 0:
             raise KeyboardInterrupt  # which, like a kill, no part of a search catches
-    return tiny.batch_at(seed, step)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a run knows beside its front.
 
-How a loss strays from seed to seed, replicates, what a confirmation found.
+How a loss strays from seed to seed, replicates, what a confirmation found, what levers bring.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tuning.findings.apart import Apart, read_apart
 from tuning.findings.verdict import Verdict, read_verdict
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.outcome import outcomes_of
@@ -30,12 +31,13 @@ class Background:
         noise: of the final loss over seeds; None where the run trained full_update on fewer than
             two.
         confirmed: what ``python -m tuning.confirm`` found; None before it ran.
-        remark: what is wrong with the confirmation's file, in words; empty where nothing is.
+        remark: what is wrong with the files of the two, in words; empty where nothing is.
         confirm_command: what to type to confirm.
         replicated: final losses by schedule, as ``tuning.trial.recipe.key`` has it, of the finished
             replicates, those of a confirmation among them.
         sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
         metric: what a loss is the value of.
+        apart: what ``python -m tuning.apart`` found; None before it ran.
     """
 
     noise: Noise | None = None
@@ -45,20 +47,24 @@ class Background:
     replicated: Mapping[Recipe, tuple[float, ...]] = field(default_factory=dict)
     sampler: str = ""
     metric: Metric = LOSS
+    apart: Apart | None = None
 
 
 def background_of(store: Store) -> Background:
     """What the run in ``store`` knows.
 
-    A verdict that cannot be read is left alone, and named in ``remark``.
+    A file that cannot be read is left alone, and named in ``remark``.
     """
     confirmed, remark = read_verdict(store.path)
+    apart, unread = read_apart(store.path)
+    remark = ". ".join(filter(None, (remark, unread)))
     command = f"python -m tuning.confirm {shlex.quote(str(store.path))}"
     noise = noise_of_records(store.references().values())
     chosen = store.info.sampler
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
     losses = replicated_losses(store)
-    return Background(noise, confirmed, remark, command, losses, sampler, store.info.metric)
+    metric = store.info.metric
+    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart)
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:

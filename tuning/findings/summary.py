@@ -59,7 +59,8 @@ class FrontSummary:
         background: the noise and the confirmation that the trials are read against.
         checked, checked_on_front: trials that would have been stopped and were let run on, and how
             many of them are on the front.
-        replicates: how many re-runs on other seeds there are, a confirmation's included.
+        replicates: how many re-runs on other seeds there are, a confirmation's included, but not
+            those that take a recipe apart on its own seed.
     """
 
     front: pd.DataFrame
@@ -150,7 +151,8 @@ def summary(
     at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(controls.own, target, at_front, gain)
-    own = frame[~frame["origin"].isin(AGAIN)]
+    again = frame["origin"].isin(AGAIN)
+    own = frame[~again]
     return FrontSummary(
         front=members,
         control=shorter,
@@ -172,7 +174,7 @@ def summary(
         stopped=int((own["state"] == "stopped").sum()),
         failed=int((own["state"] == "failed").sum()),
         background=background,
-        replicates=len(frame) - len(own),
+        replicates=int((~frame.loc[again, "seed"].isin(own["seed"])).sum()),
         checked=_checked(competing),
         checked_on_front=_checked(members),
     )

@@ -60,7 +60,21 @@ class IntervalCell:
     kind: ClassVar = "interval"
 
 
-AnyCell = str | Cell | KnobsCell | IntervalCell
+@dataclass(frozen=True)
+class BarCell:
+    """A bar from the left.
+
+    Attributes:
+        width: in per cent of the cell's.
+        light: whether it stands for a loss.
+    """
+
+    width: float
+    light: bool = False
+    kind: ClassVar = "bar"
+
+
+AnyCell = str | Cell | KnobsCell | IntervalCell | BarCell
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tuning.findings.words import (
     unfrozen_note,
     verdict,
 )
+from tuning.report.apart import print_apart
 from tuning.report.confirmation import remarks
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 
@@ -62,6 +63,9 @@ def print_report(summary: FrontSummary, console: Console) -> None:
     if summary.background.confirmed is None:
         console.print(Text(verdict(summary), style="bold"))
     _print_caution(summary, console)
+    if summary.background.apart is not None:
+        console.print(Text(f"\nTrial {summary.background.apart.number} taken apart:"))
+        print_apart(summary.background.apart, console)
 
 
 def _print_caution(summary: FrontSummary, console: Console) -> None:

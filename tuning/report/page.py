@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import caution, counts, headline
+from tuning.report.apart import apart_table
 from tuning.report.cells import Table
 from tuning.report.confirmation import confirmed_table, marks
 from tuning.report.points import page_data
@@ -43,6 +44,7 @@ def page_text(
             caution=caution(summary),
             figures=key_figures(summary),
             confirmed=confirmed_table(summary),
+            apart=apart_table(summary),
             marks=marks(summary),
             metric=summary.metric,
             found=_tables(summary, frame, run_info),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tuning.config.resources import usable_cpus
-from tuning.drivers.serial import SerialDriver
-from tuning.errors import BadInput, Interrupted
+from tuning.errors import BadInput
 from tuning.findings.context import noise_of_records
 from tuning.findings.front import finished, numbers
 from tuning.findings.judge import judge
@@ -18,13 +16,10 @@ from tuning.findings.rivals import RivalRuns, beside_rivals
 from tuning.findings.summary import unreached
 from tuning.findings.verdict import Run, Time, Verdict, run_of
 from tuning.layout import STOP, VERDICT
-from tuning.report.progress import progress_on
-from tuning.session.conduct import stopping_on_signals, write_report
+from tuning.session.conduct import write_report
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.listed import warmed_up
-from tuning.session.plan import ListPlan
-from tuning.session.session import SearchSession
-from tuning.session.watch import TerminalWatch, Watcher
+from tuning.session.listed import train_alone
+from tuning.session.watch import Watcher
 from tuning.store.files import FILES
 from tuning.store.info import RunInfo
 from tuning.store.lease import Lease
@@ -39,10 +34,8 @@ from tuning.study.confirmation import (
     fresh_seeds,
     used_seeds,
 )
-from tuning.study.listed import ListStudy, run_key
+from tuning.study.listed import run_key
 from tuning.study.rivals import rivals_of
-from tuning.trial.clock import baseline_seconds
-from tuning.trial.metric import Metric
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import CONFIRMATION, TrialRecord
@@ -182,11 +175,11 @@ def device_faults(store: Store, device: Device) -> list[str]:
             f"the clock must be calibrated, but that of {store.path} is not; go on with its search "
             "first"
         ]
-    advice = "confirm on the machine of the search, or search again on this one"
+    advice = "do so on the machine of the search, or search again on this one"
     faults = []
     if device.name != costs.device:
         faults.append(
-            f"runs must be confirmed on the device the clock was calibrated on ({costs.device}), "
+            f"runs must be repeated on the device the clock was calibrated on ({costs.device}), "
             "but this is "
             f"{device.name}; {advice}"
         )
@@ -199,50 +192,12 @@ def device_faults(store: Store, device: Device) -> list[str]:
     return faults
 
 
-class ConfirmWatch(TerminalWatch):
-    """As for a search, without a best gain.
-
-    Runs of different seeds say nothing about each other.
-    """
-
-    def _improve(self, record: TrialRecord) -> bool:
-        return False
-
-
-@contextlib.contextmanager
-def _watching(
-    watcher: Watcher | None, trials: int, recorded: int, metric: Metric
-) -> Iterator[Watcher]:
-    """The watcher that was handed in, or one that draws on standard error."""
-    if watcher is not None:
-        yield watcher
-        return
-    with progress_on() as progress:
-        yield ConfirmWatch(progress, trials=trials, recorded=recorded, concurrency=1, metric=metric)
-
-
 def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> None:
-    """Train the plan's runs that are not recorded, one at a time in this process."""
+    """Train the plan's runs that are not recorded."""
     done = {run_key(record) for record in replicates(store, plan.seeds)}
     specs = plan.specs(store.info.config["workload"])
-    study = ListStudy(store, specs, done)
-    costs = store.info.calibration
-    assert costs is not None, "the plan was refused without a calibration"
-    left = sum(run_key(spec) not in done for spec in specs)
-    recorded = len(store.numbers())
-    with _watching(watcher, recorded + left, recorded, store.info.metric) as watch:
-        baseline = baseline_seconds(costs, steps)
-        session = SearchSession(store, ListPlan(study, plan.target, baseline), watch)
-        if left:
-            watch.phase("warming up")
-        with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
-            if left:
-                warmed_up(store.path)
-            with stopping_on_signals(session):
-                driver.drive(session)
-    (store.path / STOP).unlink(missing_ok=True)
-    if session.stop_reason is not None:
-        raise Interrupted(session.stop_reason)
+    left = [spec for spec in specs if run_key(spec) not in done]
+    train_alone(store, left, plan.target, steps, watcher)
 
 
 def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:

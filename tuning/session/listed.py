@@ -1,12 +1,13 @@
 """A list of recipes, each trained on a seed by the session and the worker of a search.
 
-The run directory is made for the list: on a clock that is given, without forks, one run's result
-nothing to another.
+In a run directory that is made for the list, on a clock that is given, without forks, one run's
+result nothing to another; or in a search's own, when that is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING
 from tuning.config.resources import Resources
 from tuning.drivers.driver import Driver
 from tuning.drivers.serial import SerialDriver
-from tuning.errors import SearchFailed
+from tuning.errors import Interrupted, SearchFailed
+from tuning.layout import STOP
+from tuning.report.progress import progress_on
+from tuning.session.conduct import stopping_on_signals
 from tuning.session.plan import ListPlan
 from tuning.session.session import SearchSession
-from tuning.session.watch import Watcher
+from tuning.session.watch import TerminalWatch, Watcher
 from tuning.store.info import RunInfo
 from tuning.store.lease import Lease
 from tuning.store.store import Store
@@ -110,13 +114,69 @@ def train_list(
         costs = store.info.calibration
         assert costs is not None, "a list's directory is made with its clock"
         study = ListStudy(store, specs, recorded_runs(store))
-        plan = ListPlan(study, NO_TARGET, baseline_seconds(costs, steps))
+        plan = ListPlan(store, study, NO_TARGET, baseline_seconds(costs, steps))
         with _driver(store, costs, workers) as driver:
             if workers == 1:
                 warmed_up(path)
             driver.drive(SearchSession(store, plan, watcher))
         while store.compact():
             pass
+
+
+def train_alone(
+    store: Store, specs: Sequence[TrialSpec], target: float, steps: int, watcher: Watcher | None
+) -> None:
+    """Train ``specs`` in a search's run directory, one at a time in this process.
+
+    Args:
+        store: opened under the lease.
+        specs: what has no record; what a killed list left in flight is gone on with.
+        target: the loss whose time each record tells.
+        steps: of the workload's full-update baseline.
+        watcher: None: one that draws on standard error.
+
+    Raises:
+        Interrupted: stopped on request; everything is kept.
+        SearchFailed: the workload does not train at all, or the directory cannot be written.
+    """
+    costs = store.info.calibration
+    assert costs is not None, "a search's clock is set when it is over"
+    recorded = len(store.numbers())
+    with _watching(watcher, recorded + len(specs), recorded, store.info.metric) as watch:
+        plan = ListPlan(store, ListStudy(store, specs), target, baseline_seconds(costs, steps))
+        session = SearchSession(store, plan, watch)
+        if specs:
+            watch.phase("warming up")
+        with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
+            if specs:
+                warmed_up(store.path)
+            with stopping_on_signals(session):
+                driver.drive(session)
+    (store.path / STOP).unlink(missing_ok=True)
+    if session.stop_reason is not None:
+        raise Interrupted(session.stop_reason)
+
+
+class ListWatch(TerminalWatch):
+    """As for a search, without a best gain.
+
+    Runs of different seeds say nothing about each other.
+    """
+
+    def _improve(self, record: TrialRecord) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def _watching(
+    watcher: Watcher | None, trials: int, recorded: int, metric: Metric
+) -> Iterator[Watcher]:
+    """The watcher that was handed in, or one that draws on standard error."""
+    if watcher is not None:
+        yield watcher
+        return
+    with progress_on() as progress:
+        yield ListWatch(progress, trials=trials, recorded=recorded, concurrency=1, metric=metric)
 
 
 def recorded_runs(store: Store) -> dict[Run, TrialRecord]:

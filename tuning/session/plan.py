@@ -24,7 +24,7 @@ from tuning.study.samplers.sampler import START, OptunaSampler
 from tuning.study.stopping import Stopping, stopping_of
 from tuning.study.study import Asked, Proposer, Study
 from tuning.study.warm_start import kept
-from tuning.trial.clock import baseline_seconds
+from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.task import Task
 from tuning.trial.trial import CONFIRMATION, SEEDS, TrialSpec
@@ -148,18 +148,7 @@ class SearchPlan(Plan):
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Those of its levers that the clock does not know and that were not refused."""
-        levers, variant = spec.recipe.levers, self._variant(spec)
-        if not (variant or levers.charges(self._costs.num_blocks)):
-            return frozenset()  # most trials: nothing is read for them
-        info = self._store.reload_info()
-        costs = info.calibration or self._costs
-        if variant in info.refused_forms:
-            return frozenset()
-        return unknown_charges(costs, levers, variant) - info.refused_forms.keys()
-
-    def _variant(self, spec: TrialSpec) -> str:
-        own = spec.recipe.own
-        return cost_key(declared(self._config.workload), own) if own else ""
+        return _unknown_charges(self._store, self._costs, spec, self._config.workload)
 
     def takes(self, spec: TrialSpec) -> bool:
         """All but what a killed confirmation left."""
@@ -175,13 +164,14 @@ class ListPlan(Plan):
     """The plan of a list of runs, with nothing that must come before them.
 
     Args:
+        store: the run, its clock set.
         study: the list.
         target: the loss whose time each run's record tells.
         baseline: solo seconds of a full-update run of horizon 1.
     """
 
-    def __init__(self, study: ListStudy, target: float, baseline: float) -> None:
-        self._study, self._baseline, self.target = study, baseline, target
+    def __init__(self, store: Store, study: ListStudy, target: float, baseline: float) -> None:
+        self._store, self._study, self._baseline, self.target = store, study, baseline, target
 
     def study(self, target: Target) -> ListStudy:
         """The list."""
@@ -191,9 +181,30 @@ class ListPlan(Plan):
         """Its horizon."""
         return spec.recipe.horizon * self._baseline
 
+    def unknown_forms(self, spec: TrialSpec) -> Set[str]:
+        """Those that the clock does not know, of a list with recipes that no search trained."""
+        info = self._store.info
+        if info.calibration is None:
+            return frozenset()
+        workload = str(info.config["workload"])
+        return _unknown_charges(self._store, info.calibration, spec, workload)
+
     def takes(self, spec: TrialSpec) -> bool:
         """Not what a search left in flight."""
         return spec.origin in self._study.origins
+
+
+def _unknown_charges(store: Store, costs: CostTable, spec: TrialSpec, workload: str) -> Set[str]:
+    """What a run of ``spec`` is charged for, that the clock does not know nor the model refuses."""
+    levers, own = spec.recipe.levers, spec.recipe.own
+    variant = cost_key(declared(workload), own) if own else ""
+    if not (variant or levers.charges(costs.num_blocks)):
+        return frozenset()  # most trials: nothing is read for them
+    info = store.reload_info()
+    if variant in info.refused_forms:
+        return frozenset()
+    known = info.calibration or costs
+    return unknown_charges(known, levers, variant) - info.refused_forms.keys()
 
 
 def make_slots(

@@ -258,15 +258,9 @@ def control_faults(
     run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int
 ) -> list[str]:
     """What is missing of what must stand before anything can be confirmed."""
-    go_on = f"go on with the search first: {resume_command(run)}"
-    recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
-    if recorded < baselines:
-        # A replicate would take the number, and with it the place, of a baseline that has not been
-        # asked for.
-        return [
-            f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; "
-            f"{go_on}"
-        ]
+    if faults := baseline_faults(run, outcomes, baselines):
+        return faults
+    go_on = _go_on(run)
     if len(horizons) < MIN_CONTROLS or LONGEST_CONTROL not in horizons:
         return [
             "a verdict needs the control, full_update finished at horizon 1.0 and a shorter one, "
@@ -275,3 +269,20 @@ def control_faults(
             "new one"
         ]
     return []
+
+
+def baseline_faults(run: object, outcomes: Sequence[Outcome], baselines: int) -> list[str]:
+    """A replicate would take the number, and with it the place, of a baseline that has not been
+    asked for.
+    """
+    recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
+    if recorded >= baselines:
+        return []
+    return [
+        f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; "
+        f"{_go_on(run)}"
+    ]
+
+
+def _go_on(run: object) -> str:
+    return f"go on with the search first: {resume_command(run)}"

@@ -156,8 +156,8 @@ def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
     if "workload" in data:
         raise ValueError(
             "a recipe that turns the workload's own knobs must be trained by the search's loop, "
-            f"but {origin} turns {', '.join(data['workload'])}: build the workload with these values, "
-            "search that, and export from there; or use the policy and the levers alone"
+            f"but {origin} turns {', '.join(data['workload'])}: build the workload with these "
+            "values, search that, and export from there; or use the policy and the levers alone"
         )
     missing = [f"[{name}]" for name in REPEATING if name not in data]
     if missing or "policy" not in data:
