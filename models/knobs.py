@@ -241,8 +241,7 @@ def _faults(parameter: inspect.Parameter, hint: Any, ranges: list[Any]) -> list[
         return [f"a range must be given, but got the bare {declared.__name__}: write its values"]
     if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD):
         return ["it must be a keyword argument of the factory"]
-    faults: list[str] = declared.faults()
-    if faults:
+    if faults := list(declared.faults()):
         return faults
     if default is parameter.empty:
         return [f"a default must be given, {declared.span()}: the workload as it is"]

@@ -84,7 +84,7 @@ class SearchSpace:
         policy: the policy of all points; None where a knob named ``policy`` chooses it.
         suggested: knobs of recipes worth trying before any other, of full updates for the whole
             horizon; those that are no point of what is left of the space are passed over.
-        own: the workload's own knobs and their defaults (``search_spaces.own``).
+        own: the workload's own knobs and their defaults (``tuning.config.own``).
     """
 
     name: str

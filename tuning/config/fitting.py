@@ -22,8 +22,8 @@ from models.levers.optimizer import NUMBERS, OWN, Optimization
 from policies.rules import Scalar
 from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.knobs import Choice, Fixed, Gate, Knob, same
-from search_spaces.own import OWN_GATE
 from search_spaces.rules import owner_of
+from tuning.config.own import OWN_GATE
 
 ANY_BLOCKS = 2
 """No form of these groups depends on how many blocks there are."""

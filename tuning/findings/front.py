@@ -149,7 +149,8 @@ def _own_columns(frame: pd.DataFrame) -> list[str]:
 
 def levered(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """In which of a table's n rows a lever or a knob of the workload's own is, shape (n,)."""
-    found = np.asarray(frame[_own_columns(frame)].notna().to_numpy(dtype=bool).any(axis=1))
+    own = frame[_own_columns(frame)].notna().to_numpy(dtype=bool)
+    found = np.asarray(own.any(axis=1), dtype=np.bool_)
     for name, off in OFF.items():
         if KNOB + name in frame.columns:
             column = frame[KNOB + name]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import torch
 
 from models.knobs import Float, Int
+from models.registry import find_workload
 from models.workload import Workload
 from search_spaces.knobs import Choice, Fixed
-from search_spaces.own import OWN_GATE, name_faults
 from search_spaces.registry import all_spaces, find_space
 from search_spaces.rules import space_faults
 from tests.support.tiny import tiny
 from tuning.config.config import SearchConfig
-from tuning.config.own import space_for
+from tuning.config.own import OWN_GATE, name_faults, space_for
 from tuning.config.resources import Machine
 from tuning.study.baselines import baseline_specs, knob_columns
 
@@ -145,3 +147,18 @@ def test_every_gate_and_name_of_a_space_is_taken() -> None:
     """Whichever space they are of."""
     names = sorted({k.name for space in all_spaces().values() for k in space.knobs})
     assert len(name_faults(names)) == len(names)
+
+
+def test_the_guides_example_runs(tmp_path: Path) -> None:
+    """``docs/own_model.md``'s, as it stands; its defaults are the workload that it varies."""
+    guide = (Path(__file__).parents[3] / "docs" / "own_model.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# my_knobs\.py.*?)```", guide, re.DOTALL)
+    (tmp_path / "my_knobs.py").write_text(code, encoding="utf-8")
+    name = f"{tmp_path / 'my_knobs.py'}:make"
+    assert faults(name) == []
+    assert config(name).search_space().own == {"weight_decay": 0.01, "hidden": 128}
+    plain, same = find_workload("teacher_student"), find_workload(name)
+    weights = zip(plain.make_model(1).parameters(), same.make_model(1).parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+    wider = find_workload(name, own={"hidden": 256}).make_model(1)
+    assert max(p.shape[0] for p in wider.parameters()) == 256
