@@ -248,11 +248,12 @@ def test_another_device(run: Path) -> None:
 
 
 def test_the_headlines_recipe(run: Path) -> None:
-    """A trial with half of any loss leads, and is the one where none is named."""
+    """A trial with half of any loss and time leads, and is the one where none is named."""
     store = Store.open(run)
     records = [store.record(number) for number in store.numbers()]
     least = min(record.val_loss or 0.0 for record in records)
-    better = dataclasses.replace(records[4], number=5, val_loss=least / 2)
+    brief = min(record.train_seconds or 0.0 for record in records) / 2
+    better = dataclasses.replace(records[4], number=5, val_loss=least / 2, train_seconds=brief)
     store.begin(TrialSpec(5, "sampled", WORKLOAD, WHOLE, better.seed), Task.trial(5))
     store.commit(Task.trial(5), better)
     assert plan_of(store, Request(run)).found.number == 5

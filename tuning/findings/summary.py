@@ -151,8 +151,7 @@ def summary(
     at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(controls.own, target, at_front, gain)
-    again = frame["origin"].isin(AGAIN)
-    own = frame[~again]
+    own = frame[~frame["origin"].isin(AGAIN)]
     return FrontSummary(
         front=members,
         control=shorter,
@@ -174,10 +173,17 @@ def summary(
         stopped=int((own["state"] == "stopped").sum()),
         failed=int((own["state"] == "failed").sum()),
         background=background,
-        replicates=int((~frame.loc[again, "seed"].isin(own["seed"])).sum()),
+        replicates=_elsewhere(frame),
         checked=_checked(competing),
         checked_on_front=_checked(members),
     )
+
+
+def _elsewhere(frame: pd.DataFrame) -> int:
+    """How many re-runs there are on a seed that the search's own trials are not on."""
+    again = frame["origin"].isin(AGAIN)
+    seeds = numbers(frame, "seed")
+    return int((again & ~np.isin(seeds, seeds[~again])).sum())
 
 
 def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
