@@ -1,4 +1,4 @@
-"""Which devices torch can train on."""
+"""Which devices torch can train on, and with how many threads it does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ def count_gpus() -> int:
 def run_device() -> torch.device:
     """The GPU this process was given, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(threads: int) -> None:
+    """Compute with ``threads`` threads.
+
+    Results depend on it to the last bit, so every worker of a run has the same.
+    """
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def synchronize() -> None:

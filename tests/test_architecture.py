@@ -234,3 +234,23 @@ def test_decisions_load_no_heavy_library(module: str) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["examine", "anatomy", "new_process", "loading"])
+def test_an_examination_loads_torch_alone(module: str) -> None:
+    """Follows the imports of its files, lazy ones too: loading libraries is most of its time."""
+    found = everything_loaded(f"tuning.training.examination.{module}")
+    assert not found & {"ray", "optuna", "pandas", "pyarrow", "rich", "matplotlib"}
+
+
+def everything_loaded(module: str, seen: set[str] | None = None) -> set[str]:
+    """The libraries that importing one of the project's modules loads now or when it is used."""
+    seen = set() if seen is None else seen
+    path = module_file(module)
+    if path is None:
+        return {module.split(".")[0]}
+    if module in seen:
+        return set()
+    seen.add(module)
+    below = [everything_loaded(each.module, seen) for each in imports(path) if not each.for_types]
+    return set().union(*below)

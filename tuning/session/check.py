@@ -12,10 +12,10 @@ from typing import Any
 from models.frames import told
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
+from tuning.training.examination.loading import load_torch, loading
 from tuning.training.examination.new_process import NewProcess
 from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
-from tuning.trial.trial import SEEDS
 
 TRIALS = 32
 """Of the search whose time is told."""
@@ -63,11 +63,12 @@ def check(name: str, corpus: Path | None) -> Checked:
     threads = share(Machine(usable_cpus())).threads
     text = None if corpus is None else str(corpus)
     with NewProcess(name, text, threads, tries=True) as elsewhere:
-        from models.device import run_device
-        from models.registry import find_workload
-        from tuning.training.examination.examine import examine
-        from tuning.training.examination.subject import Subject
-        from tuning.training.place import set_threads
+        with loading():
+            load_torch()
+            from models.device import run_device, set_threads
+            from models.registry import find_workload
+            from tuning.training.examination.examine import examine
+            from tuning.training.examination.subject import Subject
 
         try:
             workload = find_workload(name, corpus)
@@ -85,6 +86,7 @@ def check(name: str, corpus: Path | None) -> Checked:
 
 def _with_anatomy(checked: Checked, subject: Any, levers: dict[str, str | None]) -> Checked:
     from tuning.training.examination.anatomy import anatomy_of
+    from tuning.trial.trial import SEEDS
 
     try:
         anatomy = anatomy_of(subject, levers)

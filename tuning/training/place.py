@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from models.device import run_device
+from models.device import set_threads as set_threads
 from models.frames import user_frames
 from models.registry import find_workload
 from models.workload import Workload
@@ -40,15 +41,6 @@ def workload_of(store: Store) -> Workload:
 def local_device(*, hides_gpus: bool) -> torch.device:
     """Where this machine's workers compute, from which their driver may hide its GPUs."""
     return torch.device("cpu") if hides_gpus else run_device()
-
-
-def set_threads(threads: int) -> None:
-    """Compute with ``threads`` threads.
-
-    Results depend on it to the last bit, so every worker of a run has the same.
-    """
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
 
 
 def cap_memory(share: float) -> None:

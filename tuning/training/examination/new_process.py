@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from models.frames import told
+from tuning.training.examination.loading import load_torch, loading
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -107,12 +108,11 @@ class NewProcess:
 
 def main(argv: list[str]) -> None:
     """Load everything, wait for a request on standard input, and write what came of it."""
-    import torch
+    with loading():
+        load_torch()
+        from models.device import set_threads
+        from models.registry import find_workload
 
-    from models.registry import find_workload
-    from tuning.training.place import set_threads
-
-    torch.optim.SGD([torch.zeros(1)], lr=0.0)  # the first one loads much
     options = json.loads(argv[0])
     corpus = options["corpus"]
     workload = find_workload(options["workload"], Path(corpus) if corpus else None)
