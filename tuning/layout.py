@@ -1,6 +1,8 @@
-"""What lies where in a run directory: the names, and nothing else."""
+"""What lies where in a run directory, and how a run is named on a command line."""
 
 from __future__ import annotations
+
+import shlex
 
 RUN_JSON = "run.json"
 """The run's own description; what has one is a run."""
@@ -22,3 +24,13 @@ VERDICT = "verdict.json"
 """What the last confirmation found."""
 PAGE = "report.html"
 PICTURE = "front.png"
+
+
+def resume_option(run: object) -> str:
+    """The option that goes on with a run, quoted for a shell."""
+    return f"--resume {shlex.quote(str(run))}"
+
+
+def resume_command(run: object) -> str:
+    """What to type to go on with a run."""
+    return f"python -m tuning.search {resume_option(run)}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tuning.commands import status_of
 from tuning.config.arguments import NewSearch, ShowSpace, parse
 from tuning.config.resume import Resume
-from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS
+from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS, resume_command
 
 if TYPE_CHECKING:
     from tuning.session.conduct import SearchResult
@@ -62,7 +62,6 @@ def print_result(result: SearchResult) -> None:
     from tuning.findings.context import background_of
     from tuning.findings.summary import summary
     from tuning.report.front_table import print_report
-    from tuning.session.conduct import resume_command
     from tuning.store.store import Store
 
     console = Console(markup=False, emoji=False)
@@ -82,8 +81,6 @@ def print_result(result: SearchResult) -> None:
 def _kept(asked: Sequence[Path]) -> str:
     if not asked or not (asked[0] / RUN_JSON).exists():
         return "nothing was created."
-    from tuning.session.conduct import resume_command
-
     return f"everything is kept. To go on:\n  {resume_command(asked[0])}"
 
 

@@ -20,7 +20,7 @@ from search_spaces.registry import find_space
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
 from tuning.config.resources import Machine, Resources, resource_faults, share
-from tuning.layout import RUN_JSON
+from tuning.layout import RUN_JSON, resume_option
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
@@ -309,7 +309,7 @@ def default_run(now: datetime, workload: str, space: str) -> str:
 def _run_faults(run: Path) -> list[str]:
     if run.is_symlink() or run.exists():
         advice = (
-            f"to go on with that search: --resume {run}"
+            f"to go on with that search: {resume_option(run)}"
             if (run / RUN_JSON).is_file()
             else "choose another"
         )

@@ -21,6 +21,7 @@ from tuning.findings.front import (
     numbers,
 )
 from tuning.findings.gains import Bests, Controls, ahead, gained
+from tuning.layout import resume_command
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.trial import AGAIN
 
@@ -238,7 +239,7 @@ def read_front(
     if not reading.finished:
         raise BadInput(
             f"a front needs a finished trial, but {run} has none ({reading.stopped} stopped, "
-            f"{reading.failed} failed); go on with it by python -m tuning.search --resume {run}"
+            f"{reading.failed} failed); go on with it by {resume_command(run)}"
         )
     if target is not None and reading.front_seconds is None:
         raise BadInput(unreached("--target", target, reading.front, reading.metric))

@@ -59,8 +59,18 @@ def print_report(summary: FrontSummary, console: Console) -> None:
         console.print(Text(f"Sampler: {summary.background.sampler}."))
     if summary.background.confirmed is None:
         console.print(Text(verdict(summary), style="bold"))
-    if caution(summary):
-        console.print(Text(caution(summary)))
+    _print_caution(summary, console)
+
+
+def _print_caution(summary: FrontSummary, console: Console) -> None:
+    """A command stands on a line of its own and is not broken: it is there to be copied."""
+    before, command, after = caution(summary).partition(summary.background.confirm_command)
+    if before:
+        console.print(Text(before.rstrip()))
+    if command:
+        console.print(Text(f"  {command}"), soft_wrap=True)
+    if after:
+        console.print(Text(after.lstrip()))
 
 
 def _print_confirmed(summary: FrontSummary, console: Console) -> None:

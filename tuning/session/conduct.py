@@ -6,7 +6,6 @@ The order of things is here.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from tuning.config.config import SearchConfig
 from tuning.config.resources import Resources
 from tuning.drivers.driver import Nothing
 from tuning.errors import Interrupted, SearchFailed
-from tuning.layout import PAGE, PICTURE, STOP
+from tuning.layout import PAGE, PICTURE, STOP, resume_command, resume_option
 from tuning.session.calibrations import ClockFirst
 from tuning.session.description import (
     stored_form,
@@ -74,7 +73,7 @@ def conduct(
             raise SearchFailed(
                 f"the run directory must stay readable and writable, but got: {error}; everything "
                 "recorded before is "
-                f"kept. Make room or restore access, then go on with --resume {store.path}"
+                f"kept. Make room or restore access, then go on with {resume_option(store.path)}"
             ) from error
     if stop_reason == STOPPED_BY_USER:
         raise Interrupted(resume_command(store.path))
@@ -193,11 +192,6 @@ def stopping_on_signals(session: SearchSession | ClockFirst) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def resume_command(run: Path) -> str:
-    """What to type to go on."""
-    return f"python -m tuning.search --resume {shlex.quote(str(run))}"
 
 
 def write_report(store: Store) -> None:

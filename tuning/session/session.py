@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from tuning.drivers.driver import Nothing
 from tuning.errors import SearchFailed
-from tuning.layout import STOP
+from tuning.layout import STOP, resume_option
 from tuning.session.calibrations import FormGate
 from tuning.session.plan import Plan
 from tuning.session.watch import Watcher
@@ -181,7 +181,7 @@ class SearchSession:
                 )
             except ValueError as fault:
                 raise SearchFailed(
-                    f"{fault}; mend what failed and go on with --resume {self._store.path} "
+                    f"{fault}; mend what failed and go on with {resume_option(self._store.path)} "
                     "--retry-failed, "
                     "or start a new search with a --target"
                 ) from None
@@ -251,7 +251,7 @@ class SearchSession:
             error = self._store.record(failed[-1].number).error
             raise SearchFailed(
                 f"all of the first {len(failed)} trials failed, the last with: {error}. "
-                f"Mend that and go on with --resume {self._store.path} --retry-failed"
+                f"Mend that and go on with {resume_option(self._store.path)} --retry-failed"
             )
 
     def lost(self, task: Task, why: Lost) -> None:

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from tuning.errors import BadInput
-from tuning.layout import RUN_JSON, RUNNING, TRIALS, TRUNK
+from tuning.layout import RUN_JSON, RUNNING, TRIALS, TRUNK, resume_option
 from tuning.store.files import TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
 
@@ -75,6 +75,8 @@ def _make_parents(path: Path, files: Files) -> None:
 
 def _exists(path: Path) -> str:
     advice = (
-        f"go on with it by --resume {path}, or choose" if (path / RUN_JSON).exists() else "choose"
+        f"go on with it by {resume_option(path)}, or choose"
+        if (path / RUN_JSON).exists()
+        else "choose"
     )
     return f"a new run needs a directory that does not exist, but {path} does; {advice} another"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tuning.errors import SearchFailed
-from tuning.layout import LEASE, RUN_JSON, RUNNING, TRIALS, TRUNK
+from tuning.layout import LEASE, RUN_JSON, RUNNING, TRIALS, TRUNK, resume_option
 from tuning.store import lease
 from tuning.store.catalog import Catalog, Listing, Problem, References, read_references, set_aside
 from tuning.store.columns import NESTED
@@ -434,7 +434,7 @@ class Store:
             raise SearchFailed(
                 f"{what} could not be written to {self.path}: {error.strerror}; everything "
                 "recorded before is kept. "
-                f"Make room or restore access, then go on with --resume {self.path}"
+                f"Make room or restore access, then go on with {resume_option(self.path)}"
             ) from error
 
 

@@ -23,6 +23,7 @@ from tuning.findings.front import (
 from tuning.findings.gains import RIVALS, Bests, Controls, ahead
 from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate, Time
+from tuning.layout import resume_command
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.study.longer import next_longer
@@ -257,7 +258,7 @@ def control_faults(
     run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int
 ) -> list[str]:
     """What is missing of what must stand before anything can be confirmed."""
-    go_on = f"go on with the search first: python -m tuning.search --resume {run}"
+    go_on = f"go on with the search first: {resume_command(run)}"
     recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
     if recorded < baselines:
         # A replicate would take the number, and with it the place, of a baseline that has not been
