@@ -81,11 +81,15 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
 def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
     """What ``python -m tuning.search --resume`` does.
 
-    ``changes`` as its flags, such as ``trials=48``.
+    ``changes`` as its flags, such as ``trials=48`` or ``retry_failed=True``.
+
+    Raises:
+        tuning.errors.BadInput: not a run, or changes it cannot have; all are named.
     """
     from tuning.session.search import resume_search
 
-    return resume_search(Path(run), dict(changes))
+    retry_failed = bool(changes.pop("retry_failed", False))
+    return resume_search(Path(run), changes, retry_failed=retry_failed)
 
 
 def load(run: str | os.PathLike[str]) -> pd.DataFrame:

@@ -13,8 +13,12 @@ import pandas as pd
 import pytest
 
 import tuning
+from models.registry import find_workload
 from tests.support.searches import TINY, own_columns
+from tuning.config.config import SearchConfig
+from tuning.errors import BadInput
 from tuning.search import main
+from tuning.session.search import run_search
 from tuning.store.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -173,3 +177,51 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert recorded == list(range(len(recorded)))
     assert Store.open(run).numbers() == list(range(10))
+
+
+def test_a_resume_names_everything_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad value, a difference from the first command, and fewer trials than are recorded."""
+    words = ["--resume", str(run), "--trials", "3", "--cpus-per-trial", "0", "--space", "schedule"]
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n- ") == 3
+    assert all(said in err for said in ("--trials >= 9", "cpus-per-trial", "'schedule'"))
+
+
+def test_a_resume_from_python_names_the_nearest_option(run: Path) -> None:
+    """A name that is none is a fault like others; switches are options too."""
+    with pytest.raises(BadInput) as refused:
+        tuning.resume(run, trails=3, seed=99, zzz=1)
+    text = str(refused.value)
+    assert "'trails': did you mean 'trials'?" in text
+    assert "keep its seed" in text
+    assert "'zzz': choose from" in text
+    assert len(tuning.resume(run, retry_failed=True).trials) == 9
+
+
+def test_a_search_names_a_clock_that_does_not_hold_with_the_rest(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another workload than the clock's, in a directory that is taken."""
+    words = ["--clock", str(run), "--workload", "teacher_student", "--driver", "serial"]
+    assert main([*words, "--run", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "must not exist yet" in err
+    assert "whose clock holds for this search" in err
+
+
+def test_a_search_builds_its_workload_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by its factory, up to where trials would begin."""
+    built: list[int] = []
+
+    def counted() -> object:
+        built.append(1)
+        return find_workload(TINY)
+
+    monkeypatch.setattr("tests.support.tiny.counted", counted, raising=False)
+    config = SearchConfig(
+        str(tmp_path / "run"), workload="tests.support.tiny:counted", driver="serial"
+    )
+    monkeypatch.setattr("tuning.session.search.conduct", lambda *_: None)
+    run_search(config)
+    assert len(built) == 1

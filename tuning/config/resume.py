@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,11 +35,21 @@ class Resume:
 
     @classmethod
     def of(cls, run: Path, wanted: Mapping[str, Any], **more: Any) -> Resume:
-        """The request to go on with ``run``, with the options ``wanted`` by name."""
+        """The request to go on with ``run``, with the options ``wanted`` by name; a name that is
+        none is one of its faults.
+        """
         said = options(SearchConfig)
-        may = {name: value for name, value in wanted.items() if name in said and said[name].changes}
-        rest = {name: value for name, value in wanted.items() if name not in may}
-        return cls(run, may, rest, **more)
+        known = {name: value for name, value in wanted.items() if name in said}
+        may = {name: value for name, value in known.items() if said[name].changes}
+        rest = {name: value for name, value in known.items() if name not in may}
+        strangers = tuple(_no_option(name, list(said)) for name in wanted if name not in said)
+        return cls(run, may, rest, faults=(*more.pop("faults", ()), *strangers), **more)
+
+
+def _no_option(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+    return f"no such option: {name!r}: {advice}"
 
 
 def resumed(old: SearchConfig, request: Resume, machine: Machine | None = None) -> SearchConfig:
@@ -47,12 +58,16 @@ def resumed(old: SearchConfig, request: Resume, machine: Machine | None = None) 
     Raises:
         BadInput: names each difference from the run, and every fault of what is to change.
     """
-    new = dataclasses.replace(old, **{**request.changes, **request.given})
-    faults = differences(old, new)
-    faults += dataclasses.replace(old, **request.changes).faults(machine, unchecked, resuming=True)
-    if faults:
+    if faults := refusals(old, request, machine):
         raise BadInput(faults)
-    return new
+    return dataclasses.replace(old, **{**request.changes, **request.given})
+
+
+def refusals(old: SearchConfig, request: Resume, machine: Machine | None = None) -> list[str]:
+    """What keeps a run made by ``old`` from going on as is asked."""
+    new = dataclasses.replace(old, **{**request.changes, **request.given})
+    changed = dataclasses.replace(old, **request.changes)
+    return differences(old, new) + changed.faults(machine, unchecked, resuming=True)
 
 
 def unchecked(name: str, corpus: Path | None) -> None:

@@ -66,6 +66,16 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
     Raises:
         BadInput: they have changed since; each difference is named.
     """
+    if faults := other_data_faults(store, config, workload):
+        raise BadInput(faults)
+
+
+def other_data_faults(store: Store, config: SearchConfig, workload: Workload) -> list[str]:
+    """A run goes on over the data, the space and the workload it began with: each difference.
+
+    Raises:
+        BadInput: the workload cannot be trained any more.
+    """
     now = {"workload": workload.fingerprint, "space": config.search_space().fingerprint()}
     before = {"workload": store.info.workload_fingerprint, "space": store.info.space_fingerprint}
     faults = [
@@ -76,14 +86,12 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
         if now[name] != before[name]
     ]
     faults += _metric_faults(store.info.metric, Metric.measured_by(workload))
-    faults += identity_faults(
+    return faults + identity_faults(
         store.info.identity,
         {} if store.info.identity is None else identity_here(workload),
         owner="the run began with",
         advice="Put it back as it was, or start a new run",
     )
-    if faults:
-        raise BadInput(faults)
 
 
 def _metric_faults(before: Metric, now: Metric) -> list[str]:
@@ -97,18 +105,15 @@ def _metric_faults(before: Metric, now: Metric) -> list[str]:
     ]
 
 
-def refuse_fewer_trials(store: Store, config: SearchConfig) -> None:
-    """A search can be extended, not cut.
+def fewer_trials_faults(store: Store, trials: object) -> list[str]:
+    """A search can be extended, not cut: more trials are recorded than the ``trials`` asked for.
 
-    Raises:
-        BadInput: more trials are recorded than are asked for.
+    A value that is no number of trials has its own rule.
     """
     recorded = trials_of(store)
-    if recorded > config.trials:
-        raise BadInput(
-            f"--trials >= {recorded}, the trials that are recorded, must hold, but got "
-            f"{config.trials}"
-        )
+    if not isinstance(trials, int) or trials < 1 or recorded <= trials:
+        return []
+    return [f"--trials >= {recorded}, the trials that are recorded, must hold, but got {trials}"]
 
 
 def trials_of(store: Store) -> int:

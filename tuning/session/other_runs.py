@@ -14,8 +14,9 @@ from pathlib import Path
 
 from models.making import blocks_of, new_model
 from models.workload import Workload
+from tuning.config import option
 from tuning.config.config import SearchConfig
-from tuning.config.resources import Resources
+from tuning.config.resources import Machine, Resources
 from tuning.errors import BadInput
 from tuning.session.calibrations import disturbed
 from tuning.session.identity import identity_faults
@@ -165,6 +166,19 @@ def clock_faults(config: SearchConfig) -> list[str]:
         return []
     try:
         clock_of(Path(config.clock))
+    except BadInput as error:
+        return list(error.faults)
+    return []
+
+
+def unfit_clock_faults(config: SearchConfig, workload: Workload) -> list[str]:
+    """Whether a clock holds for a search that has other faults, as far as these let it be seen."""
+    if not isinstance(config.clock, str) or option.faults(config):
+        return []
+    other = Path(config.clock)
+    try:
+        theirs, costs = clock_of(other)
+        _refuse_another(other, theirs, costs, config, workload, config.resources(Machine.here()))
     except BadInput as error:
         return list(error.faults)
     return []

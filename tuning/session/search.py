@@ -13,17 +13,22 @@ from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine, Resources
-from tuning.config.resume import Resume, resumed, unchecked
+from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput
 from tuning.layout import RUN_JSON
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
     describe,
-    refuse_fewer_trials,
-    refuse_other_data,
+    fewer_trials_faults,
+    other_data_faults,
     stored_config,
 )
-from tuning.session.other_runs import clock_faults, warm_start_faults, with_clock_of
+from tuning.session.other_runs import (
+    clock_faults,
+    unfit_clock_faults,
+    warm_start_faults,
+    with_clock_of,
+)
 from tuning.session.watch import Watcher, say
 from tuning.store.directory import remove_directory
 from tuning.store.store import Store
@@ -46,11 +51,12 @@ def run_search(
         SearchFailed: it cannot go on.
 
     """
-    if found := [*faults, *all_faults(config)]:
-        raise BadInput(found)
-    from models.registry import find_workload
-
-    workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
+    once = _Once()
+    found = [*faults, *all_faults(config, find_workload=once)]
+    workload = once.workload
+    if found or workload is None:
+        misfit = [] if workload is None else unfit_clock_faults(config, workload)
+        raise BadInput(dict.fromkeys([*found, *misfit]))
     config = fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
     refuse_users_session(config, resources)
@@ -74,6 +80,24 @@ def all_faults(
     """Every fault of a search that is to begin, those of other runs among them."""
     own = config.faults(machine, find_workload)
     return [*own, *warm_start_faults(config), *clock_faults(config)]
+
+
+class _Once:
+    """Builds a workload for a search to be judged, and keeps it for the search itself.
+
+    Attributes:
+        workload: None until it was built.
+    """
+
+    def __init__(self) -> None:
+        self.workload: Workload | None = None
+
+    def __call__(self, name: str, corpus: Path | None) -> Workload:
+        """Build it, or say in a ValueError why it cannot be."""
+        from models.registry import find_workload
+
+        self.workload = find_workload(name, corpus)
+        return self.workload
 
 
 def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
@@ -161,27 +185,44 @@ def resume_faults(request: Resume) -> list[str]:
     """
     ample = Machine(cpus=float("inf"), gpus=1 << 30)
     faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
-    if not (request.run / RUN_JSON).is_file():
+    if not _is_run(request.run):
         what = "holds no run.json" if request.run.is_dir() else "is not a directory"
         faults.append(f"--resume must name the directory of a search, but {request.run} {what}")
     return faults
 
 
+def _is_run(path: Path) -> bool:
+    return (path / RUN_JSON).is_file()
+
+
 def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
     """Go on with the search that a ``Resume`` request names; see ``resume_search``."""
-    from models.registry import find_workload
-
-    if faults := [*request.faults, *resume_faults(request)]:
+    faults = [*request.faults, *resume_faults(request)]
+    if not _is_run(request.run):
         raise BadInput(faults)
     store = Store.open(request.run)
     store.info.require_version(VERSION)
+    faults += refusals(stored_config(store), request)
+    workload, differ = _workload_of(store)
+    faults += [*differ, *fewer_trials_faults(store, request.changes.get("trials"))]
+    if faults:
+        raise BadInput(dict.fromkeys(faults))  # the same rule may be seen twice
+    assert workload is not None, "what has no fault was found"
     config = resumed(stored_config(store), request)
-    try:
-        workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
-    except ValueError as fault:
-        raise BadInput(str(fault)) from None
-    refuse_other_data(store, config, workload)
-    refuse_fewer_trials(store, config)
     resources = config.resources(Machine.here())
     refuse_users_session(config, resources)
     return conduct(store, config, workload, resources, watcher, retry_failed=request.retry_failed)
+
+
+def _workload_of(store: Store) -> tuple[Workload | None, list[str]]:
+    """The workload of a run that goes on, None where it is not to be had, and what has changed."""
+    from models.registry import find_workload
+
+    config = stored_config(store)
+    try:
+        workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
+        return workload, other_data_faults(store, config, workload)
+    except BadInput as fault:
+        return None, fault.faults
+    except ValueError as fault:
+        return None, [str(fault)]
