@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 _FORM = re.compile(r"(?P<path>.+\.py):(?P<factory>\w+)", re.DOTALL)
 OURS = ("models", "policies", "search_spaces", "tuning")
+
+_UNDER_WAY: list[str] = []
+
+
+@contextlib.contextmanager
+def importing(name: str) -> Iterator[None]:
+    """Within the block the module of workload ``name`` is imported."""
+    _UNDER_WAY.append(name)
+    try:
+        yield
+    finally:
+        _UNDER_WAY.pop()
+
+
+def under_way() -> str | None:
+    """The workload whose module is being imported just now; None where none is."""
+    return _UNDER_WAY[-1] if _UNDER_WAY else None
 
 
 def is_path(name: str) -> bool:

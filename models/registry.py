@@ -90,9 +90,10 @@ def _import(module_name: str, name: str) -> Any:
         sys.path.append(here)
     folder = by_path.divided(name)[0].absolute().parent if by_path.is_path(name) else Path.cwd()
     try:
-        if by_path.is_path(name):
-            return by_path.module_at(by_path.divided(name)[0])
-        return importlib.import_module(module_name)
+        with by_path.importing(name):
+            if by_path.is_path(name):
+                return by_path.module_at(by_path.divided(name)[0])
+            return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "

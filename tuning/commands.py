@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tuning.errors import BadInput, Interrupted, SearchFailed
+from tuning.errors import BadInput, Interrupted, NestedSearch, SearchFailed
 from tuning.terminal import patient_output
 
 INTERRUPTED = 130
@@ -33,6 +33,8 @@ def status_of(
 def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> int:
     try:
         work()
+    except NestedSearch:
+        raise  # to whoever imports the file that called
     except BadInput as fault:
         return _said(2, f"python -m tuning.{name}: cannot do what was asked:\n{fault}")
     except SearchFailed as failure:

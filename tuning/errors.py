@@ -2,6 +2,7 @@
 
 Exception
 ├── BadInput (ValueError)   what was asked for cannot be; names every fault; exit status 2
+│   └── NestedSearch        by a workload's file, while that is imported
 ├── Interrupted             stopped on request, everything kept; exit status 130
 └── SearchFailed            the search cannot go on, with the reason; exit status 1
 """
@@ -20,6 +21,16 @@ class BadInput(ValueError):  # noqa: N818 - the word users read, not a programmi
     def __init__(self, faults: str | Iterable[str]) -> None:
         self.faults = [faults] if isinstance(faults, str) else list(faults)
         super().__init__("\n".join(f"- {fault}" for fault in self.faults))
+
+
+class NestedSearch(BadInput):
+    """A search was begun by the file of a workload while that was imported."""
+
+    def __init__(self, workload: str) -> None:
+        super().__init__(
+            f"a workload's file must not search when it is imported, but that of {workload!r} "
+            'does: put what it runs under if __name__ == "__main__":'
+        )
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

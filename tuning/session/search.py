@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.by_path import under_way
 from models.frames import told
 from models.levers.form import PLAIN
 from search_spaces.narrow import applied
@@ -14,7 +15,7 @@ from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, refusals, resumed, unchecked
-from tuning.errors import BadInput
+from tuning.errors import BadInput, NestedSearch
 from tuning.layout import RUN_JSON
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
@@ -51,6 +52,7 @@ def run_search(
         SearchFailed: it cannot go on.
 
     """
+    refuse_nested()
     once = _Once()
     found = [*faults, *all_faults(config, find_workload=once)]
     workload = once.workload
@@ -70,6 +72,16 @@ def run_search(
         if not store.numbers():
             remove_directory(store.path)
         raise
+
+
+def refuse_nested() -> None:
+    """Refuse to search while a workload's file is imported: it would search within each search.
+
+    Raises:
+        NestedSearch: a script without a main guard was named as the workload.
+    """
+    if (workload := under_way()) is not None:
+        raise NestedSearch(workload)
 
 
 def all_faults(
@@ -197,6 +209,7 @@ def _is_run(path: Path) -> bool:
 
 def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
     """Go on with the search that a ``Resume`` request names; see ``resume_search``."""
+    refuse_nested()
     faults = [*request.faults, *resume_faults(request)]
     if not _is_run(request.run):
         raise BadInput(faults)

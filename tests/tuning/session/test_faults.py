@@ -178,3 +178,28 @@ def test_what_killed_writers_left_is_tidied_away(tmp_path: Path) -> None:
     search(config_of(run, trials=2), Remembering())
     assert list(run.rglob("*.tmp")) == []
     assert [path.name for path in (run / "running").iterdir()] == ["lease"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "tuning.run_search(tuning.SearchConfig('run', workload=OWN, driver='serial'))",
+        "tuning.resume('run')",
+        "sys.exit(tuning.search.main(['--run', 'run', '--workload', OWN]))",
+    ],
+)
+def test_a_script_that_names_itself_needs_a_main_guard(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file is imported to find the factory, and searches again: one message, nothing made."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "script.py"
+    file.write_text(f"import sys, tuning.search\nOWN = {str(file)!r} + ':make'\n{call}\n")
+    assert main(["--run", "run", "--workload", f"{file}:make"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n- ") == 1
+    assert 'put what it runs under if __name__ == "__main__"' in err
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] in (
+        [],
+        ["__pycache__"],
+    )
