@@ -37,6 +37,8 @@ MOST_KNOBS = 5
 
 A front may have dozens, and their knobs would fill pages.
 """
+LEAST = len(BEFORE) + 1
+"""Columns that are always there: up to the loss."""
 BOUNDLESS = 10_000
 LEGEND = (
     "gain: seconds of the own control's line at the same {} / seconds{}. "
@@ -155,13 +157,20 @@ def front_table(summary: FrontSummary) -> Table:
 
 
 def fitted(table: Table, console: Console) -> Table:
-    """The table with narrow gaps between its columns where it is too wide for ``console``.
-
-    Long numbers, say.
+    """The table with narrow gaps, then without its last columns, and then without the horizon,
+    where it is too wide for ``console``: half a number tells less than none.
     """
     boundless = console.options.update(max_width=BOUNDLESS)
-    if console.measure(table, options=boundless).maximum > console.width:
+
+    def too_wide() -> bool:
+        return console.measure(table, options=boundless).maximum > console.width
+
+    if too_wide():
         table.padding = 0
+    while too_wide() and len(table.columns) > LEAST:
+        table.columns.pop()
+    if too_wide():
+        del table.columns[BEFORE.index("horizon")]
     return table
 
 
