@@ -7,6 +7,7 @@ else.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -114,4 +115,6 @@ def _write(path: Path, checked: Checked) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # looking through torch for garbage would take the end of the process a second
+    sys.exit(status)

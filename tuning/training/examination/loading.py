@@ -9,17 +9,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Look for no cyclic garbage within the block, nor ever in what is there when it ends.
-
-    Imports leave little of it, and looking through all that they bring takes a sixth of their time,
-    and another one when the process ends.
+    """Look for no cyclic garbage within the block: imports leave little of it, and looking through
+    all that they bring takes a sixth of their time.
     """
     before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if before:
             gc.enable()
 

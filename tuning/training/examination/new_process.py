@@ -7,6 +7,7 @@ does.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -159,3 +160,4 @@ def _gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    gc.freeze()  # as in tuning.check: it is waited for

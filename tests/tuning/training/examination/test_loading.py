@@ -10,14 +10,10 @@ from tuning.training.examination.loading import loading
 
 
 def test_nothing_is_collected_while_libraries_load() -> None:
-    """Off within the block, on after it, and what was there is looked through no more."""
-    before = gc.get_freeze_count()
+    """Off within the block, on after it."""
     with loading():
         assert not gc.isenabled()
-        loaded = [[] for _ in range(1000)]  # type: ignore[var-annotated]
     assert gc.isenabled()
-    assert gc.get_freeze_count() >= before + len(loaded)
-    gc.unfreeze()
 
 
 def test_a_collector_that_was_off_stays_off() -> None:
@@ -29,4 +25,3 @@ def test_a_collector_that_was_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
-        gc.unfreeze()
