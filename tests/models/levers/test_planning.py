@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from policies.base import Observation, Progress, state_from_json, state_to_json
 from policies.registry import make_policy
 
 BLOCKS = 6
-POLICIES = (
+POLICIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("full_update", {}),
     ("static_suffix", {"active_fraction": 0.34}),
     ("dynamic_suffix", {"freeze_start": 0.0, "probe_every": 2, "gate": False}),
@@ -37,7 +38,7 @@ def levers(draw: st.DrawFn) -> Levers:
 
 @given(levers(), st.sampled_from(POLICIES), st.integers(0, 9))
 def test_plans_are_suffixes_of_what_is_present(
-    levers: Levers, which: tuple[str, dict[str, float]], seed: int
+    levers: Levers, which: tuple[str, dict[str, Any]], seed: int
 ) -> None:
     """Property: over a whole run, state through JSON at every step.
 
