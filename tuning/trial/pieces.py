@@ -1,7 +1,7 @@
 """A recipe taken apart: what it does beside the workload's own, piece by piece. Pure.
 
-A piece is a lever that is pulled or a policy that is not the control's. The lever of the optimizer
-is two: whose rule it is, and its numbers.
+A piece is a lever that is pulled, a policy that is not the control's, or a knob of the workload's
+own that is turned. The lever of the optimizer is two: whose rule it is, and its numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Piece:
     """One thing that a recipe does.
 
     Attributes:
-        name: the lever's, or the policy's.
+        name: the lever's, the policy's, or the knob's.
         knobs: its settings that are not at their defaults, by name.
         policy: the policy, where it is one.
     """
@@ -34,7 +34,7 @@ class Piece:
 
 
 def pieces_of(recipe: Recipe) -> tuple[Piece, ...]:
-    """The policy, where it is not the control's, and every lever that is pulled, by name.
+    """The policy, where it is not the control's, every lever that is pulled, and own knobs.
 
     >>> knobs = {"optimizer": "muon", "rate": 2.0, "batch_start": 0.5, "batch_end": 1.0}
     >>> [(piece.name, *piece.knobs) for piece in pieces_of(Recipe("full_update", 1.0, knobs))]
@@ -51,6 +51,7 @@ def pieces_of(recipe: Recipe) -> tuple[Piece, ...]:
         found += (
             _of_optimizer(lever, recipe) if isinstance(lever, Optimization) else _of(lever, recipe)
         )
+    found += [Piece(name, {name: value}) for name, value in recipe.own.items()]
     return tuple(found)
 
 

@@ -75,6 +75,15 @@ def test_the_optimizer_is_two() -> None:
     assert without(recipe, numbers).pulled == {"optimizer": "muon"}
 
 
+def test_each_knob_of_the_workloads_own_is_one() -> None:
+    """Beside a lever: one off, the other knob and the lever are left."""
+    recipe = Recipe("full_update", 1.0, {"width": 64, "batch_start": 0.5, "dropout": 0.2})
+    assert [piece.name for piece in pieces_of(recipe)] == ["batch", "dropout", "width"]
+    left = Recipe("full_update", 1.0, {"batch_start": 0.5, "dropout": 0.2})
+    assert without(recipe, pieces_of(recipe)[2]) == left
+    assert together(pieces_of(recipe), 1.0) == recipe
+
+
 def test_a_control_has_none() -> None:
     """Switches that are off and settings that count only with them are no piece."""
     knobs: dict[str, Scalar] = {"optimizer": "own", "muon_momentum": 0.9, "batch_change_at": 0.3}
