@@ -181,19 +181,19 @@ def values_given(known: Own, given: Mapping[str, Scalar], name: str) -> dict[str
     return dict(given)
 
 
-def cost_key(known: Own, own: Mapping[str, Scalar]) -> str:
-    """What of ``own`` may change a step's cost, as the clock names it; empty where nothing may.
+def costly(known: Own, own: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """What of ``own`` may change a step's cost.
 
     >>> free = Float(0.0, 1.0, changes_cost=False)
     >>> known = {"width": OwnKnob(Int(16, 64), 32), "p": OwnKnob(free, 0.0)}
-    >>> cost_key(known, {"width": 64, "p": 0.5}), cost_key(known, {"p": 0.5})
-    ('width=64', '')
+    >>> costly(known, {"width": 64, "p": 0.5})
+    {'width': 64}
     """
-    return ", ".join(
-        f"{name}={value!r}"
-        for name, value in sorted(own.items())
+    return {
+        name: value
+        for name, value in own.items()
         if name not in known or known[name].range.changes_cost
-    )
+    }
 
 
 def _hints(factory: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -25,7 +25,15 @@ from policies.rules import Scalar
 Factory = Callable[..., Workload]
 FORMS = "package.module:factory or path/to/file.py:factory"
 CORPUS_ARGUMENT = "corpus_dir"
-KEPT = ("steps", "eval_every", "fingerprint", "metric", "maximize")
+KEPT = (
+    "steps",
+    "eval_every",
+    "warmup_steps",
+    "decay_fraction",
+    "fingerprint",
+    "metric",
+    "maximize",
+)
 """Fields in which a workload with other values of its own knobs must be the same workload.
 
 Else neither its horizon nor its results would compare with the others'.

@@ -22,10 +22,12 @@ from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe_file import RecipeFile
+from tuning.trial.variants import known_variant, table_for
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from policies.rules import Scalar
     from tuning.findings.rows import Row
     from tuning.store.info import RunInfo
     from tuning.store.store import Store
@@ -166,6 +168,7 @@ def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) 
 
     try:
         knobs = knobs_of(row)
+        _refuse_strangers(own_values(knobs), info)
         policys, others = divide_knobs(without_own(knobs))
         policy, levers = make_policy(str(row["policy"]), policys), make_levers(others)
     except ValueError as error:
@@ -175,19 +178,29 @@ def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) 
     values = {**row, **_own_values(row, metric)}
     facts = {name: values[name] for name in FACTS if values.get(name) is not None}
     own = own_values(knobs)
-    # The clock of a workload with other knobs is in seconds of the workload as it is.
-    none: tuple[None, None, dict[str, str]] = (None, None, {})
-    repeating = _repeating(info) if info and not own else none
+    repeating = _repeating(info, own) if info else (None, None, {})
     return RecipeFile(policy, levers, facts, *repeating, own).to_toml()
 
 
-def _repeating(info: RunInfo) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
+def _refuse_strangers(own: Mapping[str, Scalar], info: RunInfo | None) -> None:
+    """Refuse knobs that are neither known here nor the own ones of the run's workload."""
+    if strangers := sorted(own.keys() - set(info.own_knobs if info else ())):
+        raise ValueError(
+            f"settings must be known to this version, or be the workload's own, but {strangers} "
+            "are neither"
+        )
+
+
+def _repeating(
+    info: RunInfo, own: Mapping[str, Scalar]
+) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
     """What a trial is repeated by, as far as run.json says; older ones do not say the schedule."""
     said = info.identity or {}
     names = [each.name for each in dataclasses.fields(Timetable)]
     known = all(name in said for name in names)
     schedule = Timetable(**{name: said[name] for name in names}) if known else None
-    return schedule, info.calibration, {"ttq": info.version, **info.versions}
+    costs = info.calibration and table_for(info.calibration, known_variant(info.calibration, own))
+    return schedule, costs, {"ttq": info.version, **info.versions}
 
 
 def _own_values(row: Row, metric: Metric) -> dict[str, object]:

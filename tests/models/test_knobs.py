@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from models.knobs import Choice, Float, Int, OwnKnob, cost_key, own_knobs, values_given
+from models.knobs import Choice, Float, Int, OwnKnob, costly, own_knobs, values_given
 from models.registry import find_workload, own_knobs_of
 from models.workload import Workload
 from tests.support.tiny import tiny
@@ -200,9 +200,8 @@ def test_a_factory_that_fails_names_the_values() -> None:
         find_workload(f"{__name__}:breaks", own={"width": 4})
 
 
-def test_cost_key_is_of_what_may_cost() -> None:
-    """In the order of the names, so that equal workloads share a table."""
+def test_what_may_cost_is_all_that_is_not_declared_free() -> None:
     known = own_knobs_of(KNOBBY)
     own = values_given(known, {"width": 24, "dropout": 0.25, "layers": 2}, "knobby")
-    assert cost_key(known, own) == "layers=2, width=24"
-    assert cost_key(known, {"dropout": 0.25}) == ""
+    assert costly(known, own) == {"width": 24, "layers": 2}
+    assert costly(known, {"dropout": 0.25}) == {}

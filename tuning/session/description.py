@@ -36,6 +36,7 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
         created_at=datetime.now(UTC),
         config=stored_form(config, resources),
         knob_columns=knob_columns(config.search_space()),
+        own_knobs=tuple(config.search_space().own),
         space_fingerprint=config.search_space().fingerprint(),
         workload_fingerprint=workload.fingerprint,
         metric=Metric.measured_by(workload),

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from models.knobs import cost_key
+from models.knobs import costly
 from tuning.config.config import SearchConfig
 from tuning.config.own import declared
 from tuning.config.resources import Resources
@@ -28,7 +28,7 @@ from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import Metric
 from tuning.trial.task import Task
 from tuning.trial.trial import CONFIRMATION, SEEDS, TrialSpec
-from tuning.trial.variants import unknown_charges
+from tuning.trial.variants import unknown_charges, variant_name
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -197,7 +197,7 @@ class ListPlan(Plan):
 def _unknown_charges(store: Store, costs: CostTable, spec: TrialSpec, workload: str) -> Set[str]:
     """What a run of ``spec`` is charged for, that the clock does not know nor the model refuses."""
     levers, own = spec.recipe.levers, spec.recipe.own
-    variant = cost_key(declared(workload), own) if own else ""
+    variant = variant_name(costly(declared(workload), own)) if own else ""
     if not (variant or levers.charges(costs.num_blocks)):
         return frozenset()  # most trials: nothing is read for them
     info = store.reload_info()

@@ -111,6 +111,7 @@ class RunInfo:
             ``models.identity.identity_of`` gives it; None in runs of older versions.
         soundness: what was found about the workload before the clock was set; None until then, and
             in runs of older versions.
+        own_knobs: names of the workload's own knobs among ``knob_columns``.
     """
 
     version: str
@@ -130,6 +131,7 @@ class RunInfo:
     metric: Metric = LOSS
     identity: Mapping[str, Any] | None = None
     soundness: Soundness | None = None
+    own_knobs: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

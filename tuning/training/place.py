@@ -14,7 +14,7 @@ import torch
 from models.device import run_device
 from models.device import set_threads as set_threads
 from models.frames import user_frames
-from models.knobs import cost_key
+from models.knobs import costly
 from models.registry import find_workload, own_knobs_of
 from models.workload import Workload
 from policies.rules import Scalar
@@ -22,6 +22,7 @@ from tuning.store.info import Memory
 from tuning.store.store import Store
 from tuning.training.loop import TrainingRun
 from tuning.trial.recipe import Recipe
+from tuning.trial.variants import variant_name
 
 CONTEXT_BYTES = 2**29
 """Of a GPU's memory, what a process takes before it has a tensor.
@@ -53,7 +54,9 @@ def workload_of(store: Store, own: Mapping[str, Scalar] | None = None) -> Worklo
 def variant_of(store: Store, recipe: Recipe) -> str:
     """What the clock calls the workload as the recipe has it; empty where it costs no other."""
     own = recipe.own
-    return cost_key(own_knobs_of(store.info.config["workload"]), own) if own else ""
+    if not own:
+        return ""
+    return variant_name(costly(own_knobs_of(store.info.config["workload"]), own))
 
 
 def local_device(*, hides_gpus: bool) -> torch.device:

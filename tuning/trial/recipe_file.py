@@ -6,6 +6,7 @@
     policy = "full_update"
     [knobs]                      # the policy's
     [levers]                     # those of the levers, where one is pulled
+    [workload]                   # its own knobs that are turned: arguments of its factory
     [trial]                      # where it comes from
     [schedule]                   # the workload's numbers that the course of a run depends on
     [clock]                      # what each step costs, so that every fraction is the trial's
@@ -50,7 +51,7 @@ class RecipeFile:
         timetable: the workload's numbers; None where the file does not repeat a trial.
         costs: the part of the clock that the recipe needs; None likewise.
         versions: of what the trial was trained with.
-        own: the workload's own knobs that are turned, by name.
+        own: the workload's own knobs that are turned; the model has to be built with them.
     """
 
     policy: UpdatePolicy[Any]
@@ -93,7 +94,8 @@ def _clock(costs: CostTable, levers: Levers) -> Iterator[str]:
     yield _table(
         "clock",
         {"num_blocks": costs.num_blocks, "device": costs.device, "threads": costs.threads}
-        | _parts(costs),
+        | _parts(costs)
+        | _baseline(costs),
     )
     yield _table("clock.step_seconds", costs.step_seconds)
     for form in levers.charges(costs.num_blocks):
@@ -101,6 +103,11 @@ def _clock(costs: CostTable, levers: Levers) -> Iterator[str]:
             name = f"clock.forms.{json.dumps(form)}"
             yield _table(name, _parts(costs.forms[form]))
             yield _table(f"{name}.step_seconds", costs.forms[form].step_seconds)
+
+
+def _baseline(costs: CostTable) -> dict[str, float]:
+    seconds = costs.baseline_step_seconds
+    return {} if seconds is None else {"baseline_step_seconds": seconds}
 
 
 def _parts(costs: CostTable) -> dict[str, float]:
@@ -142,7 +149,11 @@ def parse(text: str, origin: str) -> RecipeFile:
     }
     if faults:
         raise ValueError(f"{origin} must hold a recipe of tuning.export, but {'; '.join(faults)}")
-    return RecipeFile(**found, versions=data.get("versions", {}))
+    return RecipeFile(
+        **found,
+        versions=data.get("versions", {}),
+        own=dict(sorted(data.get("workload", {}).items())),
+    )
 
 
 def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
@@ -152,12 +163,6 @@ def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
         raise ValueError(
             f"a recipe must have format = {FORMAT}, but {origin} has {number!r}: read it with the "
             "version that wrote it"
-        )
-    if "workload" in data:
-        raise ValueError(
-            "a recipe that turns the workload's own knobs must be trained by the search's loop, "
-            f"but {origin} turns {', '.join(data['workload'])}: build the workload with these "
-            "values, search that, and export from there; or use the policy and the levers alone"
         )
     missing = [f"[{name}]" for name in REPEATING if name not in data]
     if missing or "policy" not in data:
@@ -202,7 +207,10 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
 def _costs(table: Mapping[str, Any]) -> CostTable:
     shared = {name: table[name] for name in ("num_blocks", "device", "threads")}
     forms = {name: _priced(part, shared) for name, part in table.get("forms", {}).items()}
-    return dataclasses.replace(_priced(table, shared), forms=forms)
+    baseline = table.get("baseline_step_seconds")
+    if baseline is not None:
+        _refuse_negative([baseline])
+    return dataclasses.replace(_priced(table, shared), forms=forms, baseline_step_seconds=baseline)
 
 
 def _priced(table: Mapping[str, Any], shared: Mapping[str, Any]) -> CostTable:

@@ -1,16 +1,42 @@
 """Cost tables of a workload with other values of its own knobs. Pure.
 
 With them a step may take longer or shorter, in every form of the model, so each combination of
-values that may change it (``models.knobs.cost_key``) has a table of its own, with forms of its own,
+values that may change it (``models.knobs.costly``) has a table of its own, with forms of its own,
 beside the forms of the workload as it is. Horizons are of the workload as it is in all of them.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 
 from models.levers.levers import Levers
+from policies.rules import Scalar
 from tuning.trial.clock import CostTable, UnknownForm
+
+
+def variant_name(values: Mapping[str, Scalar]) -> str:
+    """What the clock calls the workload with these values; empty where there are none.
+
+    >>> variant_name({"width": 64, "act": "relu"})
+    "act='relu', width=64"
+    """
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(values.items()))
+
+
+def known_variant(costs: CostTable, own: Mapping[str, Scalar]) -> str:
+    """The variant by which a trial of these own knobs was charged, known from the clock alone.
+
+    Of a trial that ran, all values that change its cost have a table together, and no table has
+    a value that does not: so it is the one of most values.
+    """
+    if not costs.forms:
+        return ""
+    counts = range(len(own), 0, -1)
+    chosen = (each for count in counts for each in itertools.combinations(own.items(), count))
+    names = (variant_name(dict(each)) for each in chosen)
+    return next((name for name in names if name in costs.forms), "")
 
 
 def table_for(costs: CostTable, variant: str) -> CostTable:

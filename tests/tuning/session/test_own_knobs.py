@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from models.knobs import cost_key
+from models.knobs import costly
 from models.registry import own_knobs_of
+from tests.support.costs import made_up_costs
 from tests.support.searches import config_of, own_columns, search
 from tests.support.tiny import tiny
 from tuning.export import settings_text
@@ -18,7 +19,9 @@ from tuning.findings.rows import rows_of
 from tuning.store.store import Store, load_frame
 from tuning.trial.clock import Ledger, baseline_seconds, charge
 from tuning.trial.recipe import recipe_of
+from tuning.trial.recipe_file import parse
 from tuning.trial.trial import TrialRecord
+from tuning.trial.variants import known_variant, variant_name
 
 KNOBBY = "tests.support.knobby:make"
 FREE = {"use_own": True, "width": 16, "layers": 4}
@@ -70,7 +73,8 @@ def test_each_is_charged_by_the_costs_of_its_own_workload(searched: Path) -> Non
     assert costs is not None
     plain = baseline_seconds(costs, 1)
     for record in turned(records_of(searched)):
-        key = cost_key(known, record.recipe.own)
+        key = variant_name(costly(known, record.recipe.own))
+        assert key == known_variant(costs, record.recipe.own)
         table = costs.forms[key] if key else costs
         assert table.num_blocks == record.recipe.own.get("layers", 4)
         assert baseline_seconds(table, 1) == plain
@@ -95,7 +99,11 @@ def test_columns_rows_and_export_have_them(searched: Path) -> None:
     own = {record.number: record.recipe for record in records_of(searched)}
     for row in rows_of(frame):
         assert recipe_of(row) == own[row["number"]]
-        assert ("[workload]" in settings_text(row)) == bool(own[row["number"]].own)
+        file = parse(settings_text(row, info=store.info), "it")
+        assert file.own == own[row["number"]].own
+        assert file.costs is not None
+        assert file.costs.num_blocks == file.own.get("layers", 4)
+        assert baseline_seconds(file.costs, 1) == baseline_seconds(made_up_costs(), 1)
 
 
 def test_tables_tell_them_as_recipes_do(searched: Path) -> None:
