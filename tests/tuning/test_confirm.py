@@ -60,7 +60,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def searching(run: Path, trials: int = SEARCHED) -> SearchConfig:
-    return config_of(run, workload=fuse.NAME, trials=trials, replicates=0.25)
+    return config_of(run, workload=fuse.NAME, trials=trials, replicates=0.25, space="schedule")
 
 
 @pytest.fixture

@@ -233,11 +233,17 @@ class Row(Protocol):
 def recipe_of(row: Row) -> Recipe:
     """The recipe of a row of the trials' table; what is null in it is no knob of the recipe."""
     knobs = {
-        str(name).removeprefix(KNOB): row[name]
+        str(name).removeprefix(KNOB): _plain(row[name])
         for name in row.keys()  # noqa: SIM118 - iterating over a Series gives its values
         if str(name).startswith(KNOB) and not _absent(row[name])
     }
     return Recipe(str(row["policy"]), float(row["horizon"]), knobs)
+
+
+def _plain(value: Any) -> Scalar:
+    """A table's value as Python's own: no rule of a knob takes numpy's."""
+    found: Scalar = value.item() if hasattr(value, "item") else value
+    return found
 
 
 def _absent(value: object) -> bool:

@@ -163,3 +163,22 @@ def test_a_levered_full_update_is_no_control_and_no_renamed_one() -> None:
     assert levered(frame).tolist() == [False, True]
     assert not never_froze(frame).any()
     assert recipe_of(frame.iloc[1]).name == "full_update + svd"
+
+
+def test_a_row_of_a_table_makes_policy_and_levers() -> None:
+    """Whole numbers and choices come as numpy's, which no rule of a knob takes: a rival that is
+    read off the table is to be trained again.
+    """
+    frame = pd.DataFrame(
+        {
+            "policy": ["full_update"],
+            "horizon": [1.0],
+            "knob_compiled": pd.array([False], dtype="boolean"),
+            "knob_newton_schulz_steps": pd.array([3], dtype="Int64"),
+            "knob_optimizer": ["muon"],
+        }
+    )
+    knobs = {"compiled": False, "newton_schulz_steps": 3, "optimizer": "muon"}
+    found = recipe_of(frame.iloc[0])
+    assert found == Recipe("full_update", 1.0, knobs)
+    assert found.levers == Recipe("full_update", 1.0, knobs).levers
