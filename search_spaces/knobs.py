@@ -57,10 +57,10 @@ class Knob(ABC):
     def identity(self) -> dict[str, Any]:
         """All that decides which values a search may give the knob, as JSON values."""
         about = {"unit", "meaning"}
-        return {
-            "kind": type(self).__name__,
-            **{k: v for k, v in vars(self).items() if k not in about},
-        }
+        values = {k: v for k, v in vars(self).items() if k not in about}
+        if values.get("chance", 0) is None:
+            del values["chance"]  # as before there were chances: runs of then go on
+        return {"kind": type(self).__name__, **values}
 
 
 @dataclass(frozen=True)
