@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.levers.levers import NO_LEVERS, lever_settings, make_levers
 from tuning.findings.front import control, control_kinds, controls, levered, never_froze
 from tuning.trial.recipe import OFF, ControlKind, Recipe, recipe_of
+from tuning.trial.trial import Scalar
 
 FIELDS = lever_settings()
 
@@ -178,7 +179,7 @@ def test_a_row_of_a_table_makes_policy_and_levers() -> None:
             "knob_optimizer": ["muon"],
         }
     )
-    knobs = {"compiled": False, "newton_schulz_steps": 3, "optimizer": "muon"}
+    knobs: dict[str, Scalar] = {"compiled": False, "newton_schulz_steps": 3, "optimizer": "muon"}
     found = recipe_of(frame.iloc[0])
     assert found == Recipe("full_update", 1.0, knobs)
     assert found.levers == Recipe("full_update", 1.0, knobs).levers
