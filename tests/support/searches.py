@@ -33,10 +33,18 @@ HAPPENSTANCE = [
 
 
 def config_of(run: Path, **options: Any) -> SearchConfig:
-    """A search on the tiny workload with the serial driver, where ``options`` say nothing else."""
-    return SearchConfig(
-        **{"run": str(run), "workload": TINY, "driver": "serial", "trials": 12, **options}
-    )
+    """A search of a schedule on the tiny workload with the serial driver, where ``options`` say
+    nothing else.
+    """
+    usual: dict[str, Any] = {
+        "run": str(run),
+        "workload": TINY,
+        "space": "dynamic_suffix",
+        "objective": "pareto",
+        "driver": "serial",
+        "trials": 12,
+    }
+    return SearchConfig(**{**usual, **options})
 
 
 def prepared(config: SearchConfig) -> Store:
