@@ -108,7 +108,7 @@ def _legend(confirmed: Verdict) -> str:
     time = (
         "measured alone"
         if confirmed.time == "measured"
-        else "the clock's, because not every run was measured"
+        else "the clock's solo ones"
     )
     corrected = (
         f"corrected for {confirmed.tested} schedules" if confirmed.tested > 1 else "one-sided"

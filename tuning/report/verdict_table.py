@@ -152,7 +152,7 @@ def legend(verdict: Verdict) -> str:
     time = (
         "measured alone"
         if verdict.time == "measured"
-        else "the clock's (not every run was measured)"
+        else "the clock's solo ones"
     )
     corrected = f"corrected for {verdict.tested}" if verdict.tested > 1 else "one-sided"
     metric = verdict.metric
