@@ -75,6 +75,7 @@ def test_a_node_that_dies_costs_only_its_trials_in_flight(cluster: Cluster, tmp_
     """
     run, log = tmp_path / "run", tmp_path / "steps"
     argv = ["tuning.search", "--workload", slow.NAME, "--trials", str(TRIALS), "--run", str(run)]
+    argv += ["--space", "dynamic_suffix"]
     search = Victim(
         [*argv, "--concurrency", "2", "--address", cluster.address],
         tmp_path / "said",

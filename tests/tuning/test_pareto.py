@@ -29,7 +29,7 @@ def test_without_outputs_the_runs_own_page_and_picture_are_renewed(
     """The table is printed, and both files named."""
     assert main([str(run)]) == 0
     printed = capsys.readouterr().out
-    assert "dynamic_suffix #37 reaches 1.9500" in printed
+    assert "dynamic_suffix #37 reaches 1.9444 (target 1.9500)" in printed
     assert f"wrote {run / 'report.html'}" in printed.replace("\n", "")
     assert (run / "report.html").stat().st_size > 10_000
     assert (run / "front.png").stat().st_size > 10_000

@@ -105,11 +105,7 @@ def marks(summary: FrontSummary) -> dict[str, str]:
 
 
 def _legend(confirmed: Verdict) -> str:
-    time = (
-        "measured alone"
-        if confirmed.time == "measured"
-        else "the clock's solo ones"
-    )
+    time = "measured alone" if confirmed.time == "measured" else "the clock's solo ones"
     corrected = (
         f"corrected for {confirmed.tested} schedules" if confirmed.tested > 1 else "one-sided"
     )

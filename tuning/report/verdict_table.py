@@ -149,11 +149,7 @@ def _bootstrap(candidate: CandidateVerdict) -> str:
 
 def legend(verdict: Verdict) -> str:
     """What the columns mean."""
-    time = (
-        "measured alone"
-        if verdict.time == "measured"
-        else "the clock's solo ones"
-    )
+    time = "measured alone" if verdict.time == "measured" else "the clock's solo ones"
     corrected = f"corrected for {verdict.tested}" if verdict.tested > 1 else "one-sided"
     metric = verdict.metric
     plural = "losses" if metric.is_default else f"values of {metric.short}"

@@ -116,14 +116,15 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     """The search with the ``device_choices`` that this device and the workload's model leave; what
     is left out is said.
 
-    Only before a run is created: a search that goes on keeps the space it began with. Trials that
-    run elsewhere, on a cluster, are not known here: theirs fail with the reason.
+    Only before a run is created: a search that goes on keeps the space it began with. What the
+    device of trials that run elsewhere, on a cluster, cannot do is not known here: those fail with
+    the reason. What the workload cannot have is known.
 
     Raises:
         BadInput: nothing would be left, or nothing that a warm start is of use for.
     """
     space = config.search_space()
-    if config.address is not None or not needs_fitting(space):
+    if not needs_fitting(space):
         return config
     from models.application.capabilities import form_fault, number_faults
     from models.application.trying import lever_faults
@@ -135,12 +136,16 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         fault = told(error)
     if fault is not None:
         raise BadInput(f"workload {workload.name!r} cannot be trained: {fault}")
-    computing = fit_computing(space, run_device().type)
-    narrower = applied(space, {n: {"choices": list(v)} for n, v in computing.choices.items()})[0]
-    forms = fit_space(narrower, lambda form: form_fault(workload, form, run_device()))
-    numbers = fit_numbers(space, number_faults(workload))
-    gates = fit_gates(space, lever_faults(workload, run_device()))
-    fits = (computing, forms, numbers, gates)
+    fits = [
+        fit_numbers(space, number_faults(workload)),
+        fit_gates(space, lever_faults(workload, run_device())),
+    ]
+    if config.address is None:
+        computing = fit_computing(space, run_device().type)
+        taken = {name: {"choices": list(left)} for name, left in computing.choices.items()}
+        narrower = applied(space, taken)[0]
+        forms = fit_space(narrower, lambda form: form_fault(workload, form, run_device()))
+        fits += [computing, forms]
     for remark in (remark for fit in fits for remark in fit.remarks):
         say(remark)
     if faults := [fault for fit in fits for fault in fit.faults]:

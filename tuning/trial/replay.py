@@ -16,6 +16,7 @@ from typing import Any, Generic
 
 from models.levers.averaging import Averaging
 from models.levers.cached_prefix import CachedPrefix
+from models.levers.depth import Depth
 from models.levers.form import PLAIN
 from models.levers.levers import NO_LEVERS, Levers
 from policies.base import Observation, Progress, StateT, StepPlan, UpdatePolicy
@@ -72,7 +73,7 @@ def replay(
     Where the run never departs, its end. None where there is no snapshot before its departure.
     """
     course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
-    if course.other_optimizer:
+    if course.other_optimizer or levers.of(Depth).on:
         return None  # not even the trunk's moments before its first step are this run's
     state = policy.init(costs.num_blocks)
     averaging = levers.of(Averaging).on
