@@ -203,6 +203,11 @@ class BlockUpdater:
         """One score a block, the bottom block first, from the gradients that there are now."""
         return self._relevance(metric, 1.0)
 
+    @property
+    def model_blocks(self) -> int:
+        """How many blocks the model has for now, the lowest; the others hand on what they get."""
+        return self._num_blocks if self._presence is None else self._presence.count
+
     def close(self) -> None:
         """Give the model back, to another updater say: as it was found, without hooks.
 

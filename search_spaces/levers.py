@@ -22,22 +22,22 @@ BATCH, DEPTH, PREFIX = "use_batch", "use_depth", "use_prefix"
 INPUT, AVERAGE = "use_input", "use_averaging"
 
 
-def batch_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
+def batch_knobs() -> tuple[Knob, ...]:
     """Examples in a step at the start and at the end, and when they change."""
-    on = {**(when or {}), BATCH: (True,)}
+    on: Condition = {BATCH: (True,)}
     return (
-        gate(BATCH, "other batches than the workload's", BatchSize.switches, when),
+        gate(BATCH, "other batches than the workload's", BatchSize.switches),
         knob(BatchSize, "batch_start", choices=(0.25, 0.5, 2.0), when=on),
         knob(BatchSize, "batch_end", choices=(0.5, 1.0, 2.0), when=on),
         knob(BatchSize, "batch_change_at", 0.2, 0.95, when=on),
     )
 
 
-def depth_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
+def depth_knobs() -> tuple[Knob, ...]:
     """Fewer blocks at the start, and how the model grows; also a model that stays smaller."""
-    on = {**(when or {}), DEPTH: (True,)}
+    on: Condition = {DEPTH: (True,)}
     return (
-        gate(DEPTH, "fewer blocks at the start", Depth.switches, when),
+        gate(DEPTH, "fewer blocks at the start", Depth.switches),
         knob(Depth, "depth_start", choices=(0.25, 0.5, 0.75), when=on),
         knob(Depth, "depth_end", choices=(0.75, 1.0), when=on),
         knob(Depth, "growth_at", 0.2, 0.9, when=on),
@@ -57,21 +57,21 @@ def prefix_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
     )
 
 
-def input_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
+def input_knobs() -> tuple[Knob, ...]:
     """How small examples are at first, and until when."""
-    on = {**(when or {}), INPUT: (True,)}
+    on: Condition = {INPUT: (True,)}
     return (
-        gate(INPUT, "smaller examples at first", InputSize.switches, when),
+        gate(INPUT, "smaller examples at first", InputSize.switches),
         knob(InputSize, "input_start", choices=(0.5, 0.75), when=on),
         knob(InputSize, "input_whole_from", 0.2, 0.9, when=on),
     )
 
 
-def averaging_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
+def averaging_knobs() -> tuple[Knob, ...]:
     """Which average of late weights is evaluated."""
-    on = {**(when or {}), AVERAGE: (True,)}
+    on: Condition = {AVERAGE: (True,)}
     return (
-        gate(AVERAGE, "an average of late weights is evaluated", Averaging.switches, when),
+        gate(AVERAGE, "an average of late weights is evaluated", Averaging.switches),
         knob(Averaging, "averaging", choices=(EMA, LAST), when=on),
         knob(Averaging, "averaging_window", 0.01, 0.2, log=True, when=on),
     )

@@ -23,7 +23,6 @@ from tuning.training.clock_tasks import Known
 from tuning.trial.clock import CostTable
 from tuning.trial.parts import composed, parts_of
 
-MUON = Form(optimizer="muon", newton_schulz_steps=3)
 FORMS = (
     Form(present=2, batch=0.5),
     Form(present=2, batch=2.0),

@@ -11,14 +11,13 @@ says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from models.levers.own import own_values
 from tuning.trial.dominance import Floats, nondominated
+from tuning.trial.line import Line as Line
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF, recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -72,43 +71,6 @@ def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """
     plain = ~controls(points) & ~levered(points)
     return np.asarray(plain & (numbers(points, "mean_active_fraction") == 1.0))
-
-
-@dataclass(frozen=True)
-class Line:
-    """The line through the front of some points, linear between neighbours and never extended.
-
-    Attributes:
-        losses: ascending, shape (points on it,).
-        seconds: at those losses, descending.
-    """
-
-    losses: Floats
-    seconds: Floats
-
-    @classmethod
-    def through(cls, seconds: Floats, losses: Floats) -> Line:
-        """The line through the front of n points, in any order; both of shape (n,)."""
-        kept = nondominated(seconds, losses)
-        order = np.lexsort((losses[kept], seconds[kept]))[::-1]
-        return cls(losses[kept][order], seconds[kept][order])
-
-    def seconds_at(self, loss: float) -> float | None:
-        """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
-        if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
-            return None
-        return float(np.interp(loss, self.losses, self.seconds))
-
-    def loss_at(self, seconds: float) -> float | None:
-        """The line's loss after ``seconds``, beyond either end that end's; None of no line."""
-        if not len(self.losses):
-            return None
-        return float(np.interp(seconds, self.seconds[::-1], self.losses[::-1]))
-
-    def gain(self, seconds: float, loss: float) -> float | None:
-        """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
-        there = self.seconds_at(loss)
-        return None if there is None or seconds <= 0 else there / seconds
 
 
 def line_through(points: pd.DataFrame) -> Line:

@@ -58,27 +58,47 @@ def calibrate_form(
         StepBench(workload, SEED, device, host, form),
     )
     depths = depths_of(form, costs)
-    full, probe = plain.num_blocks, plain.num_blocks + 1
-    compiling = [shaped.lap(partial(shaped.step, depth)) for depth in (*depths, probe)]
-    plain.step(full)
-    work = {**kinds_of_step(shaped, depths), "plain": lambda: plain.step(full)}
-    if form.batch == form.input == 1:
-        del work["data"]
-    ratios = ratios_to_plain(
-        measure_rounds(shaped, work, effort or EFFORT), on_cpu=device.type == "cpu"
+    compiling = first_steps(shaped, depths)
+    found = beside_plain(plain, shaped, depths, costs, effort)
+    return dataclasses.replace(
+        found,
+        step_flops=_flops(workload, form, depths, device),
+        data_seconds=costs.data_seconds if form.batch == form.input == 1 else found.data_seconds,
+        warmup_seconds=sum(lap.wall for lap in compiling),
+        entry_seconds=_entry(shaped, form, compiling if form.compiled else []),
     )
+
+
+def first_steps(bench: StepBench, depths: Sequence[int]) -> list[Lap]:
+    """Every kind of step once, with what compiles then."""
+    return [bench.lap(partial(bench.step, depth)) for depth in (*depths, bench.num_blocks + 1)]
+
+
+def beside_plain(
+    plain: StepBench,
+    other: StepBench,
+    depths: Sequence[int],
+    costs: CostTable,
+    effort: Effort | None,
+) -> CostTable:
+    """Seconds of ``other``'s steps on the clock of ``costs``, measured beside ``plain``'s own.
+
+    Operations, warm-up and the way in are the caller's to fill in.
+    """
+    full = plain.num_blocks
+    plain.step(full)
+    work = {**kinds_of_step(other, depths), "plain": lambda: plain.step(full)}
+    laps = measure_rounds(other, work, effort or EFFORT)
+    ratios = ratios_to_plain(laps, on_cpu=other.device.type == "cpu")
     unit = costs.step_cost(full)
     middle = {name: unit * statistics.median(values) for name, values in ratios.items()}
     return dataclasses.replace(
         costs,
         step_seconds={depth: middle[f"step_{depth}"] for depth in depths},
-        step_flops=_flops(workload, form, depths, device),
-        data_seconds=middle.get("data", costs.data_seconds),
+        data_seconds=middle["data"],
         probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1]))),
         spread={name: relative_spread(values) for name, values in ratios.items()},
         step_parts={},
-        warmup_seconds=sum(lap.wall for lap in compiling),
-        entry_seconds=_entry(shaped, form, compiling if form.compiled else []),
         forms={},
         tries=1,
         disturbances=(),

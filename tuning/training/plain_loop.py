@@ -77,6 +77,11 @@ class RecipeRun:
         return self._levered.course.finished
 
     @property
+    def model_blocks(self) -> int:
+        """How many blocks the model has for now: weights of those above were never trained."""
+        return self._levered.updater.model_blocks
+
+    @property
     def evaluation_due(self) -> bool:
         """Whether the trial was evaluated here: every ``eval_every`` steps, and at its end."""
         return self._levered.course.evaluation_due

@@ -45,6 +45,7 @@ def composed(costs: CostTable, form: Form) -> CostTable:
 
     Raises:
         KeyError: it lacks one.
+        ValueError: they come to no time at all, so that they cannot be right.
     """
     parts = parts_of(form, costs.num_blocks)
     if parts == (form,):
@@ -52,12 +53,18 @@ def composed(costs: CostTable, form: Form) -> CostTable:
     rest = _rest(form)
     table = _cross(costs, rest) if _crosses(rest) else _table(costs, rest)
     taken = _table(costs, _taken(form))
+    steps = {
+        depth: seconds + taken.step_cost(depth) - costs.step_cost(depth)
+        for depth, seconds in table.step_seconds.items()
+    }
+    if min(steps.values()) <= 0:
+        raise ValueError(
+            f"the parts of {form.key!r} must come to positive seconds, but come to {steps}: they "
+            "were not measured alone, or its optimizer's part is not what it is alone"
+        )
     return dataclasses.replace(
         table,
-        step_seconds={
-            depth: max(seconds + taken.step_cost(depth) - costs.step_cost(depth), seconds / 2)
-            for depth, seconds in table.step_seconds.items()
-        },
+        step_seconds=steps,
         step_flops={
             depth: flops + taken.flops(depth) - costs.flops(depth)
             for depth, flops in table.step_flops.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.trial.dominance import nondominated
+from tuning.trial.line import Line
 from tuning.trial.outcome import Outcome
 
 FARTHEST = 3.0
@@ -43,8 +43,8 @@ class ControlLine:
         if not sound:
             return None
         seconds, losses = (np.array(column, dtype=float) for column in zip(*sound, strict=True))
-        kept = nondominated(seconds, losses)
-        pairs = dict(sorted(zip(losses[kept].tolist(), seconds[kept].tolist(), strict=True)))
+        line = Line.through(seconds, losses)
+        pairs = dict(zip(line.losses.tolist(), line.seconds.tolist(), strict=True))
         if len(pairs) < 2:
             return None
         return cls(tuple(pairs), tuple(math.log(each) for each in pairs.values()))

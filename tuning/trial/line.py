@@ -1,0 +1,46 @@
+"""The line through the front of some runs: what training for less takes to a loss. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuning.trial.dominance import Floats, nondominated
+
+
+@dataclass(frozen=True)
+class Line:
+    """The line through the front of some points, linear between neighbours and never extended.
+
+    Attributes:
+        losses: ascending, shape (points on it,).
+        seconds: at those losses, descending.
+    """
+
+    losses: Floats
+    seconds: Floats
+
+    @classmethod
+    def through(cls, seconds: Floats, losses: Floats) -> Line:
+        """The line through the front of n points, in any order; both of shape (n,)."""
+        kept = nondominated(seconds, losses)
+        order = np.lexsort((losses[kept], seconds[kept]))[::-1]
+        return cls(losses[kept][order], seconds[kept][order])
+
+    def seconds_at(self, loss: float) -> float | None:
+        """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
+        if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
+            return None
+        return float(np.interp(loss, self.losses, self.seconds))
+
+    def loss_at(self, seconds: float) -> float | None:
+        """The line's loss after ``seconds``, beyond either end that end's; None of no line."""
+        if not len(self.losses):
+            return None
+        return float(np.interp(seconds, self.seconds[::-1], self.losses[::-1]))
+
+    def gain(self, seconds: float, loss: float) -> float | None:
+        """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
+        there = self.seconds_at(loss)
+        return None if there is None or seconds <= 0 else there / seconds
