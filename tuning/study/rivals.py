@@ -86,12 +86,15 @@ def _span(
 
 
 def around(spans: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Horizons around all ``spans``, ascending.
+    """Horizons around all ``spans``, ascending: at least two, so the first is never the last one.
 
     >>> around([(0.9, 1.2)]), around([(0.4, 0.45), (0.9, 1.2)]), around([(1.0, 9.0)])
     ((0.875, 1.25), (0.4, 0.625, 0.875, 1.25), (1.0, 1.25, 1.5, 2.25))
+    >>> around([(2.25, 2.25)])
+    (1.5, 2.25)
     """
-    low = max((h for h in HORIZONS if h <= min(low for low, _ in spans)), default=HORIZONS[0])
+    below = [h for h in HORIZONS[:-1] if h <= min(low for low, _ in spans)]
+    low = max(below, default=HORIZONS[0])
     longer = [h for h in HORIZONS if h > low]
     high = next((h for h in longer if h >= max(high for _, high in spans)), HORIZONS[-1])
     between = [h for h in HORIZONS if low <= h <= high]

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.frames import frame_of, record
@@ -96,6 +96,7 @@ def test_the_own_control_goes_as_far_as_the_losses() -> None:
 
 
 @given(st.lists(st.tuples(ENDS, ENDS), min_size=1, max_size=4))
+@example([(2.25, 2.25)])
 def test_few_horizons_hold_all_spans(ends: list[tuple[float, float]]) -> None:
     """Property: at least two, at most four, on the grid, around everything, near enough."""
     spans = [(min(pair), max(pair)) for pair in ends]
