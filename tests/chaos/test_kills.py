@@ -23,6 +23,8 @@ STARTING = [
     "tuning.search",
     "--workload",
     slow.NAME,
+    "--space",
+    "static_suffix",
     "--trials",
     str(TRIALS),
     "--concurrency",

@@ -149,7 +149,7 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tuning.search"]
     said = []
     with subprocess.Popen(
-        [*command, "--run", str(run), "--workload", TINY, "--trials", "10"],
+        [*command, "--run", str(run), "--workload", TINY, "--trials", "10", "--space", "tune"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
