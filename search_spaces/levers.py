@@ -52,7 +52,7 @@ def prefix_knobs(when: Condition | None = None) -> tuple[Knob, ...]:
     return (
         gate(PREFIX, "bottom blocks frozen and kept at first", CachedPrefix.switches, when),
         knob(CachedPrefix, "prefix", choices=(0.25, 0.5, 0.75), when=on),
-        knob(CachedPrefix, "prefix_until", 0.3, 0.95, when=on),
+        knob(CachedPrefix, "prefix_until", 0.3, 1.0, when=on),
         knob(CachedPrefix, "prefix_rate", 0.5, 3.0, log=True, when=on),
     )
 
