@@ -15,6 +15,7 @@ from tuning.session.compare import measured_costs
 from tuning.session.listed import Subject, create_list, recorded_runs, train_list
 from tuning.session.watch import Silent
 from tuning.store.store import Store
+from tuning.study.baselines import policy_columns
 from tuning.training.calibrate import Effort, surroundings
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.recipe import CONTROL_POLICY
@@ -66,7 +67,8 @@ def create_runs(folder: Path, subject: Subject, costs: CostTable) -> None:
         BadInput: there is one, or it cannot be written.
     """
     # The parts of a step are not needed here.
-    create_list(folder / RUNS, subject, replace(costs, step_parts={}), {POLICY, CONTROL_POLICY})
+    columns = policy_columns({POLICY, CONTROL_POLICY})
+    create_list(folder / RUNS, subject, replace(costs, step_parts={}), columns)
 
 
 def clock(folder: Path, workload: str, effort: Effort | None = None) -> CostTable:

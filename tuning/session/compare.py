@@ -24,6 +24,7 @@ from tuning.findings.comparison import FULL, Mode, Trained, steps_as_seconds, tr
 from tuning.session.listed import Subject, create_list, train_list
 from tuning.session.watch import Silent
 from tuning.store.store import Store
+from tuning.study.baselines import policy_columns
 from tuning.training.calibrate import Effort, calibrate
 from tuning.training.generators import generators_kept
 from tuning.training.place import set_threads
@@ -155,7 +156,8 @@ class _Teller(Silent):
             return []
         subject, costs = self._plan.subject, self._plan.costs
         clock = steps_as_seconds(costs) if jobs[0].mode == "steps" else costs
-        create_list(path, subject, clock, {policy.name for policy in SCHEDULES.values()})
+        columns = policy_columns({policy.name for policy in SCHEDULES.values()})
+        create_list(path, subject, clock, columns)
         self._jobs = jobs
         specs = [job.spec(subject.name) for job in jobs]
         train_list(path, specs, subject.workload.steps, self)

@@ -7,7 +7,7 @@ result nothing to another; or in a search's own, when that is over.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +23,9 @@ from tuning.session.conduct import stopping_on_signals
 from tuning.session.plan import ListPlan
 from tuning.session.session import SearchSession
 from tuning.session.watch import TerminalWatch, Watcher
-from tuning.store.info import RunInfo
+from tuning.store.info import KnobKind, RunInfo
 from tuning.store.lease import Lease
 from tuning.store.store import Store
-from tuning.study.baselines import policy_columns
 from tuning.study.listed import ListStudy, Run, run_key
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import Metric
@@ -67,8 +66,10 @@ class Subject:
         return cls(name, corpus, find_workload(name, corpus))
 
 
-def create_list(path: Path, subject: Subject, costs: CostTable, policies: Iterable[str]) -> Store:
-    """A run directory for recipes of these policies.
+def create_list(
+    path: Path, subject: Subject, costs: CostTable, columns: Mapping[str, KnobKind]
+) -> Store:
+    """A run directory for recipes whose knobs are among ``columns``, by their types.
 
     Raises:
         BadInput: ``path`` exists, or cannot be written.
@@ -84,7 +85,7 @@ def create_list(path: Path, subject: Subject, costs: CostTable, policies: Iterab
             "forks": False,
             "resources": asdict(alone),
         },
-        knob_columns=policy_columns(policies),
+        knob_columns=dict(columns),
         workload_fingerprint=subject.workload.fingerprint,
         device=costs.device,
         calibration=costs,

@@ -1,0 +1,157 @@
+"""What each lever gains alone, and what it costs, on fresh seeds.
+
+One setting of each lever, chosen before (by searches, and by what its page suggests), is trained on
+every seed beside the own control at several horizons, all on one clock. A row a lever: the gain
+over the own control with its interval and corrected p, its loss, the seconds of a step in units of
+a plain one.
+
+    python -m benchmarks.quality.alone [--workload W] [--dir DIR] [--seeds K] [--workers N]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.common import Row, machine, parser, publish
+from benchmarks.studies.plan import FIRST_SEED, Job, Knobs, control_job
+from benchmarks.studies.runs import RUNS, Done, recorded, train
+from policies.registry import make_policy
+from policies.settings import knobs_of
+from tuning.config.config import SearchConfig
+from tuning.findings.paired import (
+    ControlCurve,
+    SeedComparison,
+    compare,
+    gain_over_seeds,
+    holm,
+    p_value,
+)
+from tuning.session.compare import measured_costs
+from tuning.session.listed import Subject, create_list
+from tuning.study.baselines import knob_columns
+from tuning.trial.recipe import CONTROL_POLICY, Recipe
+
+HORIZONS = (0.5, 0.75, 1.0, 1.5)
+"""The own control's."""
+MUON: Knobs = {"optimizer": "muon", "newton_schulz_steps": 3}
+SETTINGS: Mapping[str, tuple[str, Knobs]] = {
+    "Muon": (CONTROL_POLICY, {**MUON, "rate": 1.3, "weight_decay_factor": 0.3}),
+    "batch, twice": (CONTROL_POLICY, {"batch_start": 2.0, "batch_end": 2.0, "rate": 1.4}),
+    "batch, half at first": (CONTROL_POLICY, {"batch_start": 0.5, "batch_end": 1.0}),
+    "growth from half": (CONTROL_POLICY, {"depth_start": 0.5, "growth_at": 0.5}),
+    "half the blocks": (CONTROL_POLICY, {"depth_start": 0.5, "depth_end": 0.5}),
+    "half windows until 0.3": (CONTROL_POLICY, {"input_start": 0.5, "input_whole_from": 0.3}),
+    "average of late weights": (CONTROL_POLICY, {"averaging": "ema", "averaging_window": 0.05}),
+    "top half only": ("static_suffix", {"active_fraction": 0.5}),
+    "dynamic suffix": ("dynamic_suffix", {}),
+    "kept prefix until 0.9": (
+        CONTROL_POLICY,
+        {"prefix": 0.5, "prefix_until": 0.9, "prefix_rate": 1.3},
+    ),
+}
+
+
+def main() -> None:
+    """Measure the clock, train, print the rows."""
+    made = parser(__doc__)
+    made.add_argument("--workload", default="byte_lm", metavar="W")
+    made.add_argument("--dir", type=Path, default=Path("runs/alone"), metavar="DIR")
+    made.add_argument("--seeds", type=int, default=8, metavar="K")
+    made.add_argument("--workers", type=int, default=2, metavar="N", help="runs at once")
+    options = made.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    subject = Subject.find(options.workload)
+    settings = possible(subject)
+    if not (options.dir / RUNS).exists():
+        columns = knob_columns(SearchConfig(str(options.dir), space="recipe").search_space())
+        options.dir.mkdir(parents=True, exist_ok=True)
+        create_list(options.dir / RUNS, subject, measured_costs(subject.workload), columns)
+    jobs = [
+        job
+        for seed in seeds
+        for job in [
+            *(control_job(options.workload, horizon, seed) for horizon in HORIZONS),
+            *(lever_job(options.workload, name, seed) for name in settings),
+        ]
+    ]
+    train(jobs, options.dir, options.workers, _said)
+    runs = recorded(options.dir)
+    table = rows(runs, options.workload, settings, seeds)
+    publish({f"each lever alone on {options.workload}": table}, options.json, machine())
+
+
+def possible(subject: Subject) -> list[str]:
+    """The settings that the workload can have."""
+    lacking = {"input_start": subject.workload.shrink, "prefix": subject.workload.examples_at}
+    return [
+        name
+        for name, (_, knobs) in SETTINGS.items()
+        if all(lacking.get(knob, True) is not None for knob in knobs)
+    ]
+
+
+def lever_job(workload: str, name: str, seed: int) -> Job:
+    """A setting at the whole horizon."""
+    policy, knobs = SETTINGS[name]
+    if policy == CONTROL_POLICY:
+        return Job(workload, Recipe(policy, 1.0, knobs), seed)
+    return Job(workload, Recipe(policy, 1.0, knobs_of(make_policy(policy, knobs))), seed)
+
+
+def rows(
+    runs: Mapping[Job, Done], workload: str, names: Sequence[str], seeds: Sequence[int]
+) -> list[Row]:
+    """One row a setting."""
+    curves = {seed: _curve(runs, workload, seed) for seed in seeds}
+    seen = {
+        name: [
+            compare(seed, curves[seed], run.seconds, run.loss)
+            for seed in seeds
+            if (run := runs[lever_job(workload, name, seed)]).loss is not None
+        ]
+        for name in names
+    }
+    better = {
+        name: [c.lower_loss for c in each if c.lower_loss is not None]
+        for name, each in seen.items()
+    }
+    corrected = holm([p_value(better[name]) for name in names])
+    return [
+        _row(name, [runs[lever_job(workload, name, seed)] for seed in seeds], seen[name], p)
+        for name, p in zip(names, corrected, strict=True)
+    ]
+
+
+def _row(name: str, runs: Sequence[Done], seen: Sequence[SeedComparison], p: float) -> Row:
+    gain = gain_over_seeds(seen)
+    losses = [run.loss for run in runs if run.loss is not None]
+    low, high = gain.interval
+    return {
+        "lever": name,
+        "gain over own": gain.value,
+        "bound": gain.bound or "",
+        "low": low,
+        "high": high,
+        "p": p,
+        "n": len(seen),
+        "loss": statistics.fmean(losses) if losses else None,
+        "ms a step": 1e3 * statistics.fmean(run.seconds / run.steps for run in runs),
+    }
+
+
+def _curve(runs: Mapping[Job, Done], workload: str, seed: int) -> ControlCurve:
+    found = [runs[control_job(workload, horizon, seed)] for horizon in HORIZONS]
+    pairs = [(run.seconds, run.loss) for run in found if run.loss is not None]
+    return ControlCurve.fit([seconds for seconds, _ in pairs], [loss for _, loss in pairs])
+
+
+def _said(done: Done) -> None:
+    recipe = done.job.recipe
+    print(f"seed {done.job.seed} {recipe.name} {recipe.horizon:g}: {done.loss}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
