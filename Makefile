@@ -4,8 +4,9 @@ BIN := .venv/bin
 SEARCH_ARGS ?=
 # Two processes: while one waits, for Ray to start say, the other computes. One file stays in one of them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-.PHONY: search test check format lint types clean
+.PHONY: search test check docs format lint types clean
 
 search: .venv/.run
 	$(BIN)/python -m tuning.search $(SEARCH_ARGS)
@@ -17,7 +18,12 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MKDOCS)
 	$(PYTEST) --cov --cov-report=term:skip-covered
+
+# The pages of docs/ as a site, in .site.
+docs: .venv/.dev
+	$(MKDOCS)
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -41,4 +47,4 @@ types: .venv/.dev
 	touch .venv/.run $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
