@@ -36,7 +36,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers.nsgaii import PolynomialMutation, SBXCrossover
 from optuna.trial import FrozenTrial, TrialState
 
@@ -75,6 +75,14 @@ def propose(
         )
         trial = _study(sampler, objectives, trials).ask()
         return space.decide(lambda knob: trial._suggest(knob.name, distributions[knob.name]))
+
+
+def study_of(space: SearchSpace, points: Sequence[Point], objectives: int) -> optuna.Study:
+    """A study in memory that holds the points, as TPE is shown them."""
+    distributions = {knob.name: distribution(knob) for knob in space.searched}
+    trials = [_trial(space, point, distributions, impute=False) for point in points]
+    with _quiet():
+        return _study(RandomSampler(seed=0), objectives, trials)
 
 
 def distribution(knob: Knob) -> BaseDistribution:

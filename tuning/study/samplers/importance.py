@@ -1,0 +1,51 @@
+"""How much each knob decides whether a trial is among a search's best: PED-ANOVA.
+
+Of every knob, how differently its values are spread among the best quarter of the trials and among
+all of them, in shares that add up to one (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255; with
+knobs that apply at some points only: arXiv 2601.20800). It says where the best ones lie, not what a
+knob does by itself: that is what taking a recipe apart is for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator
+
+from search_spaces.base import SearchSpace
+from tuning.study.samplers.known import points
+from tuning.study.samplers.optuna_ask import study_of
+from tuning.trial.outcome import Outcome
+
+FEWEST = 12
+"""Trials below which a quarter of them says nothing."""
+BEST = 0.25
+
+
+def importances(
+    space: SearchSpace, finished: Sequence[Outcome], objective: str
+) -> dict[str, float]:
+    """Share of each knob, the largest first; empty where too few trials are points of the space.
+
+    Args:
+        space: what was searched.
+        finished: the search's trials that are over.
+        objective: the search's.
+    """
+    known = [p for p in points(space, objective, finished, (), len(finished)) if p.values]
+    if len(known) < FEWEST:
+        return {}
+    objectives = 2 if objective == "pareto" else 1
+    with warnings.catch_warnings():
+        # A knob of one value among so few trials is no news.
+        warnings.simplefilter("ignore", category=UserWarning)
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        found = PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(
+            study_of(space, known, objectives)
+        )
+    total = sum(found.values())
+    if not total > 0:
+        return {}
+    return {name: share / total for name, share in found.items()}
