@@ -20,6 +20,7 @@ from tuning.findings.words import caution, counts, headline
 from tuning.report.apart import apart_table
 from tuning.report.cells import Table
 from tuning.report.confirmation import confirmed_table, marks
+from tuning.report.importance import importance_tables
 from tuning.report.points import page_data
 from tuning.report.sections import (
     calibration_tables,
@@ -62,6 +63,7 @@ def _tables(
     return [
         front_table(summary),
         *other_tables(summary, frame),
+        *importance_tables(run_info),
         *calibration_tables(summary, run_info),
     ]
 

@@ -20,7 +20,7 @@ MOST_ROWS = 500
 IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
-NOT_SHOWN = frozenset({"calibration", "knob_columns", "schema_version"})
+NOT_SHOWN = frozenset({"calibration", "importance", "knob_columns", "schema_version"})
 GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
 """Headings of the gains, by the control that they are over."""
 LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})

@@ -23,6 +23,7 @@ from tuning.session.description import (
     trials_of,
 )
 from tuning.session.identity import remarks_on
+from tuning.session.importance import note_importance
 from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
 from tuning.session.watch import Watcher, say
@@ -114,6 +115,7 @@ def hold(
     while store.compact():
         pass
     store.tidy()  # workers that died left what they were writing
+    note_importance(store, config)
     write_report(store)
     return stop_reason
 

@@ -112,6 +112,8 @@ class RunInfo:
         soundness: what was found about the workload before the clock was set; None until then, and
             in runs of older versions.
         own_knobs: names of the workload's own knobs among ``knob_columns``.
+        importance: of each knob its share in what the best trials have in common; see
+            ``tuning.study.samplers.importance``.
     """
 
     version: str
@@ -132,6 +134,7 @@ class RunInfo:
     identity: Mapping[str, Any] | None = None
     soundness: Soundness | None = None
     own_knobs: tuple[str, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

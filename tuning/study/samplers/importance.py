@@ -9,6 +9,7 @@ knob does by itself: that is what taking a recipe apart is for.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import optuna
@@ -20,14 +21,15 @@ from tuning.study.samplers.optuna_ask import study_of
 from tuning.trial.outcome import Outcome
 
 FEWEST = 12
-"""Trials below which a quarter of them says nothing."""
+"""Trials below which a quarter of them says nothing: of a search, and of those that have a knob."""
 BEST = 0.25
 
 
 def importances(
     space: SearchSpace, finished: Sequence[Outcome], objective: str
 ) -> dict[str, float]:
-    """Share of each knob, the largest first; empty where too few trials are points of the space.
+    """Share of each knob that enough trials have, the largest first; empty where too few trials are
+    points of the space.
 
     Args:
         space: what was searched.
@@ -38,12 +40,14 @@ def importances(
     if len(known) < FEWEST:
         return {}
     objectives = 2 if objective == "pareto" else 1
+    having = Counter(name for point in known for name in point.params)
+    told = [k.name for k in space.searched if having[k.name] >= FEWEST]
     with warnings.catch_warnings():
         # A knob of one value among so few trials is no news.
         warnings.simplefilter("ignore", category=UserWarning)
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         found = PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(
-            study_of(space, known, objectives)
+            study_of(space, known, objectives), params=told
         )
     total = sum(found.values())
     if not total > 0:
