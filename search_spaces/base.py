@@ -85,6 +85,8 @@ class SearchSpace:
         suggested: knobs of recipes worth trying before any other, of full updates for the whole
             horizon; those that are no point of what is left of the space are passed over.
         own: the workload's own knobs and their defaults (``tuning.config.own``).
+        rivals: knobs of controls to be trained beside whatever is found, as smaller models; they
+            need not be points of the space, and are left out where it does not search all of them.
     """
 
     name: str
@@ -92,6 +94,7 @@ class SearchSpace:
     knobs: tuple[Knob, ...]
     policy: str | None = None
     suggested: tuple[Mapping[str, Scalar], ...] = ()
+    rivals: tuple[Mapping[str, Scalar], ...] = ()
     own: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property

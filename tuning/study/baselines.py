@@ -6,8 +6,8 @@ them:
 
 1. ``full_update`` for the whole horizon: the baseline that a horizon is measured in;
 2. ``full_update`` for shorter ones: the control, what simply training for less would give;
-3. recipes that the space suggests; where it suggests none, the presets of ``static_suffix`` and
-   ``dynamic_suffix``.
+3. recipes that the space suggests, and rivals that it wants beside them, a smaller model say;
+   where it suggests none, the presets of ``static_suffix`` and ``dynamic_suffix``.
 
 A space may search shorter horizons than the control's. Then the control goes on down to them, or
 nobody could say what the trials there are worth; those few runs come soon after the sampler's
@@ -113,6 +113,10 @@ def _baselines(
     if space is not None and space.suggested:
         for knobs in space.suggested:
             if space.params_of(FullUpdate.name, 1.0, knobs) is not None:
+                yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
+        searched = {knob.name for knob in space.searched}
+        for knobs in space.rivals:
+            if knobs.keys() <= searched:
                 yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
         return
     for name in ENQUEUED:

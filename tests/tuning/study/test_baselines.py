@@ -14,7 +14,7 @@ from search_spaces.knobs import Choice, Fixed
 from search_spaces.registry import all_spaces, find_space
 from tuning.config.config import SearchConfig
 from tuning.session.plan import later_specs
-from tuning.study.baselines import CONTROL_HORIZONS, WIDEST, short_controls
+from tuning.study.baselines import CONTROL_HORIZONS, WIDEST, baseline_specs, short_controls
 
 SPACE = find_space("static_suffix")
 
@@ -65,3 +65,18 @@ def test_they_follow_the_space_filling_start_and_leave_the_replicates_their_plac
     assert sorted(later) == ([16, 18] if float(horizons[0]) < CONTROL_HORIZONS[0] else [])
     for spec in later.values():
         assert (spec.recipe.policy, spec.origin, spec.seed) == ("full_update", "control", 7)
+
+
+def test_a_smaller_model_is_trained_beside_what_is_found() -> None:
+    """A control, not a point of the space; not where no block may be left out."""
+    space = find_space("recipe")
+    kinds = [spec.recipe.control_kind for spec in baseline_specs("w", 0, space=space)]
+    assert kinds.count("smaller") == 1
+    whole = [
+        Fixed(knob.name, value=False) if knob.name == "use_depth" else knob for knob in space.knobs
+    ]
+    kinds = [
+        spec.recipe.control_kind
+        for spec in baseline_specs("w", 0, space=dataclasses.replace(space, knobs=tuple(whole)))
+    ]
+    assert "smaller" not in kinds
