@@ -296,6 +296,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         replicates=config.replicates,
         first_seed=config.seed,
         longer=True,
+        line_known=config.objective != "pareto",
     )
     return Study(space, sampler, asked, history, in_flight)
 

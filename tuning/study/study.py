@@ -63,6 +63,8 @@ class Asked:
         replicates: the share of the trials after the baselines that re-runs members of the front on
             other seeds; see ``tuning.study.replicates``.
         first_seed: the search's own; None for ``seed``.
+        line_known: whether a proposal that is the own control at yet another horizon is drawn
+            again: the control's own runs tell that already.
         longer: whether the own control is trained beyond the baseline's horizon as soon as that
             prices a loss; see ``tuning.study.longer``.
     """
@@ -76,6 +78,7 @@ class Asked:
     replicates: float = 0.0
     first_seed: int | None = None
     longer: bool = False
+    line_known: bool = False
 
 
 class Study:
@@ -192,10 +195,12 @@ class Study:
         return TrialSpec(number, REPLICATE, self._asked.workload, member.recipe, seed)
 
     def _sampled(self, number: int) -> TrialSpec | None:
-        """The sampler's proposal for ``number``, drawn again while it repeats a trial.
+        """The sampler's proposal for ``number``, drawn again while it repeats a trial or tells what
+        is known.
 
-        None if all do.
+        Where all do, the first that repeats none; None if all do.
         """
+        control: TrialSpec | None = None
         in_flight = [spec for spec in self.in_flight if spec.origin not in AGAIN]
         for attempt in range(SAMPLER_ATTEMPTS + RANDOM_ATTEMPTS):
             if attempt < SAMPLER_ATTEMPTS:
@@ -210,9 +215,12 @@ class Study:
                 Recipe(policy, horizon, knobs),
                 self._asked.seed,
             )
-            if _digest(spec) not in self._tried:
+            if _digest(spec) in self._tried:
+                continue
+            if not (self._asked.line_known and spec.recipe.is_control):
                 return spec
-        return None
+            control = control or spec
+        return control
 
     def _start(self, spec: TrialSpec) -> None:
         self._in_flight[spec.number] = spec

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.base import SearchSpace
+from search_spaces.base import SearchSpace, horizon
 from search_spaces.knobs import Choice
 from search_spaces.registry import find_space
 from tests.support.outcomes import outcome_for
@@ -226,6 +226,21 @@ def test_a_proposal_that_repeats_is_drawn_again() -> None:
     assert first.recipe.knobs == {"active_fraction": 0.5}
     assert second.recipe.knobs != first.recipe.knobs
     assert attempts == [0, *range(8)]
+
+
+def test_the_own_control_is_not_proposed_where_its_line_is_known() -> None:
+    """It is drawn again while there is anything else; a space of nothing else is searched."""
+    space = SearchSpace(
+        "two", "", (horizon(), Choice("policy", ("full_update", "static_suffix"))), policy=None
+    )
+    for line_known in (False, True):
+        sampler = OptunaSampler(space, "random", 0, "time-to-quality", first=0)
+        found = run(Study(space, sampler, Asked(20, "w", 0, None, line_known=line_known)))
+        assert len(found) == 20
+        assert any(spec.recipe.is_control for spec in found) is not line_known
+    alone = SearchSpace("alone", "", (horizon(),), policy="full_update")
+    sampler = OptunaSampler(alone, "random", 0, "time-to-quality", first=0)
+    assert len(run(Study(alone, sampler, Asked(5, "w", 0, None, line_known=True)))) == 5
 
 
 LATER = {
