@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from models.batches import Batch, tensors_of
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
+from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
 from models.source import source_digests
 from models.workload import Workload
@@ -34,14 +35,19 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     optimizer = new_optimizer(workload, model)
     if faults := parameter_faults(model):
         raise ValueError("; ".join(faults))
+    batch, code = workload.batch_at(0, 0), code_of(workload, model)
     return {
         **_numbers(workload),
         "blocks": kinds_of(blocks),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
-        "batch": batch_form(workload.batch_at(0, 0)),
+        "modules": modules_of(model),
+        "weights": weights_of(model),
+        "batch": batch_form(batch),
+        "batch's values": batch_values(batch),
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
-        "source": source_digests(code_of(workload, model)),
+        "source": source_digests(code),
+        "settings": settings_of(code),
     }
 
 

@@ -38,7 +38,8 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for value, text, inner in _definitions(roots):
-        constants = {name: each for name, each in inner if _is_constant(each)}
+        kept = assigned_in(str(value.__module__))
+        constants = {n: each for n, each in inner if n not in kept and is_constant(each)}
         digest = _digest(f"{text}\n{sorted(constants.items(), key=lambda pair: pair[0])!r}")
         name = f"{_module_name(value)}.{value.__qualname__}"
         # Lambdas share a name; together they have one digest.
@@ -47,15 +48,52 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
 
 
 def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """What the same definitions read from outside of themselves and that is no code, by name."""
-    seen: set[str] = set()
-    for value, _, inner in _definitions(roots):
-        for name, each in inner:
-            whole = f"{_module_name(value)}.{name}"
-            if whole not in seen and not isinstance(each, types.ModuleType):
-                seen.add(whole)
-                if not (_is_code(each) or isinstance(each, type)):
-                    yield whole, each
+    """What the same definitions are given from outside of themselves and that is no code, by name.
+
+    Globals, what is closed over, defaults, arguments of partials, and the objects whose methods
+    they are.
+    """
+    known, seen = list(roots), set[str]()
+    named = [(_name(value), value) for value in known]
+    for value, _, inner in _definitions(known):
+        named += [(f"{_module_name(value)}.{name}", each) for name, each in inner]
+        named += [(f"{_name(value)}.{name}", each) for name, each in _defaults_of(value)]
+    for name, each in (pair for whole in named for pair in _carried_by(*whole)):
+        if name not in seen:
+            seen.add(name)
+            yield name, each
+
+
+def _name(value: Any) -> str:
+    definition = _definition(value)
+    return "" if definition is None else f"{_module_name(definition)}.{definition.__qualname__}"
+
+
+def _defaults_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """The defaults of a function's arguments, or of the arguments of a class's methods."""
+    if isinstance(value, type):
+        members = (getattr(each, "__func__", each) for each in vars(value).values())
+        for each in members:
+            if isinstance(each, types.FunctionType):
+                yield from ((f"{each.__name__}.{n}", v) for n, v in _defaults_of(each))
+        return
+    names = value.__code__.co_varnames[: value.__code__.co_argcount]
+    defaults = value.__defaults__ or ()
+    yield from zip(names[len(names) - len(defaults) :], defaults, strict=True)
+    yield from (value.__kwdefaults__ or {}).items()
+    yield from vars(value).items()
+
+
+def _carried_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value holds that is no code: itself, or what is in a partial or behind a method."""
+    if isinstance(value, functools.partial):
+        held = [*enumerate(value.args), *value.keywords.items()]
+        for key, each in (("function", value.func), *held):
+            yield from _carried_by(f"{name}.{key}", each)
+    elif isinstance(value, types.MethodType):
+        yield from _carried_by(f"{name}.self", value.__self__)
+    elif not (_is_code(value) or isinstance(value, (type, types.ModuleType))):
+        yield name, value
 
 
 def _module_name(value: Any) -> str:
@@ -77,7 +115,7 @@ def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[st
     waiting, seen = list(roots), set[int]()
     while waiting and len(seen) < MOST:
         value = _definition(waiting.pop())
-        if value is None or id(value) in seen or not _is_users(value):
+        if value is None or id(value) in seen or not is_users(value):
             continue
         seen.add(id(value))
         if (text := _text(value)) is not None:
@@ -86,7 +124,7 @@ def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[st
             waiting += [each for _, each in inner if not isinstance(each, CONSTANTS)]
 
 
-def _is_constant(value: Any) -> bool:
+def is_constant(value: Any) -> bool:
     """Numbers and words; not a path, which is where something lies and not what it is."""
     return isinstance(value, CONSTANTS) and not (isinstance(value, str) and "/" in value)
 
@@ -107,7 +145,8 @@ def _definition(value: Any) -> Any:
     return type(value) if callable(value) else None
 
 
-def _is_users(value: Any) -> bool:
+def is_users(value: Any) -> bool:
+    """Whether a function or class is the user's own, and no library's."""
     module = str(getattr(value, "__module__", ""))
     if module.split(".")[0] in OWN_PACKAGES and not module.startswith(WORKLOADS):
         return False
@@ -176,9 +215,8 @@ def _content(cell: Any) -> tuple[Any, ...]:
 
 
 def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    kept = _assigned_in(str(names.get("__name__", "")))
     for name in code.co_names:
-        if name in names and name not in kept:
+        if name in names:
             value = names[name]
             yield name, value
             if isinstance(value, types.ModuleType) and _is_users_module(value):
@@ -189,7 +227,7 @@ def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tupl
 
 
 @functools.cache
-def _assigned_in(module: str) -> frozenset[str]:
+def assigned_in(module: str) -> frozenset[str]:
     """Globals that a module's functions assign: states and no constants, a counter say."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
@@ -200,4 +238,4 @@ def _assigned_in(module: str) -> frozenset[str]:
 
 
 def _is_users_module(module: types.ModuleType) -> bool:
-    return _is_users(types.SimpleNamespace(__module__=module.__name__))
+    return is_users(types.SimpleNamespace(__module__=module.__name__))

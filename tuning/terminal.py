@@ -48,12 +48,12 @@ class _Patient(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The stream's, from which libraries learn what it can show."""
-        return str(self._stream.encoding)
+        """The stream's, from which libraries learn what it can show; text in memory has none."""
+        return str(getattr(self._stream, "encoding", None) or "utf-8")
 
     def isatty(self) -> bool:
         """Whether it is a terminal."""
-        return not self._gone and bool(self._stream.isatty())
+        return not self._gone and bool(getattr(self._stream, "isatty", bool)())
 
     def fileno(self) -> int:
         """The stream's descriptor."""

@@ -24,6 +24,29 @@ def written(text: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
     return raw.getvalue()
 
 
+class Log:
+    """The least that a stream can be."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
+def test_text_in_memory_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that has no encoding is asked for one by libraries all the same."""
+    memory, log = io.StringIO(), Log()
+    for stream in (memory, log):
+        monkeypatch.setattr(sys, "stdout", stream)
+        with patient_output():
+            print("±".encode(sys.stdout.encoding).decode(), sys.stdout.isatty(), end="")
+    assert memory.getvalue() == log.text == "± False"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_every_letter_is_written(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is where the encoding has it, else as what stands for it; never an error."""

@@ -28,6 +28,8 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_parameters(then.get("parameters", {}), now.get("parameters", {})),
         *_groups(then.get("groups", []), now.get("groups", [])),
         *_source(then.get("source", {}), now.get("source", {})),
+        *_modules(then, now),
+        *_settings(then.get("settings", {}), now.get("settings", {})),
     ]
 
 
@@ -39,6 +41,24 @@ def _parameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     texts += [f"new parameters: {_some(new)}" if new else ""]
     texts += [f"parameters that are gone: {_some(gone)}" if gone else ""]
     return [text for text in texts if text]
+
+
+def _modules(then: Identity, now: Identity) -> list[str]:
+    """Modules that are others, those aside whose parameters are: they have been named."""
+    old, new = (each.get("parameters", {}) for each in (then, now))
+    reshaped = {
+        name.rpartition(".")[0] for name in {**old, **new} if old.get(name) != new.get(name)
+    }
+    before, after = then.get("modules", {}), now.get("modules", {})
+    changed = [n for n in before if n in after and before[n] != after[n] and n not in reshaped]
+    return [_some([f"{n or 'the model'} {before[n]} -> {after[n]}" for n in changed])][
+        : len(changed)
+    ]
+
+
+def _settings(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    changed = [f"{n} {then[n]} -> {now[n]}" for n in then if n in now and then[n] != now[n]]
+    return [_some(changed)] if changed else []
 
 
 def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,256 @@
+"""What a workload's code is given beside its source, in words: values that two sessions compare.
+
+An option in a table, the slope of a loss, a dropout's probability, what a batch holds. Values that
+change while the code runs (counters, caches, generators) are states and no settings.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import functools
+import hashlib
+import inspect
+import re
+import sys
+import textwrap
+import types
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.batches import Batch, tensors_of
+from models.source import CONSTANTS, assigned_in, is_constant, is_users, surroundings
+
+DEEPEST = 5
+MOST_ITEMS = 1000
+"""Of a container; one with more is data, told by its length."""
+MOST_ELEMENTS = 2**22
+"""Of a tensor that is summed up."""
+MOST_SUMMED = 1000
+"""Elements of a parameter that are."""
+LONGEST = 60
+"""Characters of a value that is shown; of a longer one its digest stands."""
+BEGIN = ("__init__", "__post_init__", "__new__", "__setstate__")
+TAKING = (
+    "append", "extend", "insert", "appendleft", "add", "update", "setdefault", "pop", "popitem",
+    "remove", "discard", "clear", "sort", "reverse",
+)  # fmt: skip
+"""Methods by which a container is changed."""
+_OWN = frozenset(vars(nn.Module())) | {"forward"}
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def settings_of(roots: Iterable[Any]) -> dict[str, str]:
+    """Every value that the roots' code reads from outside of itself, by name.
+
+    Args:
+        roots: functions, methods, classes or callable objects.
+    """
+    found = {}
+    for name, value in surroundings(roots):
+        module, _, last = name.rpartition(".")
+        if last not in _changed_in(module):
+            found[name] = short(told(value))
+    return found
+
+
+def modules_of(model: nn.Module) -> dict[str, str]:
+    """What every module of a model says of itself, and its attributes that are plain values.
+
+    >>> modules_of(nn.Sequential(nn.Dropout(0.1)))
+    {'0': 'Dropout(p=0.1, inplace=False)'}
+    """
+    named = {name: _module(each) for name, each in model.named_modules()}
+    return {name: short(text) for name, text in named.items() if not text.endswith("()")}
+
+
+def batch_values(batch: Batch) -> str:
+    """The values of a batch's tensors, summed up."""
+    return short("; ".join(map(_tensor, tensors_of(batch))))
+
+
+def weights_of(model: nn.Module) -> str:
+    """The values of a model's parameters, summed up; of a large one those of its first elements."""
+    flat = [p.detach().reshape(-1)[:MOST_SUMMED] for p in model.parameters() if _is_plain(p)]
+    return _summed(torch.cat([each.float() for each in flat])) if flat else ""
+
+
+def short(text: str) -> str:
+    """``text``, or a digest of it where it is long."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 20]}… #{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def told(value: Any, depth: int = DEEPEST) -> str:
+    """A value in words that are the same in every process; of what cannot be told its kind."""
+    if isinstance(value, (*CONSTANTS, torch.dtype, torch.device, enum.Enum)):
+        return repr(value) if is_constant(value) or not isinstance(value, str) else "a path"
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        return _tensor(value)
+    if isinstance(value, nn.Module):
+        return ", ".join(map(_module, value.modules()))
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, type)):
+        return str(getattr(value, "__qualname__", value))
+    return f"{type(value).__name__}{_inside(value, depth)}"
+
+
+def _inside(value: Any, depth: int) -> str:
+    """What is in an object, in brackets."""
+    if depth == 0:
+        return ""
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return _items(value, depth - 1) if len(value) <= MOST_ITEMS else f" of {len(value)}"
+    if isinstance(value, functools.partial):
+        return _items((value.func, value.args, value.keywords), depth - 1)
+    if dataclasses.is_dataclass(value) or _is_plain_object(value):
+        return _items(_fields(value), depth - 1)
+    return ""
+
+
+def _items(values: Any, depth: int) -> str:
+    if isinstance(values, Mapping):
+        return f"({', '.join(f'{key}={told(each, depth)}' for key, each in values.items())})"
+    texts = [told(each, depth) for each in values]
+    return f"({', '.join(sorted(texts) if isinstance(values, (set, frozenset)) else texts)})"
+
+
+@functools.cache
+def _changed_in(module: str) -> frozenset[str]:
+    """Names that a module's functions assign, store something in, or tell to take something."""
+    loaded = _loaded(module)
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[loaded]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return frozenset()
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
+    inside = {node for function in functions for node in ast.walk(function)}
+    held = [node for node in inside if _is_store(node)]
+    held += [n.func for n in inside if isinstance(n, ast.Call) and _is_taking(n.func)]
+    return frozenset(filter(None, map(_base, held))) | assigned_in(loaded)
+
+
+def _loaded(module: str) -> str:
+    """The name under which a module is loaded; one that was loaded by its path has more to it."""
+    by_path = re.compile(f"{re.escape(module)}_[0-9a-f]{{8}}")
+    if module in sys.modules:
+        return module
+    return next(filter(by_path.fullmatch, list(sys.modules)), module)
+
+
+def _is_store(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load)
+
+
+def _is_taking(function: ast.AST) -> bool:
+    return isinstance(function, ast.Attribute) and function.attr in TAKING
+
+
+def _base(node: ast.AST) -> str | None:
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _is_plain_object(value: Any) -> bool:
+    """An object of the user's own class, or a bare bag of attributes."""
+    kind = type(value)
+    if not hasattr(value, "__dict__") or callable(getattr(kind, "__next__", None)):
+        return False
+    return is_users(kind) or kind.__name__ in ("Namespace", "SimpleNamespace")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Its attributes, those aside that its methods assign."""
+    names = [field.name for field in dataclasses.fields(value)] if _has_fields(value) else []
+    own = {**{n: getattr(value, n, None) for n in names}, **getattr(value, "__dict__", {})}
+    states = _states_of(type(value))
+    return {name: each for name, each in own.items() if name not in states}
+
+
+def _has_fields(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+@functools.cache
+def _states_of(kind: type) -> frozenset[str]:
+    """Attributes that methods assign after an object was made; all are, where no source tells."""
+    found: set[str] = set()
+    for each in kind.__mro__[:-1]:
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        methods = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name not in BEGIN
+        ]
+        found |= {name for method in methods for name in _assigned_by(method)}
+    return frozenset(found)
+
+
+def _assigned_by(method: ast.AST) -> set[str]:
+    """Names ``x`` for which ``self.x`` is stored, or something in it."""
+    stores = filter(_is_store, ast.walk(method))
+    return {name for node in stores if (name := _attribute_of_self(node)) is not None}
+
+
+def _attribute_of_self(node: ast.AST) -> str | None:
+    last = None
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        last = node.attr if isinstance(node, ast.Attribute) else last
+        node = node.value
+    return last if isinstance(node, ast.Name) and node.id == "self" else None
+
+
+def _module(module: nn.Module) -> str:
+    own = {name: value for name, value in vars(module).items() if name not in _OWN}
+    plain = [f"{n}={told(v, 2)}" for n, v in own.items() if _is_setting(v)]
+    said = _ADDRESS.sub("", module.extra_repr()).replace("\n", " ")
+    # What a module says of itself are mostly its plain attributes.
+    parts = [said] if said else plain
+    parts += [text for text in plain if said and text.partition("=")[0] not in said]
+    return f"{type(module).__name__}({', '.join(parts)})"
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) <= MOST_ITEMS and all(map(_is_setting, value))
+    if isinstance(value, Mapping):
+        return len(value) <= MOST_ITEMS and all(map(_is_setting, value.values()))
+    return isinstance(value, (*CONSTANTS, types.FunctionType, types.BuiltinFunctionType))
+
+
+def _tensor(value: Any) -> str:
+    """Its form; of one that is not too large its values too, floats only roughly: the last bits
+    differ between machines.
+    """
+    if not isinstance(value, Tensor) and value.dtype.kind not in "biuf":
+        return f"{value.shape} {value.dtype}"
+    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
+    form = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+    if not _is_plain(tensor) or not 0 < tensor.numel() <= MOST_ELEMENTS:
+        return form
+    return f"{form} {_summed(tensor.cpu().reshape(-1))}"
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_quantized
+
+
+def _summed(flat: Tensor) -> str:
+    if flat.is_complex():
+        flat = torch.view_as_real(flat.resolve_conj()).reshape(-1)
+    if not flat.is_floating_point():
+        return f"#{zlib.crc32(flat.contiguous().view(torch.uint8).numpy().tobytes()):08x}"
+    wide = flat.double()
+    size = float(wide.abs().mean())
+    turned = float((wide * torch.linspace(0.5, 1.5, len(wide), dtype=wide.dtype)).mean())
+    return f"{size:.4g} {turned / (size or 1.0):.3f}"
