@@ -36,9 +36,12 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training.examination": "tuning.training tuning.trial models models.levers "
+        "tuning.training.state": "tuning.training models",
+        "tuning.training.examination": "tuning.training tuning.training.state tuning.trial "
+        "models models.levers "
         "models.application policies policies.applying",
-        "tuning.training": "tuning.training.examination tuning.store tuning.trial models "
+        "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
+        "tuning.trial models "
         "models.levers models.application policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import random
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +128,73 @@ class Unregistered(Noisy):
         return self.more[0](x)  # type: ignore[no-any-return]
 
 
+class Slotted:
+    """A count in a slot."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+class Table(dict[str, Any]):
+    """A table whose attributes are its keys, as configurations often are."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Elsewhere(Noisy):
+    """Slots, a table and a list of classes of their own, a generator within a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slotted, self.table, self.seen = Slotted(), Table(calls=0), _Seen()
+        self.generators: dict[str, Any] = {
+            "torch": torch.Generator().manual_seed(1),
+            "mine": [_Random(2)],
+        }
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.slotted.calls += 1
+        self.table["calls"] += self.slotted.calls
+        self.seen.append(self.table.calls)
+        scale = self.generators["mine"][0].random() / (len(self.seen) + self.seen[-1])
+        return scale * torch.randn(x.shape, generator=self.generators["torch"])
+
+
+class _Seen(list[int]):
+    """A list of its own class."""
+
+
+class _Random(random.Random):
+    """Likewise."""
+
+
+class Hooked(Noisy):
+    """A count that a hook and a function close over, and one in a partial's argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        calls, last = [0], 0.0
+
+        def count(module: nn.Module, args: Any) -> None:
+            nonlocal last
+            calls[0] += module.training
+            last = last / 2 + calls[0]
+
+        self.register_forward_pre_hook(count)
+        self.read = lambda: last / (1 + calls[0]) ** 2
+        self.grow = functools.partial(_grow, {"size": 0.1})
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, self.read() + self.grow())
+
+
+def _grow(table: dict[str, float]) -> float:
+    table["size"] *= 1.1
+    return table["size"]
+
+
 class Everything(Noisy):
     """All of these in one model."""
 
@@ -139,7 +208,17 @@ class Everything(Noisy):
 
 STATEFUL: dict[str, type[Noisy]] = {
     kind.__name__: kind
-    for kind in (Counts, Nested, Draws, OwnGenerators, Collects, Buffered, Unregistered)
+    for kind in (
+        Counts,
+        Nested,
+        Draws,
+        OwnGenerators,
+        Collects,
+        Buffered,
+        Unregistered,
+        Elsewhere,
+        Hooked,
+    )
 }
 
 
@@ -169,3 +248,20 @@ def optimizer(model: nn.Module) -> Optimizer:
     """AdamW over every parameter, those in plain lists too."""
     more = getattr(model, "more", ())
     return AdamW([*model.parameters(), *(p for layer in more for p in layer.parameters())], lr=1e-2)
+
+
+def _fading() -> Iterator[float]:
+    """Nothing to see in the first steps."""
+    for step in itertools.count():
+        yield float(step > 100)
+
+
+class Fades(Noisy):
+    """A running generator, which nothing can save, and which shows late what it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fading = _fading()
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, next(self.fading))

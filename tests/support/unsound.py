@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import random
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -52,6 +53,15 @@ class Opaque(stateful.Noisy):
 
 
 CALLS = {"all": 0}
+METER = types.SimpleNamespace(loss=0)
+CACHE: dict[int, Tensor] = {}
+
+
+def counted(model: nn.Module, batch: Any) -> Tensor:
+    """The tiny loss; a count of its calls, which nothing depends on, and a cache of batches."""
+    METER.loss += 1
+    CACHE[METER.loss] = batch[0]
+    return tiny.loss(model, batch)
 
 
 class Global(stateful.Noisy):
@@ -209,9 +219,11 @@ UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: stateful.workload(Opaque),
         "What changes while it trains and is not saved: calls",
     ),
+    "what shows late": (lambda: stateful.workload(stateful.Fades), "cannot hold fading"),
 }
 """Trials train alone."""
 REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
+    "a count outside": (lambda: with_loss(counted), "unsound.METER.loss"),
     "evaluation mode": (
         lambda: stateful.workload(lambda: tiny.ResidualMLP().eval()),
         "returned the model in evaluation mode",

@@ -56,10 +56,12 @@ class Encoder:
         stranger: what a value of no known type becomes, given where it stands; by default it is
             refused with ``UnsaveableError``.
         takes: whether a tensor may be part of the result; one that may not is a stranger too.
+        generators: whether random generators may; as for tensors.
     """
 
     stranger: Callable[[Any, str], Any] = _refuse
     takes: Callable[[torch.Tensor], bool] = lambda tensor: True
+    generators: bool = True
 
     def encode(self, value: Any, where: str = "state") -> Any:
         """``value`` as tensors and plain values; ``decode`` is the inverse."""
@@ -104,7 +106,7 @@ class Encoder:
             return {KIND: "array", "dtype": value.dtype.str, "value": _as_tensor(value)}
         if isinstance(value, bytes):
             return {KIND: "bytes", "value": torch.tensor(list(value), dtype=torch.uint8)}
-        state = generator_state(value)
+        state = generator_state(value) if self.generators else None
         if state is None:
             return self.stranger(value, where)
         name = type(value).__name__
@@ -129,7 +131,7 @@ def generator_state(value: Any) -> Any:
         return dict(value.bit_generator.state)
     if isinstance(value, np.random.RandomState):
         return value.get_state(legacy=False)
-    if type(value) is random.Random:
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         return python_state(value.getstate())
     return None
 

@@ -30,9 +30,10 @@ from models.levers.planning import planned
 from models.levers.shaping import Shaped, carry_moments
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import UpdatePolicy
-from tuning.training.attributes import Attributes, Path, restore
 from tuning.training.encoding import PLAINLY, decode
 from tuning.training.generators import generators_state, set_generators
+from tuning.training.state.attributes import Attributes, restore
+from tuning.training.state.paths import Path
 from tuning.trial.course import Course
 
 FITTED_ON = 8

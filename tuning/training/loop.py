@@ -26,9 +26,9 @@ from models.workload import Workload
 from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
 from tuning.training import levered
-from tuning.training.attributes import Path
 from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_all
 from tuning.training.levered import Levered, Subject
+from tuning.training.state.paths import Path
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Course, Timetable
 from tuning.trial.metric import Metric

@@ -11,11 +11,12 @@ from typing import Any
 from models.identity import code_of
 from models.making import blocks_of
 from models.source import surroundings
-from tuning.training.attributes import outer_marks, told
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.encoding import Encoder
 from tuning.training.examination.rehearsal import Plan, Rehearsal
 from tuning.training.examination.subject import SEED, Subject, refused, remark, some, unforked
+from tuning.training.state.attributes import outer_marks
+from tuning.training.state.paths import told
 from tuning.trial.soundness import Finding
 
 NOISE = 1e-3
@@ -49,7 +50,7 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
         if not readable:
             yield _not_readable(first)
         elif all(each.follows != "refused" for each in found):
-            yield from _not_on(subject, plan, first, outside)
+            yield from list(_not_on(subject, plan, first, outside)) or _lost(outside)
 
 
 def _request(subject: Subject, plan: Plan, file: Path) -> dict[str, Any]:
@@ -125,7 +126,26 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
     evaluations = {int(step): loss for step, loss in answer["evaluations"]}
     apart = _apart(first, answer["losses"], evaluations, since=plan.saved_at)
     if apart is not None and (subject.device.type == "cpu" or apart[0] > NOISE):
-        yield unforked("going on", f"{NOT_ON} {apart[1]}{outside.blame()}")
+        text = f"{NOT_ON} {apart[1]}{outside.blame()}"
+        # What no model holds goes on from one trial of a process to the next, forked or not.
+        stays = bool(outside.numbers())
+        yield refused("going on", f"{text}. {WAY_OUT}") if stays else unforked("going on", text)
+
+
+def _lost(outside: _Outside) -> Iterator[Finding]:
+    """What a training changes and no snapshot holds, though no loss has shown it so far."""
+    if names := outside.unsaved():
+        yield unforked(
+            "saving",
+            f"snapshots must hold whatever a training changes, but cannot hold {some(names)}: keep "
+            "numbers, tensors or random generators there",
+        )
+    if names := outside.numbers():
+        yield remark(
+            "outside",
+            f"training changes {some(names)}, which stays as it is from one trial to the next: "
+            f"no loss must depend on it. {WAY_OUT}",
+        )
 
 
 class _Outside:
@@ -139,9 +159,24 @@ class _Outside:
     def _marks(self) -> dict[Any, Any]:
         return outer_marks(surroundings(self._code), self._run.model)
 
+    def _changed(self) -> dict[Any, Any]:
+        """Marks of what is not what it was, by path."""
+        now = self._marks()
+        return {path: mark for path, mark in now.items() if self._before.get(path) != mark}
+
+    def numbers(self) -> list[str]:
+        """Names of numbers that the training changes and no model holds; a cache is none."""
+        return [told(path) for path, mark in self._changed().items() if _is_number(mark)]
+
+    def unsaved(self) -> list[str]:
+        """Names of what changes in the model or the optimizer and cannot be saved."""
+        return [told(path) for path in self._run.unsaved()]
+
     def blame(self) -> str:
         """What changed, in words; empty where nothing was found."""
-        now = self._marks()
-        names = [told(path) for path in now if self._before.get(path) != now[path]]
-        names += [told(path) for path in self._run.unsaved()]
+        names = [*map(told, self._changed()), *self.unsaved()]
         return f". What changes while it trains and is not saved: {some(names)}" if names else ""
+
+
+def _is_number(mark: Any) -> bool:
+    return isinstance(mark, tuple) and mark[0] in (int, float, bool)

@@ -12,38 +12,37 @@ import functools
 import logging
 import types
 import weakref
-import zlib
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
+from models.source import is_users
 from tuning.training.encoding import (
     MOST_ITEMS,
     Encoder,
-    GeneratorState,
     UnsaveableError,
     decode,
-    set_generator,
+    generator_state,
 )
+from tuning.training.state.marks import mark_of, mark_of_other
+from tuning.training.state.paths import Kind, Path, get, hooks_of, own_of, put
 
-Kind = Literal["module", "optimizer", "outside", "attribute", "key", "index", "buffer"]
-Path = tuple[tuple[Kind, Any], ...]
 DEEPEST = 8
-HASHED = 2**22
-"""Elements of a tensor; of a larger one its version tells whether it changed."""
 OWN = frozenset(vars(nn.Module())) | {"forward", "_compiled_call_impl"}
 """Attributes that every module has, or that a lever puts there."""
 OPTIMIZERS_OWN = frozenset({"state", "param_groups", "defaults"})
 CLOSED = (
-    type, enum.Enum, functools.partial, logging.Logger, weakref.ref, types.ModuleType,
-    types.FunctionType, types.MethodType, types.BuiltinFunctionType, torch.dtype, torch.device,
+    type, enum.Enum, logging.Logger, weakref.ref, types.ModuleType, types.BuiltinFunctionType,
+    torch.dtype, torch.device,
 )  # fmt: skip
 """What is never looked into."""
-CONTAINERS = (list, tuple, dict, OrderedDict)
+CONTAINERS = (list, tuple, dict)
+EXACT = (dict, list, set, deque, OrderedDict, Counter, defaultdict)
+"""Containers that a checkpoint holds as they are."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +63,7 @@ class Leaf:
     @property
     def mark(self) -> Any:
         """Equal to another time's as long as the value is the same."""
-        return _mark(self.encoded) if self.saveable else _Same(self.value)
-
-
-class _Same:
-    """Equal by identity, and an iterator by where it stands; holds on to the value, so that no
-    other can take its place.
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value, self.position = value, _position(value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Same):
-            return NotImplemented
-        return other.value is self.value and other.position == self.position
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _position(value: Any) -> Any:
-    if type(value).__module__ == "itertools":
-        return repr(value)
-    hint = getattr(type(value), "__length_hint__", None)
-    return hint(value) if hint is not None else None
+        return mark_of(self.encoded) if self.saveable else mark_of_other(self.value)
 
 
 class Attributes:
@@ -127,21 +103,9 @@ def restore(state: list[Any], model: nn.Module, optimizer: Any) -> None:
         (first, name), *inner = path
         holder: Any = optimizer if first == "optimizer" else modules.get(name)
         for step in inner[:-1]:
-            holder = _get(holder, step)
+            holder = get(holder, step)
         if holder is not None:
-            _put(holder, inner[-1], decode(encoded))
-
-
-def told(path: Path) -> str:
-    """A path as a reader would write it.
-
-    >>> told((("module", "blocks.0"), ("attribute", "seen"), ("key", "a")))
-    "blocks.0.seen['a']"
-    """
-    text = "optimizer" if path[0][0] == "optimizer" else path[0][1]
-    for kind, key in path[1:]:
-        text += f".{key}" if kind in ("attribute", "buffer") else f"[{key!r}]"
-    return text.lstrip(".")
+            put(holder, inner[-1], decode(encoded))
 
 
 def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
@@ -152,6 +116,8 @@ def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
         for buffer in module._non_persistent_buffers_set:
             value = module._buffers.get(buffer)
             yield from walk.value((*root, ("buffer", buffer)), value, top=True)
+        for hook in hooks_of(module):
+            yield from walk.value((*root, ("hook", hook)), get(module, ("hook", hook)))
         yield from walk.attributes(root, module, OWN)
     yield from walk.attributes((("optimizer", ""),), optimizer, _beside(optimizer))
 
@@ -170,7 +136,8 @@ def outer_marks(named: Iterable[tuple[str, Any]], model: nn.Module) -> dict[Path
 
 def _beside(holder: Any) -> frozenset[str]:
     """The attributes of an object that it saves itself: an optimizer's, or none."""
-    if not hasattr(holder, "param_groups"):
+    # A table whose attributes are its keys may answer with a KeyError.
+    if "param_groups" not in own_of(holder) and not isinstance(holder, torch.optim.Optimizer):
         return frozenset()
     hooks = (name for name in vars(holder) if name.startswith(("_optimizer_", "_zero_grad_")))
     return OPTIMIZERS_OWN.union(hooks)
@@ -190,11 +157,12 @@ class _Walk:
         tensors = (*model.parameters(), *model.buffers())
         self._registered = {id(tensor) for tensor in tensors} - loose
         self._encoder = Encoder(
-            takes=lambda t: not isinstance(t, nn.Parameter) and id(t) not in self._registered
+            takes=lambda t: not isinstance(t, nn.Parameter) and id(t) not in self._registered,
+            generators=False,  # each is one value, to be set where the new model has it
         )
 
     def attributes(self, path: Path, holder: Any, but: frozenset[str]) -> Iterator[Leaf]:
-        for name, value in list(vars(holder).items()):
+        for name, value in own_of(holder).items():
             if name not in but:
                 yield from self.value((*path, ("attribute", name)), value)
 
@@ -204,10 +172,13 @@ class _Walk:
         if isinstance(value, nn.Parameter) or (top and isinstance(value, torch.Tensor)):
             yield Leaf(path, value, value.detach())
             return
+        if generator_state(value) is not None:
+            yield Leaf(path, value, Encoder().encode(value))
+            return
         try:
             if isinstance(value, (Mapping, list, tuple, set, deque)) and len(value) > MOST_ITEMS:
                 raise UnsaveableError("too long")
-            encoded = self._encoder.encode(value)
+            encoded = self._encoder.encode(_without_class(value))
         except (UnsaveableError, RecursionError):
             yield from self._inner(path, value)
         else:
@@ -216,12 +187,32 @@ class _Walk:
     def _inner(self, path: Path, value: Any) -> Iterator[Leaf]:
         """What is in something that cannot be saved as a whole."""
         self._seen.add(id(value))
-        if len(path) <= DEEPEST and type(value) in CONTAINERS and len(value) <= MOST_ITEMS:
+        if len(path) > DEEPEST or isinstance(value, CLOSED):
+            yield Leaf(path, value, None, saveable=False)
+        elif isinstance(value, CONTAINERS) and len(value) <= MOST_ITEMS:
             yield from self._items(path, value)
-        elif len(path) <= DEEPEST and hasattr(value, "__dict__") and not isinstance(value, CLOSED):
+            yield from self.attributes(path, value, frozenset())
+        elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
+            yield from self._function(path, value)
+        elif own_of(value):
             yield from self.attributes(path, value, _beside(value))
         else:
             yield Leaf(path, value, None, saveable=False)
+
+    def _function(self, path: Path, value: Any) -> Iterator[Leaf]:
+        """What a function of the user's closes over, has for defaults or is bound to."""
+        if isinstance(value, types.MethodType):
+            yield from self.value((*path, ("attribute", "__self__")), value.__self__)
+        elif isinstance(value, functools.partial):
+            yield from self.value((*path, ("attribute", "func")), value.func)
+            yield from self._items((*path, ("attribute", "args")), value.args)
+            yield from self._items((*path, ("attribute", "keywords")), value.keywords)
+        elif is_users(value):
+            for name in value.__code__.co_freevars:
+                yield from self.value((*path, ("cell", name)), get(value, ("cell", name)))
+            for name in ("__defaults__", "__kwdefaults__"):
+                yield from self._items((*path, ("attribute", name)), getattr(value, name) or ())
+            yield from self.attributes(path, value, frozenset())
 
     def _items(self, path: Path, values: Any) -> Iterator[Leaf]:
         kind: Kind = "key" if isinstance(values, Mapping) else "index"
@@ -231,73 +222,12 @@ class _Walk:
                 yield from self.value((*path, (kind, key)), value)
 
 
-def _mark(encoded: Any) -> Any:
-    if isinstance(encoded, torch.Tensor):
-        return _mark_of_tensor(encoded)
-    if isinstance(encoded, Mapping):
-        return tuple((_mark(key), _mark(value)) for key, value in encoded.items())
-    if isinstance(encoded, (list, tuple)) and not isinstance(encoded, torch.Size):
-        return (type(encoded), *map(_mark, encoded))
-    return (type(encoded), encoded)
-
-
-def _mark_of_tensor(tensor: torch.Tensor) -> Any:
-    about = (tuple(tensor.shape), str(tensor.dtype))
-    if tensor.layout is not torch.strided or tensor.numel() > HASHED:
-        return (*about, tensor.data_ptr() if tensor.layout is torch.strided else 0, tensor._version)
-    raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return (*about, zlib.crc32(raw.tobytes()))
-
-
-def _get(holder: Any, step: tuple[Kind, Any]) -> Any:
-    """What is one step further, or None."""
-    kind, key = step
-    if kind in ("key", "index"):
-        try:
-            return holder[key]
-        except (LookupError, TypeError):
-            return None
-    return holder._buffers.get(key) if kind == "buffer" else getattr(holder, key, None)
-
-
-def _put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
-    """Give the holder a value, in place where there is something that others may hold as well."""
-    kind, key = step
-    current = _get(holder, step)
-    if _changed_in_place(current, value):
-        return
-    if isinstance(value, torch.Tensor) and isinstance(current, torch.Tensor):
-        value = value.to(current.device)
-    if kind == "buffer":
-        holder._buffers[key] = value
-    elif kind == "attribute":
-        vars(holder)[key] = value
-    elif isinstance(holder, (MutableMapping, list)):
-        holder[key] = value
-
-
-def _changed_in_place(current: Any, value: Any) -> bool:
-    """Whether what there is could take the value."""
-    if isinstance(value, GeneratorState):
-        if type(current).__name__ == value.name:
-            set_generator(current, value.state)
-    elif isinstance(value, torch.Tensor) and _same_form(current, value):
-        with torch.no_grad():
-            current.data.copy_(value)
-    elif any(isinstance(current, kind) and isinstance(value, kind) for kind in (dict, set)):
-        current.clear()
-        current.update(value)
-    elif any(isinstance(current, kind) and isinstance(value, kind) for kind in (list, deque)):
-        current.clear()
-        current.extend(value)
-    else:
-        return False
-    return True
-
-
-def _same_form(current: Any, value: torch.Tensor) -> bool:
-    return (
-        isinstance(current, torch.Tensor)
-        and current.is_leaf
-        and (current.shape, current.dtype) == (value.shape, value.dtype)
-    )
+def _without_class(value: Any) -> Any:
+    """A table, list, queue or set of a class of its own as the plain one that it is besides."""
+    if type(value) in EXACT or own_of(value):
+        return value
+    kinds = (kind for kind in (dict, list, deque, set) if isinstance(value, kind))
+    kind: Any = next(kinds, None)
+    if kind is None:
+        return value
+    return deque(value, value.maxlen) if kind is deque else kind(value)

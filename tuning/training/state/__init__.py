@@ -1,0 +1,1 @@
+"""What a training keeps in attributes, closures and hooks: found, marked, saved and put back."""

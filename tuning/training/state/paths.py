@@ -1,0 +1,134 @@
+"""Where a value stands, from a model or an optimizer on, and how it is read and put back there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from models.source import is_users
+from tuning.training.encoding import GeneratorState, set_generator
+
+Kind = Literal[
+    "module", "optimizer", "outside", "attribute", "key", "index", "buffer", "hook", "cell"
+]
+Path = tuple[tuple[Kind, Any], ...]
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+"""Tables of a module in which its hooks are."""
+
+
+def told(path: Path) -> str:
+    """A path as a reader would write it.
+
+    >>> told((("module", "blocks.0"), ("attribute", "seen"), ("key", "a")))
+    "blocks.0.seen['a']"
+    """
+    text = "optimizer" if path[0][0] == "optimizer" else path[0][1]
+    for kind, key in path[1:]:
+        text += f"[{key!r}]" if kind in ("key", "index") else f".{key}"
+    return text.lstrip(".")
+
+
+def own_of(holder: Any) -> dict[str, Any]:
+    """An object's attributes, in its table and in its slots."""
+    found: dict[str, Any] = {}
+    for kind in type(holder).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            with contextlib.suppress(AttributeError):
+                found[name] = object.__getattribute__(holder, name)
+    with contextlib.suppress(AttributeError):
+        found.update(object.__getattribute__(holder, "__dict__"))
+    return found
+
+
+def hooks_of(module: nn.Module) -> list[str]:
+    """The user's own hooks of a module, each by its kind and its place among those."""
+    own = {kind: _hooks(module, kind) for kind in HOOKS}
+    return [f"{kind} {place}" for kind, hooks in own.items() for place in range(len(hooks))]
+
+
+def _hooks(module: nn.Module, kind: str) -> list[Any]:
+    found = getattr(module, kind).values()
+    return [each for each in found if is_users(each if hasattr(each, "__code__") else type(each))]
+
+
+def get(holder: Any, step: tuple[Kind, Any]) -> Any:
+    """What is one step further, or None."""
+    kind, key = step
+    if kind in ("key", "index"):
+        try:
+            return holder[key]
+        except (LookupError, TypeError):
+            return None
+    if kind == "cell":
+        cell = _cell(holder, key)
+        with contextlib.suppress(ValueError):  # not filled yet
+            return None if cell is None else cell.cell_contents
+        return None
+    if kind == "hook":
+        which, place = key.split()
+        return dict(enumerate(_hooks(holder, which))).get(int(place))
+    return holder._buffers.get(key) if kind == "buffer" else getattr(holder, key, None)
+
+
+def _cell(function: Any, name: str) -> Any:
+    """The cell of a variable that a function closes over."""
+    names = function.__code__.co_freevars if hasattr(function, "__code__") else ()
+    return function.__closure__[names.index(name)] if name in names else None
+
+
+def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
+    """Give the holder a value, in place where there is something that others may hold as well."""
+    kind, key = step
+    current = get(holder, step)
+    if _changed_in_place(current, value):
+        return
+    if isinstance(value, torch.Tensor) and isinstance(current, torch.Tensor):
+        value = value.to(current.device)
+    if kind == "buffer":
+        holder._buffers[key] = value
+    elif kind == "cell":
+        if (cell := _cell(holder, key)) is not None:
+            cell.cell_contents = value
+    elif kind == "attribute" and hasattr(holder, "__dict__") and not _is_slot(holder, key):
+        vars(holder)[key] = value
+    elif kind == "attribute":
+        object.__setattr__(holder, key, value)
+    elif isinstance(holder, (MutableMapping, list)):
+        holder[key] = value
+
+
+def _is_slot(holder: Any, key: str) -> bool:
+    return any(key in vars(kind).get("__slots__", ()) for kind in type(holder).__mro__)
+
+
+def _changed_in_place(current: Any, value: Any) -> bool:
+    """Whether what there is could take the value."""
+    if isinstance(value, GeneratorState):
+        if type(current).__name__ == value.name:
+            set_generator(current, value.state)
+    elif isinstance(value, torch.Tensor) and _same_form(current, value):
+        with torch.no_grad():
+            current.data.copy_(value)
+    elif any(isinstance(current, kind) and isinstance(value, kind) for kind in (dict, set)):
+        current.clear()
+        current.update(value)
+    elif any(isinstance(current, kind) and isinstance(value, kind) for kind in (list, deque)):
+        current.clear()
+        current.extend(value)
+    else:
+        return False
+    return True
+
+
+def _same_form(current: Any, value: torch.Tensor) -> bool:
+    return (
+        isinstance(current, torch.Tensor)
+        and current.is_leaf
+        and (current.shape, current.dtype) == (value.shape, value.dtype)
+    )
