@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from models.approximation.matching import linears
 from models.approximation.modules import Structured, as_linear, factor
+from models.approximation.transposed import is_linear
 
 UPS_OF = {
     "down": ("up", "gate"),
@@ -101,7 +102,7 @@ def _mlps(model: nn.Module) -> Iterator[MLP]:
 def _up_in_sequence(sequence: nn.Sequential, last: str) -> list[str]:
     """The first of a sequence of two linear layers, whose second is ``last``."""
     children = dict(sequence.named_children())
-    found = [name for name, child in children.items() if type(child) is nn.Linear]
+    found = [name for name, child in children.items() if is_linear(child)]
     if len(found) != 2 or found[1] != last:
         return []
     names = list(children)

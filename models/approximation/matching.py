@@ -13,6 +13,8 @@ from typing import Literal
 
 from torch import nn
 
+from models.approximation.transposed import is_linear, linear_of
+
 Placement = Literal["all", "mlp", "attention"]
 # fmt: off
 PARTS = {
@@ -33,16 +35,18 @@ PARTS = {
 }
 # fmt: on
 """Names that layers go by in models that people train; one part of a dotted name decides."""
+NO_LINEAR = "no linear layer (nn.Linear, or Conv1D of Hugging Face), and no other kind is replaced"
 
 
 def linears(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every plain ``nn.Linear`` below ``model`` by its dotted name, in order.
+    """Every plain linear layer below ``model`` by its dotted name, in order.
 
-    Subclasses are left out: what owns them may use their weight in a way of its own
-    (``nn.MultiheadAttention`` does).
+    One that keeps its weight (in, out) comes as an ``nn.Linear`` that looks at the same values.
     """
     return {
-        name: module for name, module in model.named_modules() if name and type(module) is nn.Linear
+        name: linear_of(module)
+        for name, module in model.named_modules()
+        if name and is_linear(module)
     }
 
 
@@ -69,6 +73,8 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
         if any(fnmatchcase(name, pattern) for pattern in patterns)
     }
     _refuse_shared(model, matched)
+    for layer in matched.values():  # kernels want rows that lie together
+        layer.weight.data = layer.weight.data.contiguous()
     return matched
 
 
@@ -77,8 +83,8 @@ def _refuse_shared(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
     uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     shared = [
         name
-        for name, layer in layers.items()
-        if any(uses[id(each)] > 1 for each in layer.parameters())
+        for name in layers
+        if any(uses[id(each)] > 1 for each in model.get_submodule(name).parameters())
     ]
     if shared:
         raise ValueError(
@@ -103,13 +109,16 @@ def placement_patterns(
         raise ValueError(f"placement must be one of {', '.join(known)}, but got {placement!r}")
     names = {id(module): name for name, module in model.named_modules()}
     inside = [
-        (names[id(layer)], below) for block in blocks for below, layer in linears(block).items()
+        (names[id(layer)], below)
+        for block in blocks
+        for below, layer in block.named_modules()
+        if below and is_linear(layer)
     ]
     chosen = [name for name, below in inside if placement in ("all", _purpose(below))]
     if not chosen:
         raise ValueError(
             f"placement {placement!r} must match a linear layer of a block, but none does: "
-            f"the blocks have {_listed([name for name, _ in inside]) or 'none'}"
+            f"the blocks have {_listed([name for name, _ in inside]) or NO_LINEAR}"
         )
     return tuple(glob.escape(name) for name in chosen)
 

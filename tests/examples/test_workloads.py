@@ -42,13 +42,13 @@ def test_it_is_sound(name: str) -> None:
 
 LEVERS = {
     "gpt2_text": {"batch", "depth", "input", "approximation svd", "dtype bfloat16",
-                  "approximation two_four", "attention_backend math"},
+                  "attention_backend math"},
     "conv_digits": {"batch", "depth", "input", "cached_prefix", "dtype bfloat16"},
 }  # fmt: skip
 """Some that each can have on a CPU."""
 REASONS = {
     "conv_digits": {
-        "approximation svd": "the blocks have no linear layer",
+        "approximation svd": "the blocks have no linear layer (nn.Linear, or Conv1D",
         "attention_backend math": "never calls scaled_dot_product_attention",
     },
     "gpt2_text": {"cached_prefix": "no example comes again within the workload's steps"},
