@@ -20,11 +20,11 @@ TEXT = Path(pydoc_data.topics.__file__)
 
 def make() -> Workload:
     """Next bytes; the loss is in nats a byte."""
-    config = GPT2Config(vocab_size=256, n_positions=64, n_embd=64, n_layer=4, n_head=2)
+    config = GPT2Config(vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2)
     return bring(
         "gpt2_text",
         model=lambda: GPT2LMHeadModel(config),
-        data=Examples(Windows(TEXT.read_text(), length=64), held_out=0.02, batch_size=16),
+        data=Examples(Windows(TEXT.read_text(), length=32), held_out=0.02, batch_size=8),
         optimizer=3e-3,
         steps=400,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from torch import nn
 
@@ -11,20 +11,21 @@ Blocks = Callable[[nn.Module], Sequence[nn.Module]]
 
 
 def find_blocks(model: nn.Module) -> list[nn.Module]:
-    """The modules of one class that stand in lists and together hold the most parameters, in order.
+    """The modules of one kind that stand in lists and together hold the most parameters, in order.
 
-    Modules of several layers go before single layers. Those inside another of their kind, as an
-    expert's in a block, do not count.
+    Modules with a class of their own go before sequences of layers, these before single layers; of
+    the last two, those are of a kind whose parameters have the same shapes. Modules inside another
+    of their kind, as an expert's in a block, do not count.
 
     Raises:
-        ValueError: no class has two of them.
+        ValueError: no kind has two of them.
     """
-    for layers in (False, True):
-        kinds = [kind for kind in _kinds(model, layers) if len(kind) > 1]
+    for sort in SORTS:
+        kinds = [kind for kind in _kinds(model, sort) if len(kind) > 1]
         if kinds:
             return max(kinds, key=lambda kind: sum(map(_size, kind)))
     raise ValueError(
-        "blocks of one class must stand in a list (nn.ModuleList, nn.Sequential) to be found, but "
+        "blocks of one kind must stand in a list (nn.ModuleList, nn.Sequential) to be found, but "
         f"{type(model).__name__} has no two: its largest parts are {_largest(model)}; give "
         "blocks=lambda model: [...], in forward order"
     )
@@ -45,19 +46,47 @@ def blocks_named(path: str) -> Blocks:
     return blocks
 
 
-def _kinds(model: nn.Module, layers: bool) -> list[list[nn.Module]]:
-    """The candidates by class: single layers, or modules that have some."""
-    found: dict[type, list[nn.Module]] = {}
-    inside: dict[type, set[int]] = {}
+def _class(module: nn.Module) -> Hashable | None:
+    return None if isinstance(module, LISTS) or _is_layer(module) else type(module)
+
+
+def _sequence(module: nn.Module) -> Hashable | None:
+    return _shapes(module) if isinstance(module, nn.Sequential) else None
+
+
+def _layer(module: nn.Module) -> Hashable | None:
+    return (type(module), _shapes(module)) if _is_layer(module) else None
+
+
+def _layer_of_any_shape(module: nn.Module) -> Hashable | None:
+    return type(module) if _is_layer(module) else None
+
+
+SORTS = (_class, _sequence, _layer, _layer_of_any_shape)
+"""What tells modules of each sort apart by kind; None of a module of another sort."""
+
+
+def _kinds(model: nn.Module, sort: Callable[[nn.Module], Hashable | None]) -> list[list[nn.Module]]:
+    """The candidates of a sort, by kind."""
+    found: dict[Hashable, list[nn.Module]] = {}
+    inside: dict[Hashable, set[int]] = {}
     for parent in model.modules():
         for child in parent.children() if isinstance(parent, LISTS) else ():
-            kind, alone = type(child), not any(True for _ in child.children())
-            if alone is not layers or isinstance(child, LISTS) or not _size(child):
+            kind = sort(child)
+            if kind is None or not _size(child):
                 continue
             if id(child) not in inside.setdefault(kind, set()):
                 found.setdefault(kind, []).append(child)
                 inside[kind].update(id(each) for each in child.modules())
     return list(found.values())
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
+
+
+def _shapes(module: nn.Module) -> Hashable:
+    return tuple((name, tuple(each.shape)) for name, each in module.named_parameters())
 
 
 def _size(module: nn.Module) -> int:

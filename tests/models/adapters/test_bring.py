@@ -86,8 +86,20 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int, type]] = {
         3,
         nn.TransformerEncoderLayer,
     ),
+    "sequences": (
+        lambda: nn.Sequential(
+            nn.Linear(2, 4), *(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3))
+        ),
+        3,
+        nn.Sequential,
+    ),
+    "layers of a shape": (
+        lambda: nn.Sequential(*(nn.Linear(a, b) for a, b in ((2, 4), (4, 4), (4, 4), (4, 1)))),
+        2,
+        nn.Linear,
+    ),
     "single layers": (
-        lambda: nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.Conv2d(1, 1, 3)),
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 4, 3)),
         2,
         nn.Conv2d,
     ),
