@@ -36,6 +36,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         raise ValueError("; ".join(faults))
     return {
         **_numbers(workload),
+        "decay": workload.decay_shape,
         "blocks": kinds_of(blocks),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
         "batch": batch_form(workload.batch_at(0, 0)),
@@ -105,5 +106,6 @@ def code_of(workload: Workload, model: nn.Module) -> list[Any]:
         workload.loss,
         workload.evaluate,
         workload.make_optimizer,
+        workload.decay,
     )
     return [*functions, *{type(module): None for module in model.modules()}]

@@ -112,7 +112,11 @@ class Recorder(Protocol):
 def timetable(workload: Workload) -> Timetable:
     """The numbers of a workload that a run's course depends on."""
     return Timetable(
-        workload.steps, workload.eval_every, workload.warmup_steps, workload.decay_fraction
+        workload.steps,
+        workload.eval_every,
+        workload.warmup_steps,
+        workload.decay_fraction,
+        workload.decay_shape,
     )
 
 
