@@ -5,10 +5,12 @@ through.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sysconfig
 import traceback
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = tuple(str(ROOT / name) for name in ("models", "policies", "search_spaces", "tuning"))
@@ -38,6 +40,17 @@ def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _is_users(frame.filename)]
     return list(own[-MOST_FRAMES:] or frames[-1:])
+
+
+def written_at(function: Any, name: str) -> str:
+    """Where a user's function is written, for the end of a message: `` (loss at my_model.py:12)``.
+
+    Empty where it is not theirs, or unknown.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or not _is_users(code.co_filename):
+        return ""
+    return f" ({name} at {Path(code.co_filename).name}:{code.co_firstlineno})"
 
 
 def _place(frame: traceback.FrameSummary) -> str:

@@ -38,6 +38,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
     return {
         **_numbers(workload),
+        "decay": workload.decay_shape,
         "blocks": kinds_of(blocks),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
         "modules": modules_of(model),
@@ -111,5 +112,6 @@ def code_of(workload: Workload, model: nn.Module) -> list[Any]:
         workload.loss,
         workload.evaluate,
         workload.make_optimizer,
+        workload.decay,
     )
     return [*functions, *{type(module): None for module in model.modules()}]

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from models.frames import written_at
 from models.several import NEEDED, as_one, is_optimizer
 from models.workload import Workload
 
@@ -21,7 +22,8 @@ from models.workload import Workload
 def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu") -> nn.Module:
     """The workload's model for a seed, on ``device``, in training mode.
 
-    A model whose modules are of different modes keeps them, unless the whole is in evaluation mode.
+    Parts in evaluation mode are put into training mode too, but for single layers and what has
+    nothing to train: those rest on purpose.
 
     Raises:
         ValueError: ``make_model`` returned something else.
@@ -31,9 +33,33 @@ def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu")
         raise ValueError(
             f"make_model(seed) must return a model, but got {named(model)}"
             + (": return one, not the class" if isinstance(model, type) else "")
+            + written_at(workload.make_model, "make_model")
         )
     model = model.to(device)
-    return model if model.training else model.train()
+    for part in parts_at_rest(model).values():
+        part.train()
+    return model
+
+
+def parts_at_rest(model: nn.Module) -> dict[str, nn.Module]:
+    """What of a model is in evaluation mode and hardly on purpose, by name; the whole as ``""``.
+
+    Pretrained models come so, alone or within another. A norm that rests is a single layer, and an
+    extractor that rests has nothing to train; those are left.
+    """
+    if not model.training:
+        return {"": model}
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        within = any(name.startswith(f"{above}.") for above in found)
+        if not module.training and not within and _is_part(module):
+            found[name] = module
+    return found
+
+
+def _is_part(module: nn.Module) -> bool:
+    has_layers = any(True for _ in module.children())
+    return has_layers and any(p.requires_grad for p in module.parameters())
 
 
 def blocks_of(workload: Workload, model: nn.Module) -> list[nn.Module]:
@@ -84,7 +110,9 @@ def new_optimizer(workload: Workload, model: nn.Module) -> Optimizer:
     """
     found = as_one(workload.make_optimizer(model))
     if not is_optimizer(found):
-        raise ValueError(_no_optimizer(found))
+        raise ValueError(
+            _no_optimizer(found) + written_at(workload.make_optimizer, "make_optimizer")
+        )
     if "closure" in _required(found.step):
         raise ValueError(
             "make_optimizer(model) must return an optimizer that steps by the gradients there are, "
@@ -100,7 +128,7 @@ def _no_optimizer(found: Any) -> str:
     if isinstance(found, (list, tuple)):
         return (
             f"{text}: return the optimizer alone, or several in a list; the learning rate is "
-            "scheduled by the search"
+            "scheduled by the search, from the workload's warmup_steps and decay_fraction"
         )
     missing = [name for name in NEEDED if not hasattr(found, name)]
     return f"{text}, which has no {', '.join(missing)}"

@@ -30,6 +30,7 @@ KEPT = (
     "eval_every",
     "warmup_steps",
     "decay_fraction",
+    "decay_shape",
     "fingerprint",
     "metric",
     "maximize",

@@ -16,6 +16,9 @@ Several = Sequence[Optimizer] | Mapping[str, Optimizer]
 LONGEST_NAME = 24
 """Characters of a metric's name: it heads a column."""
 
+DECAY_POINTS = 257
+"""Places at which a decay of the user's own is read, both ends among them."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -37,8 +40,11 @@ class Workload:
         eval_every: steps between evaluations; the last step is always evaluated.
         warmup_steps: steps of linear warm-up. Counted in steps, so that it is the same for every
             horizon.
-        decay_fraction: last share of the horizon over which the learning rate falls linearly to
-            zero.
+        decay_fraction: last share of the horizon over which the learning rate falls.
+        decay: how it falls there: ``linear`` or ``cosine``, both to zero, or a function of the
+            progress through that share, from 0 to 1, that gives the factor on the rate, from 0 to
+            1. With a ``decay_fraction`` of 1 its progress is the run's. It is read at
+            ``DECAY_POINTS`` places and is straight between them.
         target: the value of ``evaluate`` that counts as reached, or ``auto``: the median final one
             of full_update over seeds.
         fingerprint: identifies the data (a hash of the corpus), stored with the run.
@@ -70,6 +76,14 @@ class Workload:
     shrink: Callable[[Batch, float], Batch] | None = None
     metric: str = "validation loss"
     maximize: bool = False
+    decay: Literal["linear", "cosine"] | Callable[[float], float] = "linear"
+
+    @property
+    def decay_shape(self) -> str | tuple[float, ...]:
+        """``decay`` as plain values: its name, or the factors of a function."""
+        if not callable(self.decay):
+            return self.decay
+        return tuple(float(self.decay(i / (DECAY_POINTS - 1))) for i in range(DECAY_POINTS))
 
     def __post_init__(self) -> None:
         """Refuse numbers no run could use."""
@@ -83,6 +97,8 @@ class Workload:
             f"0 <= decay_fraction <= 1 must hold, but got decay_fraction={self.decay_fraction}": (
                 0 <= self.decay_fraction <= 1
             ),
+            f"decay must be 'linear', 'cosine' or a function from [0, 1] to [0, 1], but got "
+            f"{_decay_told(self.decay_shape)}": is_decay(self.decay_shape),
             f"metric must be a name of 1 to {LONGEST_NAME} printable characters, but got "
             f"metric={self.metric!r}": is_name(self.metric),
             f"maximize must be True or False, but got maximize={self.maximize!r}": isinstance(
@@ -91,6 +107,21 @@ class Workload:
         }
         if faults := [message for message, holds in rules.items() if not holds]:
             raise ValueError(f"workload {self.name!r}: " + "; ".join(faults))
+
+
+def is_decay(shape: object) -> bool:
+    """Whether a ``decay_shape`` is one that a run can follow."""
+    if isinstance(shape, tuple):
+        return all(0 <= factor <= 1 for factor in shape)
+    return shape in ("linear", "cosine")
+
+
+def _decay_told(shape: object) -> str:
+    if not isinstance(shape, tuple):
+        return f"decay={shape!r}"
+    wrong = [(place, factor) for place, factor in enumerate(shape) if not 0 <= factor <= 1]
+    place, factor = wrong[0] if wrong else (0, shape[0])
+    return f"{factor} at {place / (DECAY_POINTS - 1):.3g}"
 
 
 def is_name(text: object) -> bool:

@@ -30,6 +30,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.application": "policies policies.applying models models.levers "
         "models.approximation models.compute",
         "models.workloads": "policies models",
+        "models.adapters": "models models.application",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",
         "tuning.config": "policies models models.levers models.workloads search_spaces",

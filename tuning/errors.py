@@ -5,6 +5,7 @@ Exception
 │   └── NestedSearch        by a workload's file, while that is imported
 ├── Interrupted             stopped on request, everything kept; exit status 130
 └── SearchFailed            the search cannot go on, with the reason; exit status 1
+    └── NothingTrained      nor has it begun: what it created is removed
 """
 
 from __future__ import annotations
@@ -39,3 +40,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 class SearchFailed(RuntimeError):  # noqa: N818
     """The search cannot go on; the message says why and what to do. Everything finished is kept."""
+
+
+class NothingTrained(SearchFailed):
+    """It ended before the first trial began: a run that it created is of no use and is removed."""

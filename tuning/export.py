@@ -196,9 +196,10 @@ def _repeating(
 ) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
     """What a trial is repeated by, as far as run.json says; older ones do not say the schedule."""
     said = info.identity or {}
-    names = [each.name for each in dataclasses.fields(Timetable)]
-    known = all(name in said for name in names)
-    schedule = Timetable(**{name: said[name] for name in names}) if known else None
+    fields = dataclasses.fields(Timetable)
+    known = all(each.name in said for each in fields if each.default is dataclasses.MISSING)
+    named = {each.name: said[each.name] for each in fields if each.name in said}
+    schedule = Timetable(**named) if known else None
     costs = info.calibration and table_for(info.calibration, known_variant(info.calibration, own))
     return schedule, costs, {"ttq": info.version, **info.versions}
 

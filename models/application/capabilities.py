@@ -12,10 +12,12 @@ from models.application.optimizers import make_optimizer
 from models.batches import to_device
 from models.compute.compiling import compile_fault
 from models.compute.probe import kernels_used
+from models.frames import told
 from models.levers.form import PLAIN, Form
 from models.levers.optimizer import Optimization, stand_in
 from models.levers.shaping import Shaped
-from models.making import blocks_of, new_model
+from models.making import blocks_of, new_model, new_optimizer
+from models.measuring import loss_of
 from models.workload import Workload
 
 
@@ -30,7 +32,7 @@ def form_fault(workload: Workload, form: Form, device: torch.device) -> str | No
     try:
         used = _train_one_step(workload, dataclasses.replace(form, compiled=False), device)
     except (ValueError, RuntimeError, NotImplementedError) as fault:
-        return str(fault).splitlines()[0]
+        return told(fault) if form == PLAIN else str(fault).splitlines()[0]
     if form.attention != "default" and not used:
         return (
             f"the model of {workload.name} never calls scaled_dot_product_attention, so there is "
@@ -49,11 +51,11 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
 
     def step() -> None:
         with shaped.computing():
-            workload.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+            loss_of(workload, model, batch).backward()  # type: ignore[no-untyped-call]
 
     used = kernels_used(step)
     if (lever := stand_in(form)).on:
-        make_optimizer(model, blocks, workload.make_optimizer(model), lever).step()
+        make_optimizer(model, blocks, new_optimizer(workload, model), lever).step()
     return used
 
 
@@ -62,13 +64,13 @@ def number_faults(workload: Workload) -> Callable[[Optimization], str | None]:
 
     No step is taken; its model is made once, when first asked.
     """
-    made = functools.cache(lambda: workload.make_model(0))
+    made = functools.cache(lambda: new_model(workload, 0))
 
     def fault_of(lever: Optimization) -> str | None:
         model = made()
         try:
-            blocks = list(workload.blocks(model))
-            make_optimizer(model, blocks, workload.make_optimizer(model), lever)
+            blocks = blocks_of(workload, model)
+            make_optimizer(model, blocks, new_optimizer(workload, model), lever)
         except ValueError as fault:
             return str(fault)
         return None

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.approximation.matching import linears
+from models.approximation.matching import linears, listed
 from models.approximation.modules import Structured, as_linear, factor
+from models.approximation.transposed import is_linear
 
 UPS_OF = {
     "down": ("up", "gate"),
@@ -28,6 +29,9 @@ UPS_OF = {
     "dense_4h_to_h": ("dense_h_to_4h",),
 }
 """Names of a down layer, and of the up layers beside it in the same module."""
+
+FAR = {"output.dense": ("intermediate.dense",)}
+"""The same where they lie in modules beside one another, as BERT's do."""
 
 BY_UNIT = (
     nn.ReLU,
@@ -70,18 +74,18 @@ def find_mlps(model: nn.Module, layers: Mapping[str, nn.Linear]) -> list[MLP]:
     """
     touched = [mlp for mlp in _mlps(model) if {*mlp.ups, mlp.down_name} & set(layers)]
     if not touched:
-        names = ", ".join(f"{ups[0]}/{down}" for down, ups in UPS_OF.items())
+        names = ", ".join(f"{ups[0]}/{down}" for down, ups in {**UPS_OF, **FAR}.items())
         raise ValueError(
             f"hidden_units needs the layers of an MLP ({names}, or Linear, activation, Linear in a "
             "Sequential), "
-            f"but got {', '.join(layers)}: match an MLP, or choose another kind"
+            f"but got {listed(layers)}: match an MLP, or choose another kind"
         )
     if missing := [
         name for mlp in touched for name in (*mlp.ups, mlp.down_name) if name not in layers
     ]:
         raise ValueError(
             "hidden_units needs every layer of an MLP, but no pattern matches "
-            f"{', '.join(missing)}: add one"
+            f"{listed(missing)}: add one"
         )
     return touched
 
@@ -93,6 +97,12 @@ def _mlps(model: nn.Module) -> Iterator[MLP]:
         beside = [parent + dot + up for up in UPS_OF.get(last, ())]
         if isinstance(owner := model.get_submodule(parent), nn.Sequential):
             beside = [parent + dot + up for up in _up_in_sequence(owner, last)]
+        beside += [
+            name.removesuffix(down_path) + up
+            for down_path, ups_of in FAR.items()
+            for up in ups_of
+            if f".{name}".endswith(f".{down_path}")
+        ]
         ups = {up: layers[up] for up in beside if up in layers}
         if ups and not any(up.out_features % down.in_features for up in ups.values()):
             yield MLP(ups, name, down)
@@ -101,7 +111,7 @@ def _mlps(model: nn.Module) -> Iterator[MLP]:
 def _up_in_sequence(sequence: nn.Sequential, last: str) -> list[str]:
     """The first of a sequence of two linear layers, whose second is ``last``."""
     children = dict(sequence.named_children())
-    found = [name for name, child in children.items() if type(child) is nn.Linear]
+    found = [name for name, child in children.items() if is_linear(child)]
     if len(found) != 2 or found[1] != last:
         return []
     names = list(children)

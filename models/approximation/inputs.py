@@ -47,8 +47,8 @@ def collect_inputs(
     layers = matching(model, patterns)
     sums = {name: _Sum(layer) for name, layer in layers.items()}
     with ExitStack() as hooks, torch.no_grad():
-        for name, layer in layers.items():
-            hooks.callback(layer.register_forward_pre_hook(sums[name]).remove)
+        for name in layers:
+            hooks.callback(model.get_submodule(name).register_forward_pre_hook(sums[name]).remove)
         forward()
     return {name: Moments(each.gram, each.samples) for name, each in sums.items()}
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from torch import nn
+
+from models.approximation.transposed import is_linear, linear_of
 
 Placement = Literal["all", "mlp", "attention"]
 # fmt: off
@@ -28,21 +30,24 @@ PARTS = {
         "down_proj",
         "gate_proj", "fc1", "fc2", "c_fc", "c_proj", "linear1", "linear2", "w1", "w2", "w3",
         "dense_h_to_4h",
-        "dense_4h_to_h"
+        "dense_4h_to_h",
+        "intermediate", "output"
     },
 }
 # fmt: on
 """Names that layers go by in models that people train; one part of a dotted name decides."""
+NO_LINEAR = "no linear layer (nn.Linear, or Conv1D of Hugging Face), and no other kind is replaced"
 
 
 def linears(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every plain ``nn.Linear`` below ``model`` by its dotted name, in order.
+    """Every plain linear layer below ``model`` by its dotted name, in order.
 
-    Subclasses are left out: what owns them may use their weight in a way of its own
-    (``nn.MultiheadAttention`` does).
+    One that keeps its weight (in, out) comes as an ``nn.Linear`` that looks at the same values.
     """
     return {
-        name: module for name, module in model.named_modules() if name and type(module) is nn.Linear
+        name: linear_of(module)
+        for name, module in model.named_modules()
+        if name and is_linear(module)
     }
 
 
@@ -61,7 +66,7 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
     if idle or not patterns:
         raise ValueError(
             f"every pattern must match a linear layer, but got {idle or 'no pattern'}: "
-            f"this model has {_listed(layers) or 'none'}"
+            f"this model has {listed(layers) or 'none'}"
         )
     matched = {
         name: each
@@ -69,6 +74,8 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
         if any(fnmatchcase(name, pattern) for pattern in patterns)
     }
     _refuse_shared(model, matched)
+    for layer in matched.values():  # kernels want rows that lie together
+        layer.weight.data = layer.weight.data.contiguous()
     return matched
 
 
@@ -77,12 +84,12 @@ def _refuse_shared(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
     uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     shared = [
         name
-        for name, layer in layers.items()
-        if any(uses[id(each)] > 1 for each in layer.parameters())
+        for name in layers
+        if any(uses[id(each)] > 1 for each in model.get_submodule(name).parameters())
     ]
     if shared:
         raise ValueError(
-            f"a layer to be replaced must own its weight alone, but {_listed(shared)} share "
+            f"a layer to be replaced must own its weight alone, but {listed(shared)} share "
             "theirs: leave them out"
         )
 
@@ -93,8 +100,8 @@ def placement_patterns(
     """Patterns for the linear layers of ``blocks``: all, those of MLPs, or those of attention.
 
     What a layer is for is told by the parts of its name below its block (``PARTS``); attention's
-    names go first, so ``attention.gate`` is attention. Layers outside the blocks, so the stem and
-    the head, never match.
+    names go first, so ``attention.gate`` is attention. In a block whose names tell nothing every
+    linear layer is an MLP's. Layers outside the blocks, so the stem and the head, never match.
 
     Raises:
         ValueError: the placement is unknown, or no layer is of that sort.
@@ -102,16 +109,26 @@ def placement_patterns(
     if placement not in (known := ("all", *sorted(PARTS))):
         raise ValueError(f"placement must be one of {', '.join(known)}, but got {placement!r}")
     names = {id(module): name for name, module in model.named_modules()}
-    inside = [
-        (names[id(layer)], below) for block in blocks for below, layer in linears(block).items()
-    ]
-    chosen = [name for name, below in inside if placement in ("all", _purpose(below))]
+    purposes = {
+        names[id(layer)]: purpose for block in blocks for layer, purpose in _purposes(block).items()
+    }
+    chosen = [name for name, purpose in purposes.items() if placement in ("all", purpose)]
     if not chosen:
         raise ValueError(
             f"placement {placement!r} must match a linear layer of a block, but none does: "
-            f"the blocks have {_listed([name for name, _ in inside]) or 'none'}"
+            f"the blocks have {listed(list(purposes)) or NO_LINEAR}"
         )
     return tuple(glob.escape(name) for name in chosen)
+
+
+def _purposes(block: nn.Module) -> dict[nn.Module, str | None]:
+    """What each linear layer of a block is for, as far as it is known."""
+    found = {
+        layer: _purpose(below)
+        for below, layer in block.named_modules()
+        if below and is_linear(layer)
+    }
+    return found if any(found.values()) else dict.fromkeys(found, "mlp")
 
 
 def _purpose(name: str) -> str | None:
@@ -119,6 +136,7 @@ def _purpose(name: str) -> str | None:
     return next((purpose for purpose, words in PARTS.items() if parts & words), None)
 
 
-def _listed(names: Sequence[str] | dict[str, nn.Linear], most: int = 8) -> str:
+def listed(names: Collection[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
     shown = list(names)
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")

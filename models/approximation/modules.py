@@ -23,7 +23,10 @@ class Structured(nn.Module):
 
     Attributes:
         in_features, out_features: as of the linear layer it stands for.
+        kind: the class of the layer that it replaced.
     """
+
+    kind: type[nn.Module] = nn.Linear
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ from models.approximation.modules import (
     Structured,
     TwoFourLinear,
 )
+from models.approximation.transposed import again
 from models.approximation.two_four import require_two_four, two_four_mask
 
 Kind = Literal["svd", "data_aware", "low_rank_diagonal", "monarch", "hidden_units", "two_four"]
@@ -97,7 +98,7 @@ def to_dense(model: nn.Module) -> None:
 
     The same up to rounding.
     """
-    _replace(model, {name: layer.dense() for name, layer in structured(model).items()})
+    _replace(model, {name: again(layer) for name, layer in structured(model).items()})
 
 
 def structured(model: nn.Module) -> dict[str, Structured]:
@@ -218,4 +219,6 @@ def _empty(kind: Kind, layer: nn.Linear, share: float) -> Structured:
 
 def _replace(model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
     for name, layer in layers.items():
+        if isinstance(layer, Structured):
+            layer.kind = type(model.get_submodule(name))
         model.set_submodule(name, layer.train(model.get_submodule(name).training), strict=True)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import LBFGS, SGD
 from torch.optim.lr_scheduler import StepLR
 
-from models.making import blocks_of, new_model, new_optimizer, parameter_faults
+from models.making import blocks_of, new_model, new_optimizer, parameter_faults, parts_at_rest
 from tests.support import tiny
 
 Make = Callable[[Any], Any]
@@ -104,3 +104,20 @@ def test_sharded_parameters_are_named() -> None:
         assert "weight, bias are sharded" in parameter_faults(model)[0]
     finally:
         destroy_process_group()
+
+
+def test_what_rests_on_purpose_goes_on_resting() -> None:
+    """A single norm and an extractor without anything to train; a pretrained part does not."""
+    model = nn.ModuleDict(
+        {
+            "norm": nn.BatchNorm1d(2).eval(),
+            "extractor": nn.Sequential(nn.Linear(2, 2), nn.Dropout()).requires_grad_(False).eval(),
+            "pretrained": nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval(),
+        }
+    )
+    model.training = True
+    assert list(parts_at_rest(model)) == ["pretrained"]
+    made = new_model(replace(tiny.tiny(), make_model=lambda seed: model), 0)
+    modes = {name: made.get_submodule(name).training for name in model}
+    assert modes == {"norm": False, "extractor": False, "pretrained": True}
+    assert made.get_submodule("pretrained.1").training

@@ -131,6 +131,21 @@ class Skips(tiny.ResidualMLP):
         return self.head(x)  # type: ignore[no-any-return]
 
 
+class Around(nn.Module):
+    """A model within another, as adapters of pretrained ones are."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.blocks = inner, inner.blocks
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)  # type: ignore[no-any-return]
+
+
+def within(inner: nn.Module) -> nn.Module:
+    return Around(inner)
+
+
 def explosive(model: nn.Module) -> Optimizer:
     """A rate at which nothing stays finite."""
     return SGD(model.parameters(), lr=1e30)
@@ -151,7 +166,7 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     ),
     "a dict": (
         lambda: with_loss(lambda m, b: {"loss": tiny.loss(m, b)}),
-        "got a dict with 'loss': return one of its values",
+        "got a dict with 'loss': return its [\"loss\"] (loss at unsound.py:",
     ),
     "a number": (
         lambda: with_loss(lambda m, b: tiny.loss(m, b).item()),
@@ -171,7 +186,7 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     ),
     "evaluated to a dict": (
         lambda: with_evaluation(lambda m: {"loss": 1.0}),
-        "a dict with 'loss': return one of its values",
+        "a dict with 'loss': return one of its values (evaluate at unsound.py:",
     ),
     "evaluated to NaN": (
         lambda: with_evaluation(lambda m: float("nan")),
@@ -227,6 +242,10 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     "evaluation mode": (
         lambda: stateful.workload(lambda: tiny.ResidualMLP().eval()),
         "returned the model in evaluation mode",
+    ),
+    "a part in evaluation mode": (
+        lambda: stateful.workload(lambda: within(tiny.ResidualMLP().eval())),
+        "returned inner in evaluation mode, as pretrained models come: it is put into training",
     ),
     "one batch": (
         lambda: with_batches(lambda s, t: tiny.batch_at(0, 0)),

@@ -47,7 +47,7 @@ def test_a_refused_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["--workload", f"{__name__}:refused", "--json", str(file)]) == 2
     printed = " ".join(capsys.readouterr().out.split())
     assert "is refused refused (nothing is trained):" in printed
-    assert "but got a dict with 'loss': return one of its values" in printed
+    assert "but got a dict with 'loss': return its [\"loss\"] (loss at unsound.py:" in printed
     found = json.loads(file.read_text())
     assert (found["sound"], found["anatomy"]) == (False, None)
     assert found["findings"][0]["follows"] == "refused"

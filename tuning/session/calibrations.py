@@ -12,7 +12,7 @@ from collections.abc import Callable, Set
 from typing import Protocol
 
 from tuning.drivers.driver import Nothing, TaskSource
-from tuning.errors import BadInput, SearchFailed
+from tuning.errors import BadInput, NothingTrained, SearchFailed
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
 from tuning.trial.clock import CostTable
@@ -121,8 +121,8 @@ class ClockFirst:
 
         Raises:
             BadInput: the device or torch is another than the clock was calibrated with.
-            SearchFailed: the workload cannot be trained even alone, or it could not be found out;
-                or as the session.
+            NothingTrained: the workload cannot be trained even alone, or it could not be found out.
+            SearchFailed: as the session.
         """
         if self._session is not None:
             self._session.lost(task, why)
@@ -131,7 +131,7 @@ class ClockFirst:
             raise SearchFailed(why.text)
         if why.fault is Fault.SURROUNDINGS:
             raise BadInput(why.text)
-        raise SearchFailed(
+        raise NothingTrained(
             f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {why}"
         )
 

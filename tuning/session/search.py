@@ -15,7 +15,7 @@ from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, refusals, resumed, unchecked
-from tuning.errors import BadInput, NestedSearch
+from tuning.errors import BadInput, NestedSearch, NothingTrained
 from tuning.layout import RUN_JSON
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
@@ -68,8 +68,8 @@ def run_search(
     store = Store.create(Path(config.run), info)
     try:
         return conduct(store, config, workload, resources, watcher)
-    except BadInput:
-        if not store.numbers():
+    except (BadInput, NothingTrained):
+        if not store.numbers():  # nothing is lost, and the next try has the name
             remove_directory(store.path)
         raise
 

@@ -24,6 +24,7 @@ from models.levers.form import PLAIN, Form
 from models.levers.optimizer import stand_in
 from models.levers.shaping import Shaped
 from models.making import blocks_of, new_model, new_optimizer
+from models.measuring import loss_of
 from models.workload import Workload
 from policies.apply import BlockUpdater, trace_parts
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
@@ -133,7 +134,7 @@ class StepBench:
             self._shaped.computing(),
             self._served(),
         ):
-            loss = self.workload.loss(self.model, self.batch)
+            loss = loss_of(self.workload, self.model, self.batch)
             loss.item()
             mark("forward")
             loss.backward()  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ from models.levers.form import Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import resting
 from models.making import blocks_of, new_model, new_optimizer
+from models.measuring import loss_of, metric_of
 from models.workload import Workload
 from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
@@ -51,7 +52,7 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
     """
     with generators_kept(), resting(model), torch.compiler.set_stance("force_eager"):
         seed_all(EVALUATION_SEED)
-        return Metric.measured_by(workload).loss(float(workload.evaluate(model)))
+        return Metric.measured_by(workload).loss(metric_of(workload, model))
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
@@ -111,7 +112,11 @@ class Recorder(Protocol):
 def timetable(workload: Workload) -> Timetable:
     """The numbers of a workload that a run's course depends on."""
     return Timetable(
-        workload.steps, workload.eval_every, workload.warmup_steps, workload.decay_fraction
+        workload.steps,
+        workload.eval_every,
+        workload.warmup_steps,
+        workload.decay_fraction,
+        workload.decay_shape,
     )
 
 
@@ -188,7 +193,7 @@ class TrainingRun:
             self.recorder.before(step, self.snapshot)
         batch = run.batch(self._stream)
         with run.step() as update:
-            loss = self._workload.loss(run.model, batch)
+            loss = loss_of(self._workload, run.model, batch)
             self._check_finite(loss.item(), "training loss", step)
             loss.backward()  # type: ignore[no-untyped-call]
             update.observe(loss)

@@ -25,6 +25,7 @@ from models.levers.optimizer import Optimization
 from policies.base import StepPlan
 from tuning.trial.built import built
 from tuning.trial.clock import CostTable, Ledger, baseline_seconds, charge
+from tuning.trial.decaying import Decay, factor_left
 from tuning.trial.record import Measurements
 from tuning.trial.trial import CurvePoint, Decision
 
@@ -39,13 +40,14 @@ FINISHED = 1 - 1e-9
 class Timetable:
     """A workload's numbers.
 
-    Steps of the baseline, steps between evaluations, warm-up steps, share of decay.
+    Steps of the baseline, steps between evaluations, warm-up steps, share of decay, its shape.
     """
 
     steps: int
     eval_every: int
     warmup_steps: int
     decay_fraction: float
+    decay: Decay = "linear"
 
 
 class Course:
@@ -118,6 +120,7 @@ class Course:
             warmup_steps=self._warmup_steps,
             decay_fraction=self._optimization.decay_fraction(self._timetable.decay_fraction),
             final=self._optimization.final_rate,
+            decay=self._timetable.decay,
         )
         return factor * self._rewarming * self._prefix.rate_factor(self.fraction)
 
@@ -273,17 +276,25 @@ class Course:
         self._decisions = [Decision(**decision) for decision in state["decisions"]]
 
 
+# The workload's numbers, the lever's, and where the run stands.
 def wsd_factor(
-    step: int, fraction: float, *, warmup_steps: int, decay_fraction: float, final: float = 0.0
+    step: int,
+    fraction: float,
+    *,
+    warmup_steps: int,
+    decay_fraction: float,
+    final: float = 0.0,
+    decay: Decay = "linear",
 ) -> float:
     """The factor on the peak learning rate for the step after ``step`` steps, ``fraction`` of the
     horizon spent.
 
-        (step + 1) / warmup_steps        while step < warmup_steps
-        (1 − fraction) / decay_fraction  while fraction > 1 − decay_fraction
-        1                                otherwise
+        (step + 1) / warmup_steps                while step < warmup_steps
+        d((1 − fraction) / decay_fraction)       while fraction > 1 − decay_fraction
+        1                                        otherwise
 
-    With ``final`` the decay ends there: final + (1 − final) · what it is without.
+    with d(left) = left for a linear decay; see ``tuning.trial.decaying`` for others. With ``final``
+    the decay ends there: final + (1 − final) · what it is without.
     Where warm-up and decay overlap (a very short horizon) the smaller holds.
 
     >>> [wsd_factor(s, 0.0, warmup_steps=4, decay_fraction=0.2) for s in (0, 3, 4)]
@@ -295,5 +306,5 @@ def wsd_factor(
     """
     warmup = (step + 1) / warmup_steps if step < warmup_steps else 1.0
     in_decay = decay_fraction > 0 and fraction > 1 - decay_fraction
-    decay = max(0.0, 1 - fraction) / decay_fraction if in_decay else 1.0
-    return min(warmup, final + (1 - final) * decay, 1.0)
+    factor = factor_left(decay, max(0.0, 1 - fraction) / decay_fraction) if in_decay else 1.0
+    return min(warmup, final + (1 - final) * factor, 1.0)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from models.device import synchronize
 from models.frames import told
 from models.levers.shaping import resting
-from models.making import blocks_of, named, new_optimizer, parameter_faults
+from models.making import blocks_of, named, new_optimizer, parameter_faults, parts_at_rest
+from models.measuring import loss_of, metric_of, must_evaluate
 from policies.applying.faults import checked_blocks
 from tuning.training.examination.subject import (
     SEED,
@@ -39,12 +39,8 @@ def model_rules(subject: Subject) -> Iterator[Finding]:
     workload = subject.workload
     seed_all(SEED)
     raw = workload.make_model(SEED)
-    if isinstance(raw, nn.Module) and not raw.training:
-        yield remark(
-            "training mode",
-            "make_model returned the model in evaluation mode, as pretrained ones come: it is "
-            "trained in training mode",
-        )
+    if isinstance(raw, nn.Module):
+        yield from _at_rest(raw)
     model = subject.model()
     yield from _same_weights(raw, model)
     blocks = blocks_of(workload, model)
@@ -57,6 +53,16 @@ def model_rules(subject: Subject) -> Iterator[Finding]:
             "fingerprint",
             "Workload.fingerprint is empty: a run that goes on will not see that its data changed; "
             "give it a hash of the data",
+        )
+
+
+def _at_rest(model: nn.Module) -> Iterator[Finding]:
+    if names := list(parts_at_rest(model)):
+        what = "the model" if names == [""] else some(names)
+        yield remark(
+            "training mode",
+            f"make_model returned {what} in evaluation mode, as pretrained models come: it is put "
+            "into training mode; a part that is to rest has an own train() that keeps it so",
         )
 
 
@@ -133,45 +139,20 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
 
 def loss_rules(subject: Subject) -> Iterator[Finding]:
     """A scalar with a gradient."""
-    loss: Any = subject.workload.loss(subject.model(), subject.batch())
-    must = "loss(model, batch) must return a scalar tensor to minimise"
-    if not isinstance(loss, Tensor):
-        yield refused("loss", f"{must}, but got {named(loss)}{_way_to_loss(loss)}")
-    elif loss.numel() != 1:
-        yield refused("loss", f"{must}, but got {named(loss)}: take its mean")
-    elif not loss.requires_grad:
-        yield refused(
-            "loss",
-            f"{must}, but what it returned has no gradient: leave out detach(), item(), no_grad() "
-            "and torch.tensor(...) on the way to it",
-        )
-    elif not math.isfinite(first := loss.item()):
+    first = loss_of(subject.workload, subject.model(), subject.batch()).item()
+    if not math.isfinite(first):
         yield refused("loss", f"the first training loss must be finite, but got {first}")
-
-
-def _way_to_loss(loss: Any) -> str:
-    if isinstance(getattr(loss, "loss", None), Tensor):
-        return ": return its .loss"
-    if isinstance(loss, Mapping):
-        return ": return one of its values"
-    if isinstance(loss, (int, float)):
-        return ": a number has no gradient, return the tensor before .item()"
-    return ": return its first value" if isinstance(loss, tuple) else ""
 
 
 def evaluation_rules(subject: Subject) -> Iterator[Finding]:
     """One finite number, the same each time, with the model left as it was."""
     model = subject.model()
-    value = _evaluated(subject, model, EVALUATION_SEED)
-    must = "evaluate(model) must return one number, lower is better"
-    number = _number(value)
-    if number is None:
-        yield refused("evaluation", f"{must}, but got {named(value)}{_way_to_number(value)}")
-        return
+    number = _evaluated(subject, model, EVALUATION_SEED)
     if not math.isfinite(number):
+        must = must_evaluate(subject.workload)
         yield refused("evaluation", f"{must}, but got {number} before any training")
     before = state_of(model)
-    again = _number(_evaluated(subject, model, EVALUATION_SEED + 1))
+    again = _evaluated(subject, model, EVALUATION_SEED + 1)
     if names := differing(before, state_of(model)):
         yield refused(
             "evaluation",
@@ -179,10 +160,10 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
             "model.train() and optimizer steps, or work on a copy",
         )
     elif number != again:
-        yield _drawn(number, _number(_evaluated(subject, model, EVALUATION_SEED)))
+        yield _drawn(number, _evaluated(subject, model, EVALUATION_SEED))
 
 
-def _drawn(number: float, again: float | None) -> Finding:
+def _drawn(number: float, again: float) -> Finding:
     """Why two evaluations with the generators elsewhere differ, given one with them alike."""
     if number != again:
         return refused(
@@ -197,26 +178,11 @@ def _drawn(number: float, again: float | None) -> Finding:
     )
 
 
-def _evaluated(subject: Subject, model: nn.Module, seed: int) -> Any:
+def _evaluated(subject: Subject, model: nn.Module, seed: int) -> float:
     begun = time.perf_counter()
     with generators_kept(), resting(model):
         seed_all(seed)
-        found = subject.workload.evaluate(model)
+        found = metric_of(subject.workload, model)
     synchronize()
     subject.evaluation_seconds = time.perf_counter() - begun
     return found
-
-
-def _number(value: Any) -> float | None:
-    """The number that a value is; None where it is none."""
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, (Tensor, np.ndarray)) and math.prod(value.shape) == 1:
-        return float(value.item())
-    return None
-
-
-def _way_to_number(value: Any) -> str:
-    if value is None:
-        return ": is a return missing?"
-    return ": return one of its values" if isinstance(value, (Mapping, tuple, list)) else ""

@@ -1,0 +1,281 @@
+"""Batches by number from examples that are numbered themselves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, default_collate
+
+from models.adapters.drawing import drawing_from
+from models.adapters.fingerprints import fingerprint_of
+from models.batches import Batch
+
+SPLIT_SEED = 20_013
+"""Of which examples are held out, where a share is."""
+HELD_OUT_SEED = 20_014
+"""Of what a collate function draws for them."""
+Collate = Callable[[list[Any]], Batch]
+
+
+class Data(Protocol):
+    """What a workload is made of beside its model.
+
+    Attributes:
+        batch_at: as in ``models.workload.Workload``.
+        examples_at: likewise; None where examples have no numbers.
+        fingerprint: changes with the data.
+    """
+
+    batch_at: Callable[[int, int], Batch]
+    examples_at: Callable[[int, int], Tensor] | None
+    fingerprint: str
+
+    @property
+    def held_out(self) -> Sequence[Batch]:
+        """The batches to evaluate on, always the same."""
+
+
+class Examples:
+    """A map-style data set, in epochs that are shuffled by the seed.
+
+    What ``dataset[i]`` and ``collate`` draw at random depends on the seed and the step alone. An
+    epoch leaves out what does not fill a batch.
+
+    Args:
+        train: a torch ``Dataset``, one of Hugging Face ``datasets``, a list, or tensors of as many
+            rows in a tuple.
+        held_out: the same for evaluation, or a share of ``train``, drawn once.
+        batch_size: examples a step.
+        collate: a list of examples -> a batch; torch's own by default.
+        shuffle: whether an epoch has an order of its own.
+
+    Raises:
+        ValueError: it has no length or no numbered examples, or too few of them.
+    """
+
+    # The parts of a DataLoader, each with its name there, and what is held out.
+    def __init__(
+        self,
+        train: Any,
+        held_out: Any = 0.1,
+        *,
+        batch_size: int = 32,
+        collate: Collate | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        source = numbered(train)
+        ids, rest = np.arange(len(source)), np.arange(0)
+        if isinstance(held_out, (int, float)):
+            ids, rest = _split(len(source), held_out)
+        self._ids, self._shuffle, self._size = ids, shuffle, batch_size
+        self._source, self._collate = source, collate
+        self._held = (source, rest) if len(rest) else (numbered(held_out), np.arange(len(held_out)))
+        if not 1 <= batch_size <= len(ids):
+            raise ValueError(
+                f"1 <= batch_size <= {len(ids)}, the examples to train on, must hold, but got "
+                f"batch_size={batch_size}"
+            )
+        self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
+        self._order = functools.lru_cache(maxsize=4)(self._ordered)
+        self.batch_at = BatchAt(self)
+        self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
+
+    def ids_at(self, seed: int, step: int) -> Tensor:
+        """Which examples the batch of ``step`` holds, int64 (batch_size,)."""
+        epoch, place = divmod(step, len(self._ids) // self._size)
+        order = self._order(seed, epoch)
+        return torch.from_numpy(order[place * self._size : (place + 1) * self._size])
+
+    def batch_of(self, seed: int, step: int) -> Batch:
+        """The batch of a step, on the CPU."""
+        return taken(self._source, self.ids_at(seed, step).tolist(), self._collate, (seed, step))
+
+    @property
+    def code(self) -> Any:
+        """The user's code that makes a batch."""
+        return self._collate or type(getattr(self._source, "dataset", self._source))
+
+    @functools.cached_property
+    def held_out(self) -> Sequence[Batch]:
+        """The held-out examples in order, the last batch what is left."""
+        source, ids = self._held
+        parts = [ids[at : at + self._size].tolist() for at in range(0, len(ids), self._size)]
+        return [
+            taken(source, part, self._collate, (HELD_OUT_SEED, number))
+            for number, part in enumerate(parts)
+        ]
+
+    def _ordered(self, seed: int, epoch: int) -> np.ndarray:
+        if not self._shuffle:
+            return self._ids
+        return np.random.default_rng((seed, epoch)).permutation(self._ids)
+
+
+class BatchAt:
+    """``batch_at`` of some data; shows the user's code behind it to who looks for it."""
+
+    def __init__(self, data: Any) -> None:
+        self._data, self.__wrapped__ = data, data.code
+
+    def __call__(self, seed: int, step: int) -> Batch:
+        """The batch of a step."""
+        return self._data.batch_of(seed, step)
+
+
+class Rows:
+    """Tensors of as many rows; an example is a row of each."""
+
+    def __init__(self, tensors: Sequence[Tensor], *, alone: bool) -> None:
+        lengths = {len(each) for each in tensors}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"tensors of examples must have as many rows, but got {sorted(lengths)}"
+            )
+        self.tensors, self.alone = tuple(tensors), alone
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: int) -> Any:
+        rows = tuple(each[index] for each in self.tensors)
+        return rows[0] if self.alone else rows
+
+
+class Windows:
+    """Windows of a text beside one another, for a language model whose forward makes the loss.
+
+    Args:
+        tokens: int64 (tokens,), or text, whose UTF-8 bytes are the tokens.
+        length: tokens of a window.
+    """
+
+    def __init__(self, tokens: Tensor | str, length: int) -> None:
+        if isinstance(tokens, str):
+            tokens = torch.frombuffer(bytearray(tokens.encode()), dtype=torch.uint8).long()
+        if len(tokens) < 2 * length:
+            raise ValueError(
+                f"a text must have two windows at least, but got {len(tokens)} tokens for windows "
+                f"of length={length}"
+            )
+        self.windows = tokens[: len(tokens) // length * length].view(-1, length)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        window = self.windows[index]
+        return {"input_ids": window, "labels": window}
+
+
+def numbered(given: Any) -> Any:
+    """A data set whose examples are had by number, of whatever kind.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if isinstance(given, Tensor):
+        return Rows([given], alone=True)
+    if isinstance(given, tuple) and given and all(isinstance(each, Tensor) for each in given):
+        return Rows(given, alone=False)
+    if type(given).__name__ == "TensorDataset":
+        return Rows(given.tensors, alone=False)
+    lacking = [name for name in ("__len__", "__getitem__") if not hasattr(given, name)]
+    if lacking or isinstance(given, (IterableDataset, Mapping, DataLoader)):
+        raise ValueError(
+            "examples must be had by number, as a list's or a map-style data set's, but "
+            f"{type(given).__name__} is not of that kind: of a DataLoader make "
+            "from_loader(loader, ...), of a stream Cursor(make_stream, ...)"
+        )
+    plain = hasattr(given, "with_format") and (getattr(given, "format", None) or {}).get("type")
+    return given.with_format("torch") if plain is None else given
+
+
+def taken(source: Any, ids: list[int], collate: Collate | None, numbers: tuple[int, ...]) -> Batch:
+    """The batch of some examples; what is drawn for it depends on ``numbers`` alone."""
+    if isinstance(source, Rows) and collate is None:
+        rows = tuple(each[ids] for each in source.tensors)
+        return rows[0] if source.alone else rows
+    with drawing_from(*numbers):
+        many = getattr(source, "__getitems__", None)
+        found = list(many(ids)) if many else [source[index] for index in ids]
+        batch = (collate or default_collate)(found)
+    # A tokenizer's own kind of mapping cannot be cut and joined.
+    return dict(batch) if isinstance(batch, Mapping) else batch
+
+
+def from_loader(train: DataLoader[Any], held_out: Any) -> Data:
+    """The data of a ``DataLoader``: its data set, collate function and batches, in its order.
+
+    Args:
+        train: its sampler is asked anew for every epoch, its generator seeded; worker processes are
+            not used.
+        held_out: a loader, gone through once, or other batches in a list.
+
+    Raises:
+        ValueError: it goes through a stream: give a ``Cursor`` what makes it.
+    """
+    if isinstance(train.dataset, IterableDataset) or train.batch_sampler is None:
+        raise ValueError(
+            "a DataLoader must number its examples in batches, but this one goes through a stream: "
+            "give Cursor(lambda: loader, held_out), which reads it from its beginning"
+        )
+    return Loaded(train, held_out)
+
+
+class Loaded:
+    """Batches of a ``DataLoader`` by number; see ``from_loader``."""
+
+    def __init__(self, train: DataLoader[Any], held_out: Any) -> None:
+        self._loader, self._held, self._source = train, held_out, numbered(train.dataset)
+        self._epoch = functools.lru_cache(maxsize=4)(self._batches)
+        self.fingerprint = fingerprint_of(self._source, None, (len(train), train.batch_size))
+        self.batch_at = BatchAt(self)
+        self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
+
+    @property
+    def code(self) -> Any:
+        """The user's code that makes a batch."""
+        return self._loader.collate_fn
+
+    def ids_at(self, seed: int, step: int) -> Tensor:
+        """Which examples the batch of ``step`` holds."""
+        return torch.tensor(self._ids(seed, step))
+
+    def batch_of(self, seed: int, step: int) -> Batch:
+        """The batch of a step, on the CPU."""
+        collate = None if self._loader.collate_fn is default_collate else self._loader.collate_fn
+        return taken(self._source, self._ids(seed, step), collate, (seed, step))
+
+    @functools.cached_property
+    def held_out(self) -> Sequence[Batch]:
+        """What the other loader gives, once."""
+        with drawing_from(HELD_OUT_SEED):
+            return [dict(each) if isinstance(each, Mapping) else each for each in self._held]
+
+    def _ids(self, seed: int, step: int) -> list[int]:
+        epoch, place = divmod(step, len(self._loader))
+        return self._epoch(seed, epoch)[place]
+
+    def _batches(self, seed: int, epoch: int) -> list[list[int]]:
+        sampler: Any = self._loader.batch_sampler
+        own = getattr(getattr(sampler, "sampler", None), "generator", None)
+        with drawing_from(seed, epoch):
+            if own is not None:
+                own.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
+            return [list(map(int, batch)) for batch in sampler]
+
+
+def _split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    held = round(share * count)
+    if not 0 < share < 1 or not 0 < held < count:
+        raise ValueError(
+            "held_out must be a data set, or a share between 0 and 1 that leaves examples on both "
+            f"sides, but got held_out={share!r} of {count} examples"
+        )
+    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    return order[held:], np.sort(order[:held])

@@ -1,0 +1,80 @@
+"""Losses and scores of models whose forward is called with a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.batches import Batch
+from models.making import named
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+
+def output_of(model: nn.Module, batch: Batch) -> Any:
+    """What the model's forward returns: a dict's tensors are its keyword arguments, a tuple's or
+    list's parts its arguments.
+    """
+    if isinstance(batch, Mapping):
+        return model(**{name: value for name, value in batch.items() if isinstance(value, Tensor)})
+    return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
+
+
+def own_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """The loss that the model's forward returns: as ``.loss``, as ``["loss"]``, or by itself.
+
+    Raises:
+        ValueError: there is none.
+    """
+    output = output_of(model, batch)
+    loss = output if isinstance(output, Tensor) else getattr(output, "loss", None)
+    if loss is None and isinstance(output, Mapping):
+        loss = output.get("loss")
+    if isinstance(loss, Tensor):
+        return loss.mean() if loss.dim() else loss
+    raise ValueError(
+        f"the model's forward must return a loss, but returned {named(output)}: put labels into "
+        "the batch, or give loss=(model, batch) -> tensor"
+    )
+
+
+def supervised(criterion: Callable[[Any, Any], Tensor]) -> Loss:
+    """``loss`` of batches (inputs, targets): ``criterion(model(inputs), targets)``."""
+
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        inputs, targets = batch
+        return criterion(model(inputs), targets)
+
+    loss.__wrapped__ = criterion  # type: ignore[attr-defined]
+    return loss
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is measured on held-out examples.
+
+    Attributes:
+        name: heads a column.
+        of: (model, batch) -> its mean over the batch, or one value an example (rows,).
+        maximize: whether higher is better.
+    """
+
+    name: str
+    of: Callable[[nn.Module, Batch], Any]
+    maximize: bool = False
+
+
+def _right(model: nn.Module, batch: Batch) -> Tensor:
+    """Whether each example's class is told right, float32 (rows,)."""
+    output = output_of(model, batch) if isinstance(batch, Mapping) else model(batch[0])
+    answers = batch["labels"] if isinstance(batch, Mapping) else batch[1]
+    logits: Tensor = output if isinstance(output, Tensor) else output.logits
+    return (logits.argmax(-1) == answers).to(torch.float32)
+
+
+accuracy = Score("accuracy", _right, maximize=True)
+"""The share told right: of the classes in ``batch["labels"]``, or in the batch's second part."""

@@ -1,0 +1,138 @@
+"""A workload made of a model, data and a few numbers."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from models.adapters.drawing import drawing_from
+from models.adapters.examples import Data
+from models.adapters.finding import Blocks, blocks_named, find_blocks
+from models.adapters.losses import Loss, Score, own_loss
+from models.adapters.shrinking import Shrink, shrink_for
+from models.application.batches import batch_size
+from models.batches import Batch, to_device
+from models.workload import Workload
+
+EVALUATIONS = 10
+"""Of a run, where nothing else is said."""
+WARM_UP = 0.05
+"""Share of the steps, likewise."""
+
+
+# Each is a field of Workload, or what one is made of, under its own name.
+def bring(
+    name: str,
+    model: nn.Module | Callable[..., nn.Module],
+    data: Data,
+    *,
+    steps: int,
+    optimizer: float | Callable[[nn.Module], Any],
+    loss: Loss = own_loss,
+    score: Score | None = None,
+    blocks: str | Blocks = find_blocks,
+    shrink: Shrink | None = None,
+    **others: Any,
+) -> Workload:
+    """The workload of a model and its data.
+
+    Args:
+        name: heads the results.
+        model: () -> model, or seed -> model, called with the process's generators seeded; or one
+            model that every run begins with a copy of.
+        data: ``Examples``, ``from_loader`` or ``Cursor``.
+        steps: of plain training.
+        optimizer: model -> optimizer with its peak rates, or AdamW's peak rate.
+        loss: (model, batch) -> scalar tensor; by default what the model's forward returns.
+        score: what is measured on the held-out batches; by default the loss.
+        blocks: model -> its blocks in forward order, or their list's path; by default they are
+            found.
+        shrink: by default made for what batches hold: texts or pictures.
+        others: further fields of ``models.workload.Workload``. By default there are ten
+            evaluations, and the warm-up is a twentieth of the steps.
+
+    Raises:
+        ValueError: a value is out of range, or there is nothing to evaluate on.
+    """
+    held_out = data.held_out
+    if not held_out:
+        raise ValueError("held_out must hold at least one batch to evaluate on, but got none")
+    score = score or Score("validation loss", loss)
+    given = {
+        "eval_every": max(1, steps // EVALUATIONS),
+        "warmup_steps": round(WARM_UP * steps),
+        "metric": score.name,
+        "maximize": score.maximize,
+        "fingerprint": data.fingerprint,
+        "examples_at": data.examples_at,
+        "shrink": shrink or shrink_for(held_out[0]),
+    }
+    return Workload(
+        name=name,
+        make_model=Seeded(model),
+        blocks=blocks_named(blocks) if isinstance(blocks, str) else blocks,
+        batch_at=data.batch_at,
+        loss=loss,
+        evaluate=Evaluation(held_out, score),
+        make_optimizer=partial(adamw, rate=float(optimizer))
+        if isinstance(optimizer, (int, float))
+        else optimizer,
+        steps=steps,
+        **{**given, **others},
+    )
+
+
+def adamw(model: nn.Module, rate: float) -> Optimizer:
+    """AdamW with torch's other defaults, over what is to be trained, in one kernel a step."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return AdamW(trained, lr=rate, fused=True)
+
+
+class Seeded:
+    """``make_model``: whatever the user's way of making one draws comes from the seed.
+
+    The model is put into training mode, as pretrained ones come in that of evaluation.
+    """
+
+    def __init__(self, model: nn.Module | Callable[..., nn.Module]) -> None:
+        self._model = model
+        self.__wrapped__ = type(model) if isinstance(model, nn.Module) else model
+
+    def __call__(self, seed: int) -> nn.Module:
+        """The model of a seed, on the CPU."""
+        if isinstance(self._model, nn.Module):
+            return copy.deepcopy(self._model)
+        with drawing_from(seed):
+            return self._model(seed) if _takes_seed(self._model) else self._model()
+
+
+def _takes_seed(make: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(make).parameters.values()
+    return any(p.name == "seed" or (p.default is p.empty and p.kind < 2) for p in parameters)
+
+
+class Evaluation:
+    """``evaluate``: the mean of a score over the held-out examples."""
+
+    def __init__(self, batches: Sequence[Batch], score: Score) -> None:
+        self._batches, self._score = batches, score
+        self.__wrapped__ = score.of
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> float:
+        """Batches that give one number count as many times as they have examples."""
+        device = next(model.parameters()).device
+        total, count = 0.0, 0
+        for batch in self._batches:
+            found, size = self._score.of(model, to_device(batch, device)), batch_size(batch)
+            several = isinstance(found, torch.Tensor) and found.numel() > 1
+            total += float(found.mean() if several else found) * size
+            count += size
+        return total / count

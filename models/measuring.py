@@ -1,0 +1,99 @@
+"""What a workload's loss and evaluate return, looked at in one place.
+
+So that the same mistake is told in the same words wherever it shows: in a check, in a search, in a
+trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.batches import Batch
+from models.frames import written_at
+from models.making import named
+from models.workload import Workload
+
+
+def loss_of(workload: Workload, model: nn.Module, batch: Batch) -> Tensor:
+    """The training loss: a tensor of one element that has a gradient where gradients are made.
+
+    Raises:
+        ValueError: it is something else; says what to do, and where the function is.
+    """
+    found: Any = workload.loss(model, batch)
+    if isinstance(found, Tensor) and found.numel() == 1 and _has_gradient(found):
+        return found
+    must = "loss(model, batch) must return a scalar tensor to minimise"
+    raise ValueError(f"{must}, {_against(found)}{written_at(workload.loss, 'loss')}")
+
+
+def _has_gradient(loss: Tensor) -> bool:
+    return loss.requires_grad or not torch.is_grad_enabled()
+
+
+def _against(loss: Any) -> str:
+    if not isinstance(loss, Tensor):
+        return f"but got {named(loss)}{_way_to_loss(loss)}"
+    if loss.numel() != 1:
+        return f"but got {named(loss)}: take its mean"
+    return (
+        "but what it returned has no gradient: leave out detach(), item(), no_grad() and "
+        "torch.tensor(...) on the way to it"
+    )
+
+
+def _way_to_loss(loss: Any) -> str:
+    if isinstance(getattr(loss, "loss", None), Tensor):
+        return ": return its .loss"
+    if isinstance(loss, Mapping):
+        return ': return its ["loss"]' if "loss" in loss else ": return one of its values"
+    if isinstance(loss, (int, float)):
+        return ": a number has no gradient, return the tensor before .item()"
+    return ": return its first value" if isinstance(loss, tuple) else ""
+
+
+def metric_of(workload: Workload, model: nn.Module) -> float:
+    """What ``evaluate`` measures, in its own sign; it need not be finite.
+
+    Raises:
+        ValueError: it is no number; says what to do, and where the function is.
+    """
+    value: Any = workload.evaluate(model)
+    number = _number(value)
+    if number is None:
+        raise ValueError(
+            f"{must_evaluate(workload)}, but got {named(value)}{_way_to_number(value, workload)}"
+            f"{written_at(workload.evaluate, 'evaluate')}"
+        )
+    return number
+
+
+def must_evaluate(workload: Workload) -> str:
+    """The rule for ``evaluate``."""
+    better = "higher" if workload.maximize else "lower"
+    return f"evaluate(model) must return one number, {better} is better"
+
+
+def _number(value: Any) -> float | None:
+    """The number that a value is; None where it is none."""
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (Tensor, np.ndarray)) and math.prod(value.shape) == 1:
+        return float(value.item())
+    return None
+
+
+def _way_to_number(value: Any, workload: Workload) -> str:
+    if value is None:
+        return ": is a return missing?"
+    if isinstance(value, Mapping) and workload.metric in value:
+        return f": return its [{workload.metric!r}]"
+    if isinstance(value, str):
+        return ": return the number, not its text"
+    return ": return one of its values" if isinstance(value, (Mapping, tuple, list)) else ""

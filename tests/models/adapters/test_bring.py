@@ -1,0 +1,203 @@
+"""A workload from a model and data: its weights, blocks, losses, scores and smaller examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.adapters import (
+    Examples,
+    Score,
+    accuracy,
+    bring,
+    find_blocks,
+    own_loss,
+    shorter,
+    smaller,
+    supervised,
+)
+from models.workload import Workload
+
+X, Y = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+DATA = Examples((X, Y), held_out=0.25, batch_size=10)
+
+
+class Layer(nn.Module):
+    def __init__(self, experts: int = 0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(4, 1)) for _ in range(experts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.linear(x)  # type: ignore[no-any-return]
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 4), Layer(), Layer(), Layer(), nn.Linear(4, 3))
+
+
+def workload(**given: Any) -> Workload:
+    loss = supervised(nn.functional.cross_entropy)
+    return bring("net", **{"model": net, "data": DATA, "steps": 20, "optimizer": 1e-2,
+                           "loss": loss, **given})  # fmt: skip
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("make", [net, lambda seed: net(), lambda kind=Layer: net()])
+def test_weights_come_from_the_seed(make: Callable[..., nn.Module]) -> None:
+    """Though the user's function draws them from the process's generators, which stay as they
+    were.
+    """
+    made = workload(model=make).make_model
+    before = torch.get_rng_state()
+    one, other = weights(made(3)), weights(made(4))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(5)
+    assert torch.equal(one, weights(made(3)))
+    assert not torch.equal(one, other)
+
+
+def test_a_model_is_copied_for_every_run() -> None:
+    """Each begins with its weights, whatever was done to another."""
+    given = net()
+    made = workload(model=given).make_model
+    nn.init.zeros_(made(0)[0].weight)  # type: ignore[index, arg-type]
+    assert torch.equal(weights(made(1)), weights(given))
+
+
+def resnet() -> nn.Module:
+    stages = [nn.Sequential(Layer(), Layer()) for _ in range(3)]
+    return nn.Sequential(nn.Linear(4, 4), *stages, nn.Linear(4, 3))
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], int, type]] = {
+    "a list": (net, 3, Layer),
+    "stages": (resnet, 6, Layer),
+    "experts": (lambda: nn.ModuleList([Layer(5), Layer(5)]), 2, Layer),
+    "an encoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3),
+        3,
+        nn.TransformerEncoderLayer,
+    ),
+    "sequences": (
+        lambda: nn.Sequential(
+            nn.Linear(2, 4), *(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3))
+        ),
+        3,
+        nn.Sequential,
+    ),
+    "layers of a shape": (
+        lambda: nn.Sequential(*(nn.Linear(a, b) for a, b in ((2, 4), (4, 4), (4, 4), (4, 1)))),
+        2,
+        nn.Linear,
+    ),
+    "single layers": (
+        lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 4, 3)),
+        2,
+        nn.Conv2d,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_blocks_are_the_modules_of_one_kind(name: str) -> None:
+    """In lists or in stages; not those within another."""
+    make, count, kind = MODELS[name]
+    found = find_blocks(make())
+    assert (len(found), {type(block) for block in found}) == (count, {kind})
+
+
+def test_blocks_that_are_not_found_are_asked_for() -> None:
+    """With the model's parts; and a path that is none likewise."""
+    one = nn.Sequential(Layer(), nn.Linear(4, 4))
+    with pytest.raises(ValueError, match=r"no two: its largest parts are 0 \(Layer\), 1"):
+        find_blocks(one)
+    assert len(list(workload(blocks="1").blocks(resnet()))) == 2
+    with pytest.raises(ValueError, match="must be a path of Sequential, but got 'h'"):
+        workload(blocks="h").blocks(one)
+
+
+class Answers(nn.Module):
+    def __init__(self, answer: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, labels: Tensor) -> Any:
+        return self.answer((x.sum(-1) - labels) ** 2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda e: e.mean(), lambda e: {"loss": e.mean()}, lambda e: e, lambda e: Score("", e)],
+)
+def test_a_models_own_loss(answer: Callable[[Tensor], Any]) -> None:
+    """As a tensor, in a mapping, one a row, or as an attribute."""
+    batch = {"x": X, "labels": Y, "text": ["a"]}
+    right = ((X.sum(-1) - Y) ** 2).mean()
+
+    def with_attribute(errors: Tensor) -> Any:
+        found = answer(errors)
+        if isinstance(found, Score):
+            return type("Output", (), {"loss": errors.mean()})()
+        return found
+
+    assert torch.equal(own_loss(Answers(with_attribute), batch), right)
+    assert torch.equal(own_loss(Answers(with_attribute), (X, Y)), right)
+
+
+def test_a_model_without_a_loss_is_told_what_to_do() -> None:
+    """What its forward returned stands in the message."""
+    output = type("CausalLMOutput", (), {"loss": None})
+    with pytest.raises(ValueError, match="but returned a CausalLMOutput: put labels into"):
+        own_loss(Answers(lambda errors: output()), (X, Y))
+
+
+def test_scores_are_means_over_all_that_is_held_out() -> None:
+    """15 examples in batches of 10 and 5: of accuracy one value each, of the loss one a batch."""
+    given, model = workload(score=accuracy), net()
+    held = torch.cat([b[0] for b in DATA.held_out]), torch.cat([b[1] for b in DATA.held_out])
+    logits = model(held[0])
+    assert len(held[0]) == 15
+    right = (logits.argmax(-1) == held[1]).float().mean().item()
+    assert (given.metric, given.maximize) == ("accuracy", True)
+    assert given.evaluate(model) == pytest.approx(right)
+    loss = nn.functional.cross_entropy(logits, held[1]).item()
+    assert workload().evaluate(model) == pytest.approx(loss)
+
+
+def test_texts_become_shorter_and_pictures_smaller() -> None:
+    """What is neither stays, and nothing changes at a share of one."""
+    ids, mask = torch.arange(24).view(2, 12), torch.ones(2, 12)
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.zeros(2)}
+    small = shorter(batch, 0.5)
+    assert torch.equal(small["input_ids"], ids[:, :6])
+    assert (small["attention_mask"].shape, small["labels"].shape) == ((2, 6), (2,))
+    assert shorter(ids, 0.01).shape == (2, 2)
+    assert shorter(batch, 1.0) is batch
+    pictures = torch.rand(2, 3, 16, 8), torch.zeros(2)
+    assert [tuple(each.shape) for each in smaller(pictures, 0.25)] == [(2, 3, 4, 4), (2,)]
+    assert torch.equal(smaller(pictures, 1.0)[0], pictures[0])
+
+
+def test_what_batches_hold_says_how_they_are_made_smaller() -> None:
+    """Texts and pictures are known; of anything else nothing is."""
+    ids = Examples(torch.arange(240).view(20, 12), batch_size=4)
+    pictures = Examples((torch.rand(20, 1, 8, 8), torch.arange(20)), batch_size=4)
+    assert workload(data=ids).shrink is shorter
+    assert workload(data=pictures).shrink is smaller
+    assert workload().shrink is None
+
+
+def test_further_fields_are_the_workloads() -> None:
+    """By their names; the defaults depend on the steps."""
+    given = workload(target=0.5, eval_every=7)
+    assert (given.target, given.eval_every, given.warmup_steps) == (0.5, 7, 1)
+    with pytest.raises(ValueError, match="decay_fraction=2"):
+        workload(decay_fraction=2)

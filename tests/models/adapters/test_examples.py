@@ -1,0 +1,149 @@
+"""Batches by number, from everything that has numbered examples."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from functools import partial
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+
+from models.adapters import Cursor, Examples, Windows, from_loader
+from models.batches import tensors_of
+
+ROWS = torch.arange(40, dtype=torch.float32)[:, None].repeat(1, 3), torch.arange(40)
+
+
+class Noisy(Dataset[Any]):
+    """Draws from every generator whenever an example is read."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> Tensor:
+        drawn = [torch.rand(1).item(), float(np.random.rand()), random.random()]
+        return torch.tensor([index, *drawn])
+
+
+def of_hugging_face() -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"x": [[i, i] for i in range(40)], "y": list(range(40))})
+
+
+SOURCES: dict[str, Any] = {
+    "tensors": lambda: Examples(ROWS, batch_size=8),
+    "one tensor": lambda: Examples(ROWS[0], batch_size=8),
+    "torch's": lambda: Examples(TensorDataset(*ROWS), batch_size=8),
+    "drawing": lambda: Examples(Noisy(), batch_size=8),
+    "a list": lambda: Examples([(float(i), i) for i in range(40)], batch_size=8),
+    "Hugging Face": lambda: Examples(of_hugging_face(), batch_size=8),
+    "a text": lambda: Examples(Windows("to be or not " * 40, 8), batch_size=8),
+    "a loader": lambda: from_loader(DataLoader(Noisy(), 8, shuffle=True), [torch.zeros(8, 4)]),
+    "a loader with a generator": lambda: from_loader(
+        DataLoader(Noisy(), 8, shuffle=True, generator=torch.Generator()), [torch.zeros(8, 4)]
+    ),
+    "a weighted loader": lambda: from_loader(
+        DataLoader(Noisy(), 8, sampler=WeightedRandomSampler([1.0] * 40, 40)), [torch.zeros(8, 4)]
+    ),
+    "a stream": lambda: Cursor(lambda: (torch.rand(8, 2) for _ in range(5)), [torch.rand(8, 2)]),
+    "a loader as a stream": lambda: Cursor(
+        lambda: DataLoader(Noisy(), 8, shuffle=True), [torch.rand(8, 4)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@given(steps=st.lists(st.integers(0, 14), min_size=1, max_size=6), seed=st.integers(0, 2))
+@settings(max_examples=10, deadline=None)
+def test_a_batch_depends_on_seed_and_step_alone(name: str, steps: list[int], seed: int) -> None:
+    """Asked in any order, of old data and of new, whatever the process drew before; and the
+    process's generators stand where they stood.
+    """
+    data, other = SOURCES[name](), SOURCES[name]()
+    for step in steps:
+        before = torch.get_rng_state()
+        one = tensors_of(data.batch_at(seed, step))
+        assert torch.equal(before, torch.get_rng_state())
+        torch.rand(1), np.random.rand(), random.random()
+        two = tensors_of(other.batch_at(seed, step))
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert data.fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize("name", [n for n in SOURCES if n not in ("a text", "one tensor")])
+def test_other_seeds_have_other_batches(name: str) -> None:
+    """And so have the epochs of one."""
+    data = SOURCES[name]()
+    epoch = 4 if data.examples_at is not None and "loader" not in name else 5
+    first = tensors_of(data.batch_at(0, 0))[0]
+    assert not torch.equal(first, tensors_of(data.batch_at(1, 0))[0])
+    assert not torch.equal(first, tensors_of(data.batch_at(0, epoch))[0])
+
+
+def test_an_epoch_holds_every_example_once_and_none_that_is_held_out() -> None:
+    """Of 40, four are held out; 36 fill four batches of nine."""
+    data = Examples(ROWS, batch_size=9)
+    seen = torch.cat([data.batch_at(3, step)[1] for step in range(4)]).tolist()
+    held = torch.cat([batch[1] for batch in data.held_out]).tolist()
+    assert sorted(seen + held) == list(range(40))
+    assert data.ids_at(3, 2).tolist() == data.batch_at(3, 2)[1].tolist()
+
+
+def test_ids_name_the_same_example_each_time() -> None:
+    """Of a loader too: what a number stands for does not change with the epoch."""
+    data = from_loader(DataLoader(TensorDataset(*ROWS), 8, shuffle=True), [ROWS])
+    assert data.examples_at is not None
+    for step in (0, 7, 12):
+        assert data.examples_at(0, step).tolist() == data.batch_at(0, step)[1].tolist()
+
+
+def test_a_stream_is_read_on_and_not_again() -> None:
+    """One pass for the steps in order; from the beginning for one that was passed long ago."""
+    made = []
+
+    def stream() -> Any:
+        made.append(1)
+        return iter([torch.full((2, 1), float(i)) for i in range(100)])
+
+    data = Cursor(stream, [torch.zeros(2, 1)])
+    made.clear()
+    assert [data.batch_at(0, step)[0].item() for step in range(50)] == list(range(50))
+    assert len(made) == 1
+    assert data.batch_at(0, 47)[0].item() == 47.0
+    assert len(made) == 1
+    assert data.batch_at(0, 3)[0].item() == 3.0
+    assert len(made) == 2
+    assert data.batch_at(0, 103)[0].item() == 3.0
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "an iterator that is spent": (
+        lambda: Cursor(partial(next, itertools.repeat(iter([torch.zeros(1)]))), []),
+        "but no batch came: let the function make a new iterator",
+    ),
+    "a stream of chance": (
+        lambda: Cursor(lambda: iter([torch.tensor(np.random.default_rng().random())]), []),
+        "a stream must begin alike each time it is made",
+    ),
+    "too few": (lambda: Examples(ROWS, batch_size=64), "1 <= batch_size <= 36"),
+    "nothing held out": (lambda: Examples(ROWS, 0.001, batch_size=8), "held_out must be a data"),
+    "a generator": (lambda: Examples(iter([1])), "examples must be had by number"),
+    "rows that differ": (lambda: Examples((ROWS[0], ROWS[1][:3])), "as many rows"),
+    "a loader": (lambda: Examples(DataLoader(Noisy(), 8)), "make from_loader"),
+    "a short text": (lambda: Windows("short", 8), "two windows at least"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_batches_by_number_is_refused(name: str) -> None:
+    """One message, with what to do."""
+    make, words = REFUSED[name]
+    with pytest.raises(ValueError, match=words):
+        make()
