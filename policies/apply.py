@@ -43,6 +43,7 @@ from policies.applying.moments import reset_faults
 from policies.applying.parts import Places, places_from_json, places_to_json
 from policies.applying.presence import Presence as Presence
 from policies.applying.presence import begin_as as begin_as
+from policies.applying.presence import is_absent
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step
 from policies.applying.tracing import trace_parts as trace_parts
@@ -274,6 +275,26 @@ class BlockUpdater:
         if not has_gradients(self._blocks_and_rest()):
             raise RuntimeError(
                 "loss.backward() must come before the step ends, but no parameter has a gradient"
+            )
+        if len(self._losses) + 1 == self._accumulate:
+            self._refuse_unreached(step.plan)
+
+    def _refuse_unreached(self, plan: StepPlan) -> None:
+        """Refuse a step in which a block that is trained got no gradient: it would stand still."""
+        parts = self._freezer.parts
+        unreached = [
+            self._freezer.names[index]
+            for index in plan.active_blocks
+            if any(p.requires_grad for p in parts[index].parameters)
+            and not is_absent(self._blocks[index])
+            and not has_gradients(parts[index].parameters)
+        ]
+        if unreached:
+            raise RuntimeError(
+                f"a block that is trained must get a gradient, but {', '.join(unreached)} got none "
+                "in this step: the forward did not run it (a branch not taken, a detach(), "
+                "no_grad), or a reentrant checkpoint cut it off (pass use_reentrant=False). Run "
+                "it in every step that trains it, or leave it out of blocks"
             )
 
     def _finish(self, plan: StepPlan, step: Step) -> None:

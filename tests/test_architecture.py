@@ -44,6 +44,8 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
         "tuning.trial models "
         "models.levers models.application policies",
+        "tuning.callbacks": "tuning.training tuning.trial models models.application models.levers "
+        "policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
@@ -60,13 +62,16 @@ The doors, files of ``tuning`` itself, may all.
 """
 HEAVY = {
     "torch": r"models/.*|policies/(apply|applying/\w+)\.py"
-    r"|tuning/training/.*",
+    r"|tuning/(training|callbacks)/.*",
     "ray": r"tuning/drivers/.*",
     "optuna": r"tuning/study/samplers/.*",
     "pyarrow": r"tuning/store/.*",
     "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare|apart)\.py",
     "matplotlib": r"tuning/report/.*",
     "jinja2": r"tuning/report/.*",
+    "transformers": r"tuning/callbacks/trainer\.py",
+    "lightning": r"tuning/callbacks/lightning\.py",
+    "accelerate": r"tuning/callbacks/accelerate\.py",
 }
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MOST_FILES = 22

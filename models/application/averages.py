@@ -49,6 +49,11 @@ class Average:
             with torch.no_grad():
                 _copy(parameters, kept)
 
+    @torch.no_grad()
+    def put(self) -> None:
+        """The model has the average's weights from now on."""
+        _copy(list(self._model.parameters()), self._mean)
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: tensors."""
         return {"mean": list(self._mean)}

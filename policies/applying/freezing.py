@@ -50,6 +50,7 @@ class Freezer:
         places: what a traced forward showed; None where the stem was given or nothing was traced
             yet.
         active: blocks that ``requires_grad`` stands for now.
+        names: of the blocks, by number.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Freezer:
     ) -> None:
         self._wiring, self._blocks = Wiring(model, blocks), blocks
         self.parts: dict[int, Part] = self._wiring.divide(stem)
+        self.names = {index: name for name, index in self._wiring.blocks.items()}
         refuse_idle_top(self.parts, blocks)
         self.places = stem if isinstance(stem, Places) else None
         self.active: tuple[int, ...] | None = None

@@ -101,6 +101,11 @@ class _Absent:
         return self._manner.hand_on(args, kwargs)
 
 
+def is_absent(block: nn.Module) -> bool:
+    """Whether a block hands on what it is given, for now."""
+    return isinstance(block.__dict__.get("forward"), _Absent)
+
+
 class Presence:
     """Which of a model's blocks are run.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from policies.apply import BlockUpdater
@@ -216,3 +217,43 @@ def test_a_preset_trains() -> None:
     losses = [loss_of(run.model.eval(), number).item() for number in range(1000, 1010)]
     untrained = [loss_of(tower().eval(), number).item() for number in range(1000, 1010)]
     assert sum(losses) < 0.5 * sum(untrained)
+
+
+class Branching(nn.Module):
+    """Three blocks, the second of which is run in every other call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 4) -> (batch, 4)."""
+        self.calls += 1
+        for index, block in enumerate(self.blocks):
+            x = block(x) if index != 1 or self.calls % 2 else x
+        return x
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_trained_block_without_a_gradient_is_an_error(accumulate: int) -> None:
+    """A branch not taken is named with what to do; taken in one micro-step of two it is trained."""
+    model = Branching()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    updater = BlockUpdater(
+        model, list(model.blocks), FullUpdate(), optimizer, total_steps=9, accumulate=accumulate
+    )
+
+    def trained() -> None:
+        with updater.step() as step:
+            loss = model(torch.ones(2, 4)).square().mean()
+            loss.backward()
+            step.observe(loss)
+
+    trained()
+    if accumulate == 2:
+        trained()
+        return
+    model.zero_grad()
+    with pytest.raises(RuntimeError, match=r"blocks\.1 got none in this step.*branch not taken"):
+        trained()

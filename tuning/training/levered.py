@@ -29,7 +29,7 @@ from models.levers.optimizer import Optimization
 from models.levers.planning import planned
 from models.levers.shaping import Shaped, carry_moments
 from policies.apply import BlockUpdater, Step, trace_parts
-from policies.base import UpdatePolicy
+from policies.base import StepPlan, UpdatePolicy
 from tuning.training.encoding import PLAINLY, decode
 from tuning.training.generators import generators_state, set_generators
 from tuning.training.state.attributes import Attributes, restore
@@ -123,6 +123,7 @@ class Levered:
         self._average = Average(self.model)
         self._cached: CachedPrefix = levers.of(CachedPrefix)
         self._prefix: Prefix | None = None
+        self._taken: tuple[StepPlan, Visit] | None = None  # gradients that are yet to be stepped
         self._optimization = levers.of(Optimization)
         self._stage_of = levers.of(Depth).stage_of(course.num_blocks)
         self._equip()
@@ -170,6 +171,15 @@ class Levered:
 
         ``prepare`` comes before. A body that raises leaves weights and course where they were.
         """
+        with self.gradients() as update:
+            yield update
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.stepped()
+
+    @contextlib.contextmanager
+    def gradients(self) -> Iterator[Step]:
+        """The part of a step before the optimizer's; ``stepped`` comes after that."""
         course = self.course
         self._rates.set(course.rate_factor, course.rate_of_stage)
         with (
@@ -178,11 +188,15 @@ class Levered:
             self._prefix_kept(course.form) as visit,
         ):
             yield update
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        course.step(update.plan, cached=visit.served, kept=visit.kept)
-        if course.average_weight is not None:
-            self._average.take(course.average_weight)
+        self._taken = update.plan, visit
+
+    def stepped(self) -> None:
+        """Enter the step whose ``gradients`` the optimizer has just taken."""
+        assert self._taken is not None, "gradients() comes first"
+        (plan, visit), self._taken = self._taken, None
+        self.course.step(plan, cached=visit.served, kept=visit.kept)
+        if self.course.average_weight is not None:
+            self._average.take(self.course.average_weight)
 
     def _prefix_kept(self, form: Form) -> contextlib.AbstractContextManager[Visit]:
         """The next step's forward, its prefix kept or served while the lever says so."""
@@ -209,6 +223,11 @@ class Levered:
         """The model has the weights that are evaluated inside: the average's, where one began."""
         return self._average.in_place() if self.course.averages else contextlib.nullcontext()
 
+    def settle(self) -> None:
+        """Leave the model with the weights that are evaluated, once the run is over."""
+        if self.course.averages:
+            self._average.put()
+
     def snapshot(self) -> dict[str, Any]:
         """What a run at this step has whatever its policy is: weights, moments, random state, and
         what the model and the optimizer keep outside of their own.
@@ -231,8 +250,13 @@ class Levered:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
+        return {**self.snapshot(), **self.progress()}
+
+    def progress(self) -> dict[str, Any]:
+        """Where the run stands beside what ``snapshot`` has: what a loop that saves model,
+        optimizer and generators itself has to save as well.
+        """
         return {
-            **self.snapshot(),
             "updater": self.updater.state_dict(),
             "course": self.course.state_dict(),
             "average": self._average.state_dict(),
@@ -247,6 +271,10 @@ class Levered:
             self._shaped = Shaped(self.model, self.subject.blocks, form)
             self._equip()
         self.load_snapshot(state)
+        self.load_progress(state)
+
+    def load_progress(self, state: dict[str, Any]) -> None:
+        """Go on from where ``progress`` was taken; model and optimizer are there already."""
         self.updater.load_state_dict(state["updater"])
         self.course.load_state_dict(state["course"])
         self._average.load_state_dict(state["average"])

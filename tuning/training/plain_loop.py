@@ -50,41 +50,44 @@ class RecipeRun:
     Args:
         levered: the model under the recipe.
         needs_batches: whether the recipe says what a step sees.
+
+    Attributes:
+        levered: the same, for loops that step the optimizer themselves.
     """
 
     def __init__(self, levered: Levered, *, needs_batches: bool) -> None:
-        self._levered, self._needs_batches = levered, needs_batches
+        self.levered, self._needs_batches = levered, needs_batches
         self._given = False
 
     @property
     def optimizer(self) -> Optimizer:
         """What takes the steps: the user's own, or the recipe's; another after some of them."""
-        return self._levered.optimizer
+        return self.levered.optimizer
 
     @property
     def steps(self) -> int:
         """Steps taken so far."""
-        return self._levered.course.steps
+        return self.levered.course.steps
 
     @property
     def fraction(self) -> float:
         """Share of the run that is over, in [0, 1]."""
-        return self._levered.course.fraction
+        return self.levered.course.fraction
 
     @property
     def finished(self) -> bool:
         """Whether the run is over."""
-        return self._levered.course.finished
+        return self.levered.course.finished
 
     @property
     def model_blocks(self) -> int:
         """How many blocks the model has for now: weights of those above were never trained."""
-        return self._levered.updater.model_blocks
+        return self.levered.updater.model_blocks
 
     @property
     def evaluation_due(self) -> bool:
         """Whether the trial was evaluated here: every ``eval_every`` steps, and at its end."""
-        return self._levered.course.evaluation_due
+        return self.levered.course.evaluation_due
 
     def batches(self, source: Iterable[Batch] | None = None) -> Iterator[Batch]:
         """One batch for each step until the run is over, on the model's device.
@@ -97,7 +100,7 @@ class RecipeRun:
             ValueError: there is neither; batches that cannot be cut or joined; or none are left.
             RuntimeError: a batch was asked for before a step was taken with the last one.
         """
-        batch_at = self._levered.subject.batch_at
+        batch_at = self.levered.subject.batch_at
         if source is None and batch_at is None:
             raise ValueError(
                 "batches must come from somewhere: give run.batches(loader), or batch_at to apply"
@@ -111,8 +114,8 @@ class RecipeRun:
         while not self.finished:
             if self._given:
                 raise RuntimeError("each batch must be used in one 'with run.step()'")
-            self._levered.prepare()
-            batch = self._levered.batch(stream)
+            self.levered.prepare()
+            batch = self.levered.batch(stream)
             self._given = True
             yield batch
 
@@ -130,24 +133,24 @@ class RecipeRun:
             raise RuntimeError(
                 "a step's batch must come from run.batches(...), as the recipe says what it holds"
             )
-        self._levered.prepare()
-        with self._levered.step() as update:
+        self.levered.prepare()
+        with self.levered.step() as update:
             yield update
         self._given = False
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """The model has the weights to evaluate inside: the average's, where the recipe has one."""
-        with self._levered.averaged():
+        with self.levered.averaged():
             yield
 
     def state_dict(self) -> dict[str, Any]:
         """All of the run, between two steps: model, optimizer and generators too."""
-        return self._levered.state_dict()
+        return self.levered.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state_dict`` was taken, in a run that was applied anew."""
-        self._levered.load_state_dict(state)
+        self.levered.load_state_dict(state)
 
 
 class InOrder:
