@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tuning.commands import status_of
 from tuning.errors import BadInput
+from tuning.layout import program
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
@@ -49,7 +50,7 @@ FACTS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return status_of("export", lambda: export(options.run, options.trial, options.output))
 
 
@@ -215,16 +216,17 @@ def _own_values(row: Row, metric: Metric) -> dict[str, object]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuning.export",
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("export"),
         description="Writes the settings of a trial as TOML, from which "
         "policies.settings.load_policy makes "
         "the policy again.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
-    parser.add_argument(
+    made.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    made.add_argument(
         "--trial",
         metavar="N|best",
         required=True,
@@ -232,10 +234,10 @@ def _parser() -> argparse.ArgumentParser:
         "run's target or better, or with the lowest loss (the best value of the workload's metric) "
         "where none reached it",
     )
-    parser.add_argument(
+    made.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)"
     )
-    return parser
+    return made
 
 
 def _number(text: str) -> int | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tuning.findings.apart import Apart, read_apart
 from tuning.findings.verdict import Verdict, read_verdict
+from tuning.layout import program
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import Recipe
@@ -58,7 +59,7 @@ def background_of(store: Store) -> Background:
     confirmed, remark = read_verdict(store.path)
     apart, unread = read_apart(store.path)
     remark = ". ".join(filter(None, (remark, unread)))
-    command = f"python -m tuning.confirm {shlex.quote(str(store.path))}"
+    command = f"{program('confirm')} {shlex.quote(str(store.path))}"
     noise = noise_of_records(store.references().values())
     chosen = store.info.sampler
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"

@@ -24,6 +24,7 @@ from tuning.findings.words import (
     unfrozen_note,
     verdict,
 )
+from tuning.layout import program
 from tuning.report.apart import print_apart
 from tuning.report.confirmation import remarks
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
@@ -103,7 +104,7 @@ def _print_knobs(summary: FrontSummary, console: Console) -> None:
         console.print(_knobs(row))
     if rest := len(every) - len(chosen):
         others = f"{rest} more members of the front" if rest > 1 else "one more member of the front"
-        where = f"Those of {others}: report.html, or python -m tuning.pareto with --csv FILE."
+        where = f"Those of {others}: report.html, or {program('pareto')} with --csv FILE."
         console.print(Padding(Text(where), (0, 0, 0, 2)))
 
 
