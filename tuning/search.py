@@ -69,6 +69,7 @@ def print_result(result: SearchResult) -> None:
     from tuning.findings.summary import summary
     from tuning.report.front_table import print_report
     from tuning.store.store import Store
+    from tuning.store.upkeep import size_words, sizes
 
     console = Console(markup=False, emoji=False)
     reading = summary(result.trials, background=background_of(Store.open(result.run)))
@@ -82,6 +83,7 @@ def print_result(result: SearchResult) -> None:
     for name, what in ((PAGE, "report"), (PICTURE, "picture"), (TRIALS, "trials (Parquet)")):
         if (result.run / name).exists():
             console.print(f"{what + ':':<18}{result.run / name}", soft_wrap=True, highlight=False)
+    console.print(f"{'size:':<18}{size_words(sizes(result.run))}", highlight=False)
 
 
 def _kept(asked: Sequence[Path]) -> str:

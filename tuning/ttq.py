@@ -23,6 +23,7 @@ DOORS = {
     "confirm": "re-run the best and the controls on fresh seeds: what wins, how sure",
     "apart": "what each lever of the best recipe brings",
     "export": "take a recipe away, or a whole run to other tools",
+    "tidy": "what a run's files take; remove what is of no more use",
     "compare": "full, static and dynamic schedules at equal steps and at equal time",
 }
 """Module of this package -> what it does."""

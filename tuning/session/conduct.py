@@ -19,6 +19,7 @@ from tuning.errors import Interrupted, SearchFailed
 from tuning.layout import PAGE, PICTURE, STOP, resume_command, resume_option
 from tuning.session.calibrations import ClockFirst
 from tuning.session.description import (
+    is_done,
     stored_form,
     trials_of,
 )
@@ -31,6 +32,7 @@ from tuning.store.directory import read_info
 from tuning.store.files import FILES
 from tuning.store.lease import Lease
 from tuning.store.store import Problem, Store
+from tuning.store.upkeep import FINISHED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +118,8 @@ def hold(
         pass
     store.tidy()  # workers that died left what they were writing
     note_importance(store, config)
+    if is_done(store):
+        store.thin_trunks(FINISHED)
     write_report(store)
     return stop_reason
 
