@@ -32,7 +32,9 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.workloads": "policies models",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",
-        "tuning.config": "policies models models.levers models.workloads search_spaces",
+        "tuning.elsewhere": "tuning.trial search_spaces",
+        "tuning.config": "policies models models.levers models.workloads search_spaces "
+        "tuning.elsewhere",
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
@@ -47,6 +49,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.session": "tuning.study tuning.report tuning.training "
         "tuning.training.examination tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
+        "tuning.elsewhere "
         "models.levers models.application policies search_spaces",
     }.items()
 }
@@ -58,7 +61,7 @@ HEAVY = {
     "torch": r"models/.*|policies/(apply|applying/\w+)\.py"
     r"|tuning/training/.*",
     "ray": r"tuning/drivers/.*",
-    "optuna": r"tuning/study/samplers/.*",
+    "optuna": r"tuning/study/samplers/.*|tuning/elsewhere/optuna\.py",
     "pyarrow": r"tuning/store/.*",
     "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare|apart)\.py",
     "matplotlib": r"tuning/report/.*",

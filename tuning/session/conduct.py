@@ -27,6 +27,7 @@ from tuning.session.identity import remarks_on
 from tuning.session.importance import note_importance
 from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
+from tuning.session.telling import told
 from tuning.session.watch import Watcher, say
 from tuning.store.directory import read_info
 from tuning.store.files import FILES
@@ -113,7 +114,9 @@ def hold(
             watch.warn(warning)
         stop_reason = None
         if recorded < config.trials or store.count_in_flight():
-            stop_reason = run_tasks(store, config, workload, resources, store.epoch or 0, watch)
+            with told(watch, config, store) as telling:
+                epoch = store.epoch or 0
+                stop_reason = run_tasks(store, config, workload, resources, epoch, telling)
     while store.compact():
         pass
     store.tidy()  # workers that died left what they were writing
