@@ -77,7 +77,7 @@ def tell(run: Path, kind: str, where: str) -> None:
     Raises:
         BadInput: not a run, no such destination, or one that refuses.
     """
-    from tuning.elsewhere.destination import Place
+    from tuning.elsewhere.place import Place
     from tuning.session.telling import source_of
 
     place, store = Place(kind, where), _open(run)

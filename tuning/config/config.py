@@ -21,7 +21,7 @@ from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
 from tuning.config.own import declared_faults, ends, name_faults_of, range_faults, space_for
 from tuning.config.resources import Machine, Resources, resource_faults, share
-from tuning.elsewhere.destination import places
+from tuning.elsewhere.place import places
 from tuning.layout import RUN_JSON, resume_option
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")

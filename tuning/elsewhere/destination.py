@@ -1,22 +1,15 @@
-"""What a destination is, which there are, and how one is named: ``tensorboard:DIR``."""
+"""What a destination is, what it is told of a run, and how it reads a trial."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from search_spaces.base import SearchSpace
-from search_spaces.rules import nearest
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.trial import TrialRecord
-
-EXTRA = "pip install 'time-to-quality[logging]'"
+from tuning.trial.trial import Scalar, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -62,55 +55,6 @@ class Destination(ABC):
         return
 
 
-def kinds() -> dict[str, type[Destination]]:
-    """Every destination by its name, that of its file."""
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        loaded = importlib.import_module(f"{__package__}.{module.name}")
-        if hasattr(loaded, "DESTINATION"):
-            found[module.name] = loaded.DESTINATION
-    return found
-
-
-@dataclass(frozen=True)
-class Place:
-    """A destination that is asked for: of which kind, and where."""
-
-    kind: str
-    where: str
-
-    def faults(self, flag: str) -> list[str]:
-        """What is wrong with it: no such kind, nowhere, or a library that is not there."""
-        known = kinds()
-        if self.kind not in known:
-            names = list(known)
-            return [
-                f"{flag} must name one of {', '.join(names)}, but got {self.kind!r}: "
-                f"{nearest(self.kind, names)}"
-            ]
-        if not self.where:
-            return [f"{flag} {self.kind} must be followed by {known[self.kind].meaning}"]
-        library = known[self.kind].library
-        if library and importlib.util.find_spec(library) is None:
-            return [f"{flag} {self.kind} needs {library}, which is not installed: {EXTRA}"]
-        return []
-
-    def open(self, source: Source) -> Destination:
-        """The destination itself; raises what its library raises."""
-        make: Callable[[str, Source], Destination] = kinds()[self.kind]
-        return make(self.where, source)
-
-
-def places(text: str | None) -> tuple[Place, ...]:
-    """Those of an option: ``tensorboard:logs,mlflow:sqlite:///trials.db``; nobody has judged them.
-
-    >>> places("tensorboard:logs,mlflow:sqlite:///trials.db")[1]
-    Place(kind='mlflow', where='sqlite:///trials.db')
-    """
-    words = [] if text is None else text.split(",")
-    return tuple(Place(kind, where) for kind, _, where in (word.partition(":") for word in words))
-
-
 def curve_of(record: TrialRecord, metric: Metric) -> Iterable[tuple[int, float, float]]:
     """(step, solo seconds, value of the metric) of each evaluation."""
     for point in record.curve:
@@ -133,8 +77,8 @@ def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
     return {name: float(value) for name, value in known.items() if value is not None}
 
 
-def settings_of(record: TrialRecord) -> dict[str, str | int | float | bool]:
+def settings_of(record: TrialRecord) -> dict[str, Scalar]:
     """What was trained: policy, horizon, seed and knobs."""
     recipe = record.recipe
-    about = {"policy": recipe.policy, "horizon": recipe.horizon, "seed": record.seed}
-    return {**about, **recipe.knobs}
+    knobs: dict[str, Scalar] = dict(recipe.knobs)
+    return {"policy": recipe.policy, "horizon": recipe.horizon, "seed": record.seed} | knobs

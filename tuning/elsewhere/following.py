@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from tuning.elsewhere.destination import Destination, Place, Source
+from tuning.elsewhere.destination import Destination, Source
+from tuning.elsewhere.place import Place
 from tuning.trial.trial import TrialRecord
 
 PATIENCE_SECONDS = 30.0

@@ -33,13 +33,14 @@ class OptunaStudy(Destination):
 
         self._source, metric = source, source.metric
         storage = optuna.storages.get_storage(where)
-        quality = "maximize" if metric.maximize else "minimize"
+        ways = optuna.study.StudyDirection
+        quality = ways.MAXIMIZE if metric.maximize else ways.MINIMIZE
         both = f"{source.name}: seconds and {metric.short}"
         self._studies = {
             name: optuna.create_study(
                 storage=storage, study_name=name, directions=directions, load_if_exists=True
             )
-            for name, directions in ((source.name, [quality]), (both, ["minimize", quality]))
+            for name, directions in ((source.name, [quality]), (both, [ways.MINIMIZE, quality]))
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names of values are experimental in Optuna

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from tuning.config.config import SearchConfig
-from tuning.elsewhere.destination import Source, places
+from tuning.elsewhere.destination import Source
 from tuning.elsewhere.following import Following
+from tuning.elsewhere.place import places
 from tuning.session.description import stored_config
 from tuning.session.watch import Watcher
 from tuning.store.store import Store

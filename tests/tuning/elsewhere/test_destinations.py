@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from search_spaces.registry import find_space
 from tests.support.frames import search_records
-from tuning.elsewhere.destination import Place, Source, kinds, places
+from tuning.elsewhere.destination import Source
+from tuning.elsewhere.place import Place, kinds, places
 from tuning.trial.metric import Metric
 from tuning.trial.trial import TrialRecord
 
