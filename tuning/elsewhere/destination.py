@@ -80,5 +80,5 @@ def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
 def settings_of(record: TrialRecord) -> dict[str, Scalar]:
     """What was trained: policy, horizon, seed and knobs."""
     recipe = record.recipe
-    knobs: dict[str, Scalar] = dict(recipe.knobs)
-    return {"policy": recipe.policy, "horizon": recipe.horizon, "seed": record.seed} | knobs
+    about: dict[str, Scalar] = {"policy": recipe.policy, "horizon": recipe.horizon}
+    return {**about, "seed": record.seed, **recipe.knobs}

@@ -25,6 +25,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What was asked of a search, as far as advice needs it.
+
+    Attributes:
+        run: its directory.
+        workload, space: by the names that the command line takes.
+        trials: in all.
+    """
+
+    run: str = "DIR"
+    workload: str = "byte_lm"
+    space: str = "recipe"
+    trials: int = 0
+
+    @classmethod
+    def of(cls, store: Store) -> Asked:
+        """As run.json says it."""
+        known = store.info.config
+        names = {name: known[name] for name in ("workload", "space", "trials") if known.get(name)}
+        return cls(str(store.path), **names)
+
+
+@dataclass(frozen=True)
 class Background:
     """What the trials of a search are read against.
 
@@ -39,6 +62,7 @@ class Background:
         sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
         metric: what a loss is the value of.
         apart: what ``python -m tuning.apart`` found; None before it ran.
+        asked: what was asked of the search.
     """
 
     noise: Noise | None = None
@@ -49,6 +73,7 @@ class Background:
     sampler: str = ""
     metric: Metric = LOSS
     apart: Apart | None = None
+    asked: Asked = field(default_factory=Asked)
 
 
 def background_of(store: Store) -> Background:
@@ -65,7 +90,8 @@ def background_of(store: Store) -> Background:
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
     losses = replicated_losses(store)
     metric = store.info.metric
-    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart)
+    asked = Asked.of(store)
+    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart, asked)
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
