@@ -33,7 +33,9 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.adapters": "models models.application",
         "search_spaces": "policies models.levers",
         "tuning.trial": "policies models.levers",
-        "tuning.config": "policies models models.levers models.workloads search_spaces",
+        "tuning.elsewhere": "tuning.trial search_spaces",
+        "tuning.config": "policies models models.levers models.workloads search_spaces "
+        "tuning.elsewhere",
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
@@ -53,6 +55,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.session": "tuning.study tuning.report tuning.training "
         "tuning.training.examination tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
+        "tuning.elsewhere "
         "models.levers models.application policies search_spaces",
     }.items()
 }
@@ -64,7 +67,7 @@ HEAVY = {
     "torch": r"models/.*|policies/(apply|applying/\w+)\.py"
     r"|tuning/(training|callbacks)/.*",
     "ray": r"tuning/drivers/.*",
-    "optuna": r"tuning/study/samplers/.*",
+    "optuna": r"tuning/study/samplers/.*|tuning/elsewhere/optuna\.py",
     "pyarrow": r"tuning/store/.*",
     "rich": r"tuning/report/.*|tuning/(search|pareto|confirm|compare|apart)\.py",
     "matplotlib": r"tuning/report/.*",

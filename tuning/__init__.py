@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from tuning.session.watch import Watcher
     from tuning.training.plain_loop import LoadedRecipe
 
-__all__ = ["VERSION", "SearchConfig", "front", "load", "load_recipe", "resume", "run_search"]
+__all__ = [
+    "VERSION",
+    "SearchConfig",
+    "control",
+    "front",
+    "gain",
+    "load",
+    "load_recipe",
+    "resume",
+    "run_search",
+]
 
 
 def _load_own_packages() -> None:
@@ -117,6 +127,33 @@ def front(frame: pd.DataFrame) -> pd.DataFrame:
     from tuning.findings.front import front as front_of
 
     return front_of(frame)
+
+
+def control(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the own control in ``frame``, by seconds: the workload's own recipe, no lever
+    pulled, at each horizon it was trained for.
+    """
+    from tuning.findings.front import control as control_of
+
+    return control_of(frame)
+
+
+def gain(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each finished trial of ``frame`` gains, with the index of ``frame``: a control's solo
+    seconds at the trial's loss over the trial's; 1.2 is a sixth less time. Null where it does not
+    apply.
+
+    >>> trials = tuning.load("runs/mine")  # doctest: +SKIP
+    >>> trials.join(tuning.gain(trials))  # doctest: +SKIP
+
+    Returns:
+        Columns ``gain``, over the own control, its seconds read off the line through its runs;
+        ``gain_at_least``, its least value where no run of the own control had so low a loss;
+        ``gain_over_tuned`` and ``gain_over_smaller``, over the others where the table has them.
+    """
+    from tuning.findings.gains import gain_table
+
+    return gain_table(frame)
 
 
 def load_recipe(path: str | os.PathLike[str]) -> LoadedRecipe:

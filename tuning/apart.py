@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from tuning.commands import not_whole, status_of
 from tuning.errors import BadInput
-from tuning.layout import APART
+from tuning.layout import APART, program
 
 if TYPE_CHECKING:
     from tuning.session.apart import Request
@@ -30,7 +30,7 @@ DEFAULT_SEEDS = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return status_of("apart", lambda: carry_out(options), lambda: _kept(options))
 
 
@@ -46,30 +46,31 @@ def carry_out(options: argparse.Namespace) -> None:
     print(f"wrote {options.run / APART}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuning.apart",
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("apart"),
         description="Takes a recipe apart: trains it with each of its levers off in turn, and with "
         "each alone, one at a time with nothing beside them, and says what each brings. May be "
         "stopped and repeated: what is recorded is not trained again.",
         epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything "
         "else.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
-    parser.add_argument(
+    made.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    made.add_argument(
         "--trial",
         metavar="N",
         help="number of the trial whose recipe it is (default: the one that the report's headline "
         "is about)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--seeds",
         metavar="K",
         default=str(DEFAULT_SEEDS),
         help="seeds that each run is trained on: the trial's own, then fresh ones (default: "
         f"{DEFAULT_SEEDS})",
     )
-    return parser
+    return made
 
 
 def request_of(options: argparse.Namespace) -> Request:
@@ -93,11 +94,11 @@ def _kept(options: argparse.Namespace) -> str:
 
 def command(options: argparse.Namespace) -> str:
     """What to type to go on."""
-    words = ["python", "-m", "tuning.apart", str(options.run)]
+    words = [str(options.run)]
     for flag in ("trial", "seeds"):
         if (value := getattr(options, flag)) is not None:
             words += [f"--{flag}", str(value)]
-    return shlex.join(words)
+    return f"{program('apart')} {shlex.join(words)}"
 
 
 if __name__ == "__main__":

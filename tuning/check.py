@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 
 from tuning.commands import not_writable, status_of
 from tuning.errors import BadInput
+from tuning.layout import program
 
 if TYPE_CHECKING:
     from tuning.session.check import Checked
 
 DEFAULT_WORKLOAD = "byte_lm"
-NAME = "python -m tuning.check"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     refused: list[str] = []
     work = partial(carry_out, options.workload, options.corpus, options.json, refused)
     return status_of("check", work) or (2 if refused else 0)
@@ -69,9 +69,10 @@ def show(checked: Checked) -> None:
     print("\n".join(lines))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=NAME,
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("check"),
         description="Tries whether a workload keeps what a search relies on: the same model, "
         "batches and losses each time, gradients at every depth, and a training that goes on in a "
         "new process, to the bit, from where it was saved. Says what follows from what does not "
@@ -80,26 +81,26 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 sound, with or without remarks; 2 refused, or bad input; 130 "
         "interrupted; 1 anything else.",
     )
-    parser.add_argument(
+    made.add_argument(
         "--workload",
         metavar="W",
         default=DEFAULT_WORKLOAD,
         help="what is checked: a built-in's name or package.module:factory (default: "
         f"{DEFAULT_WORKLOAD})",
     )
-    parser.add_argument(
+    made.add_argument(
         "--corpus",
         metavar="DIR",
         type=Path,
         help="directory of text to train on (default: the workload's own)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--json",
         metavar="FILE",
         type=Path,
         help="write everything to FILE, for machines (default: do not)",
     )
-    return parser
+    return made
 
 
 def _write(path: Path, checked: Checked) -> None:

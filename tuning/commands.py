@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuning.errors import BadInput, Interrupted, NestedSearch, SearchFailed
+from tuning.layout import program
 from tuning.terminal import patient_output
 
 INTERRUPTED = 130
@@ -36,9 +37,9 @@ def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> 
     except NestedSearch:
         raise  # to whoever imports the file that called
     except BadInput as fault:
-        return _said(2, f"python -m tuning.{name}: cannot do what was asked:\n{fault}")
+        return _said(2, f"{program(name)}: cannot do what was asked:\n{fault}")
     except SearchFailed as failure:
-        return _said(1, f"python -m tuning.{name}: {failure}")
+        return _said(1, f"{program(name)}: {failure}")
     except (Interrupted, KeyboardInterrupt):
         return _said(INTERRUPTED, f"Interrupted; {kept()}")
     return 0

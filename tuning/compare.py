@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.commands import not_whole, not_writable, status_of
 from tuning.errors import BadInput, SearchFailed
+from tuning.layout import program
 
 if TYPE_CHECKING:
     from tuning.session.compare import Plan
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKLOAD = "teacher_student"
 DEFAULT_SEEDS = 3
-NAME = "python -m tuning.compare"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Request:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return status_of("compare", lambda: carry_out(request_of(options)))
 
 
@@ -101,9 +101,10 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=NAME,
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("compare"),
         description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned "
         "and tuned_v2) one at "
         "a time with nothing beside them, at equal steps and at equal time, and full_update for as "
@@ -114,14 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done; 2 bad input; 130 interrupted, nothing written; 1 anything "
         "else.",
     )
-    parser.add_argument(
+    made.add_argument(
         "--workload",
         metavar="W",
         default=DEFAULT_WORKLOAD,
         help=f"what is trained: a built-in's name or package.module:factory (default: "
         f"{DEFAULT_WORKLOAD})",
     )
-    parser.add_argument(
+    made.add_argument(
         "--seeds",
         metavar="N",
         default=str(DEFAULT_SEEDS),
@@ -129,22 +130,22 @@ def _parser() -> argparse.ArgumentParser:
         "to tell a "
         f"difference from chance (default: {DEFAULT_SEEDS})",
     )
-    parser.add_argument(
+    made.add_argument(
         "--seed", metavar="K", default="0", help="the first seed; a whole number >= 0 (default: 0)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--corpus",
         metavar="DIR",
         type=Path,
         help="directory of text to train on (default: the workload's own)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--json",
         metavar="FILE",
         type=Path,
         help="write every run and the means to FILE, for machines (default: do not)",
     )
-    return parser
+    return made
 
 
 def request_of(options: argparse.Namespace) -> Request:

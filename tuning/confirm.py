@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, get_args
 
 from tuning.commands import not_finite, not_whole, not_writable, status_of
 from tuning.errors import BadInput
-from tuning.layout import VERDICT
+from tuning.layout import VERDICT, program
 
 if TYPE_CHECKING:
     from tuning.session.confirm import Request
@@ -31,7 +31,7 @@ DEFAULT_SEEDS = 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return status_of("confirm", lambda: carry_out(options), lambda: _kept(options))
 
 
@@ -56,9 +56,10 @@ def carry_out(options: argparse.Namespace) -> None:
     print(f"wrote {options.json or options.run / VERDICT}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuning.confirm",
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("confirm"),
         description="Trains the best recipes of a run and its controls again (your own recipe for "
         "less or more time, and, where the search has them, well tuned and with fewer blocks), one "
         "at a time with nothing beside them, on fresh seeds that are the same for all, and says "
@@ -67,35 +68,35 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything "
         "else.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
-    parser.add_argument(
+    made.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    made.add_argument(
         "--top",
         metavar="K",
         help="schedules of the front to confirm (default: 3, or as many as there are)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--seeds",
         metavar="N",
         default=str(DEFAULT_SEEDS),
         help=f"fresh seeds for each of them, 2 or more (default: {DEFAULT_SEEDS})",
     )
-    parser.add_argument(
+    made.add_argument(
         "--target",
         metavar="VALUE",
         help="value of the workload's metric, a validation loss say, whose time is told (default: "
         "the run's own target)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--time",
         metavar="KIND",
         default="measured",
         help="the seconds by which to judge: measured, alone on the device; or solo, the run's "
         "clock, for a machine on which other things run (default: measured)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines"
     )
-    return parser
+    return made
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -135,11 +136,11 @@ def _kept(options: argparse.Namespace) -> str:
 
 def command(options: argparse.Namespace) -> str:
     """What to type to go on."""
-    words = ["python", "-m", "tuning.confirm", str(options.run)]
+    words = [str(options.run)]
     for flag in ("top", "seeds", "target", "json"):
         if (value := getattr(options, flag)) is not None:
             words += [f"--{flag}", str(value)]
-    return shlex.join(words)
+    return f"{program('confirm')} {shlex.join(words)}"
 
 
 if __name__ == "__main__":

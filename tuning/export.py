@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tuning.commands import status_of
 from tuning.errors import BadInput
+from tuning.layout import program
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
@@ -49,8 +50,50 @@ FACTS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
-    return status_of("export", lambda: export(options.run, options.trial, options.output))
+    options = parser().parse_args(argv)
+    return status_of("export", lambda: carry_out(options))
+
+
+def carry_out(options: argparse.Namespace) -> None:
+    """Write a trial's recipe, tell every trial elsewhere, or both.
+
+    Raises:
+        BadInput: neither was asked for; and as ``export`` and ``tell`` do.
+    """
+    if options.trial is None and options.to is None:
+        raise BadInput(
+            "one of --trial N|best, a recipe, and --to KIND WHERE, the whole run for another tool, "
+            "must be given, but got neither"
+        )
+    if options.trial is not None:
+        export(options.run, options.trial, options.output)
+    if options.to is not None:
+        tell(options.run, *options.to)
+
+
+def tell(run: Path, kind: str, where: str) -> None:
+    """Tell every trial of the run to a destination of ``tuning.elsewhere``.
+
+    Raises:
+        BadInput: not a run, no such destination, or one that refuses.
+    """
+    from tuning.elsewhere.place import Place
+    from tuning.session.telling import source_of
+
+    place, store = Place(kind, where), _open(run)
+    if faults := place.faults("--to"):
+        raise BadInput(faults)
+    records = store.records()
+    try:
+        destination = place.open(source_of(store))
+        for record in records:
+            destination.tell(record)
+        destination.close()
+    except Exception as error:
+        raise BadInput(
+            f"--to {kind} must be able to write {where!r}, but got {type(error).__name__}: {error}"
+        ) from error
+    print(f"told {kind} {where} of {len(records)} trials", file=sys.stderr)
 
 
 def export(run: Path, trial: str, output: Path | None) -> None:
@@ -216,27 +259,34 @@ def _own_values(row: Row, metric: Metric) -> dict[str, object]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuning.export",
-        description="Writes the settings of a trial as TOML, from which "
-        "policies.settings.load_policy makes "
-        "the policy again.",
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("export"),
+        description="Writes a trial as TOML, from which tuning.load_recipe repeats it in any loop; "
+        "or tells every trial of the run to another tool.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
-    parser.add_argument(
+    made.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    made.add_argument(
         "--trial",
         metavar="N|best",
-        required=True,
         help="number of a finished trial; or best: the front's member with the least seconds the "
         "run's target or better, or with the lowest loss (the best value of the workload's metric) "
         "where none reached it",
     )
-    parser.add_argument(
+    made.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)"
     )
-    return parser
+    made.add_argument(
+        "--to",
+        nargs=2,
+        metavar=("KIND", "WHERE"),
+        help="tell every trial to another tool: optuna sqlite:///FILE (for optuna-dashboard), "
+        "tensorboard DIR, mlflow sqlite:///FILE, wandb PROJECT, csv FILE; repeated, it adds what "
+        "is new (default: do not)",
+    )
+    return made
 
 
 def _number(text: str) -> int | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from pathlib import Path
 
 RUN_JSON = "run.json"
 """The run's own description; what has one is a run."""
@@ -28,6 +30,11 @@ PAGE = "report.html"
 PICTURE = "front.png"
 
 
+def program(door: str) -> str:
+    """How a door is called, in the words by which this process was started."""
+    return f"ttq {door}" if Path(sys.argv[0]).stem == "ttq" else f"python -m tuning.{door}"
+
+
 def resume_option(run: object) -> str:
     """The option that goes on with a run, quoted for a shell."""
     return f"--resume {shlex.quote(str(run))}"
@@ -35,4 +42,4 @@ def resume_option(run: object) -> str:
 
 def resume_command(run: object) -> str:
     """What to type to go on with a run."""
-    return f"python -m tuning.search {resume_option(run)}"
+    return f"{program('search')} {resume_option(run)}"

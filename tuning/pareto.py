@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.commands import not_finite, not_writable, status_of
 from tuning.errors import BadInput
-from tuning.layout import PAGE, PICTURE
+from tuning.layout import PAGE, PICTURE, program
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     return status_of("pareto", lambda: report(options))
 
 
@@ -66,16 +66,17 @@ def _read_all(*readers: Callable[[], Any]) -> list[Any]:
     return values
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tuning.pareto",
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    made = argparse.ArgumentParser(
+        prog=program("pareto"),
         description="Prints the front of a run: training seconds against validation loss, or the "
         "workload's own metric, beside full_update trained for less. Without an output flag it "
         "also renews report.html and front.png in DIR.",
         epilog="Exit status: 0 done; 2 bad input; 1 anything else.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="run directory")
-    parser.add_argument(
+    made.add_argument("run", metavar="DIR", type=Path, help="run directory")
+    made.add_argument(
         "--target",
         metavar="VALUE",
         help="value of the workload's metric, a validation loss say, at which the front is read "
@@ -91,10 +92,10 @@ def _parser() -> argparse.ArgumentParser:
             f"write the {what} to FILE (default: "
             f"{'RUN' if kind in ('html', 'png') else 'not written'})"
         )
-        parser.add_argument(
+        made.add_argument(
             f"--{kind}", metavar="FILE", type=Path, help=text.replace("RUN", _own(kind))
         )
-    return parser
+    return made
 
 
 def _own(kind: str) -> str:

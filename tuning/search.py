@@ -6,13 +6,14 @@ else.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning.commands import status_of
-from tuning.config.arguments import NewSearch, ShowSpace, parse
+from tuning.config.arguments import NewSearch, ShowSpace, build_parser, parse
 from tuning.config.resume import Resume
 from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS, resume_command
 
@@ -25,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked: list[Path] = []
     words = sys.argv[1:] if argv is None else list(argv)
     return status_of("search", lambda: _search(words, asked), lambda: _kept(asked))
+
+
+def parser() -> argparse.ArgumentParser:
+    """What it takes."""
+    return build_parser()
 
 
 def _search(argv: Sequence[str], asked: list[Path]) -> None:
@@ -63,6 +69,7 @@ def print_result(result: SearchResult) -> None:
     from tuning.findings.summary import summary
     from tuning.report.front_table import print_report
     from tuning.store.store import Store
+    from tuning.store.upkeep import size_words, sizes
 
     console = Console(markup=False, emoji=False)
     reading = summary(result.trials, background=background_of(Store.open(result.run)))
@@ -76,6 +83,7 @@ def print_result(result: SearchResult) -> None:
     for name, what in ((PAGE, "report"), (PICTURE, "picture"), (TRIALS, "trials (Parquet)")):
         if (result.run / name).exists():
             console.print(f"{what + ':':<18}{result.run / name}", soft_wrap=True, highlight=False)
+    console.print(f"{'size:':<18}{size_words(sizes(result.run))}", highlight=False)
 
 
 def _kept(asked: Sequence[Path]) -> str:

@@ -23,6 +23,7 @@ from tuning.config.option import Flag
 from tuning.config.own import undeclared_faults
 from tuning.config.resume import Resume
 from tuning.errors import BadInput
+from tuning.layout import program
 
 SWITCHES = (
     Flag(
@@ -164,7 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
     Rules are kept elsewhere, all together.
     """
     parser = _Parser(
-        prog="python -m tuning.search",
+        prog=program("search"),
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -21,6 +21,7 @@ from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
 from tuning.config.own import declared_faults, ends, name_faults_of, range_faults, space_for
 from tuning.config.resources import Machine, Resources, resource_faults, share
+from tuning.elsewhere.place import places
 from tuning.layout import RUN_JSON, resume_option
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
@@ -209,6 +210,15 @@ class SearchConfig:
         identity=True,
         **choice(*OBJECTIVES),
     )
+    log: str | None = option.option(
+        None,
+        metavar="KIND:WHERE",
+        meaning="tell every trial elsewhere too when it ends: tensorboard:DIR, mlflow:sqlite:///"
+        "FILE, wandb:PROJECT, optuna:sqlite:///FILE or csv:FILE; several with commas between",
+        default_text="nowhere",
+        changes=True,
+        rule=_TEXT,
+    )
     knobs: Mapping[str, Any] = field(
         default_factory=dict,
         metadata={"option": option.Option("ranges of the space's knobs", None, identity=True)},
@@ -272,6 +282,8 @@ class SearchConfig:
         if find_workload is None and not faults:
             faults += self._faults_at_ends()
         faults += rules
+        if isinstance(self.log, str):
+            faults += [fault for place in places(self.log) for fault in place.faults("--log")]
         if not rules and self.address is None:
             machine = machine or Machine.here()
             faults += resource_faults(

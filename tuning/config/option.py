@@ -22,10 +22,12 @@ class Rule:
     Attributes:
         holds: whether a value keeps it.
         text: the rule in words, the option's name at ``{name}`` and the value at ``{value!r}``.
+        choices: the words that keep it, where they are few.
     """
 
     holds: Callable[[Any], bool]
     text: str
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Flag:
     metavar: str | None
     help: str
     kind: Kind = str
+    choices: tuple[str, ...] = ()
 
     @property
     def option(self) -> str:
@@ -86,7 +89,9 @@ def flags(kind: type[Any]) -> dict[str, Flag]:
         if said is not None and said.metavar is not None:
             default = said.default_text or str(field.default)
             text = f"{said.meaning} (default: {default})"
-            found[field.name] = Flag(field.name, said.metavar, text, said.kind)
+            found[field.name] = Flag(
+                field.name, said.metavar, text, said.kind, said.rule.choices if said.rule else ()
+            )
     return found
 
 
@@ -126,7 +131,7 @@ def number(holds: Callable[[float], bool], *, text: str, optional: bool = False)
 def choice(*choices: str) -> dict[str, Any]:
     """The rule of one of several words."""
     text = f"{{name}} must be one of {', '.join(choices)}, but got {{value!r}}"
-    return {"rule": Rule(lambda value: value in choices, text)}
+    return {"rule": Rule(lambda value: value in choices, text, choices)}
 
 
 def is_finite(value: object) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tuning.findings.apart import Apart, read_apart
 from tuning.findings.verdict import Verdict, read_verdict
+from tuning.layout import program
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import Recipe
@@ -21,6 +22,29 @@ from tuning.trial.trial import AGAIN, TrialRecord
 
 if TYPE_CHECKING:
     from tuning.store.store import Store
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of a search, as far as advice needs it.
+
+    Attributes:
+        run: its directory.
+        workload, space: by the names that the command line takes.
+        trials: in all.
+    """
+
+    run: str = "DIR"
+    workload: str = "byte_lm"
+    space: str = "recipe"
+    trials: int = 0
+
+    @classmethod
+    def of(cls, store: Store) -> Asked:
+        """As run.json says it."""
+        known = store.info.config
+        names = {name: known[name] for name in ("workload", "space", "trials") if known.get(name)}
+        return cls(str(store.path), **names)
 
 
 @dataclass(frozen=True)
@@ -38,6 +62,7 @@ class Background:
         sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
         metric: what a loss is the value of.
         apart: what ``python -m tuning.apart`` found; None before it ran.
+        asked: what was asked of the search.
     """
 
     noise: Noise | None = None
@@ -48,6 +73,7 @@ class Background:
     sampler: str = ""
     metric: Metric = LOSS
     apart: Apart | None = None
+    asked: Asked = field(default_factory=Asked)
 
 
 def background_of(store: Store) -> Background:
@@ -58,13 +84,14 @@ def background_of(store: Store) -> Background:
     confirmed, remark = read_verdict(store.path)
     apart, unread = read_apart(store.path)
     remark = ". ".join(filter(None, (remark, unread)))
-    command = f"python -m tuning.confirm {shlex.quote(str(store.path))}"
+    command = f"{program('confirm')} {shlex.quote(str(store.path))}"
     noise = noise_of_records(store.references().values())
     chosen = store.info.sampler
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
     losses = replicated_losses(store)
     metric = store.info.metric
-    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart)
+    asked = Asked.of(store)
+    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart, asked)
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:

@@ -101,6 +101,31 @@ class Controls:
         return {kind: gain for kind, gain in found.items() if gain is not None}
 
 
+def gain_columns(controls: Controls, seconds: float, loss: float) -> dict[str, float | None]:
+    """What such a run gains, by the names of the columns that say so: over each control, None where
+    that never had the loss, and the own one's bound then.
+    """
+    found = controls.gains(seconds, loss)
+    known = {kind: gain.value for kind, gain in found.items() if not gain.bound}
+    own = found.get(OWN)
+    bound = own.value if own is not None and own.bound == "at least" else None
+    rivals = {f"gain_over_{kind}": known.get(kind) for kind in RIVALS}
+    return {"gain": known.get(OWN), "gain_at_least": bound, **rivals}
+
+
+def gain_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """``gain_columns`` of every finished trial of ``frame``, a row each, all null for the others;
+    with the index of ``frame``.
+    """
+    controls = Controls.of(frame)
+    done = finished(frame)
+    axes = done[list(AXES)].to_numpy()
+    rows = [gain_columns(controls, seconds, loss) for seconds, loss in axes]
+    columns = ["gain", "gain_at_least", *(f"gain_over_{kind}" for kind in RIVALS)]
+    table = pd.DataFrame(rows, index=done.index, columns=columns, dtype=float)
+    return table.reindex(frame.index)
+
+
 def _no_worse(own: Line, seconds: float, loss: float) -> bool:
     """Whether a rival's run belongs to its line: left of the own control's, or below all of it."""
     gain = gained(own, seconds, loss)

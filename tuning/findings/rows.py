@@ -16,9 +16,9 @@ from models.levers.levers import lever_settings
 from policies.registry import policies
 from tuning.findings import format as form
 from tuning.findings.context import loss_over_seeds
-from tuning.findings.gains import RIVALS
+from tuning.findings.gains import gain_columns
 from tuning.findings.summary import FrontSummary
-from tuning.trial.recipe import KNOB, OWN, recipe_of
+from tuning.trial.recipe import KNOB, recipe_of
 from tuning.trial.trial import Scalar
 
 FACTS = (
@@ -105,7 +105,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {name: row.get(name) for name in FACTS}
     facts["reached"] = None if summary.target is None else row["val_loss"] <= summary.target
-    facts |= _gains(row, summary)
+    facts |= gain_columns(summary.controls, row["train_seconds"], row["val_loss"])
     facts["within_noise"] = (
         None
         if recipe_of(row).is_control
@@ -119,16 +119,6 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     facts["val_loss_over_seeds"] = None if seen is None else dataclasses.asdict(seen)
     facts["control"] = recipe_of(row).control_kind
     return facts | {"knobs": knobs_of(row)}
-
-
-def _gains(row: Row, summary: FrontSummary) -> dict[str, float | None]:
-    """Over each control, None where it never had the loss, and the own one's bound then."""
-    found = summary.controls.gains(row["train_seconds"], row["val_loss"])
-    known = {kind: gain.value for kind, gain in found.items() if not gain.bound}
-    own = found.get(OWN)
-    bound = own.value if own is not None and own.bound == "at least" else None
-    rivals = {f"gain_over_{kind}": known.get(kind) for kind in RIVALS}
-    return {"gain": known.get(OWN), "gain_at_least": bound, **rivals}
 
 
 def gain_texts(row: Row, summary: FrontSummary) -> list[str]:

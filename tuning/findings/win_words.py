@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from tuning.findings import format as form
 from tuning.findings.called import CALLED, NOT_KNOWN, WINS
+from tuning.findings.front import never_froze
 from tuning.findings.gains import Best, Gained
 from tuning.findings.summary import FrontSummary
 from tuning.trial.recipe import OWN, TUNED, ControlKind, recipe_of
@@ -32,6 +35,38 @@ def leader(summary: FrontSummary) -> Best | None:
     """The trial that the sentence is about."""
     rival = _rival(summary)
     return summary.bests.recipe if rival is None else summary.bests.rivals[rival]
+
+
+def confirmed_winner(summary: FrontSummary) -> int | None:
+    """Number of the trial that a confirmation found to win, unless its own record says that it
+    never froze a block.
+    """
+    confirmed = summary.background.confirmed
+    winner = None if confirmed is None else confirmed.winner
+    return None if winner in unfrozen(summary) else winner
+
+
+def unfrozen(summary: FrontSummary) -> list[int]:
+    """Numbers of the finished schedules that never froze a block."""
+    groups = (summary.front, summary.control, summary.others)
+    return sorted(
+        {int(n) for group in groups if len(group) for n in group["number"][never_froze(group)]}
+    )
+
+
+def named(summary: FrontSummary) -> Best | None:
+    """The trial that headline, tiles, table and picture are about: the confirmed winner, else the
+    one that leads the search; None where a confirmation, or the search, has no winner.
+    """
+    if summary.background.confirmed is None:
+        return leader(summary)
+    winner = confirmed_winner(summary)
+    trials = pd.concat([summary.front, summary.control, summary.others])
+    found = trials[trials["number"] == winner]
+    if found.empty:
+        return None
+    row = found.iloc[0]
+    return Best(row, summary.controls.gains(row["train_seconds"], row["val_loss"]))
 
 
 def _rival(summary: FrontSummary) -> ControlKind | None:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from tuning.findings.format import gain, over_seeds, seconds
 from tuning.findings.front import controls, never_froze
+from tuning.findings.next_step import unseen
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
-from tuning.findings.win_words import leader, what_won
+from tuning.findings.win_words import leader, unfrozen, what_won
 from tuning.trial.recipe import recipe_of
 
 NEVER_FROZE = "never froze a block"
@@ -47,9 +48,9 @@ def verdict(summary: FrontSummary) -> str:
 
 
 def caution(summary: FrontSummary) -> str:
-    """How far the headline is to be trusted, and what would tell.
+    """How far the headline is to be trusted; empty where there is nothing to add.
 
-    Empty where there is no schedule to doubt.
+    What would tell is ``tuning.findings.next_step``.
     """
     known = summary.background
     parts = [f"{known.remark}."] if known.remark else []
@@ -58,8 +59,6 @@ def caution(summary: FrontSummary) -> str:
             [*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"]
         )
     parts += _doubts(summary)
-    if summary.finished and (~controls(summary.front)).any():
-        parts.append(f"One seed, unconfirmed; to confirm on fresh seeds: {known.confirm_command}")
     return " ".join(parts)
 
 
@@ -92,14 +91,6 @@ def seeds_note(summary: FrontSummary) -> str:
         f"{', '.join(found)}."
         if found
         else ""
-    )
-
-
-def unfrozen(summary: FrontSummary) -> list[int]:
-    """Numbers of the finished schedules that never froze a block."""
-    groups = (summary.front, summary.control, summary.others)
-    return sorted(
-        {int(n) for group in groups if len(group) for n in group["number"][never_froze(group)]}
     )
 
 
@@ -162,13 +153,8 @@ def _doubts(summary: FrontSummary) -> list[str]:
 
 def _since_confirmed(summary: FrontSummary) -> list[str]:
     """The search's best recipe, where the confirmation has not seen it."""
-    confirmed, best = summary.background.confirmed, summary.bests.recipe
-    if best is None or confirmed is None or best.number in {c.number for c in confirmed.candidates}:
-        return []
-    return [
-        f"Trial {best.number} was not among those confirmed; "
-        f"{summary.background.confirm_command} adds it."
-    ]
+    number = unseen(summary)
+    return [] if number is None else [f"Trial {number} was not among those confirmed."]
 
 
 def _not_won(summary: FrontSummary, best: pd.Series) -> str:

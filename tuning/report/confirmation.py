@@ -13,7 +13,8 @@ from tuning.findings import format as form
 from tuning.findings.front import never_froze
 from tuning.findings.summary import FrontSummary
 from tuning.findings.verdict_words import p
-from tuning.findings.words import NEVER_FROZE, unfrozen
+from tuning.findings.win_words import unfrozen
+from tuning.findings.words import NEVER_FROZE
 from tuning.report.cells import AnyCell, Cell, IntervalCell, Note, Table
 
 if TYPE_CHECKING:

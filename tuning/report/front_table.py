@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -11,8 +15,10 @@ from rich.text import Text
 
 from tuning.findings import format as form
 from tuning.findings.called import CALLED
+from tuning.findings.next_step import next_step
 from tuning.findings.rows import Row, changed_knobs, gain_texts, member, never_froze, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
+from tuning.findings.win_words import named
 from tuning.findings.words import (
     NEVER_FROZE,
     caution,
@@ -22,8 +28,8 @@ from tuning.findings.words import (
     seeds_note,
     stopping_note,
     unfrozen_note,
-    verdict,
 )
+from tuning.layout import program
 from tuning.report.apart import print_apart
 from tuning.report.confirmation import remarks
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
@@ -41,42 +47,46 @@ A front may have dozens, and their knobs would fill pages.
 LEAST = len(BEFORE) + 1
 """Columns that are always there: up to the loss."""
 BOUNDLESS = 10_000
+HARDLY = 0.1
+"""A column that varies by less, as a fraction of its least figure, says nothing of its rows."""
+FIGURE = re.compile(r"([\d.]+)(\w*)")
 LEGEND = (
+    "Front: what no other run beats in both. horizon: length, as a share of your own recipe's. "
     "gain: seconds of the own control's line at the same {} / seconds{}. "
     "seconds = FLOP / (FLOP/s) + overhead; all solo seconds."
 )
 
 
 def print_report(summary: FrontSummary, console: Console) -> None:
-    """Write what was confirmed, the front, the knobs of its best, the counts and the verdict to
-    ``console``.
+    """Write to ``console`` the verdict, what to do next, what was confirmed, the front, the knobs
+    of its best and the counts.
     """
+    console.print(Text(headline(summary), style="bold"))
+    _print_next(summary, console)
     _print_confirmed(summary, console)
-    console.print(fitted(front_table(summary), console))
-    console.print(Text(legend(summary), style="dim"))
+    table, even = without_even(front_table(summary))
+    console.print(fitted(table, console))
+    console.print(Text(legend(summary, even), style="dim"))
     _print_knobs(summary, console)
     for note in filter(None, (seeds_note(summary), unfrozen_note(summary), stopping_note(summary))):
         console.print(Text(f"\n{note}"))
     console.print(Text(f"\n{counts(summary)[0].upper()}{counts(summary)[1:]}."))
     if summary.background.sampler:
         console.print(Text(f"Sampler: {summary.background.sampler}."))
-    if summary.background.confirmed is None:
-        console.print(Text(verdict(summary), style="bold"))
-    _print_caution(summary, console)
+    if told := caution(summary):
+        console.print(Text(told))
     if summary.background.apart is not None:
         console.print(Text(f"\nTrial {summary.background.apart.number} taken apart:"))
         print_apart(summary.background.apart, console)
 
 
-def _print_caution(summary: FrontSummary, console: Console) -> None:
+def _print_next(summary: FrontSummary, console: Console) -> None:
     """A command stands on a line of its own and is not broken: it is there to be copied."""
-    before, command, after = caution(summary).partition(summary.background.confirm_command)
-    if before:
-        console.print(Text(before.rstrip()))
-    if command:
-        console.print(Text(f"  {command}"), soft_wrap=True)
-    if after:
-        console.print(Text(after.lstrip()))
+    step = next_step(summary)
+    if step is not None:
+        console.print(Text(f"Next: {step.why}"))
+        console.print(Text(f"  {step.command}"), soft_wrap=True)
+    console.print()
 
 
 def _print_confirmed(summary: FrontSummary, console: Console) -> None:
@@ -85,7 +95,6 @@ def _print_confirmed(summary: FrontSummary, console: Console) -> None:
         return
     from tuning.report import verdict_table as confirm_table
 
-    console.print(Text(headline(summary), style="bold"))
     console.print(confirm_table.verdict_table(confirmed))
     console.print(Text(confirm_table.legend(confirmed), style="dim"))
     for remark in remarks(confirmed):
@@ -103,7 +112,7 @@ def _print_knobs(summary: FrontSummary, console: Console) -> None:
         console.print(_knobs(row))
     if rest := len(every) - len(chosen):
         others = f"{rest} more members of the front" if rest > 1 else "one more member of the front"
-        where = f"Those of {others}: report.html, or python -m tuning.pareto with --csv FILE."
+        where = f"Those of {others}: report.html, or {program('pareto')} with --csv FILE."
         console.print(Padding(Text(where), (0, 0, 0, 2)))
 
 
@@ -146,9 +155,9 @@ def front_table(summary: FrontSummary) -> Table:
     for index, heading in enumerate((*BEFORE, summary.metric.short, *gains, *AFTER)):
         figure = index >= FIGURES_FROM or heading == "#"
         table.add_column(Text(heading), justify="right" if figure else "left", no_wrap=True)
-    first = None if summary.target is None else fastest_at(summary.front, summary.target)
+    marked = marked_number(summary)
     for row in rows_of(summary.front):
-        chosen = first is not None and row["number"] == first["number"]
+        chosen = row["number"] == marked
         table.add_row(
             *_cells(row, summary, mark="*" if chosen else ""), style="bold" if chosen else ""
         )
@@ -156,8 +165,46 @@ def front_table(summary: FrontSummary) -> Table:
     if len(beside):
         table.add_section()
     for row in rows_of(beside):
-        table.add_row(*_cells(row, summary, mark=""), style="dim")
+        chosen = row["number"] == marked
+        mark, style = ("*", "bold") if chosen else ("", "dim")
+        table.add_row(*_cells(row, summary, mark=mark), style=style)
     return table
+
+
+def marked_number(summary: FrontSummary) -> int | None:
+    """The trial that the verdict names; where it names none, the first at the target."""
+    best = named(summary)
+    if best is not None:
+        return best.number
+    first = None if summary.target is None else fastest_at(summary.front, summary.target)
+    return None if first is None else int(first["number"])
+
+
+def without_even(table: Table) -> tuple[Table, dict[str, str]]:
+    """The table without those of its last columns that hardly vary, and what each holds."""
+    even: dict[str, str] = {}
+    for heading in AFTER:
+        column = next(c for c in table.columns if str(c.header) == heading)
+        cells = [str(cell) for cell in column.cells]
+        if len(cells) > 1 and _spread(cells) < HARDLY:
+            if (usual := cells[len(cells) // 2]) != form.NOTHING:
+                even[heading] = usual
+            table.columns.remove(column)
+    return table, even
+
+
+def _spread(cells: Sequence[str]) -> float:
+    """By how much the largest of some figures exceeds the smallest, as a fraction; 0 where they
+    read the same, infinity where they are no figures of one unit.
+    """
+    if len(set(cells)) == 1:
+        return 0.0
+    figures = [FIGURE.fullmatch(cell) for cell in cells]
+    known = [(float(found[1]), found[2]) for found in figures if found]
+    if len(known) < len(cells) or len({unit for _, unit in known}) > 1:
+        return math.inf
+    least, most = (pick(value for value, _ in known) for pick in (min, max))
+    return math.inf if least <= 0 else most / least - 1
 
 
 def fitted(table: Table, console: Console) -> Table:
@@ -179,14 +226,22 @@ def fitted(table: Table, console: Console) -> Table:
 
 
 def _off_front(summary: FrontSummary) -> pd.DataFrame:
-    return summary.control[~summary.control["number"].isin(summary.front["number"])]
+    """Control runs off the front, and the trial that the verdict names where it is off it too."""
+    beside = summary.control[~summary.control["number"].isin(summary.front["number"])]
+    named_too = summary.others[summary.others["number"] == marked_number(summary)]
+    return pd.concat([beside, named_too]) if len(named_too) else beside
 
 
-def legend(summary: FrontSummary) -> str:
-    """What the marks and the columns of ``front_table`` mean."""
+def legend(summary: FrontSummary, even: Mapping[str, str] | None = None) -> str:
+    """What the marks and the columns of ``front_table`` mean; ``even``: what the columns hold that
+    are left out.
+    """
     metric = summary.metric
     parts = [LEGEND.format(metric.short, _rivals(summary))]
-    if summary.front_seconds is not None:
+    parts += [f"{heading}: {value} in all." for heading, value in (even or {}).items()]
+    if named(summary) is not None:
+        parts.insert(0, "*: the trial that the first line names.")
+    elif summary.front_seconds is not None:
         where = f"at or {metric.beyond} the target {summary.shown(summary.target)}"
         parts.insert(0, f"*: first {where}.")
     if len(_off_front(summary)):

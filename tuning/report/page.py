@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tuning.findings.next_step import next_step
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import caution, counts, headline
 from tuning.report.apart import apart_table
@@ -43,6 +44,7 @@ def page_text(
             counts=counts(summary),
             headline=_unbroken(headline(summary)),
             caution=caution(summary),
+            next=next_step(summary),
             figures=key_figures(summary),
             confirmed=confirmed_table(summary),
             apart=apart_table(summary),

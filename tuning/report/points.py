@@ -16,6 +16,7 @@ import pandas as pd
 from tuning.findings.front import numbers
 from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
+from tuning.findings.win_words import named
 from tuning.trial.recipe import recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -33,10 +34,11 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
     points = [_point(row, summary) for row in rows_of(drawn)]
     for point in points[MOST_CURVES:]:
         point["curve"], point["decisions"] = [], []
-    shown = {point["number"] for point in points}
+    shown, best = {point["number"] for point in points}, named(summary)
     return {
         "metric": _metric(summary),
         "target": summary.target,
+        "named": None if best is None else best.number,
         "gain": summary.gain,
         "frontSeconds": summary.front_seconds,
         "controlSeconds": summary.control_seconds,

@@ -39,6 +39,7 @@ class Snapshot:
         best_gain: control seconds / front seconds at the target, the best so far; None before there
             is one.
         seconds_left: estimated wall seconds to the end; None before there is an estimate.
+        step: how much of the phase is done and of how much, where that can be counted.
     """
 
     phase: str = ""
@@ -48,6 +49,7 @@ class Snapshot:
     failed: int = 0
     best_gain: float | None = None
     seconds_left: float | None = None
+    step: tuple[int, int] | None = None
 
 
 class Progress(Protocol):
@@ -225,10 +227,14 @@ class LiveProgress(_Harmless):
 
 
 def drawn(snapshot: Snapshot) -> RenderableType:
-    """A snapshot for a terminal: the phase, and a bar once there are trials to count."""
+    """A snapshot for a terminal: the phase, and a bar; where nothing can be counted it moves."""
     phase = Text(snapshot.phase, style="bold")
     if not snapshot.trials:
-        return phase
+        done, steps = snapshot.step if snapshot.step is not None else (0, None)
+        bar = ProgressBar(total=steps, completed=done, width=BAR_WIDTH, pulse=steps is None)
+        row = Table.grid(padding=(0, 2))
+        row.add_row(bar, phase)
+        return row if snapshot.phase else phase
     row = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=snapshot.trials, completed=snapshot.done, width=BAR_WIDTH)
     row.add_row(bar, Text(facts(snapshot), overflow="ellipsis", no_wrap=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuning.findings import format as form
 from tuning.findings.summary import FrontSummary
-from tuning.findings.win_words import leader
+from tuning.findings.win_words import named
 from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
@@ -34,7 +34,7 @@ def _noise(metric: Metric) -> str:
 
 def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
     """Of the trial that the headline is about, on the search's one seed."""
-    best = leader(summary)
+    best = named(summary)
     seed = "" if summary.background.confirmed is None else ", one seed"
     if best is None:
         return [(TILES[OWN] + seed, "none")]

@@ -19,6 +19,7 @@ from tuning.errors import Interrupted, SearchFailed
 from tuning.layout import PAGE, PICTURE, STOP, resume_command, resume_option
 from tuning.session.calibrations import ClockFirst
 from tuning.session.description import (
+    is_done,
     stored_form,
     trials_of,
 )
@@ -26,11 +27,13 @@ from tuning.session.identity import remarks_on
 from tuning.session.importance import note_importance
 from tuning.session.plan import SearchPlan, make_driver
 from tuning.session.session import SearchSession
+from tuning.session.telling import told
 from tuning.session.watch import Watcher, say
 from tuning.store.directory import read_info
 from tuning.store.files import FILES
 from tuning.store.lease import Lease
 from tuning.store.store import Problem, Store
+from tuning.store.upkeep import FINISHED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,11 +114,15 @@ def hold(
             watch.warn(warning)
         stop_reason = None
         if recorded < config.trials or store.count_in_flight():
-            stop_reason = run_tasks(store, config, workload, resources, store.epoch or 0, watch)
+            with told(watch, config, store) as telling:
+                epoch = store.epoch or 0
+                stop_reason = run_tasks(store, config, workload, resources, epoch, telling)
     while store.compact():
         pass
     store.tidy()  # workers that died left what they were writing
     note_importance(store, config)
+    if is_done(store):
+        store.thin_trunks(FINISHED)
     write_report(store)
     return stop_reason
 

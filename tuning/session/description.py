@@ -122,3 +122,9 @@ def trials_of(store: Store) -> int:
     confirmation.
     """
     return int((store.frame(["origin"])["origin"] != CONFIRMATION).sum())
+
+
+def is_done(store: Store) -> bool:
+    """Whether all that was asked of a search is recorded."""
+    asked = store.info.config.get("trials", 0)
+    return trials_of(store) >= asked and not store.count_in_flight()

@@ -17,6 +17,7 @@ from tuning.session.order import TrunkWait
 from tuning.session.slots import Filling, Slots
 from tuning.store.info import AtOnce, SamplerChoice, Target, that_fit
 from tuning.store.store import Store, history_of
+from tuning.store.upkeep import OTHER_SEEDS
 from tuning.study.baselines import baseline_specs, reference_specs, short_controls
 from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
@@ -155,9 +156,8 @@ class SearchPlan(Plan):
         return spec.origin != CONFIRMATION
 
     def drop_trunks(self, keep: Task) -> None:
-        """Those of the automatic target's other seeds, unless replicates are to fork from them."""
-        if self._config.replicates == 0:
-            self._store.drop_trunks(keep)
+        """Those of the automatic target's other seeds, of which replicates need but a few."""
+        self._store.drop_trunks(keep, others=OTHER_SEEDS if self._config.replicates else 0)
 
 
 class ListPlan(Plan):

@@ -12,7 +12,7 @@ from tuning.findings import format as form
 from tuning.report.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
-from tuning.trial.trial import AGAIN, TrialRecord, TrialSpec
+from tuning.trial.trial import AGAIN, SEEDS, TrialRecord, TrialSpec
 
 
 class TerminalWatch:
@@ -44,6 +44,7 @@ class TerminalWatch:
             now,
         )
         self._phase, self._metric = "", metric
+        self._step: tuple[int, int] | None = None
         self._expected: Callable[[TrialSpec], float] | None = None
         self._done, self._failed, self._target_runs = recorded, 0, 0
         self._started: dict[tuple[bool, int], tuple[TrialSpec, float]] = {}
@@ -53,7 +54,7 @@ class TerminalWatch:
 
     def phase(self, text: str) -> None:
         """Say what the search does now."""
-        self._phase = text
+        self._phase, self._step = text, None
         self.tick()
 
     def expects(self, seconds: Callable[[TrialSpec], float]) -> None:
@@ -70,7 +71,7 @@ class TerminalWatch:
         self.tick()
 
     def _begin_trials(self, spec: TrialSpec) -> None:
-        self._phase = ""
+        self._phase, self._step = "", None
         if not self._told:
             self._told = True
             target = form.loss(spec.target_loss, metric=self._metric)
@@ -93,6 +94,7 @@ class TerminalWatch:
 
     def _say_target(self) -> None:
         self._phase = f"target and trunk: reference runs of full_update, {self._target_runs} done"
+        self._step = (self._target_runs, max(SEEDS, self._target_runs))
         self.tick()
 
     def _improve(self, record: TrialRecord) -> bool:
@@ -147,6 +149,7 @@ class TerminalWatch:
                 failed=self._failed,
                 best_gain=self._gain,
                 seconds_left=self._seconds_left(),
+                step=self._step,
             )
         )
 

@@ -35,6 +35,7 @@ from tuning.store.parquet import RecordFormat
 from tuning.store.retry import Withdrawal, spec_of
 from tuning.store.running import InFlight, Running
 from tuning.store.shards import Shard, complete_group
+from tuning.store.upkeep import thin, trunk_folders
 from tuning.trial.outcome import COLUMNS, Outcome, outcomes_of
 from tuning.trial.recipe import KNOB
 from tuning.trial.task import Task
@@ -198,11 +199,20 @@ class Store:
         """Where a reference run's snapshots are or will be."""
         return self.path / TRUNK / str(task)
 
-    def drop_trunks(self, keep: Task) -> None:
-        """Remove every reference run's snapshots but those of ``keep``, whose seed trials have."""
-        for folder in (self.path / TRUNK).iterdir():
-            if folder.is_dir() and folder.name != str(keep):
-                shutil.rmtree(folder)
+    def drop_trunks(self, keep: Task, *, others: int = 0) -> None:
+        """Remove every reference run's snapshots but those of ``keep``, whose seed trials have, and
+        ``others`` of each of the others.
+        """
+        for folder in trunk_folders(self.path):
+            if folder.name != str(keep):
+                thin(folder, others) if others else shutil.rmtree(folder)
+
+    def thin_trunks(self, keep: int) -> None:
+        """Leave ``keep`` snapshots of the trials' own seed and none of others, for what is done."""
+        seed = None if self._info.target is None else self._info.target.seed
+        for folder in trunk_folders(self.path):
+            own = seed is None or folder.name == str(Task.reference(seed))
+            thin(folder, keep if own else 0)
 
     # --- tasks in flight
 

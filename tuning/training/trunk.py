@@ -7,8 +7,9 @@
 Snapshots lie evenly over the steps at which trials depart. A trial that departs between two of them
 trains on average half a distance again, so n snapshots cost n·save and, for T trials of a run of s
 seconds, T·s/(2n) of training: the sum is least at n = sqrt(T·s / (2·save)). The disk they take is
-bounded as well. What saving costs is reckoned from the size of the first snapshot, not measured:
-where trials fork is then the same whenever the search is run.
+bounded as well: by bytes, and by a number, so that a small model does not leave a thousand times
+its size. What saving costs is reckoned from the size of the first snapshot, not measured: where
+trials fork is then the same whenever the search is run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.trial.course import Timetable
 from tuning.trial.replay import Trunk
 
-MOST_SNAPSHOTS = 64
+MOST_SNAPSHOTS = 24
+"""Of a seed. With 24 a trial trains on average 2 % of a run again; each snapshot holds weights and
+moments, three times the weights and more.
+"""
 DISK_BYTES = 2 * 2**30
 """Snapshots of all the seeds of a run take no more than this."""
 SAVE_SECONDS, SAVE_BYTES_PER_SECOND = 0.01, 200e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -11,10 +12,14 @@ from rich.console import Console
 
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import background
+from tuning.findings import format as form
 from tuning.findings.context import Background
 from tuning.findings.summary import FrontSummary, summary
-from tuning.report.front_table import print_report, told_in_full
-from tuning.trial.recipe import Recipe
+from tuning.findings.win_words import named
+from tuning.report.front_table import marked_number, print_report, told_in_full
+from tuning.report.points import page_data
+from tuning.report.tiles import key_figures
+from tuning.trial.recipe import OWN, Recipe
 
 
 def printed(reading: FrontSummary, *, width: int = 80, encoding: str = "utf-8") -> str:
@@ -40,14 +45,51 @@ def test_everything_is_there_at_eighty_columns() -> None:
 
 
 def test_the_first_at_the_target_is_marked_and_named() -> None:
-    """One star, at the winner; its knobs that are not defaults; the verdict last."""
+    """One star, at the winner; its knobs that are not defaults; the verdict first, then one command
+    on a line of its own.
+    """
     reading = summary(search_frame())
     text = printed(reading)
     starred = [line for line in text.splitlines() if line.startswith("*  ")]
     assert len(starred) == 1
     assert f" {reading.winner} " in starred[0]
     assert f"#{reading.winner} dynamic_suffix: adaptive=true" in text
-    assert "to confirm on fresh seeds: python -m tuning.confirm DIR" in " ".join(text.split())
+    lines = text.splitlines()
+    assert lines[0].startswith(f"dynamic_suffix #{reading.winner} reaches")
+    at = next(place for place, line in enumerate(lines) if line.startswith("Next: "))
+    assert lines[at + 1] == "  python -m tuning.confirm DIR"
+    assert "*: the trial that the first line names." in " ".join(lines)
+
+
+def test_headline_table_tile_and_picture_name_the_confirmed_winner() -> None:
+    """Trial 28 is confirmed, though 37 leads the search: the star, the figures and the trial that
+    the page opens on are 28's.
+    """
+    known = background({28: 1.2})
+    table = search_frame()
+    reading = summary(table, None, known)
+    assert reading.bests.recipe is not None
+    assert reading.bests.recipe.number == 37
+    assert marked_number(reading) == page_data(reading, table)["named"] == 28
+    starred = [line for line in printed(reading).splitlines() if line.startswith("*  ")]
+    assert [line.split()[1] for line in starred] == ["28"]
+    best = named(reading)
+    assert best is not None
+    shown = form.gain(best.gains[OWN].value) + "×"
+    assert ("Gain over your own recipe, one seed", shown) in key_figures(reading)
+
+
+def test_columns_that_hardly_vary_are_one_line_of_the_legend() -> None:
+    """The rate is the same in all, the seconds are not; with one that differs it is a column."""
+    full = {"policy": "full_update", "origin": "control"}
+    even = [
+        record(i, s, 3 - s, required_flops=s * 1e9, effective_flops_per_second=1e9, **full)
+        for i, s in enumerate((1.0, 1.5, 2.0))
+    ]
+    text = printed(summary(frame_of(even)))
+    assert "FLOP/s: 1G in all" in text or "FLOP/s: 1.00G in all" in text
+    faster = dataclasses.replace(even[0], effective_flops_per_second=3e9)
+    assert "in all" not in printed(summary(frame_of([faster, *even[1:]])))
 
 
 def test_control_runs_off_the_front_stand_below_the_rule() -> None:
@@ -113,7 +155,7 @@ def test_gains_within_noise_are_marked_and_explained() -> None:
     lines = printed(reading).splitlines()
     assert any("≈" in line and " 0 " in line for line in lines)
     assert not any("≈" in line and line.startswith("    1 ") for line in lines)
-    assert "≈: within noise of the control" in printed(reading)
+    assert "≈: within noise of the control" in " ".join(printed(reading).split())
     assert "≈" not in printed(summary(search_frame()))
 
 

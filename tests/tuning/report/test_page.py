@@ -268,7 +268,8 @@ def test_a_confirmation_on_a_loud_machine_says_so() -> None:
 def test_without_a_confirmation_the_page_says_how_to_have_one() -> None:
     """Beside the headline and below the calibration."""
     text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
-    assert "One seed, unconfirmed; to confirm on fresh seeds: python -m tuning.confirm DIR" in text
+    assert "on one seed, unconfirmed" in text
+    assert "<code>python -m tuning.confirm DIR</code>" in text
     assert "Not checked yet: python -m tuning.confirm DIR" in text
     assert "fresh seeds</h2>" not in text
     assert (data_of(text)["whiskers"], data_of(text)["noise"]) == ([], None)

@@ -169,12 +169,14 @@ class TestTerminal:
         assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l") >= 0
 
     def test_before_there_are_trials(self) -> None:
-        """The phase alone: no bar of nothing."""
-        progress, stream = _terminal()
-        with progress:
-            progress.show(Snapshot(phase="calibrating"))
-        assert "calibrating" in stream.getvalue()
-        assert "trials" not in stream.getvalue()
+        """A bar beside the phase, whether or not its steps can be counted; no trials."""
+        for step in (None, (2, 5)):
+            progress, stream = _terminal()
+            with progress:
+                progress.show(Snapshot(phase="calibrating", step=step))
+            assert "calibrating" in stream.getvalue()
+            assert "━" in stream.getvalue()
+            assert "trials" not in stream.getvalue()
 
     def test_a_narrow_terminal(self) -> None:
         """Facts are cut, not wrapped, so that the display stays one line high."""

@@ -96,10 +96,15 @@ def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[in
 
 
 def test_extending_goes_on_where_it_was(straight: pd.DataFrame, tmp_path: Path) -> None:
-    """Ten trials, the last a longer control, and then two more are the same twelve."""
+    """Ten trials, the last a longer control, and then two more are the same twelve, whatever they
+    forked from: a search that is done keeps few snapshots.
+    """
     search(fused(tmp_path / "run", trials=10), Remembering())
     longer = search(fused(tmp_path / "run"), Remembering()).trials
-    pd.testing.assert_frame_equal(own_columns(longer), own_columns(straight))
+    columns = ["forked_from_step"]
+    pd.testing.assert_frame_equal(
+        own_columns(longer).drop(columns=columns), own_columns(straight).drop(columns=columns)
+    )
 
 
 def test_replicates_are_schedules_of_the_front_on_other_seeds(straight: pd.DataFrame) -> None:

@@ -214,10 +214,10 @@ def test_snapshots_lie_before_the_decay(steps: int, count: int, decay: float) ->
 
 
 def test_number_of_snapshots_follows_from_their_cost() -> None:
-    """By hand: sqrt(64·12 / (2·0.03)) = 113, of which 64 are allowed; sqrt(64·0.4 / (2·0.2)) = 8.
+    """By hand: sqrt(64·12 / (2·0.03)) = 113, of which 24 are allowed; sqrt(64·0.4 / (2·0.2)) = 8.
 
     Disk.
     """
-    assert best_count(Sharing(12.0, 5), 4 * 10**6) == 64
+    assert best_count(Sharing(12.0, 5), 4 * 10**6) == 24
     assert best_count(Sharing(0.4, 5), 38 * 10**6) == 8
     assert best_count(Sharing(12.0, 5), 2**30) == 2

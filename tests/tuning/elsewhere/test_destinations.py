@@ -1,0 +1,187 @@
+"""Every destination, told the trials of a run and read back by the tool it is for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from search_spaces.registry import find_space
+from tests.support.frames import search_records
+from tuning.elsewhere.destination import Source
+from tuning.elsewhere.place import Place, kinds, places
+from tuning.trial.metric import Metric
+from tuning.trial.trial import TrialRecord
+
+ACCURACY = Metric("accuracy", maximize=True)
+RECORDS = search_records(16)
+SPACE = find_space("dynamic_suffix")
+KNOBS = tuple(sorted({name for record in RECORDS for name in record.recipe.knobs}))
+
+
+def source(metric: Metric = ACCURACY) -> Source:
+    """A run of a workload whose metric is maximised: the negative of what is recorded."""
+    return Source("mine", "byte_lm", SPACE, KNOBS, metric)
+
+
+def told(kind: str, where: str, records: list[TrialRecord]) -> None:
+    """Open it, tell the records, close it."""
+    destination = Place(kind, where).open(source())
+    for record in records:
+        destination.tell(record)
+    destination.close()
+
+
+def read_csv(where: str) -> dict[int, float | None]:
+    frame = pd.read_csv(where).set_index("number")
+    return {int(n): _known(frame["val_metric"][n]) for n in frame.index}
+
+
+def _known(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def read_tensorboard(where: str) -> dict[int, float | None]:
+    found: dict[int, float | None] = {}
+    for folder in (Path(where) / "mine").iterdir():
+        events = EventAccumulator(str(folder)).Reload()
+        tags = events.Tags()["scalars"]
+        last = events.Scalars("final/val_metric")[-1].value if "final/val_metric" in tags else None
+        found[int(folder.name.removeprefix("trial-"))] = last
+    return found
+
+
+def read_mlflow(where: str) -> dict[int, float | None]:
+    client = MlflowClient(tracking_uri=where)
+    [experiment] = [e for e in client.search_experiments() if e.name == "mine (byte_lm)"]
+    runs = client.search_runs([experiment.experiment_id])
+    return {
+        int(run.data.tags["ttq.number"]): run.data.metrics.get("final_val_metric") for run in runs
+    }
+
+
+def read_optuna(where: str) -> dict[int, float | None]:
+    study = optuna.load_study(study_name="mine", storage=where)
+    return {
+        trial.user_attrs["number"]: trial.user_attrs.get("val_metric") for trial in study.trials
+    }
+
+
+CASES: dict[str, tuple[str, Callable[[str], dict[int, float | None]]]] = {
+    "csv": ("{}/trials.csv", read_csv),
+    "tensorboard": ("{}/events", read_tensorboard),
+    "mlflow": ("sqlite:///{}/runs.db", read_mlflow),
+    "optuna": ("sqlite:///{}/study.db", read_optuna),
+}
+
+
+def test_every_destination_is_tried_here() -> None:
+    """W&B's runs have no reader that needs no account; its files have a test below."""
+    assert set(kinds()) == {*CASES, "wandb"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", CASES)
+def test_each_trial_is_there_once(kind: str, tmp_path: Path) -> None:
+    """Half of them, then all: finished, stopped and failed ones, with the metric's own value."""
+    where, read = CASES[kind]
+    place = where.format(tmp_path)
+    told(kind, place, RECORDS[:8])
+    told(kind, place, RECORDS)
+    expected = {r.number: None if r.val_loss is None else -r.val_loss for r in RECORDS}
+    found = read(place)
+    assert found.keys() == expected.keys()
+    for number, value in expected.items():
+        assert found[number] == (None if value is None else pytest.approx(value, rel=1e-6))
+
+
+def test_a_study_has_distributions_values_states_and_curves(tmp_path: Path) -> None:
+    """Read by Optuna; the second study has both values of the front."""
+    where = f"sqlite:///{tmp_path}/study.db"
+    told("optuna", where, RECORDS)
+    study = optuna.load_study(study_name="mine", storage=where)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    states = {"finished": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
+    for record, trial in zip(RECORDS, study.trials, strict=True):
+        assert trial.state.name == states[record.state]
+        assert trial.intermediate_values == {p.step: -p.val_loss for p in record.curve}
+        assert trial.params["horizon"] == record.recipe.horizon
+        for name, value in record.recipe.knobs.items():
+            assert trial.params.get(name, trial.user_attrs.get(name)) == value
+        if record.state == "finished":
+            assert record.val_loss is not None
+            assert trial.values == [-record.val_loss]
+    both = optuna.load_study(study_name="mine: seconds and accuracy", storage=where)
+    assert [d.name for d in both.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert both.best_trials
+
+
+def test_a_baseline_outside_the_space_widens_its_range(tmp_path: Path) -> None:
+    """A horizon beyond what is searched is in the study with a range that holds it."""
+    where = f"sqlite:///{tmp_path}/study.db"
+    full = next(record for record in RECORDS if record.recipe.is_control)
+    longer = type(full.recipe)(full.recipe.policy, 2.25, full.recipe.knobs)
+    told("optuna", where, [type(full)(**{**vars(full), "recipe": longer})])
+    [trial] = optuna.load_study(study_name="mine", storage=where).trials
+    found = trial.distributions["horizon"]
+    assert isinstance(found, optuna.distributions.FloatDistribution)
+    assert found.high == trial.params["horizon"] == 2.25
+
+
+def test_the_relative_axis_of_tensorboard_is_solo_seconds(tmp_path: Path) -> None:
+    """The times of a curve's events, less the first's, are its solo seconds."""
+    record = next(r for r in RECORDS if len(r.curve) > 1)
+    told("tensorboard", str(tmp_path), [record])
+    folder = tmp_path / "mine" / f"trial-{record.number:04d}"
+    events = EventAccumulator(str(folder)).Reload().Scalars("accuracy")
+    assert [event.step for event in events] == [point.step for point in record.curve]
+    gone = [event.wall_time - events[0].wall_time for event in events]
+    first = record.curve[0].train_seconds
+    assert gone == pytest.approx([p.train_seconds - first for p in record.curve], abs=1e-3)
+
+
+def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file a trial on this machine, with its name, its group and its metric in it."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    told("wandb", "project", RECORDS[:2])
+    files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(files) == 2
+    for number, file in enumerate(files):
+        data = file.read_bytes()
+        assert all(word in data for word in (f"mine-{number}".encode(), b"accuracy", b"project"))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (Place("tensorbord", "x"), "did you mean 'tensorboard'"),
+        (Place("mlflow", ""), "must be followed by a tracking store"),
+    ],
+)
+def test_what_is_wrong_with_a_place_is_said(place: Place, words: str) -> None:
+    """No such kind; nowhere."""
+    [fault] = place.faults("--log")
+    assert words in fault
+
+
+def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how it is installed."""
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr("tuning.elsewhere.wandb.WandB.library", "no_such_library_here")
+    [fault] = Place("wandb", "mine").faults("--log")
+    assert "no_such_library_here, which is not installed: pip install" in fault
+
+
+def test_places_of_an_option() -> None:
+    """Several, each up to its comma; what stands after the first colon is where."""
+    found = places("csv:a.csv,optuna:sqlite:///b.db")
+    assert found == (Place("csv", "a.csv"), Place("optuna", "sqlite:///b.db"))
+    assert places(None) == ()

@@ -1,0 +1,74 @@
+"""A search that is followed elsewhere: what it tells, and what it survives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.support.searches import config_of, own_columns, search
+from tuning.export import main as export
+from tuning.search import main
+from tuning.session.watch import Silent
+
+
+class Warned(Silent):
+    """Remembers what it was warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Keep it."""
+        self.warnings.append(text)
+
+
+def test_trials_are_told_as_they_end_and_those_of_before_too(tmp_path: Path) -> None:
+    """Nine trials, unfollowed; followed on to eleven the file has eleven, as the table has."""
+    run = tmp_path / "run"
+    search(config_of(run, trials=9))
+    trials = search(config_of(run, trials=11, log=f"csv:{tmp_path}/told.csv")).trials
+    told = pd.read_csv(tmp_path / "told.csv").sort_values("number")
+    assert told["number"].tolist() == trials["number"].tolist()
+    assert told["val_loss"].tolist() == pytest.approx(trials["val_loss"].tolist())
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "{}/nowhere/told.csv"])
+def test_one_that_fails_says_so_once_and_harms_nothing(where: str, tmp_path: Path) -> None:
+    """A disk that is full, a folder that is not there: the search has the trials of one that is
+    not followed.
+    """
+    watcher = Warned()
+    plain = search(config_of(tmp_path / "plain", trials=9), watcher).trials
+    before = len([w for w in watcher.warnings if "no more trials are told" in w])
+    log = f"csv:{where.format(tmp_path)}"
+    followed = search(config_of(tmp_path / "run", trials=9, log=log), watcher).trials
+    said = [w for w in watcher.warnings if "no more trials are told to csv" in w]
+    assert (before, len(said)) == (0, 1)
+    pd.testing.assert_frame_equal(own_columns(followed), own_columns(plain))
+
+
+def test_a_place_that_cannot_be_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the other faults, in one message, and nothing is created."""
+    run = tmp_path / "run"
+    assert main(["--run", str(run), "--log", "tensorbord:x", "--trials", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "did you mean 'tensorboard'" in said
+    assert "trials >= 1" in said
+    assert not run.exists()
+
+
+def test_export_tells_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command; a place that refuses is bad input, and so is asking for nothing."""
+    run = tmp_path / "run"
+    trials = search(config_of(run, trials=9)).trials
+    assert export([str(run), "--to", "csv", str(tmp_path / "told.csv")]) == 0
+    assert len(pd.read_csv(tmp_path / "told.csv")) == len(trials)
+    assert "9 trials" in capsys.readouterr().err
+    assert export([str(run), "--to", "csv", str(tmp_path / "no" / "told.csv")]) == 2
+    assert "must be able to write" in capsys.readouterr().err
+    assert export([str(run)]) == 2
+    assert "--trial N|best" in capsys.readouterr().err

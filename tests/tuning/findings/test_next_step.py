@@ -1,0 +1,96 @@
+"""One command that fits what a search found."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from tests.support.frames import frame_of, record, search_frame
+from tests.support.verdicts import background
+from tuning.findings.context import Asked, Background
+from tuning.findings.next_step import next_step
+from tuning.findings.summary import summary
+from tuning.trial.trial import TrialRecord
+
+MANY = Asked("runs/my run", "byte_lm", "static_suffix", 64)
+
+
+def beside_control(*others: TrialRecord) -> pd.DataFrame:
+    """The own control takes 5 s to 2.0 and 10 s to 1.8."""
+    full = {"policy": "full_update", "origin": "control", "steps": 100}
+    runs = [record(0, 10, 1.8, horizon=1.0, **full), record(1, 5, 2.0, horizon=0.5, **full)]
+    return frame_of([*runs, *others])
+
+
+def command(frame: pd.DataFrame, target: float | None, known: Background) -> str:
+    """The one that fits."""
+    found = next_step(summary(frame, target, known))
+    assert found is not None
+    return found.command.removeprefix("python -m tuning.")
+
+
+def known(**changes: object) -> Background:
+    """A search of many trials, with changes to what was asked."""
+    return Background(asked=dataclasses.replace(MANY, **changes))  # type: ignore[arg-type]
+
+
+def tuned(number: int, seconds: float, loss: float) -> TrialRecord:
+    """A run that turns the own optimizer's numbers alone."""
+    return record(number, seconds, loss, policy="full_update", knobs={"rate": 1.5})
+
+
+def test_a_win_is_to_be_confirmed() -> None:
+    """By the command that the run knows."""
+    won = beside_control(record(3, 7, 1.8))
+    assert command(won, 1.9, known()) == "confirm DIR"
+
+
+def test_what_is_confirmed_is_to_be_taken_away() -> None:
+    """The winner's recipe; a better one that nobody confirmed is to be confirmed first."""
+    assert command(search_frame(), None, background({37: 1.08})) == (
+        "export DIR --trial 37 -o recipe.toml"
+    )
+    assert command(search_frame(), None, background({28: 1.0})).startswith("confirm DIR")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"trials": 8}, "search --resume 'runs/my run' --trials 32"),
+        ({"trials": 20}, "search --resume 'runs/my run' --trials 40"),
+        ({}, "search --workload byte_lm --space recipe"),
+        ({"space": "recipe"}, "export 'runs/my run' --trial best -o recipe.toml"),
+    ],
+    ids=["few trials", "not many", "another space", "train plainly"],
+)
+def test_where_nothing_wins(changes: dict[str, object], expected: str) -> None:
+    """Go on, look elsewhere, or train plainly."""
+    assert command(beside_control(), 1.9, known(**changes)) == expected
+
+
+def test_training_plainly_says_for_how_long() -> None:
+    """The control that reaches the target."""
+    found = next_step(summary(beside_control(), 2.0, known(space="recipe")))
+    assert found is not None
+    assert found.why == "Train plainly: your own recipe at horizon 0.5, 100 steps."
+
+
+def test_a_target_that_nothing_reached_is_to_be_moved() -> None:
+    """To a loss that a trial reached, so that the command works."""
+    words = command(beside_control(), 1.5, known()).split()
+    assert words[-2] == "--target"
+    assert float(words[-1]) >= 1.8
+
+
+def test_where_tuning_wins_tune_first() -> None:
+    """Unless that is what was searched: then it is to be confirmed."""
+    frame = beside_control(tuned(3, 6, 1.8))
+    assert command(frame, 1.9, known()) == "search --workload byte_lm --space tune"
+    assert command(frame, 1.9, known(space="tune")) == "confirm DIR"
+
+
+def test_of_nothing_there_is_nothing_to_do() -> None:
+    """No trial has finished."""
+    assert next_step(summary(search_frame().iloc[:0])) is None

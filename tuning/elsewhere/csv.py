@@ -1,0 +1,54 @@
+"""Every trial as a line of a CSV file; curves and decisions as JSON in their fields."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from tuning.elsewhere.destination import Destination, Source
+from tuning.trial.recipe import KNOB
+from tuning.trial.trial import TrialRecord
+
+PLAIN = tuple(f.name for f in dataclasses.fields(TrialRecord) if f.name != "recipe")
+
+
+class CsvFile(Destination):
+    """A file that is made anew: who opens it is told every trial."""
+
+    meaning: ClassVar[str] = "a file"
+
+    def __init__(self, where: str, source: Source) -> None:
+        self._source = source
+        self._file = Path(where).open("w", newline="", encoding="utf-8")  # noqa: SIM115 - closed below
+        knobs = [KNOB + name for name in source.columns]
+        header = [*PLAIN, "policy", "horizon", *knobs, "val_metric"]
+        self._rows = csv.DictWriter(self._file, header, extrasaction="ignore")
+        self._rows.writeheader()
+
+    def tell(self, record: TrialRecord) -> None:
+        """Write it at once, so that a reader sees it."""
+        row = {name: getattr(record, name) for name in PLAIN}
+        for name in ("curve", "decisions"):
+            row[name] = json.dumps([dataclasses.asdict(each) for each in row[name]])
+        knobs = {KNOB + name: value for name, value in record.recipe.knobs.items()}
+        loss = record.val_loss
+        self._rows.writerow(
+            {
+                **row,
+                **knobs,
+                "policy": record.recipe.policy,
+                "horizon": record.recipe.horizon,
+                "val_metric": None if loss is None else self._source.metric.of(loss),
+            }
+        )
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+DESTINATION = CsvFile

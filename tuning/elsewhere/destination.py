@@ -1,0 +1,84 @@
+"""What a destination is, what it is told of a run, and how it reads a trial."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from search_spaces.base import SearchSpace
+from tuning.trial.metric import LOSS, Metric
+from tuning.trial.trial import Scalar, TrialRecord
+
+
+@dataclass(frozen=True)
+class Source:
+    """The run that is told of.
+
+    Attributes:
+        name: its directory's name.
+        workload: what is trained.
+        space: what is searched; None where this version does not know it any more.
+        columns: names of the knobs that its trials may have.
+        metric: what a loss is the value of.
+    """
+
+    name: str
+    workload: str
+    space: SearchSpace | None = None
+    columns: tuple[str, ...] = ()
+    metric: Metric = LOSS
+
+
+class Destination(ABC):
+    """Takes the trials of one run, each once, in any order.
+
+    Opened by ``(where, source)``, which raises what the library raises where that cannot be. A
+    trial that is there already, from before a search went on, is not told again.
+    """
+
+    library: ClassVar[str] = ""
+    """The module that must be installed; empty for none."""
+    meaning: ClassVar[str]
+    """What WHERE is, for a reader."""
+
+    @abstractmethod
+    def __init__(self, where: str, source: Source) -> None: ...
+
+    @abstractmethod
+    def tell(self, record: TrialRecord) -> None:
+        """A trial that ended; raises what the library raises."""
+
+    def close(self) -> None:
+        """No more will come."""
+        return
+
+
+def curve_of(record: TrialRecord, metric: Metric) -> Iterable[tuple[int, float, float]]:
+    """(step, solo seconds, value of the metric) of each evaluation."""
+    for point in record.curve:
+        yield point.step, point.train_seconds, metric.of(point.val_loss)
+
+
+def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
+    """What a trial came to, by the names of its columns; only what is known."""
+    names = (
+        "train_seconds",
+        "seconds_to_quality",
+        "steps",
+        "required_flops",
+        "effective_flops_per_second",
+        "pipeline_overhead_seconds",
+    )
+    known = {name: getattr(record, name) for name in names}
+    if record.val_loss is not None:
+        known["val_metric"] = metric.of(record.val_loss)
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def settings_of(record: TrialRecord) -> dict[str, Scalar]:
+    """What was trained: policy, horizon, seed and knobs."""
+    recipe = record.recipe
+    about: dict[str, Scalar] = {"policy": recipe.policy, "horizon": recipe.horizon}
+    return {**about, "seed": record.seed, **recipe.knobs}

@@ -1,0 +1,140 @@
+"""``ttq``, and ``python -m tuning``: every door under one name, with completion in the shell.
+
+``ttq search --trials 24`` is ``python -m tuning.search --trials 24``: the arguments go to the door
+as they are, which alone knows their rules. What completes them is read off its own parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator
+
+import click
+from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
+
+from tuning.version import VERSION
+
+DOORS = {
+    "check": "whether a workload is sound, what it is, what a search of it costs",
+    "search": "search the recipe that reaches a loss in the least time",
+    "pareto": "show a run again: its front, page, picture, CSV, JSON",
+    "confirm": "re-run the best and the controls on fresh seeds: what wins, how sure",
+    "apart": "what each lever of the best recipe brings",
+    "export": "take a recipe away, or a whole run to other tools",
+    "tidy": "what a run's files take; remove what is of no more use",
+    "compare": "full, static and dynamic schedules at equal steps and at equal time",
+}
+"""Module of this package -> what it does."""
+SHELLS = ("bash", "zsh", "fish")
+PATHS = {"DIR": "dir", "RUN": "dir", "FILE": "file", "W": "file"}
+"""Word for a value -> what the shell completes it as."""
+COMPLETE = "_TTQ_COMPLETE"
+"""The variable in which the shell asks for completions."""
+
+
+class Door(click.Command):
+    """A door as a subcommand: its arguments are not looked at."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, short_help=meaning, add_help_option=False)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep them all for the door, ``--help`` too."""
+        ctx.args = list(args)
+        return []
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Open it; leaves with its exit status."""
+        ctx.exit(importlib.import_module(f"tuning.{self.name}").main(ctx.args))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The door's flags, or the values of the one before."""
+        actions = flags_of(str(self.name))
+        before = actions.get(ctx.args[-1]) if ctx.args else None
+        if before is not None and before.nargs != 0:
+            return _values(before, incomplete)
+        if not incomplete.startswith("-"):
+            return [CompletionItem(incomplete, type="dir")]
+        return [
+            CompletionItem(flag, help=action.help)
+            for flag, action in actions.items()
+            if flag.startswith(incomplete)
+        ]
+
+
+def flags_of(door: str) -> dict[str, argparse.Action]:
+    """The flags that a door's parser knows."""
+    parser: argparse.ArgumentParser = importlib.import_module(f"tuning.{door}").parser()
+    return {flag: action for action in parser._actions for flag in action.option_strings}
+
+
+def _values(action: argparse.Action, incomplete: str) -> list[CompletionItem]:
+    known = list(_known(action.option_strings[-1]))
+    if not known:
+        return [CompletionItem(incomplete, type=PATHS.get(str(action.metavar), "plain"))]
+    return [CompletionItem(word) for word in known if word.startswith(incomplete)]
+
+
+def _known(flag: str) -> Iterator[str]:
+    """The words that a flag may have, where they are few."""
+    from search_spaces.registry import all_spaces
+    from tuning.config.arguments import FLAGS
+
+    if flag == "--space":
+        yield from all_spaces()
+    yield from next((each.choices for each in FLAGS if each.option == flag), ())
+
+
+class Doors(click.Group):
+    """The doors in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Doors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Each has its own --help.",
+)
+@click.version_option(VERSION, prog_name="ttq")
+@click.pass_context
+def ttq(ctx: click.Context) -> None:
+    """Search for the training recipe that reaches a quality in the least time, and see whether it
+    is really better than training for less.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _name, _meaning in DOORS.items():
+    ttq.add_command(Door(_name, _meaning))
+
+
+@ttq.command(short_help="print what makes a shell complete these commands")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete these commands: eval "$(ttq completion bash)" in ~/.bashrc,
+    or the like.
+    """
+    found = get_completion_class(shell)
+    assert found is not None, "click knows its own shells"
+    made: ShellComplete = found(ttq, {}, "ttq", COMPLETE)
+    click.echo(made.source())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` (``sys.argv`` if None) and return its exit status."""
+    try:
+        ttq.main(argv, prog_name="ttq", complete_var=COMPLETE)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
