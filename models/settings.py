@@ -17,7 +17,7 @@ import sys
 import textwrap
 import types
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -179,10 +179,10 @@ def _has_fields(value: Any) -> bool:
 
 
 @functools.cache
-def _states_of(kind: type) -> frozenset[str]:
+def _states_of(kind: Hashable) -> frozenset[str]:
     """Attributes that methods assign after an object was made; all are, where no source tells."""
     found: set[str] = set()
-    for each in kind.__mro__[:-1]:
+    for each in inspect.getmro(kind)[:-1]:  # type: ignore[arg-type]
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(each)))
         except (OSError, TypeError, SyntaxError):

@@ -7,18 +7,23 @@ sees, and a run can be resumed at any step.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from models.batches import Batch
 
 Source = Callable[[int], Batch]
+PLAIN = (str, bytes, bool, int, float, type(None))
+"""Of a list of these, as many as there are examples, each belongs to one."""
 
 
 class Stream:
@@ -72,30 +77,37 @@ def _place(edge: Fraction, size: int) -> int:
 
 
 def batch_size(batch: Batch) -> int:
-    """Examples in a batch: the first dimension of its first tensor that has one.
+    """Examples in a batch: the first dimension of its first tensor or array that has one.
 
     Raises:
         ValueError: there is none, or it is empty.
     """
-    sizes = [tensor.shape[0] for tensor in _tensors(batch) if tensor.dim()]
+    sizes = [tensor.shape[0] for tensor in _tensors(batch)]
     if not sizes or not sizes[0]:
         raise ValueError(
-            "a batch must hold a tensor with examples along its first dimension to be cut or "
-            f"joined, but got {type(batch).__name__} with {'none' if not sizes else 'an empty one'}"
+            "a batch must hold a tensor or array with examples along its first dimension to be "
+            f"cut or joined, but got {type(batch).__name__} with {'none' if not sizes else 'an empty one'}"
         )
     return sizes[0]
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
-    found: list[Tensor] = []
-    _mapped(lambda tensors: found.append(tensors[0]) or tensors[0], [batch])  # type: ignore[func-returns-value]
-    return found
+def _tensors(batch: Batch) -> list[Any]:
+    """The tensors and arrays of a batch, in order."""
+    found: list[Any] = []
+
+    def note(each: Sequence[Any]) -> Any:
+        found.extend(each[:1] if isinstance(each[0], (Tensor, np.ndarray)) else ())
+        return each[0]
+
+    _mapped(note, [batch])
+    return [each for each in found if each.ndim]
 
 
 def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
     """Examples ``low`` to ``high`` of a batch of ``size``.
 
-    Tensors of that many along their first dimension are cut, all else is as it was.
+    Tensors and arrays of that many along their first dimension are cut, and lists of so many words
+    or numbers; all else is as it was.
     """
     return _mapped(
         lambda each: each[0][low:high] if _holds_examples(each[0], size) else each[0], [batch]
@@ -103,7 +115,7 @@ def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Batches as one, tensors of examples one after the other; all else is the first one's.
+    """Batches as one, columns of examples one after the other; all else is the first one's.
 
     Raises:
         ValueError: their examples have different shapes.
@@ -115,35 +127,69 @@ def join(batches: Sequence[Batch]) -> Batch:
     def joined(each: Sequence[Any]) -> Any:
         if not all(_holds_examples(t, size) for t, size in zip(each, sizes, strict=True)):
             return each[0]
+        if isinstance(each[0], list):
+            return [value for column in each for value in column]
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
                 f"{[tuple(t.shape) for t in each]}"
             )
-        return torch.cat(list(each))
+        return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 
     return _mapped(joined, batches)
 
 
-def _holds_examples(tensor: Tensor, size: int) -> bool:
-    return tensor.dim() > 0 and tensor.shape[0] == size
+def _holds_examples(column: Any, size: int) -> bool:
+    if isinstance(column, list):
+        return len(column) == size
+    return column.ndim > 0 and column.shape[0] == size
 
 
-def _mapped(change: Callable[[Sequence[Tensor]], Any], batches: Sequence[Any]) -> Any:
-    """Batches of one structure as one, ``change`` given the tensors at each place.
+def _is_column(value: Any) -> bool:
+    """Whether a batch may hold its examples in it: a tensor, an array, a list of plain values."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return True
+    return type(value) is list and all(isinstance(each, PLAIN) for each in value)
 
-    Dicts, lists, tuples (named ones too) and dataclasses are followed.
+
+def _mapped(change: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
+    """Batches of one structure as one, ``change`` given the columns at each place.
+
+    Mappings, lists, tuples (named ones too) and dataclasses are followed.
+
+    Raises:
+        ValueError: sequences of different lengths that are packed into one.
     """
     first = batches[0]
-    if isinstance(first, Tensor):
+    if isinstance(first, PackedSequence):
+        raise ValueError("a batch must be of whole examples to be cut or joined, but is packed")
+    if _is_column(first):
         return change(batches)
-    if isinstance(first, dict):
-        return type(first)({key: _mapped(change, [b[key] for b in batches]) for key in first})
+    if isinstance(first, Mapping):
+        parts = {key: _mapped(change, [b[key] for b in batches]) for key in first}
+        return _like(first, parts)
     if isinstance(first, (list, tuple)):
         values = [_mapped(change, list(column)) for column in zip(*batches, strict=True)]
         return type(first)(*values) if hasattr(first, "_fields") else type(first)(values)
     if dataclasses.is_dataclass(first) and not isinstance(first, type):
-        names = [field.name for field in dataclasses.fields(first) if field.init]
-        changed = {n: _mapped(change, [getattr(b, n) for b in batches]) for n in names}
-        return dataclasses.replace(first, **changed)
+        return _fields_mapped(change, batches)
     return first
+
+
+def _like(first: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
+    """The parts in a mapping of the kind of ``first``, if it takes them."""
+    if type(first) is dict or not isinstance(first, MutableMapping):
+        return parts
+    same = copy.copy(first)
+    same.update(parts)
+    return same
+
+
+def _fields_mapped(change: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
+    # The constructor is not called: it may do with its arguments what it did before.
+    same = copy.copy(batches[0])
+    for field in dataclasses.fields(same):
+        if hasattr(same, field.name):
+            part = _mapped(change, [getattr(batch, field.name) for batch in batches])
+            object.__setattr__(same, field.name, part)
+    return same

@@ -157,8 +157,9 @@ class Elsewhere(Noisy):
     def noise(self, x: Tensor) -> Tensor:
         self.slotted.calls += 1
         self.table["calls"] += self.slotted.calls
-        self.seen.append(self.table.calls)
-        scale = self.generators["mine"][0].random() / (len(self.seen) + self.seen[-1])
+        self.seen.append(self.table["calls"])
+        mine: random.Random = self.generators["mine"][0]
+        scale = mine.random() / (len(self.seen) + self.seen[-1])
         return scale * torch.randn(x.shape, generator=self.generators["torch"])
 
 
@@ -183,7 +184,7 @@ class Hooked(Noisy):
             last = last / 2 + calls[0]
 
         self.register_forward_pre_hook(count)
-        self.read = lambda: last / (1 + calls[0]) ** 2
+        self.read: Callable[[], float] = lambda: last / (1 + calls[0]) ** 2
         self.grow = functools.partial(_grow, {"size": 0.1})
 
     def noise(self, x: Tensor) -> Tensor:

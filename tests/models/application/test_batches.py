@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections import UserDict, defaultdict
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -87,9 +89,23 @@ class Record:
         lambda x: {"x": x, "mask": torch.ones(3, 3), "scale": 2.0},
         lambda x: Pair(x, x.float()),
         lambda x: Record(x, "same"),
+        lambda x: UserDict(x=x, y=x + 1),
+        lambda x: defaultdict(list, x=x),
+        lambda x: x.numpy(),
         lambda x: {"inner": (x, {"deep": x[:, None]}), "scalar": torch.ones(())},
     ],
-    ids=["tensor", "tuple", "list", "dict", "named tuple", "dataclass", "nested"],
+    ids=[
+        "tensor",
+        "tuple",
+        "list",
+        "dict",
+        "named tuple",
+        "dataclass",
+        "user dict",
+        "default dict",
+        "array",
+        "nested",
+    ],
 )
 def test_any_structure(wrap: Any) -> None:
     """Cut in two and joined again it is what it was, its other tensors and values untouched."""
@@ -99,6 +115,55 @@ def test_any_structure(wrap: Any) -> None:
     again = join(halves)
     assert type(again) is type(whole)
     assert _flat(again) == _flat(whole)
+
+
+@dataclass
+class Shifted:
+    """Fields that the constructor changes."""
+
+    x: Tensor
+    seen: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.x = self.x + 1
+        self.seen += 1
+
+
+def shifted_once(batch: Shifted) -> bool:
+    """Whether the constructor has run once in all."""
+    return batch.seen == 1 and int(batch.x[0]) == 1
+
+
+def test_no_constructor_runs_again() -> None:
+    """A dataclass that changes its fields where it is made."""
+    halves = [cut(Shifted(torch.arange(4)), low, low + 2, 4) for low in (0, 2)]
+    again = join(halves)
+    assert shifted_once(again)
+    assert again.x.tolist() == [1, 2, 3, 4]
+
+
+def test_words_and_numbers_go_with_their_examples() -> None:
+    """Lists as long as the batch and arrays are cut and joined; lists of other lengths stay."""
+    whole = {
+        "x": torch.arange(4),
+        "text": ["a", "b", "c", "d"],
+        "lengths": [1, 2, 3, 4],
+        "array": np.arange(8).reshape(4, 2),
+        "classes": ["cat", "dog", "cow"],
+        "size": (3, 4, 5, 6),
+    }
+    halves = [cut(whole, 0, 2, 4), cut(whole, 2, 4, 4)]
+    assert halves[1]["text"] == ["c", "d"]
+    assert halves[1]["array"].tolist() == [[4, 5], [6, 7]]
+    assert halves[1]["size"] == whole["size"]
+    assert _flat(join(halves)) == _flat(whole)
+
+
+def test_packed_sequences_are_refused() -> None:
+    """Their first dimension holds no examples."""
+    packed = torch.nn.utils.rnn.pack_sequence([torch.arange(3.0), torch.arange(2.0)])
+    with pytest.raises(ValueError, match="must be of whole examples"):
+        batch_size((packed, torch.zeros(2)))
 
 
 def _flat(batch: Any) -> str:
