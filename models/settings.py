@@ -170,7 +170,7 @@ def _fields(value: Any) -> dict[str, Any]:
     """Its attributes, those aside that its methods assign."""
     names = [field.name for field in dataclasses.fields(value)] if _has_fields(value) else []
     own = {**{n: getattr(value, n, None) for n in names}, **getattr(value, "__dict__", {})}
-    states = _states_of(type(value))
+    states = _states_of(type(value))  # type: ignore[arg-type]
     return {name: each for name, each in own.items() if name not in states}
 
 

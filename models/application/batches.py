@@ -86,9 +86,10 @@ def batch_size(batch: Batch) -> int:
     if not sizes or not sizes[0]:
         raise ValueError(
             "a batch must hold a tensor or array with examples along its first dimension to be "
-            f"cut or joined, but got {type(batch).__name__} with {'none' if not sizes else 'an empty one'}"
+            f"cut or joined, but got {type(batch).__name__} with "
+            f"{'none' if not sizes else 'an empty one'}"
         )
-    return sizes[0]
+    return int(sizes[0])
 
 
 def _tensors(batch: Batch) -> list[Any]:
@@ -142,7 +143,7 @@ def join(batches: Sequence[Batch]) -> Batch:
 def _holds_examples(column: Any, size: int) -> bool:
     if isinstance(column, list):
         return len(column) == size
-    return column.ndim > 0 and column.shape[0] == size
+    return bool(column.ndim > 0 and column.shape[0] == size)
 
 
 def _is_column(value: Any) -> bool:

@@ -41,6 +41,11 @@ def strange_state(model: nn.Module) -> Optimizer:
     return Strange(model.parameters(), lr=1e-2, momentum=0.9)
 
 
+def with_function(model: nn.Module) -> Optimizer:
+    """A group's own setting that cannot be written down."""
+    return SGD([{"params": list(model.parameters()), "rule": lambda rate: rate}], lr=1e-2)
+
+
 class Opaque(stateful.Noisy):
     """Noise from an iterator: nobody can say where it stands."""
 
@@ -233,6 +238,10 @@ UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
     "an iterator's place": (
         lambda: stateful.workload(Opaque),
         "What changes while it trains and is not saved: calls",
+    ),
+    "a function in a group": (
+        lambda: replace(tiny.tiny(), make_optimizer=with_function),
+        "'rule'] is a builtins.function",
     ),
     "what shows late": (lambda: stateful.workload(stateful.Fades), "cannot hold fading"),
 }

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from models.workload import Workload
@@ -94,10 +94,41 @@ class Lookahead:
         self.inner.load_state_dict(state)
 
 
+class Smoothed(SGD):
+    """An average of gradients by parameter, beside its state."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.means: dict[nn.Parameter, Tensor] = {}
+
+    def step(self, closure: Any = None) -> Any:
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            if parameter.grad is not None:
+                mean = self.means.setdefault(parameter, torch.zeros_like(parameter))
+                parameter.grad.add_(mean.lerp_(parameter.grad, 0.5))
+        return super().step(closure)
+
+
+def clipped_ever_closer(model: nn.Module) -> Optimizer:
+    """A count in a hook of the optimizer."""
+    optimizer, calls = SGD(model.parameters(), lr=0.05), [0]
+
+    def clip(*_: Any) -> None:
+        calls[0] += 1
+        nn.utils.clip_grad_norm_(model.parameters(), 1 / calls[0])
+
+    optimizer.register_step_pre_hook(clip)
+    return optimizer
+
+
 WORKLOADS: dict[str, Workload] = {
     **{name: stateful.workload(kind) for name, kind in stateful.STATEFUL.items()},
     "numpy's numbers": stateful.workload(tiny.ResidualMLP, numpy_rates),
     "several optimizers": stateful.workload(stateful.Draws, by_parts),
+    "averages by parameter": stateful.workload(
+        tiny.ResidualMLP, lambda model: Smoothed(model.parameters(), lr=0.02)
+    ),
+    "a hook of the optimizer": stateful.workload(tiny.ResidualMLP, clipped_ever_closer),
     "slow weights": stateful.workload(
         tiny.ResidualMLP, lambda model: Lookahead(SGD(model.parameters(), lr=0.02))
     ),

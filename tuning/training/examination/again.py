@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 from models.identity import code_of
@@ -40,8 +41,7 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
     first.train(plan.saved_at)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state.pt"
-        save_checkpoint(file, first.run.state_dict())
-        readable = load_checkpoint(file) is not None
+        readable = _saved(file, first)
         if readable:  # the other process is at work while this one goes on
             subject.elsewhere.ask(_request(subject, plan, file))
         first.train()
@@ -51,6 +51,15 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
             yield _not_readable(first)
         elif all(each.follows != "refused" for each in found):
             yield from list(_not_on(subject, plan, first, outside)) or _lost(outside)
+
+
+def _saved(file: Path, run: Rehearsal) -> bool:
+    """Save a run; whether it can be read back."""
+    try:
+        save_checkpoint(file, run.run.state_dict())
+    except (AttributeError, TypeError, PicklingError):  # a function in a group, say
+        return False
+    return load_checkpoint(file) is not None
 
 
 def _request(subject: Subject, plan: Plan, file: Path) -> dict[str, Any]:

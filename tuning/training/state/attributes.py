@@ -97,9 +97,12 @@ class Attributes:
 
 def restore(state: list[Any], model: nn.Module, optimizer: Any) -> None:
     """Put what ``Attributes.state`` gave into a new model and its optimizer."""
-    modules = dict(model.named_modules())
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     for steps, encoded in state:
-        path: Path = tuple((kind, key) for kind, key in steps)
+        path: Path = tuple(
+            ("key", parameters.get(key)) if kind == "parameter" else (kind, key)
+            for kind, key in steps
+        )
         (first, name), *inner = path
         holder: Any = optimizer if first == "optimizer" else modules.get(name)
         for step in inner[:-1]:
@@ -116,8 +119,6 @@ def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
         for buffer in module._non_persistent_buffers_set:
             value = module._buffers.get(buffer)
             yield from walk.value((*root, ("buffer", buffer)), value, top=True)
-        for hook in hooks_of(module):
-            yield from walk.value((*root, ("hook", hook)), get(module, ("hook", hook)))
         yield from walk.attributes(root, module, OWN)
     yield from walk.attributes((("optimizer", ""),), optimizer, _beside(optimizer))
 
@@ -154,6 +155,7 @@ class _Walk:
             for name, buffer in module._buffers.items()
             if name in module._non_persistent_buffers_set
         }
+        self._names = {id(each): name for name, each in model.named_parameters()}
         tensors = (*model.parameters(), *model.buffers())
         self._registered = {id(tensor) for tensor in tensors} - loose
         self._encoder = Encoder(
@@ -165,6 +167,8 @@ class _Walk:
         for name, value in own_of(holder).items():
             if name not in but:
                 yield from self.value((*path, ("attribute", name)), value)
+        for hook in hooks_of(holder):
+            yield from self.value((*path, ("hook", hook)), get(holder, ("hook", hook)))
 
     def value(self, path: Path, value: Any, *, top: bool = False) -> Iterator[Leaf]:
         if id(value) in self._registered or id(value) in self._seen:
@@ -220,6 +224,10 @@ class _Walk:
         for key, value in list(pairs):
             if isinstance(key, (str, int, bool)):
                 yield from self.value((*path, (kind, key)), value)
+            elif id(key) in self._names:
+                yield from self.value((*path, ("parameter", self._names[id(key)])), value)
+            else:
+                yield Leaf((*path, (kind, repr(key))), value, None, saveable=False)
 
 
 def _without_class(value: Any) -> Any:

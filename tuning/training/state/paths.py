@@ -8,17 +8,20 @@ from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from models.source import is_users
 from tuning.training.encoding import GeneratorState, set_generator
 
 Kind = Literal[
-    "module", "optimizer", "outside", "attribute", "key", "index", "buffer", "hook", "cell"
-]
+    "module", "optimizer", "outside", "attribute", "key", "index", "buffer", "hook", "cell",
+    "parameter",
+]  # fmt: skip
 Path = tuple[tuple[Kind, Any], ...]
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-"""Tables of a module in which its hooks are."""
+HOOKS = (
+    "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks",
+    "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
+)  # fmt: skip
+"""Tables of a module or an optimizer in which its hooks are."""
 
 
 def told(path: Path) -> str:
@@ -29,7 +32,7 @@ def told(path: Path) -> str:
     """
     text = "optimizer" if path[0][0] == "optimizer" else path[0][1]
     for kind, key in path[1:]:
-        text += f"[{key!r}]" if kind in ("key", "index") else f".{key}"
+        text += f"[{key!r}]" if kind in ("key", "index", "parameter") else f".{key}"
     return text.lstrip(".")
 
 
@@ -46,14 +49,17 @@ def own_of(holder: Any) -> dict[str, Any]:
     return found
 
 
-def hooks_of(module: nn.Module) -> list[str]:
-    """The user's own hooks of a module, each by its kind and its place among those."""
-    own = {kind: _hooks(module, kind) for kind in HOOKS}
+def hooks_of(holder: Any) -> list[str]:
+    """The user's own hooks of a module or an optimizer, each by its kind and its place among those.
+
+    What keeps frozen blocks as they are is hooked to the optimizer too, and is not the user's.
+    """
+    own = {kind: _hooks(holder, kind) for kind in HOOKS}
     return [f"{kind} {place}" for kind, hooks in own.items() for place in range(len(hooks))]
 
 
-def _hooks(module: nn.Module, kind: str) -> list[Any]:
-    found = getattr(module, kind).values()
+def _hooks(holder: Any, kind: str) -> list[Any]:
+    found = own_of(holder).get(kind, {}).values()
     return [each for each in found if is_users(each if hasattr(each, "__code__") else type(each))]
 
 
