@@ -37,6 +37,8 @@ MOST_SUMMED = 1000
 LONGEST = 60
 """Characters of a value that is shown; of a longer one its digest stands."""
 BEGIN = ("__init__", "__post_init__", "__new__", "__setstate__")
+ADAPTERS = "models.adapters"
+"""Its objects hold what a user gave: data, a criterion."""
 TAKING = (
     "append", "extend", "insert", "appendleft", "add", "update", "setdefault", "pop", "popitem",
     "remove", "discard", "clear", "sort", "reverse",
@@ -159,11 +161,12 @@ def _base(node: ast.AST) -> str | None:
 
 
 def _is_plain_object(value: Any) -> bool:
-    """An object of the user's own class, or a bare bag of attributes."""
+    """An object of the user's own class, what it was handed to, or a bare bag of attributes."""
     kind = type(value)
     if not hasattr(value, "__dict__") or callable(getattr(kind, "__next__", None)):
         return False
-    return is_users(kind) or kind.__name__ in ("Namespace", "SimpleNamespace")
+    bare = kind.__name__ in ("Namespace", "SimpleNamespace")
+    return bare or is_users(kind) or kind.__module__.startswith(ADAPTERS)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     Globals, what is closed over, defaults, arguments of partials, and the objects whose methods
     they are.
     """
-    known, seen = list(roots), set[str]()
+    known, seen = [root for root in roots if callable(root)], set[str]()
     named = [(_name(value), value) for value in known]
     for value, _, inner in _definitions(known):
         named += [(f"{_module_name(value)}.{name}", each) for name, each in inner]
@@ -85,7 +85,11 @@ def _defaults_of(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _carried_by(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What a value holds that is no code: itself, or what is in a partial or behind a method."""
+    """What a value holds that is no code: itself, or what is in a partial, a wrapper or behind a
+    method.
+    """
+    if (inner := getattr(value, "__dict__", {}).get("__wrapped__")) is not None:
+        yield from _carried_by(f"{name}.wrapped", inner)
     if isinstance(value, functools.partial):
         held = [*enumerate(value.args), *value.keywords.items()]
         for key, each in (("function", value.func), *held):
