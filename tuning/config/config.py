@@ -18,7 +18,15 @@ from search_spaces.base import SearchSpace
 from search_spaces.narrow import applied, narrow
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
-from tuning.config.own import declared_faults, ends, name_faults_of, range_faults, space_for
+from tuning.config.own import (
+    declared_faults,
+    ends,
+    is_workload,
+    known_as,
+    name_faults_of,
+    range_faults,
+    space_for,
+)
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.config.spaces import is_own, space_named
 from tuning.elsewhere.place import places
@@ -230,7 +238,15 @@ class SearchConfig:
     )
 
     def __post_init__(self) -> None:
-        """Keep files by their absolute paths: other processes work elsewhere."""
+        """Keep files by their absolute paths: other processes work elsewhere.
+
+        A workload given as an object has the name under which they find it.
+
+        Raises:
+            ValueError: it cannot be pickled.
+        """
+        if not isinstance(self.workload, str) and is_workload(self.workload):
+            object.__setattr__(self, "workload", known_as(self.workload))
         for name in ("workload", "space"):
             value = getattr(self, name)
             if isinstance(value, str) and is_path(value):
