@@ -27,8 +27,8 @@ def make(
     rows = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
 
     def net() -> nn.Module:
-        layer = lambda: nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout))  # noqa: E731
-        blocks = nn.ModuleList([layer() for _ in range(4)])
+        layers = ([nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)] for _ in range(4))
+        blocks = [nn.Sequential(*each) for each in layers]
         return nn.Sequential(nn.Linear(64, width), *blocks, nn.Linear(width, 10))
 
     loss = supervised(nn.functional.cross_entropy)

@@ -1,4 +1,4 @@
-"""A workload's module loaded by its path, whatever lies beside it."""
+"""A module of the user's, a workload's or a space's, by its path, whatever lies beside it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def divided(name: str) -> tuple[Path, str]:
     return Path(found["path"]), found["factory"]
 
 
-def module_at(path: Path) -> ModuleType:
+def module_at(path: Path, whose: str = "a workload's") -> ModuleType:
     """The module in ``path``, once a process; files beside it can be imported by their names.
 
     Its own name is made of the file's and of where it lies, so that it is the same in every process
@@ -58,7 +58,7 @@ def module_at(path: Path) -> ModuleType:
     path = path.absolute()
     if not path.is_file():
         raise ValueError(
-            f"a workload's file must exist, but {path} does not: name one that does, or put it "
+            f"{whose} file must exist, but {path} does not: name one that does, or put it "
             "back where the run began with it"
         )
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]

@@ -18,6 +18,7 @@ from typing import Any
 
 from models import by_path, workloads
 from models.frames import told
+from models.given import given_factory, is_given
 from models.knobs import OwnKnob, own_knobs, values_given
 from models.workload import Workload
 from policies.rules import Scalar
@@ -85,6 +86,8 @@ def own_knobs_of(name: str) -> dict[str, OwnKnob]:
 
 
 def _factory(name: str) -> Factory:
+    if is_given(name):
+        return given_factory(name)  # type: ignore[no-any-return]
     return _imported(name) if ":" in name else _known(name)
 
 

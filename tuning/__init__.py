@@ -92,13 +92,18 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
 def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
     """What ``python -m tuning.search --resume`` does.
 
-    ``changes`` as its flags, such as ``trials=48`` or ``retry_failed=True``.
+    ``changes`` as its flags, such as ``trials=48`` or ``retry_failed=True``. ``workload=make``
+    gives a workload again that was given as an object, in another process say.
 
     Raises:
         tuning.errors.BadInput: not a run, or changes it cannot have; all are named.
     """
     from tuning.session.search import resume_search
 
+    if "workload" in changes and not isinstance(changes["workload"], str):
+        from tuning.config.own import known_as
+
+        known_as(changes.pop("workload"))
     retry_failed = bool(changes.pop("retry_failed", False))
     return resume_search(Path(run), changes, retry_failed=retry_failed)
 

@@ -52,7 +52,7 @@ class Generators:
 def begin(*numbers: int) -> None:
     """Seed the process's generators from numbers that are not negative."""
     torch_seed, numpy_seed, seed = np.random.SeedSequence(numbers).generate_state(3).tolist()
-    torch.random.default_generator.manual_seed(torch_seed)  # the CPU's: batches are made there
+    torch.default_generator.manual_seed(torch_seed)  # the CPU's: batches are made there
     np.random.seed(numpy_seed)
     random.seed(seed)
 

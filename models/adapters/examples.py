@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ SPLIT_SEED = 20_013
 """Of which examples are held out, where a share is."""
 HELD_OUT_SEED = 20_014
 """Of what a collate function draws for them."""
+EPOCHS_KEPT = 4
+"""Orders that are remembered: a run's own, and the next."""
+T = TypeVar("T")
 Collate = Callable[[list[Any]], Batch]
 
 
@@ -26,14 +29,18 @@ class Data(Protocol):
     """What a workload is made of beside its model.
 
     Attributes:
-        batch_at: as in ``models.workload.Workload``.
-        examples_at: likewise; None where examples have no numbers.
         fingerprint: changes with the data.
     """
 
-    batch_at: Callable[[int, int], Batch]
-    examples_at: Callable[[int, int], Tensor] | None
     fingerprint: str
+
+    @property
+    def batch_at(self) -> Callable[[int, int], Batch]:
+        """(seed, step) -> batch, as in ``models.workload.Workload``."""
+
+    @property
+    def examples_at(self) -> Callable[[int, int], Tensor] | None:
+        """Likewise; None where examples have no numbers."""
 
     @property
     def held_out(self) -> Sequence[Batch]:
@@ -81,14 +88,14 @@ class Examples:
                 f"batch_size={batch_size}"
             )
         self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
-        self._order = functools.lru_cache(maxsize=4)(self._ordered)
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
         self.batch_at = BatchAt(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
 
     def ids_at(self, seed: int, step: int) -> Tensor:
         """Which examples the batch of ``step`` holds, int64 (batch_size,)."""
         epoch, place = divmod(step, len(self._ids) // self._size)
-        order = self._order(seed, epoch)
+        order = kept(self._orders, (seed, epoch), self._ordered)
         return torch.from_numpy(order[place * self._size : (place + 1) * self._size])
 
     def batch_of(self, seed: int, step: int) -> Batch:
@@ -232,7 +239,7 @@ class Loaded:
 
     def __init__(self, train: DataLoader[Any], held_out: Any) -> None:
         self._loader, self._held, self._source = train, held_out, numbered(train.dataset)
-        self._epoch = functools.lru_cache(maxsize=4)(self._batches)
+        self._epochs: dict[tuple[int, int], list[list[int]]] = {}
         self.fingerprint = fingerprint_of(self._source, None, (len(train), train.batch_size))
         self.batch_at = BatchAt(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
@@ -259,7 +266,7 @@ class Loaded:
 
     def _ids(self, seed: int, step: int) -> list[int]:
         epoch, place = divmod(step, len(self._loader))
-        return self._epoch(seed, epoch)[place]
+        return kept(self._epochs, (seed, epoch), self._batches)[place]
 
     def _batches(self, seed: int, epoch: int) -> list[list[int]]:
         sampler: Any = self._loader.batch_sampler
@@ -268,6 +275,15 @@ class Loaded:
             if own is not None:
                 own.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
             return [list(map(int, batch)) for batch in sampler]
+
+
+def kept(found: dict[tuple[int, int], T], key: tuple[int, int], make: Callable[..., T]) -> T:
+    """What ``make(*key)`` gives, remembered for the last few keys."""
+    if key not in found:
+        if len(found) == EPOCHS_KEPT:
+            del found[next(iter(found))]
+        found[key] = make(*key)
+    return found[key]
 
 
 def _split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:

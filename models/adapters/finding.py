@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -46,19 +47,19 @@ def blocks_named(path: str) -> Blocks:
     return blocks
 
 
-def _class(module: nn.Module) -> Hashable | None:
+def _class(module: nn.Module) -> Any:
     return None if isinstance(module, LISTS) or _is_layer(module) else type(module)
 
 
-def _sequence(module: nn.Module) -> Hashable | None:
+def _sequence(module: nn.Module) -> Any:
     return _shapes(module) if isinstance(module, nn.Sequential) else None
 
 
-def _layer(module: nn.Module) -> Hashable | None:
+def _layer(module: nn.Module) -> Any:
     return (type(module), _shapes(module)) if _is_layer(module) else None
 
 
-def _layer_of_any_shape(module: nn.Module) -> Hashable | None:
+def _layer_of_any_shape(module: nn.Module) -> Any:
     return type(module) if _is_layer(module) else None
 
 
@@ -66,10 +67,10 @@ SORTS = (_class, _sequence, _layer, _layer_of_any_shape)
 """What tells modules of each sort apart by kind; None of a module of another sort."""
 
 
-def _kinds(model: nn.Module, sort: Callable[[nn.Module], Hashable | None]) -> list[list[nn.Module]]:
+def _kinds(model: nn.Module, sort: Callable[[nn.Module], Any]) -> list[list[nn.Module]]:
     """The candidates of a sort, by kind."""
-    found: dict[Hashable, list[nn.Module]] = {}
-    inside: dict[Hashable, set[int]] = {}
+    found: dict[Any, list[nn.Module]] = {}
+    inside: dict[Any, set[int]] = {}
     for parent in model.modules():
         for child in parent.children() if isinstance(parent, LISTS) else ():
             kind = sort(child)
@@ -85,7 +86,7 @@ def _is_layer(module: nn.Module) -> bool:
     return not any(True for _ in module.children())
 
 
-def _shapes(module: nn.Module) -> Hashable:
+def _shapes(module: nn.Module) -> Any:
     return tuple((name, tuple(each.shape)) for name, each in module.named_parameters())
 
 

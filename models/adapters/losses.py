@@ -73,7 +73,8 @@ def _right(model: nn.Module, batch: Batch) -> Tensor:
     output = output_of(model, batch) if isinstance(batch, Mapping) else model(batch[0])
     answers = batch["labels"] if isinstance(batch, Mapping) else batch[1]
     logits: Tensor = output if isinstance(output, Tensor) else output.logits
-    return (logits.argmax(-1) == answers).to(torch.float32)
+    right: Tensor = logits.argmax(-1) == answers
+    return right.to(torch.float32)
 
 
 accuracy = Score("accuracy", _right, maximize=True)

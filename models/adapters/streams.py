@@ -49,6 +49,10 @@ class Cursor:
         self.batch_at = BatchAt(self)
         self.examples_at: Callable[[int, int], Tensor] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without its places: another process reads from the beginning."""
+        return {**self.__dict__, "_places": {}}
+
     @property
     def code(self) -> Any:
         """The user's code that makes the stream."""

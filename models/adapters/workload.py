@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -118,12 +118,22 @@ def _takes_seed(make: Callable[..., Any]) -> bool:
     return any(p.name == "seed" or (p.default is p.empty and p.kind < 2) for p in parameters)
 
 
+def _examples(batch: Batch) -> int:
+    labels = batch.get("labels") if isinstance(batch, Mapping) else None
+    return labels.numel() if isinstance(labels, torch.Tensor) else batch_size(batch)
+
+
 class Evaluation:
-    """``evaluate``: the mean of a score over the held-out examples."""
+    """``evaluate``: the mean of a score over the held-out examples.
+
+    Attributes:
+        examples: over how many; of texts their tokens with labels.
+    """
 
     def __init__(self, batches: Sequence[Batch], score: Score) -> None:
         self._batches, self._score = batches, score
         self.__wrapped__ = score.of
+        self.examples = sum(map(_examples, batches))
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> float:

@@ -136,6 +136,13 @@ class Skips(tiny.ResidualMLP):
         return self.head(x)  # type: ignore[no-any-return]
 
 
+def few(model: nn.Module) -> float:
+    return tiny.evaluate(model)
+
+
+few.examples = 25  # type: ignore[attr-defined]
+
+
 class Around(nn.Module):
     """A model within another, as adapters of pretrained ones are."""
 
@@ -263,6 +270,15 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     "drawn evaluation": (
         lambda: with_evaluation(lambda m: tiny.evaluate(m) + random.random()),
         "draws from the process's random generators",
+    ),
+    "an accuracy that is minimised": (
+        lambda: replace(tiny.tiny(), metric="top-1 accuracy"),
+        "'top-1 accuracy' sounds as if higher were better, but maximize is False",
+    ),
+    "few held-out examples": (
+        lambda: with_evaluation(few),
+        "evaluate measures 25 held-out examples, and a share told right of so few strays by about "
+        "10.0% by chance",
     ),
     "no fingerprint": (lambda: replace(tiny.tiny(), fingerprint=""), "fingerprint is empty"),
     "parameters left out": (

@@ -16,11 +16,19 @@ from models.levers import optimizer
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.narrow import applied, narrow
-from search_spaces.registry import find_space
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
-from tuning.config.own import declared_faults, ends, name_faults_of, range_faults, space_for
+from tuning.config.own import (
+    declared_faults,
+    ends,
+    is_workload,
+    known_as,
+    name_faults_of,
+    range_faults,
+    space_for,
+)
 from tuning.config.resources import Machine, Resources, resource_faults, share
+from tuning.config.spaces import is_own, space_named
 from tuning.elsewhere.place import places
 from tuning.layout import RUN_JSON, resume_option
 
@@ -70,7 +78,8 @@ class SearchConfig:
     space: str = option.option(
         "recipe",
         metavar="S",
-        meaning="which knobs are searched: a search space's name",
+        meaning="which knobs are searched: a search space's name, package.module:SPACE or "
+        "path/to/file.py:SPACE",
         identity=True,
     )
     trials: int = option.option(
@@ -229,10 +238,20 @@ class SearchConfig:
     )
 
     def __post_init__(self) -> None:
-        """Keep a workload's file by its absolute path: other processes work elsewhere."""
-        if isinstance(self.workload, str) and is_path(self.workload):
-            path, factory = divided(self.workload)
-            object.__setattr__(self, "workload", f"{path.absolute()}:{factory}")
+        """Keep files by their absolute paths: other processes work elsewhere.
+
+        A workload given as an object has the name under which they find it.
+
+        Raises:
+            ValueError: it cannot be pickled.
+        """
+        if not isinstance(self.workload, str) and is_workload(self.workload):
+            object.__setattr__(self, "workload", known_as(self.workload))
+        for name in ("workload", "space"):
+            value = getattr(self, name)
+            if isinstance(value, str) and is_path(value):
+                path, inside = divided(value)
+                object.__setattr__(self, name, f"{path.absolute()}:{inside}")
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -254,7 +273,7 @@ class SearchConfig:
         Raises:
             ValueError: there is no such space.
         """
-        return applied(space_for(find_space(self.space), self.workload), self._overrides)[0]
+        return applied(space_for(space_named(self.space), self.workload), self._overrides)[0]
 
     def resources(self, machine: Machine) -> Resources:
         """What each trial has, on ``machine``."""
@@ -298,12 +317,12 @@ class SearchConfig:
         if not isinstance(self.knobs, Mapping):
             return [f"knobs must be a table, but got {self.knobs!r}"]
         try:
-            space = space_for(find_space(self.space), self.workload)
+            space = space_for(space_named(self.space), self.workload)
         except ValueError as error:
             return [str(error)]
         faults = name_faults_of(self.workload)
         # The embedded spaces are known to be sound; looking again takes seconds of the largest.
-        if not self._overrides:
+        if not self._overrides and not is_own(self.space):
             return faults
         narrowed, found = narrow(space, self._overrides)
         return [*faults, *found, *range_faults(narrowed, self.workload)]
@@ -329,8 +348,9 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     """``runs/<UTC time>-<workload>-<space>``, with characters that a path should not have made
     dashes.
     """
-    short = divided(workload)[0].stem if is_path(workload) else workload
-    name = f"{now:%Y%m%dT%H%M%SZ}-{short}-{space}"
+    whole = (workload, space)
+    short = "-".join(divided(name)[0].stem if is_path(name) else name for name in whole)
+    name = f"{now:%Y%m%dT%H%M%SZ}-{short}"
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.given import give
 from models.knobs import Choice, Float, Int, OwnKnob
 from models.levers.own import own_values
 from policies.base import Scalar
@@ -38,6 +39,21 @@ def declared(workload: str) -> Mapping[str, OwnKnob]:
     from models.registry import own_knobs_of
 
     return own_knobs_of(workload)
+
+
+def is_workload(value: object) -> bool:
+    """Whether it may be a workload or a factory of one, given as it is."""
+    return callable(value) or hasattr(value, "make_model")
+
+
+def known_as(value: object) -> str:
+    """The name of a workload or a factory given as it is.
+
+    Raises:
+        ValueError: it cannot be pickled for the processes that train it.
+    """
+    declared.cache_clear()  # another of that name may have been given before
+    return give(value)
 
 
 def with_own(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.by_path import under_way
 from models.frames import told
+from models.given import is_given
 from models.levers.form import PLAIN
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
@@ -186,8 +187,14 @@ def refuse_users_session(config: SearchConfig, resources: Resources) -> None:
     """
     if config.driver != "ray":
         return
-    from tuning.drivers.ray_cluster import users_session_faults
+    from tuning.drivers.ray_cluster import in_users_session, users_session_faults
 
+    if is_given(config.workload) and (config.address is not None or in_users_session()):
+        raise BadInput(
+            "a workload given as an object reaches the processes of a search of its own, but this "
+            "one joins Ray: put the factory into a file and name it file.py:factory, or end Ray's "
+            "session first (ray.shutdown())"
+        )
     faults = users_session_faults(
         config.address, resources.cpus_per_trial, resources.gpus_per_trial or 0.0
     )

@@ -68,7 +68,7 @@ def test_a_model_is_copied_for_every_run() -> None:
     """Each begins with its weights, whatever was done to another."""
     given = net()
     made = workload(model=given).make_model
-    nn.init.zeros_(made(0)[0].weight)  # type: ignore[index, arg-type]
+    nn.init.zeros_(made(0)[0].weight)  # type: ignore[index]
     assert torch.equal(weights(made(1)), weights(given))
 
 

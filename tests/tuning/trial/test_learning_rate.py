@@ -65,7 +65,7 @@ def test_every_decay_begins_at_one_and_ends_at_its_last_factor(
 
 
 def test_a_function_of_ones_own_is_followed() -> None:
-    """Read at so many places that a smooth one is met closely; its values are a factor or refused."""
+    """Read at many places, so a smooth one is met closely; what gives no factor is refused."""
     workload = replace(tiny.tiny(), decay=lambda progress: (1 - progress) ** 3, decay_fraction=1.0)
     shape = timetable(workload).decay
     for fraction in (0.1, 0.33, 0.9):

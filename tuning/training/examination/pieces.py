@@ -30,6 +30,10 @@ from tuning.training.examination.subject import (
 from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_all
 from tuning.trial.soundness import Finding
 
+BETTER_HIGHER = ("accuracy", "f1", "auc", "precision", "recall", "bleu", "rouge")
+"""Names of metrics that are maximised."""
+FEW = 400
+"""Held-out examples below which a share of them strays by more than 2.5 %."""
 FAR = 10
 """Times the baseline's steps: a light schedule takes more of them in the same time."""
 
@@ -151,6 +155,7 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
     if not math.isfinite(number):
         must = must_evaluate(subject.workload)
         yield refused("evaluation", f"{must}, but got {number} before any training")
+    yield from _of_metric(subject)
     before = state_of(model)
     again = _evaluated(subject, model, EVALUATION_SEED + 1)
     if names := differing(before, state_of(model)):
@@ -161,6 +166,26 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
         )
     elif number != again:
         yield _drawn(number, _evaluated(subject, model, EVALUATION_SEED))
+
+
+def _of_metric(subject: Subject) -> Iterator[Finding]:
+    """What its name and the examples behind it let one expect."""
+    workload = subject.workload
+    sounds = any(word in workload.metric.lower() for word in BETTER_HIGHER)
+    if sounds and not workload.maximize:
+        yield remark(
+            "metric",
+            f"{workload.metric!r} sounds as if higher were better, but maximize is False, so the "
+            "least is looked for: give maximize=True, unless it is an error or a negative",
+        )
+    count = getattr(workload.evaluate, "examples", None)
+    if isinstance(count, int) and count < FEW:
+        yield remark(
+            "validation examples",
+            f"evaluate measures {count} held-out examples, and a share told right of so few strays "
+            f"by about {0.5 / math.sqrt(count):.1%} by chance, more than recipes differ: hold out "
+            f"{FEW} or more",
+        )
 
 
 def _drawn(number: float, again: float) -> Finding:
