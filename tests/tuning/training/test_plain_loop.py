@@ -261,7 +261,7 @@ def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
     [{"compiled": True}, {"attention_backend": "math"}, {"compiled": True, "optimizer": "muon"}],
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str, Any]) -> None:
     """A transformer's blocks compiled, and its attention forced onto a kernel."""
     workload = replace(find_workload("byte_lm", None), steps=4, eval_every=4, warmup_steps=1)
