@@ -151,7 +151,7 @@ def parse(text: str, origin: str) -> RecipeFile:
             "policy": lambda d: make_policy(str(d["policy"]), d.get("knobs", {})),
             "levers": _levers,
             "facts": _facts,
-            "timetable": lambda d: Timetable(**d["schedule"]),
+            "timetable": lambda d: _timetable(d["schedule"]),
             "costs": lambda d: _costs(d["clock"]),
         }.items()
     }
@@ -205,6 +205,12 @@ def _made(faults: list[str], name: str, make: Any, data: Mapping[str, Any]) -> A
     except (ValueError, TypeError, AttributeError) as fault:
         faults.append(f"{name}: {fault}")
     return None
+
+
+def _timetable(table: Mapping[str, Any]) -> Timetable:
+    decay = table.get("decay", "linear")
+    shape = decay if isinstance(decay, str) else tuple(map(float, decay))
+    return Timetable(**{**table, "decay": shape})
 
 
 def _levers(data: Mapping[str, Any]) -> Levers:

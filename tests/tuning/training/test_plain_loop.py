@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -245,14 +245,14 @@ def test_at_any_length_what_is_counted_stays_and_what_is_a_fraction_scales(
 
 def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
     """A model that the factory makes with the file's own knobs, dropout among them."""
-    own = {"dropout": 0.25, "layers": 2, "width": 24}
+    own: dict[str, Any] = {"dropout": 0.25, "layers": 2, "width": 24}
     workload = knobby.make(**own)
     schedule = make_policy("dynamic_suffix", DYNAMIC)
     ours = trained({}, schedule, workload)
     file = replace(recipe_of({}, schedule, workload, ours[0].steps).file, own=own)
     loaded = LoadedRecipe(parse(file.to_toml(), "the text"))
     assert loaded.own == own
-    again = knobby.make(**loaded.own)
+    again = knobby.make(**cast(Any, loaded.own))
     assert_same(ours, loop(*applied(loaded, again), again))
 
 
@@ -269,6 +269,17 @@ def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str
     ours = trained(knobs, schedule, workload)
     model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
     assert_same(ours, loop(model, run, workload))
+
+
+@pytest.mark.parametrize("decay", ["cosine", lambda progress: (1 - progress) ** 2])
+def test_a_decay_of_another_shape_equals_the_trial(decay: Any) -> None:
+    """By name, and as the points of a function of the user's own, through the text of the file."""
+    workload = replace(tiny.again(), decay=decay, decay_fraction=0.5)
+    full = make_policy("full_update", {})
+    ours = trained({}, full, workload)
+    recipe = recipe_of({}, full, workload, ours[0].steps)
+    assert recipe.file.timetable == timetable(workload)
+    assert_same(ours, loop(*applied(recipe, workload), workload))
 
 
 def test_an_optimizer_with_other_numbers_is_said() -> None:
