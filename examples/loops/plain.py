@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tuning import load_recipe
@@ -16,7 +17,7 @@ LENGTH, BATCH = 32, 8
 
 tokens = torch.frombuffer(bytearray(TEXT), dtype=torch.uint8).long()
 windows = tokens[: len(tokens) // LENGTH * LENGTH].view(-1, LENGTH)
-loader = torch.utils.data.DataLoader(windows, BATCH, shuffle=True)
+loader = DataLoader(TensorDataset(windows), BATCH, shuffle=True)
 
 torch.manual_seed(0)
 model = GPT2LMHeadModel(GPT2Config(vocab_size=256, n_positions=LENGTH, n_embd=32, n_layer=4,
@@ -24,9 +25,9 @@ model = GPT2LMHeadModel(GPT2Config(vocab_size=256, n_positions=LENGTH, n_embd=32
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 
 recipe = load_recipe(sys.argv[1])
-run = recipe.apply(model, model.transformer.h, optimizer, total_steps=40)
+run = recipe.apply(model, list(model.transformer.h), optimizer, total_steps=40)
 losses = []
-for batch in run.batches(loader):
+for (batch,) in run.batches(loader):
     with run.step() as step:
         loss = model(batch, labels=batch).loss
         loss.backward()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tuning.callbacks.accelerate import follow
@@ -25,11 +26,11 @@ model = GPT2LMHeadModel(GPT2Config(vocab_size=256, n_positions=LENGTH, n_embd=32
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 
 accelerator = Accelerator(gradient_accumulation_steps=2)
-loader = accelerator.prepare(torch.utils.data.DataLoader(windows, BATCH, shuffle=True))
+loader = accelerator.prepare(DataLoader(TensorDataset(windows), BATCH, shuffle=True))
 # The one line, in place of accelerator.prepare(model, optimizer):
 run = follow(sys.argv[1], accelerator, model, "transformer.h", optimizer, total_steps=40)
 losses = []
-for batch in run.batches(loader):
+for (batch,) in run.batches(loader):
     with accelerator.accumulate(run.model):
         loss = run.model(batch, labels=batch).loss
         accelerator.backward(loss)

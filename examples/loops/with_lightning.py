@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tuning.callbacks.lightning import RecipeCallback
@@ -18,27 +20,28 @@ LENGTH, BATCH = 32, 8
 
 tokens = torch.frombuffer(bytearray(TEXT), dtype=torch.uint8).long()
 windows = tokens[: len(tokens) // LENGTH * LENGTH].view(-1, LENGTH)
-loader = torch.utils.data.DataLoader(windows, BATCH, shuffle=True)
+loader = DataLoader(TensorDataset(windows), BATCH, shuffle=True)
 
 
 class Module(LightningModule):
     """Next-byte prediction."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.model = GPT2LMHeadModel(
             GPT2Config(vocab_size=256, n_positions=LENGTH, n_embd=32, n_layer=4, n_head=2,
                        bos_token_id=0, eos_token_id=0)
         )  # fmt: skip
-        self.losses = []
+        self.losses: list[float] = []
 
-    def training_step(self, batch, index):
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         """The loss of a batch of windows."""
-        loss = self.model(batch, labels=batch).loss
+        (tokens,) = batch
+        loss: Tensor = self.model(tokens, labels=tokens).loss
         self.losses.append(loss.item())
         return loss
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         """At its peak rate, and no scheduler: the recipe makes the schedule."""
         return torch.optim.AdamW(self.parameters(), lr=3e-3)
 
