@@ -22,7 +22,7 @@ from tuning.layout import program
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.recipe_file import RecipeFile
+from tuning.trial.recipe_file import RecipeFile, baseline_of
 from tuning.trial.variants import known_variant, table_for
 
 if TYPE_CHECKING:
@@ -145,55 +145,21 @@ def chosen(frame: pd.DataFrame, number: int | None, metric: Metric = LOSS) -> Ro
 
 
 def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
-    """The front's member with the least seconds at the target or better; if none reached it, the
-    best value of the ``metric``.
+    """What ``tuning.findings.best.best`` takes, and what is to be said of it printed.
 
     Raises:
         BadInput: no trial has finished.
     """
-    from tuning.findings.front import front
-    from tuning.findings.summary import fastest_at, recorded_target
+    from tuning.findings.best import best as best_of
 
-    members, target = front(frame), recorded_target(frame)
-    if members.empty:
+    if (found := best_of(frame, metric)) is None:
         raise BadInput(
             f"--trial best needs a finished trial, but there is none; {_recorded(frame)}"
         )
-    found = None if target is None else fastest_at(members, target)
-    if found is not None and target is not None:
-        return _winner_or_control(frame, found, target)
-    print(_instead(members.iloc[-1], target, metric), file=sys.stderr)
-    return members.iloc[-1]
-
-
-def _winner_or_control(frame: pd.DataFrame, found: pd.Series, target: float) -> pd.Series:
-    """The trial that is first at the target; the control where none beat it, and says so."""
-    from tuning.findings.summary import fastest_at, summary
-
-    reading = summary(frame, target)
-    control = fastest_at(reading.control, target)
-    if reading.winner is not None or control is None:
-        return found
-    print(
-        "no recipe beat training for less: taking the control that reaches the target, trial "
-        f"{control['number']}, at horizon {control['horizon']:g}",
-        file=sys.stderr,
-    )
-    return control
-
-
-def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
-    """Why a trial that did not reach the target is taken, and which."""
-    from tuning.findings import format as form
-
-    power = form.told_apart([target, lowest["val_loss"]])
-    why = (
-        "no target was set"
-        if target is None
-        else f"no finished trial reached the target {form.loss(target, power, metric)}"
-    )
-    value = form.loss(lowest["val_loss"], power, metric)
-    return f"{why}: taking the {metric.best} {metric.short}, {value} of trial {lowest['number']}"
+    row, remark = found
+    if remark:
+        print(remark, file=sys.stderr)
+    return row
 
 
 def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) -> str:
@@ -222,7 +188,8 @@ def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) 
     facts = {name: values[name] for name in FACTS if values.get(name) is not None}
     own = own_values(knobs)
     repeating = _repeating(info, own) if info else (None, None, {})
-    return RecipeFile(policy, levers, facts, *repeating, own).to_toml()
+    baseline = _baseline(info, own) if info else {}
+    return RecipeFile(policy, levers, facts, *repeating, own, baseline).to_toml()
 
 
 def _refuse_strangers(own: Mapping[str, Scalar], info: RunInfo | None) -> None:
@@ -245,6 +212,14 @@ def _repeating(
     schedule = Timetable(**named) if known else None
     costs = info.calibration and table_for(info.calibration, known_variant(info.calibration, own))
     return schedule, costs, {"ttq": info.version, **info.versions}
+
+
+def _baseline(info: RunInfo, own: Mapping[str, Scalar]) -> dict[str, object]:
+    """The workload's optimizer and batch; unknown where own knobs, which may change them, turn."""
+    said = info.identity or {}
+    if own or not {"optimizer", "groups", "batch"} <= said.keys():
+        return {}
+    return {**baseline_of(said["optimizer"], said["groups"]), "batch": said["batch"]}
 
 
 def _own_values(row: Row, metric: Metric) -> dict[str, object]:

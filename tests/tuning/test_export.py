@@ -130,12 +130,64 @@ def test_where_nothing_won_the_control_is_exported(
     assert tomllib.loads(capsys.readouterr().out)["trial"]["number"] == 1
 
 
+@pytest.mark.parametrize(
+    ("knobs", "called"),
+    [
+        ({"rate": 2.0}, "your own recipe well tuned"),
+        ({"depth_start": 0.5, "depth_end": 0.5}, "your own recipe with fewer blocks"),
+    ],
+)
+@pytest.mark.parametrize("schedule", [4.5, 9.0])
+def test_a_rival_is_taken_where_it_is_what_wins_and_that_is_said(
+    knobs: dict[str, float],
+    called: str,
+    schedule: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A control that is tuned or smaller is first at the target, before the best recipe or none."""
+    full = {"policy": "full_update", "origin": "control"}
+    records = [
+        record(0, 8.0, 1.90, **full, horizon=1.0),
+        record(1, 5.0, 1.94, **full, horizon=0.6),
+        record(2, 3.0, 2.10, **full, horizon=0.4),
+        record(3, schedule, 1.94),
+        record(4, 4.0, 1.93, policy="full_update", horizon=0.5, knobs=knobs),
+    ]
+    mine = write_run(tmp_path / "run", records)
+    assert main([str(mine), "--trial", "best"]) == 0
+    printed = capsys.readouterr()
+    assert tomllib.loads(printed.out)["trial"]["number"] == 4
+    before = "not the best recipe, trial 3," if schedule < 5 else "no recipe"
+    assert f"{before} but {called} is first at the target: taking trial 4" in printed.err
+
+
+def test_a_rival_that_is_slower_than_the_control_is_not_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tuned run above the own control's line, and nothing else."""
+    full = {"policy": "full_update", "origin": "control"}
+    records = [
+        record(0, 5.0, 1.94, **full, horizon=0.6),
+        record(1, 3.0, 2.10, **full, horizon=0.4),
+        record(2, 6.0, 1.945, policy="full_update", horizon=0.7, knobs={"rate": 2.0}),
+    ]
+    mine = write_run(tmp_path / "run", records)
+    assert main([str(mine), "--trial", "best"]) == 0
+    printed = capsys.readouterr()
+    assert tomllib.loads(printed.out)["trial"]["number"] == 0
+    assert "no recipe beat training for less" in printed.err
+
+
 def test_a_searched_trial_is_repeated_by_its_file(tmp_path: Path) -> None:
     """A real search's trial, taken by ``load_recipe`` into a plain loop: its steps and its loss."""
     found = search(config_of(tmp_path / "run", trials=2, target=1.5))
     row = found.trials.iloc[-1]
     file = tmp_path / "recipe.toml"
     assert main([str(tmp_path / "run"), "--trial", str(row["number"]), "-o", str(file)]) == 0
+    said = tomllib.loads(file.read_text())
+    assert said["baseline"]["lr"] == [0.01]
+    assert said["trial"]["train_seconds"] == row["train_seconds"]
     seed_all(int(row["seed"]))
     model = tiny.make_model(int(row["seed"]))
     run = load_recipe(file).apply(

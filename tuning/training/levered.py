@@ -253,9 +253,7 @@ class Levered:
         return {**self.snapshot(), **self.progress()}
 
     def progress(self) -> dict[str, Any]:
-        """Where the run stands beside what ``snapshot`` has: what a loop that saves model,
-        optimizer and generators itself has to save as well.
-        """
+        """What a loop that saves model, optimizer and generators itself has to save as well."""
         return {
             "updater": self.updater.state_dict(),
             "course": self.course.state_dict(),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
+from models.identity import kind_of
 from models.several import SeveralOptimizers
+from tuning.trial.recipe_file import NUMBERS, baseline_of
 
 
 class OwnGroups:
@@ -78,3 +81,24 @@ class OwnGroups:
             held = {id(p) for group in each.param_groups for p in group["params"]}
             for parameter in [p for p in each.state if id(p) not in held]:
                 del each.state[parameter]
+
+
+def other_numbers(optimizer: Optimizer, known: Mapping[str, Any]) -> list[str]:
+    """Where an optimizer is not the one that a recipe was found with: its kind, and its numbers.
+
+    Args:
+        optimizer: before its first step.
+        known: the other's, as ``baseline_of`` gives it; empty where it is not known.
+    """
+    here = baseline_of(kind_of(optimizer), optimizer.param_groups)
+    return [
+        f"{name} {_each(known[name])} (here {_each(here[name]) if name in here else 'none'})"
+        for name in ("optimizer", *NUMBERS)
+        if name in known and _each(known[name]) != _each(here.get(name))
+    ]
+
+
+def _each(values: Any) -> str:
+    """What stands in the groups, once each."""
+    several = values if isinstance(values, list) else [values]
+    return " and ".join(sorted({str(each) for each in several}))

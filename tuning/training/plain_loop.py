@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,10 @@ from models.levers.input import InputSize
 from models.levers.shaping import NEEDS_INPUTS
 from models.several import as_one
 from policies.apply import Step
+from policies.rules import Scalar
+from tuning.training.in_order import InOrder
 from tuning.training.levered import Levered, Shrink, Subject
-from tuning.training.own_groups import OwnGroups
+from tuning.training.own_groups import OwnGroups, other_numbers
 from tuning.trial.course import Course
 from tuning.trial.recipe_file import RecipeFile, parse
 
@@ -153,38 +156,6 @@ class RecipeRun:
         self.levered.load_state_dict(state)
 
 
-class InOrder:
-    """Batches of an iterable by their number in the stream, which never falls.
-
-    Args:
-        source: gone through again when it ends.
-    """
-
-    def __init__(self, source: Iterable[Batch]) -> None:
-        self._source, self._at, self._next = source, iter(source), 0
-
-    def __call__(self, number: int) -> Batch:
-        """Batch ``number``; those before it are passed over.
-
-        Raises:
-            ValueError: no batch is left, and none comes again.
-        """
-        while self._next < number:
-            self._read()
-        return self._read()
-
-    def _read(self) -> Batch:
-        self._next += 1
-        for _ in range(2):
-            for batch in self._at:
-                return batch
-            self._at = iter(self._source)
-        raise ValueError(
-            f"batches must last for the run, but there were {self._next - 1}: give a DataLoader or "
-            "a list, which can be gone through again, or more of them"
-        )
-
-
 @dataclasses.dataclass(frozen=True)
 class LoadedRecipe:
     """A recipe from a file.
@@ -237,6 +208,11 @@ class LoadedRecipe:
         self._refuse(len(blocks), total_steps, {name for name, each in given.items() if each})
         model.train()
         own = OwnGroups(model, as_one(optimizer))
+        if others := other_numbers(as_one(optimizer), self.file.baseline):
+            warnings.warn(
+                f"the recipe was found with {', '.join(others)}; its factors multiply what is here",
+                stacklevel=2,
+            )
         subject = Subject(
             model,
             blocks=lambda _: blocks,
@@ -247,11 +223,19 @@ class LoadedRecipe:
             loss=None if loss is None else partial(loss, model),
         )
         levers = self.file.levers
-        levered = Levered(subject, self.file.policy, levers, self._course(total_steps), number)
+        levered = Levered(subject, self.file.policy, levers, self.course(total_steps), number)
         sees = any(levers.of(kind).on for kind in (BatchSize, InputSize, CachedPrefix))
         return RecipeRun(levered, needs_batches=sees)
 
-    def _course(self, total_steps: int | None) -> Course:
+    @property
+    def own(self) -> Mapping[str, Scalar]:
+        """The workload's own knobs that are turned, as arguments of its factory: the model has to
+        be built with them.
+        """
+        return self.file.own
+
+    def course(self, total_steps: int | None = None) -> Course:
+        """The course of a run that long: how far it is, its rates and forms, step by step."""
         facts, timetable, costs = self.file.facts, self.file.timetable, self.file.costs
         assert timetable is not None, "parsing refuses a file without"
         assert costs is not None, "parsing refuses a file without"

@@ -8,6 +8,7 @@
     [levers]                     # those of the levers, where one is pulled
     [workload]                   # its own knobs that are turned: arguments of its factory
     [trial]                      # where it comes from
+    [baseline]                   # the workload's own optimizer and batch, which factors multiply
     [schedule]                   # the workload's numbers that the course of a run depends on
     [clock]                      # what each step costs, so that every fraction is the trial's
     [versions]                   # of what it was trained with
@@ -21,7 +22,7 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,8 @@ FORMAT = 1
 PARTS = ("data_seconds", "probe_seconds", "entry_seconds")
 REPEATING = ("trial", "schedule", "clock")
 """Tables without which a trial cannot be repeated."""
+NUMBERS = ("lr", "weight_decay", "betas", "momentum")
+"""Of an optimizer's group: what a recipe's factors multiply."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -52,6 +55,8 @@ class RecipeFile:
         costs: the part of the clock that the recipe needs; None likewise.
         versions: of what the trial was trained with.
         own: the workload's own knobs that are turned; the model has to be built with them.
+        baseline: the workload's own optimizer, its numbers by group, and the shapes of its batch,
+            as ``baseline_of`` gives them; empty where that is not known.
     """
 
     policy: UpdatePolicy[Any]
@@ -61,6 +66,7 @@ class RecipeFile:
     costs: CostTable | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, Scalar] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
 
     def to_toml(self) -> str:
         """The file's text, the inverse of ``parse``."""
@@ -70,6 +76,8 @@ class RecipeFile:
         if self.own:
             tables.append(_table("workload", self.own))
         tables.append(_table("trial", self.facts))
+        if self.baseline:
+            tables.append(_table("baseline", self.baseline))
         if self.timetable is not None:
             tables.append(_table("schedule", dataclasses.asdict(self.timetable)))
         if self.costs is not None:
@@ -143,7 +151,7 @@ def parse(text: str, origin: str) -> RecipeFile:
             "policy": lambda d: make_policy(str(d["policy"]), d.get("knobs", {})),
             "levers": _levers,
             "facts": _facts,
-            "timetable": lambda d: Timetable(**d["schedule"]),
+            "timetable": lambda d: _timetable(d["schedule"]),
             "costs": lambda d: _costs(d["clock"]),
         }.items()
     }
@@ -153,7 +161,23 @@ def parse(text: str, origin: str) -> RecipeFile:
         **found,
         versions=data.get("versions", {}),
         own=dict(sorted(data.get("workload", {}).items())),
+        baseline=data.get("baseline", {}),
     )
+
+
+def baseline_of(optimizer: str, groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """An optimizer's kind and its numbers by group, those that every group has.
+
+    >>> baseline_of("SGD", [{"lr": 0.1, "momentum": 0.9}, {"lr": 0.3, "foreach": None}])
+    {'optimizer': 'SGD', 'lr': [0.1, 0.3]}
+    """
+    shared = [name for name in NUMBERS if groups and all(name in group for group in groups)]
+    numbers = {name: [_floats(group[name]) for group in groups] for name in shared}
+    return {"optimizer": optimizer, **numbers}
+
+
+def _floats(value: Any) -> Any:
+    return [float(each) for each in value] if isinstance(value, (tuple, list)) else float(value)
 
 
 def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
@@ -181,6 +205,12 @@ def _made(faults: list[str], name: str, make: Any, data: Mapping[str, Any]) -> A
     except (ValueError, TypeError, AttributeError) as fault:
         faults.append(f"{name}: {fault}")
     return None
+
+
+def _timetable(table: Mapping[str, Any]) -> Timetable:
+    decay = table.get("decay", "linear")
+    shape = decay if isinstance(decay, str) else tuple(map(float, decay))
+    return Timetable(**{**table, "decay": shape})
 
 
 def _levers(data: Mapping[str, Any]) -> Levers:

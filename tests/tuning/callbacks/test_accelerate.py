@@ -96,6 +96,17 @@ def test_accelerate_equals_the_plain_loop(name: str) -> None:
     assert_same_weights(run.model, model)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled_blocks() -> None:
+    """As in the plain loop; the names in the model are as they were."""
+    accelerator, run = begun({"compiled": True})
+    losses = train(accelerator, run, accelerator.prepare(loader()))
+    model, wanted = plain({"compiled": True})
+    assert losses == wanted
+    assert_same_weights(run.model, model)
+
+
 def test_accumulated_micro_batches_are_one_step() -> None:
     """Two a step: the plain loop that goes through its batches in halves."""
     accelerator, run = begun({}, micro=2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from torch import nn
 from models.levers.levers import make_levers
 from models.registry import find_workload
 from models.workload import Workload
-from policies.base import UpdatePolicy
+from policies.base import StepPlan, UpdatePolicy
 from policies.registry import make_policy
-from tests.support import tiny
+from tests.support import knobby, tiny
 from tests.support.costs import made_up_costs, with_every_form
 from tests.tuning.training.test_loop import DYNAMIC, LEVERS, STEPWISE, through_a_file
 from tuning import load_recipe
@@ -27,7 +28,8 @@ from tuning.training.generators import seed_all
 from tuning.training.loop import TrainingRun, evaluate, timetable
 from tuning.training.plain_loop import LoadedRecipe, RecipeRun
 from tuning.trial.clock import CostTable
-from tuning.trial.recipe_file import RecipeFile, parse
+from tuning.trial.course import Timetable
+from tuning.trial.recipe_file import RecipeFile, baseline_of, parse
 
 CPU, SEED = torch.device("cpu"), 3
 ALL: dict[str, dict[str, Any]] = {"no lever": {}, **LEVERS, **STEPWISE}
@@ -195,6 +197,106 @@ def test_other_lengths_scale_fractions_and_keep_counts() -> None:
     assert rates[:3] == [0.005, 0.01, 0.01]
     assert rates[-1] < rates[-10] < 0.01
     assert rates[40] == 0.01
+
+
+STEPWISE_PLAN = st.fixed_dictionaries(
+    {
+        "warmup": st.integers(0, 6),
+        "decay": st.sampled_from([0.1, 0.25, 0.5]),
+        "eval_every": st.integers(1, 7),
+        "times": st.sampled_from([0.5, 1.0, 1.7, 3.0]),
+        "change_at": st.sampled_from([0.25, 0.5, 0.8]),
+    }
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(plan=STEPWISE_PLAN)
+def test_at_any_length_what_is_counted_stays_and_what_is_a_fraction_scales(
+    plan: dict[str, Any],
+) -> None:
+    """Property, on the course that a loop of a recipe keeps: all steps cost alike, so the run has
+    the steps that were asked for; it warms up and is evaluated as before, and decays and changes
+    its batch at the same fractions.
+    """
+    steps = 30
+    levers = make_levers({"batch_start": 0.5, "batch_change_at": plan["change_at"]})
+    free = CostTable(**{**vars(made_up_costs(4)), "forms": dict.fromkeys(["batch 0.5"])})
+    costs = replace(free, forms={"batch 0.5": replace(free, forms={})})
+    numbers = Timetable(steps, plan["eval_every"], plan["warmup"], plan["decay"])
+    facts = {"seed": 0, "horizon": 1.0, "steps": steps}
+    recipe = LoadedRecipe(RecipeFile(make_policy("full_update", {}), levers, facts, numbers, costs))
+    wanted = round(steps * plan["times"])
+    course, seen = recipe.course(wanted), []
+    while not course.finished:
+        seen.append((course.rate_factor, course.form.batch, course.fraction))
+        course.step(StepPlan((0, 1, 2, 3), probe=False, phase="full"))
+        assert course.evaluation_due == (course.finished or course.steps % plan["eval_every"] == 0)
+    assert len(seen) == wanted
+    rising = [round(factor * plan["warmup"]) for factor, _, _ in seen[: plan["warmup"]]]
+    if wanted * (1 - plan["decay"]) > plan["warmup"]:
+        assert rising == list(range(1, plan["warmup"] + 1))
+    falling = [at for factor, _, at in seen[plan["warmup"] :] if factor < 1]
+    assert all(at > 1 - plan["decay"] - 1e-9 for at in falling)
+    before = {batch for _, batch, at in seen if at < plan["change_at"] - 1e-9}
+    after = {batch for _, batch, at in seen if at > plan["change_at"] + 1e-9}
+    assert (before, after) == ({0.5}, {1.0})
+
+
+def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
+    """A model that the factory makes with the file's own knobs, dropout among them."""
+    own: dict[str, Any] = {"dropout": 0.25, "layers": 2, "width": 24}
+    workload = knobby.make(**own)
+    schedule = make_policy("dynamic_suffix", DYNAMIC)
+    ours = trained({}, schedule, workload)
+    file = replace(recipe_of({}, schedule, workload, ours[0].steps).file, own=own)
+    loaded = LoadedRecipe(parse(file.to_toml(), "the text"))
+    assert loaded.own == own
+    again = knobby.make(**cast(Any, loaded.own))
+    assert_same(ours, loop(*applied(loaded, again), again))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{"compiled": True}, {"attention_backend": "math"}, {"compiled": True, "optimizer": "muon"}],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str, Any]) -> None:
+    """A transformer's blocks compiled, and its attention forced onto a kernel."""
+    workload = replace(find_workload("byte_lm", None), steps=4, eval_every=4, warmup_steps=1)
+    schedule = make_policy("static_suffix", {"active_fraction": 0.5})
+    ours = trained(knobs, schedule, workload)
+    model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
+    assert_same(ours, loop(model, run, workload))
+
+
+@pytest.mark.parametrize("decay", ["cosine", lambda progress: (1 - progress) ** 2])
+def test_a_decay_of_another_shape_equals_the_trial(decay: Any) -> None:
+    """By name, and as the points of a function of the user's own, through the text of the file."""
+    workload = replace(tiny.again(), decay=decay, decay_fraction=0.5)
+    full = make_policy("full_update", {})
+    ours = trained({}, full, workload)
+    recipe = recipe_of({}, full, workload, ours[0].steps)
+    assert recipe.file.timetable == timetable(workload)
+    assert_same(ours, loop(*applied(recipe, workload), workload))
+
+
+def test_an_optimizer_with_other_numbers_is_said() -> None:
+    """The kind, and each number that differs; the trial's own is not worth a word."""
+    workload, full = tiny.again(), make_policy("full_update", {})
+    plain = recipe_of({}, full, workload, 20).file
+    model = workload.make_model(SEED)
+    own = workload.make_optimizer(model)
+    known = baseline_of("AdamW", own.param_groups)
+    recipe = LoadedRecipe(parse(replace(plain, baseline=known).to_toml(), "the text"))
+    assert recipe.file.baseline == known
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recipe.apply(model, workload.blocks(model), own)
+    other = torch.optim.SGD(model.parameters(), lr=0.5)
+    with pytest.warns(UserWarning, match=r"AdamW \(here SGD\), lr 0\.01 \(here 0\.5\)"):
+        recipe.apply(model, workload.blocks(model), other)
 
 
 def test_all_that_is_missing_is_named_at_once() -> None:
