@@ -139,7 +139,7 @@
     if (data.noise == null) root.append(svg("path", { class: "line control thick", d: path(control) }));
     else root.append(drawBand(lower, x, y, margin, width, height), svg("path", { class: "line control", d: path(control) }));
     root.append(svg("path", { class: "line front", d: path(front) }));
-    if (shown && data.gain > 1) root.append(drawGain(x, y));
+    if (data.mark) root.append(drawGain(x, y));
     spots = drawPoints(root, x, y, xs, ys);
     for (const whisker of data.whiskers) drawWhisker(root, whisker, x, y, xs, ys);
     const bounds = { left: margin.left, right: width - 2, top: margin.top - 8, bottom: height - margin.bottom };
@@ -163,12 +163,10 @@
     root.append(svg("path", { class: `whisker ${kind}`, d: `${path([[end(low, from), py], [end(high, to), py]])}${cap(low)}${cap(high)}` }));
     if (middle >= from && middle <= to) root.append(svg("path", { class: `whisker dot ${kind}`, d: `M${x(middle)} ${py - 5}l5 5l-5 5l-5-5z` }));
   }
-  // From the two trials that the gain is made of, up to the target line, and along it.
+  // From the trial that the headline names to the control's line at its loss.
   function drawGain(x, y) {
-    const foot = (list, at) => Math.min(...list.map((n) => byNumber.get(n)).filter((t) => t.seconds === at).map((t) => t.loss));
-    const [a, b, at] = [x(data.frontSeconds), x(data.controlSeconds), y(data.target)];
-    const ends = [[a, y(foot(data.front, data.frontSeconds))], [a, at], [b, at], [b, y(foot(data.control, data.controlSeconds))]];
-    return svg("path", { class: "gain", d: path(ends.filter((point) => point.every(Number.isFinite))) });
+    const { seconds, control, loss } = data.mark;
+    return svg("path", { class: "gain", d: path([[x(seconds), y(loss)], [x(control), y(loss)]]) });
   }
   function drawPoints(root, x, y, xs, ys) {
     const rank = (t) => (isControl.has(t.number) ? 2 : onFront.has(t.number) ? 1 : 0);
@@ -196,12 +194,10 @@
       const at = y(data.target), from = margin.left + 4;
       taken.push({ left: bounds.left, right: bounds.right, top: at - 1, bottom: at + 1, weight: 2 });
       label(root, `target ${loss(data.target)}${narrow ? "" : `, censored ${maximize ? "below" : "above"}`}`, "strong", [[from, at + beside(-7), "start"], [bounds.right - 8, at + beside(-7), "end"]], taken, bounds);
-      if (data.gain > 1) {
-        const [a, b] = [x(data.frontSeconds), x(data.controlSeconds)];
-        const feet = spots.filter(({ px, py }) => (px === a || px === b) && (maximize ? py <= at : py >= at)).map(({ py }) => py);
-        const foot = maximize ? Math.min(...feet) : Math.max(...feet);
-        label(root, `gain ${data.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + beside(24), "middle"], [a - 14, foot + beside(20), "end"], [(a + b) / 2, foot + beside(40), "middle"]], taken, bounds);
-      }
+    }
+    if (data.mark) {
+      const [a, b, foot] = [x(data.mark.seconds), x(data.mark.control), y(data.mark.loss)];
+      label(root, `gain ${data.mark.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + beside(24), "middle"], [a - 14, foot + beside(20), "end"], [(a + b) / 2, foot + beside(40), "middle"]], taken, bounds);
     }
     const schedules = data.front.map((n, i) => [n, front[i]]).filter(([n]) => !isControl.has(n)).map(([, point]) => point);
     const below = schedules.flatMap(([px, py]) => [[px - 11, py + beside(5), "end"], [px - 10, py + beside(16), "end"], [px - 4, py + beside(26), "end"], [px, py + beside(40), "end"]]);

@@ -32,7 +32,7 @@ def front_table(summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
     notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
     told = [Note(note) for note in notes]
-    return _table("Front, by seconds", _headings(summary), rows, notes=told)
+    return _table("Front, by seconds", _headings(summary), rows, notes=told, kind="trials")
 
 
 def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
@@ -204,7 +204,7 @@ def _some(frame: pd.DataFrame) -> list[Row]:
 def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in _some(trials)]
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return _table(title, _headings(summary), rows, count=shown)
+    return _table(title, _headings(summary), rows, count=shown, kind="trials")
 
 
 def _headings(summary: FrontSummary) -> tuple[str, ...]:
@@ -220,8 +220,9 @@ def _table(
     *,
     notes: Sequence[Note] = (),
     count: str = "",
+    kind: str = "wide",
 ) -> Table:
-    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count)
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count, kind=kind)
 
 
 HEADINGS = ("Form", "Full step", "Of a plain one", "FLOP of a plain one", "Entering it")
