@@ -56,7 +56,8 @@
   };
   const knob = (v) => (typeof v === "number" ? String(+v.toPrecision(4)) : String(v));
   const name = (t) => `#${t.number} ${t.policy}`;
-  const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain.toFixed(2)}`;
+  const gainOf = (t) => t.gain ?? t.atLeast;
+  const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain == null ? "≥" : ""}${gainOf(t).toFixed(2)}`;
   const told = (t) => outcome(t) + (t.unfrozen ? "; never froze a block, so it is training for less" : "");
   const outcome = (t) => (t.state === "stopped" ? "stopped, no final loss" : t.reached === false ? "censored: target missed" : t.reached ? "target reached" : "finished");
 
@@ -209,7 +210,7 @@
   // ---- hovering and choosing ------------------------------------------------------------------
   const describe = (t) => {
     const changed = t.changed.map((k) => `${k}=${knob(t.knobs[k])}`).join(", ");
-    const gain = t.gain == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
+    const gain = gainOf(t) == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
     return [html("b", {}, name(t)), html("p", {}, `${seconds(t.seconds)}, ${metric} ${loss(t.loss)}${gain}`),
       html("p", {}, told(t)), ...(changed ? [html("p", {}, changed)] : [])];
   };
@@ -268,7 +269,7 @@
     panel.replaceChildren(
       html("h2", {}, `Trial ${name(trial)}`),
       html("p", {}, `${told(trial)}; ${seconds(trial.seconds)} = ${amount(trial.flops, "FLOP")} / ${amount(trial.rate, "FLOP/s")} + ${seconds(trial.overhead)} overhead`),
-      html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, trial.gain == null ? "–" : shownGain(trial)),
+      html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, gainOf(trial) == null ? "–" : shownGain(trial)),
         fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share)),
     );
     const width = panel.clientWidth, end = trialEnd(trial), ys = curveLosses(trial), yTicks = lossTicks(ys, 260 / 60);
@@ -307,8 +308,9 @@
     if (target != null) taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 }, { left: margin.left, right: margin.left + 110, top: y(target) - 18, bottom: y(target), weight: 9 });
     const bounds = { left: margin.left, right: width - margin.right, top: margin.top - 8, bottom: height - margin.bottom };
     const places = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
-    label(root, name(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);
-    if (both) label(root, name(other), "control", places(other), taken, bounds);
+    const called = (t) => (width < 520 ? `#${t.number}` : name(t));
+    label(root, called(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);
+    if (both) label(root, called(other), "control", places(other), taken, bounds);
     return html("div", { class: "curve-plot" }, root);
   }
   function drawDecisions(trial, { width, end, left }) {

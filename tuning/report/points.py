@@ -113,6 +113,7 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
         "loss": row["val_loss"],
         "reached": facts["reached"],
         "gain": facts["gain"],
+        "atLeast": facts["gain_at_least"],
         "near": facts["within_noise"],
         "unfrozen": facts["never_froze"],
         "flops": row.get("required_flops"),
