@@ -132,10 +132,26 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
         return ", which is too little to call a win"
     faster = _faster(best, verdict.control, short, alpha)
     ways = [] if faster is None else [_how_much_faster(faster)]
-    ways.append(f"{_difference(short, verdict.metric)} in {verdict.metric.short}")
+    if _can_be_had(best, short):
+        ways.append(f"{_difference(short, verdict.metric)} in {verdict.metric.short}")
     more = seeds_needed(lower, alpha)
-    hold = f", or hold this over {more} seeds" if more else ""
-    return f"; to win it would have to be {' or '.join(ways)}{hold}"
+    hold = f"hold this over {more} seeds" if more else ""
+    if not ways:
+        return (
+            f"; to win it would have to {hold}" if hold else ", which is too little to call a win"
+        )
+    also = f", or {hold}" if hold else ""
+    return f"; to win it would have to be {' or '.join(ways)}{also}"
+
+
+def _can_be_had(best: CandidateVerdict, lower: float) -> bool:
+    """Whether its loss can be so much lower: one above 0 does not fall below it, and a score up to
+    1, whose loss is its negative, does not rise above 1.
+    """
+    if best.loss is None:
+        return True
+    floor = 0.0 if best.loss > 0 else -1.0
+    return best.loss < floor or best.loss - lower >= floor
 
 
 def _how_much_faster(share: float) -> str:

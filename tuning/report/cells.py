@@ -42,6 +42,15 @@ class KnobsCell:
 
 
 @dataclass(frozen=True)
+class LongCell:
+    """A ``text`` too long for a row, behind a click on its ``beginning``."""
+
+    beginning: str
+    text: str
+    kind: ClassVar = "long"
+
+
+@dataclass(frozen=True)
 class IntervalCell:
     """An interval drawn beside its ``words``.
 
@@ -74,7 +83,7 @@ class BarCell:
     kind: ClassVar = "bar"
 
 
-AnyCell = str | Cell | KnobsCell | IntervalCell | BarCell
+AnyCell = str | Cell | KnobsCell | LongCell | IntervalCell | BarCell
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@
   };
   const knob = (v) => (typeof v === "number" ? String(+v.toPrecision(4)) : String(v));
   const name = (t) => `#${t.number} ${t.policy}`;
-  const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain.toFixed(2)}`;
+  const gainOf = (t) => t.gain ?? t.atLeast;
+  const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain == null ? "≥" : ""}${gainOf(t).toFixed(2)}`;
   const told = (t) => outcome(t) + (t.unfrozen ? "; never froze a block, so it is training for less" : "");
   const outcome = (t) => (t.state === "stopped" ? "stopped, no final loss" : t.reached === false ? "censored: target missed" : t.reached ? "target reached" : "finished");
 
@@ -139,7 +140,7 @@
     if (data.noise == null) root.append(svg("path", { class: "line control thick", d: path(control) }));
     else root.append(drawBand(lower, x, y, margin, width, height), svg("path", { class: "line control", d: path(control) }));
     root.append(svg("path", { class: "line front", d: path(front) }));
-    if (shown && data.gain > 1) root.append(drawGain(x, y));
+    if (data.mark) root.append(drawGain(x, y));
     spots = drawPoints(root, x, y, xs, ys);
     for (const whisker of data.whiskers) drawWhisker(root, whisker, x, y, xs, ys);
     const bounds = { left: margin.left, right: width - 2, top: margin.top - 8, bottom: height - margin.bottom };
@@ -163,12 +164,10 @@
     root.append(svg("path", { class: `whisker ${kind}`, d: `${path([[end(low, from), py], [end(high, to), py]])}${cap(low)}${cap(high)}` }));
     if (middle >= from && middle <= to) root.append(svg("path", { class: `whisker dot ${kind}`, d: `M${x(middle)} ${py - 5}l5 5l-5 5l-5-5z` }));
   }
-  // From the two trials that the gain is made of, up to the target line, and along it.
+  // From the trial that the headline names to the control's line at its loss.
   function drawGain(x, y) {
-    const foot = (list, at) => Math.min(...list.map((n) => byNumber.get(n)).filter((t) => t.seconds === at).map((t) => t.loss));
-    const [a, b, at] = [x(data.frontSeconds), x(data.controlSeconds), y(data.target)];
-    const ends = [[a, y(foot(data.front, data.frontSeconds))], [a, at], [b, at], [b, y(foot(data.control, data.controlSeconds))]];
-    return svg("path", { class: "gain", d: path(ends.filter((point) => point.every(Number.isFinite))) });
+    const { seconds, control, loss } = data.mark;
+    return svg("path", { class: "gain", d: path([[x(seconds), y(loss)], [x(control), y(loss)]]) });
   }
   function drawPoints(root, x, y, xs, ys) {
     const rank = (t) => (isControl.has(t.number) ? 2 : onFront.has(t.number) ? 1 : 0);
@@ -196,12 +195,10 @@
       const at = y(data.target), from = margin.left + 4;
       taken.push({ left: bounds.left, right: bounds.right, top: at - 1, bottom: at + 1, weight: 2 });
       label(root, `target ${loss(data.target)}${narrow ? "" : `, censored ${maximize ? "below" : "above"}`}`, "strong", [[from, at + beside(-7), "start"], [bounds.right - 8, at + beside(-7), "end"]], taken, bounds);
-      if (data.gain > 1) {
-        const [a, b] = [x(data.frontSeconds), x(data.controlSeconds)];
-        const feet = spots.filter(({ px, py }) => (px === a || px === b) && (maximize ? py <= at : py >= at)).map(({ py }) => py);
-        const foot = maximize ? Math.min(...feet) : Math.max(...feet);
-        label(root, `gain ${data.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + beside(24), "middle"], [a - 14, foot + beside(20), "end"], [(a + b) / 2, foot + beside(40), "middle"]], taken, bounds);
-      }
+    }
+    if (data.mark) {
+      const [a, b, foot] = [x(data.mark.seconds), x(data.mark.control), y(data.mark.loss)];
+      label(root, `gain ${data.mark.gain.toFixed(2)}`, "front", [[(a + b) / 2, foot + beside(24), "middle"], [a - 14, foot + beside(20), "end"], [(a + b) / 2, foot + beside(40), "middle"]], taken, bounds);
     }
     const schedules = data.front.map((n, i) => [n, front[i]]).filter(([n]) => !isControl.has(n)).map(([, point]) => point);
     const below = schedules.flatMap(([px, py]) => [[px - 11, py + beside(5), "end"], [px - 10, py + beside(16), "end"], [px - 4, py + beside(26), "end"], [px, py + beside(40), "end"]]);
@@ -213,7 +210,7 @@
   // ---- hovering and choosing ------------------------------------------------------------------
   const describe = (t) => {
     const changed = t.changed.map((k) => `${k}=${knob(t.knobs[k])}`).join(", ");
-    const gain = t.gain == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
+    const gain = gainOf(t) == null ? "" : `, gain ${shownGain(t)}${t.near ? ", within noise" : ""}`;
     return [html("b", {}, name(t)), html("p", {}, `${seconds(t.seconds)}, ${metric} ${loss(t.loss)}${gain}`),
       html("p", {}, told(t)), ...(changed ? [html("p", {}, changed)] : [])];
   };
@@ -272,7 +269,7 @@
     panel.replaceChildren(
       html("h2", {}, `Trial ${name(trial)}`),
       html("p", {}, `${told(trial)}; ${seconds(trial.seconds)} = ${amount(trial.flops, "FLOP")} / ${amount(trial.rate, "FLOP/s")} + ${seconds(trial.overhead)} overhead`),
-      html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, trial.gain == null ? "–" : shownGain(trial)),
+      html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, gainOf(trial) == null ? "–" : shownGain(trial)),
         fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share)),
     );
     const width = panel.clientWidth, end = trialEnd(trial), ys = curveLosses(trial), yTicks = lossTicks(ys, 260 / 60);
@@ -311,8 +308,9 @@
     if (target != null) taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 }, { left: margin.left, right: margin.left + 110, top: y(target) - 18, bottom: y(target), weight: 9 });
     const bounds = { left: margin.left, right: width - margin.right, top: margin.top - 8, bottom: height - margin.bottom };
     const places = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
-    label(root, name(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);
-    if (both) label(root, name(other), "control", places(other), taken, bounds);
+    const called = (t) => (width < 520 ? `#${t.number}` : name(t));
+    label(root, called(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);
+    if (both) label(root, called(other), "control", places(other), taken, bounds);
     return html("div", { class: "curve-plot" }, root);
   }
   function drawDecisions(trial, { width, end, left }) {

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from tuning.findings.front import numbers
+from tuning.findings.gains import Best
 from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
-from tuning.trial.recipe import recipe_of
+from tuning.trial.recipe import OWN, recipe_of
 from tuning.trial.trial import AGAIN
 
 MOST_OTHERS = 1500
@@ -39,6 +40,7 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "metric": _metric(summary),
         "target": summary.target,
         "named": None if best is None else best.number,
+        "mark": _mark(best, summary),
         "gain": summary.gain,
         "frontSeconds": summary.front_seconds,
         "controlSeconds": summary.control_seconds,
@@ -50,6 +52,17 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "hidden": len(summary.others) + len(_beside(summary)) - len(others) - len(beside),
         "trials": points,
     }
+
+
+def _mark(best: Best | None, summary: FrontSummary) -> dict[str, float] | None:
+    """The gain of the trial that the headline names, as a line from it to the own control's line at
+    its loss; None where that never got there, or where nothing is gained.
+    """
+    gain = None if best is None else best.gains.get(OWN)
+    if best is None or gain is None or gain.bound or not gain.ahead:
+        return None
+    seconds, loss = float(best.row["train_seconds"]), float(best.row["val_loss"])
+    return {"seconds": seconds, "control": seconds * gain.value, "loss": loss, "gain": gain.value}
 
 
 def _metric(summary: FrontSummary) -> dict[str, Any]:
@@ -100,6 +113,7 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
         "loss": row["val_loss"],
         "reached": facts["reached"],
         "gain": facts["gain"],
+        "atLeast": facts["gain_at_least"],
         "near": facts["within_noise"],
         "unfrozen": facts["never_froze"],
         "flops": row.get("required_flops"),

@@ -10,13 +10,21 @@ import pandas as pd
 from tuning.findings import format as form
 from tuning.findings.rows import Row, changed_knobs, gain_texts, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
-from tuning.findings.words import NEVER_FROZE, noise_note, stopping_note, unfrozen_note
-from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, Note, Table
+from tuning.findings.words import (
+    NEVER_FROZE,
+    noise_note,
+    seeds_note,
+    stopping_note,
+    unfrozen_note,
+)
+from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, LongCell, Note, Table
 from tuning.report.confirmation import clock_check
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 from tuning.trial.trial import AGAIN
 
 MOST_ROWS = 500
+LONG = 60
+"""Letters of a reason that stand in its row; the rest is behind a click."""
 IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
@@ -30,9 +38,9 @@ LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
 def front_table(summary: FrontSummary) -> Table:
     """Members of the front with their knobs; those off their default are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
-    notes = filter(None, (noise_note(summary), unfrozen_note(summary), stopping_note(summary)))
-    told = [Note(note) for note in notes]
-    return _table("Front, by seconds", _headings(summary), rows, notes=told)
+    notes = (noise_note, seeds_note, unfrozen_note, stopping_note)
+    told = [Note(note) for write in notes if (note := write(summary))]
+    return _table("Front, by seconds", _headings(summary), rows, notes=told, kind="trials")
 
 
 def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
@@ -63,17 +71,12 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
     told = member(row, summary)
     number, near = row["number"], told["within_noise"]
     own, *rivals = gain_texts(row, summary)
-    over_seeds = (
-        form.over_seeds(told["val_loss_over_seeds"], summary.power, summary.metric)
-        if told["replicates"]
-        else ""
-    )
     return [
         Cell(str(number), trial=number),
         Cell(recipe_of(row).name, tag=NEVER_FROZE if told["never_froze"] else ""),
         f"{row['horizon']:.3g}",
         form.seconds(row["train_seconds"]),
-        Cell(summary.shown(row["val_loss"]), below=over_seeds and f"mean {over_seeds}"),
+        summary.shown(row["val_loss"]),
         Cell(("≈ " if near else "") + own, quiet=bool(near)),
         *rivals,
         form.amount(row.get("required_flops")),
@@ -101,12 +104,16 @@ def _unfinished(summary: FrontSummary, frame: pd.DataFrame) -> Table:
             str(row["state"]),
             form.seconds(row.get("train_seconds")),
             summary.shown(row.get("val_loss")),
-            str(row.get("error") or "stopped before its horizon"),
+            _reason(str(row.get("error") or "stopped before its horizon")),
         ]
         for row in _some(own)
     ]
     headings = ("#", "Policy", "State", "Seconds", f"At {summary.metric.short}", "Reason")
     return _table("Stopped and failed trials", headings, rows)
+
+
+def _reason(text: str) -> AnyCell:
+    return text if len(text) <= LONG else LongCell(f"{text[:LONG].rstrip()}…", text)
 
 
 def _calibration(costs: Mapping[str, Any], check: str) -> Table:
@@ -204,7 +211,7 @@ def _some(frame: pd.DataFrame) -> list[Row]:
 def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
     rows = [_trial_cells(row, summary) for row in _some(trials)]
     shown = f"first {len(rows)}" if len(rows) == MOST_ROWS else str(len(rows))
-    return _table(title, _headings(summary), rows, count=shown)
+    return _table(title, _headings(summary), rows, count=shown, kind="trials")
 
 
 def _headings(summary: FrontSummary) -> tuple[str, ...]:
@@ -220,8 +227,9 @@ def _table(
     *,
     notes: Sequence[Note] = (),
     count: str = "",
+    kind: str = "wide",
 ) -> Table:
-    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count)
+    return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count, kind=kind)
 
 
 HEADINGS = ("Form", "Full step", "Of a plain one", "FLOP of a plain one", "Entering it")

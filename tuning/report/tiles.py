@@ -16,15 +16,33 @@ TILES: dict[ControlKind, str] = {
 
 
 def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
-    """Gain over each control, the two times it is made of, and the target, by their names."""
+    """Gain over each control, the two times it is made of, and the target, by their names.
+
+    The times are of the trial that the headline names, at its loss; where it names none, they are
+    read at the target.
+    """
     noise = summary.background.noise
     return [
         *_confirmed_gain(summary),
         *_gains(summary),
-        ("Front at target", form.seconds(summary.front_seconds)),
-        ("Your own recipe there", form.seconds(summary.control_seconds)),
+        *_times(summary),
         (f"Target {summary.metric.short}", summary.shown(summary.target)),
         *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
+    ]
+
+
+def _times(summary: FrontSummary) -> list[tuple[str, str]]:
+    best = named(summary)
+    if best is None:
+        return [
+            ("Front at target", form.seconds(summary.front_seconds)),
+            ("Your own recipe there", form.seconds(summary.control_seconds)),
+        ]
+    there = summary.line.seconds_at(float(best.row["val_loss"]))
+    own = "never" if there is None else form.seconds(there)
+    return [
+        (f"Trial {best.number} takes", form.seconds(best.row["train_seconds"])),
+        (f"Your own recipe to its {summary.metric.short}", own),
     ]
 
 

@@ -88,7 +88,7 @@ def test_every_string_of_a_run_is_escaped() -> None:
     )
     harmless = [
         record(0, 3.0, 2.0, policy="a", workload="a", knobs={"name": "a"}),
-        record(1, 2.0, 2.5, state="failed", error="a"),
+        record(1, 2.0, 2.5, state="failed", error="a" * len(HOSTILE)),
     ]
     safe = Outline(page(frame_of(harmless), facts_of("a")))
     hostile = Outline(page(table, facts_of(HOSTILE)))
@@ -220,14 +220,16 @@ def test_a_confirmation_stands_on_the_page() -> None:
     assert whiskers[37]["low"] < whiskers[37]["at"] < whiskers[37]["high"]
 
 
-def test_a_members_loss_over_seeds_stands_beside_its_loss() -> None:
+def test_a_members_loss_over_seeds_stands_below_the_front() -> None:
     """Two replicates of the one member.
 
-    Mean, deviation and how many seeds, in the table of the front.
+    Mean, deviation and how many seeds, in a note: its row is one line.
     """
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
-    assert '2.000<br><i class="tag">mean 2.100 ± 0.1 over 3 seeds</i>' in page(table, None, again)
+    shown = page(table, None, again)
+    assert "Loss over seeds (mean ± standard deviation, its own seed included): #0 2.100 ±" in shown
+    assert "over 3 seeds" in shown
     assert "over 3 seeds" not in page(table)
 
 
@@ -263,6 +265,21 @@ def test_a_confirmation_on_a_loud_machine_says_so() -> None:
     assert "measured seconds stray by 20 %" in text
     assert "#37: it missed &lt;a&gt; seed." in text
     assert "measured seconds stray" not in page(search_frame(), None, known)
+
+
+def test_a_long_reason_is_behind_a_click() -> None:
+    """Its beginning stands in the row; a short one is there as it is."""
+    long = "out of memory " * 20
+    table = frame_of(
+        [
+            record(0, 3.0, 2.0),
+            record(1, 2.0, 2.5, state="failed", error=long),
+            record(2, 2.0, 2.5, state="failed", error="it diverged"),
+        ]
+    )
+    shown = page(table)
+    assert f"</summary>{long}</details>" in shown
+    assert ">it diverged</td>" in shown
 
 
 def test_without_a_confirmation_the_page_says_how_to_have_one() -> None:

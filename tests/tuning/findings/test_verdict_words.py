@@ -1,0 +1,28 @@
+"""What a verdict's sentence asks for can be had."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.support.verdicts import confirmed
+from tuning.findings.verdict_words import sentence
+
+
+@pytest.mark.parametrize(
+    ("loss", "asked"),
+    [(1.95, True), (0.001, False), (-0.9, True), (-0.999, False), (-3.0, True)],
+    ids=["a loss", "a loss near 0", "an accuracy", "an accuracy near 1", "a score beyond 1"],
+)
+def test_no_loss_is_asked_for_that_cannot_be(loss: float, asked: bool) -> None:
+    """A win is short of 0.0024: that much below a loss of 0.001 there is none, nor above 0.999
+    among accuracies. What else would win is said either way.
+    """
+    verdict = confirmed({37: 1.002})
+    [schedule] = verdict.candidates
+    told = sentence(
+        dataclasses.replace(verdict, candidates=(dataclasses.replace(schedule, loss=loss),))
+    )
+    assert "1.2 % faster" in told
+    assert ("0.002410 lower in loss" in told) == asked
