@@ -22,7 +22,9 @@ def model() -> PeftModel:
     """At random weights here; in earnest ``GPT2LMHeadModel.from_pretrained(...)``."""
     config = GPT2Config(vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2)
     lora = LoraConfig(r=8, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
-    return get_peft_model(GPT2LMHeadModel(config).eval(), lora)  # as pretrained models come
+    pretrained = GPT2LMHeadModel(config)
+    pretrained.train(False)  # as pretrained models come
+    return get_peft_model(pretrained, lora)
 
 
 def make() -> Workload:

@@ -12,12 +12,12 @@ from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.verdicts import background
 from tuning.findings.context import Background, Noise
 from tuning.findings.summary import summary
+from tuning.findings.win_words import unfrozen
 from tuning.findings.words import (
     caution,
     counts,
     headline,
     stopping_note,
-    unfrozen,
     unfrozen_note,
     verdict,
 )

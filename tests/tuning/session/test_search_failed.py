@@ -33,7 +33,7 @@ def fails_when_timed() -> Workload:
 
 def returns_a_dict() -> Workload:
     """The loss is a dict."""
-    return replace(tiny.tiny(target=1.0), loss=_as_dict)
+    return replace(tiny.tiny(target=1.0), loss=_as_dict)  # type: ignore[arg-type]
 
 
 def _as_dict(model: nn.Module, batch: tiny.Pair) -> dict[str, torch.Tensor]:
