@@ -40,8 +40,9 @@ def make() -> Workload:
     """The metric is the share of held-out lines told right."""
     config = BertConfig(
         vocab_size=256, hidden_size=32, num_hidden_layers=4, num_attention_heads=2,
-        intermediate_size=64, num_labels=CLASSES,
+        intermediate_size=64,
     )  # fmt: skip
+    config.num_labels = CLASSES
     return bring(
         "bert_classifier",
         model=lambda: BertForSequenceClassification(config),
