@@ -295,6 +295,8 @@ class SearchConfig:
             resuming: the run directory exists, as it should.
         """
         rules = option.faults(self)
+        if strange := _bytes_faults(self):
+            return [*strange, *rules]
         faults = [] if resuming or not isinstance(self.run, str) else _run_faults(Path(self.run))
         faults += _workload_faults(self, find_workload)
         faults += self.space_faults()
@@ -352,6 +354,16 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     short = "-".join(divided(name)[0].stem if is_path(name) else name for name in whole)
     name = f"{now:%Y%m%dT%H%M%SZ}-{short}"
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
+
+
+def _bytes_faults(config: SearchConfig) -> list[str]:
+    """Of names with bytes that are no text, which no record can hold."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return [
+        f"{name} must be a name in UTF-8, but got {value!r}: rename it, or use a link to it"
+        for name, value in values.items()
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+    ]
 
 
 def _run_faults(run: Path) -> list[str]:

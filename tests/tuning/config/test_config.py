@@ -38,6 +38,14 @@ def test_defaults_have_no_fault_and_create_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """Bytes of a path that are not UTF-8, as the system hands them over: all are named."""
+    name = os.fsdecode(b"caf\xe9")
+    found = faults(tmp_path / name, workload=f"{name}.py:make")
+    assert [fault.split()[0] for fault in found] == ["run", "workload"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_there_and_back() -> None:
     """Writes every option with a value of its own and reads it back."""
     config = SearchConfig(
