@@ -151,6 +151,8 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One file a trial on this machine, with its name, its group and its metric in it."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    # On a busy machine the process that it starts takes its time.
+    monkeypatch.setenv("WANDB_X_SERVICE_WAIT", "200")
     told("wandb", "project", RECORDS[:2])
     files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
