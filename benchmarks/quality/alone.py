@@ -6,6 +6,7 @@ over the own control with its interval and corrected p, its loss, the seconds of
 a plain one.
 
     python -m benchmarks.quality.alone [--workload W] [--dir DIR] [--seeds K] [--workers N]
+        [--levers NAME ...] [--horizon H] [--control H ...]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import Row, machine, parser, publish
@@ -35,7 +37,7 @@ from tuning.study.baselines import knob_columns
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 
 HORIZONS = (0.5, 0.75, 1.0, 1.5)
-"""The own control's."""
+"""The own control's, unless told."""
 MUON: Knobs = {"optimizer": "muon", "newton_schulz_steps": 3}
 SETTINGS: Mapping[str, tuple[str, Knobs]] = {
     "Muon": (CONTROL_POLICY, {**MUON, "rate": 1.3, "weight_decay_factor": 0.3}),
@@ -51,7 +53,43 @@ SETTINGS: Mapping[str, tuple[str, Knobs]] = {
         CONTROL_POLICY,
         {"prefix": 0.5, "prefix_until": 0.9, "prefix_rate": 1.3},
     ),
+    "top third, the rest kept": (CONTROL_POLICY, {"prefix": 0.7, "prefix_until": 1.0}),
+    "top third only": ("static_suffix", {"active_fraction": 0.33}),
 }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on which seeds.
+
+    Attributes:
+        levers: names of ``SETTINGS``, each for ``horizon``.
+        control: horizons of the own control.
+    """
+
+    workload: str
+    levers: Sequence[str]
+    horizon: float
+    control: Sequence[float]
+    seeds: Sequence[int]
+
+    def jobs(self) -> list[Job]:
+        """Seed by seed."""
+        return [
+            job
+            for seed in self.seeds
+            for job in [
+                *(control_job(self.workload, horizon, seed) for horizon in self.control),
+                *(self.lever_job(name, seed) for name in self.levers),
+            ]
+        ]
+
+    def lever_job(self, name: str, seed: int) -> Job:
+        """One setting on one seed."""
+        policy, knobs = SETTINGS[name]
+        if policy != CONTROL_POLICY:
+            knobs = knobs_of(make_policy(policy, knobs))
+        return Job(self.workload, Recipe(policy, self.horizon, knobs), seed)
 
 
 def main() -> None:
@@ -60,26 +98,27 @@ def main() -> None:
     made.add_argument("--workload", default="byte_lm", metavar="W")
     made.add_argument("--dir", type=Path, default=Path("runs/alone"), metavar="DIR")
     made.add_argument("--seeds", type=int, default=8, metavar="K")
+    made.add_argument("--levers", nargs="+", choices=list(SETTINGS), metavar="NAME")
+    made.add_argument("--horizon", type=float, default=1.0, metavar="H", help="of the levers")
+    made.add_argument(
+        "--control", type=float, nargs="+", default=HORIZONS, metavar="H", help="the control's"
+    )
     made.add_argument("--workers", type=int, default=2, metavar="N", help="runs at once")
     options = made.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     subject = Subject.find(options.workload)
-    settings = possible(subject)
+    plan = Plan(
+        options.workload,
+        options.levers or possible(subject),
+        options.horizon,
+        options.control,
+        range(FIRST_SEED, FIRST_SEED + options.seeds),
+    )
     if not (options.dir / RUNS).exists():
         columns = knob_columns(SearchConfig(str(options.dir), space="recipe").search_space())
         options.dir.mkdir(parents=True, exist_ok=True)
         create_list(options.dir / RUNS, subject, measured_costs(subject.workload), columns)
-    jobs = [
-        job
-        for seed in seeds
-        for job in [
-            *(control_job(options.workload, horizon, seed) for horizon in HORIZONS),
-            *(lever_job(options.workload, name, seed) for name in settings),
-        ]
-    ]
-    train(jobs, options.dir, options.workers, _said)
-    runs = recorded(options.dir)
-    table = rows(runs, options.workload, settings, seeds)
+    train(plan.jobs(), options.dir, options.workers, _said)
+    table = rows(recorded(options.dir), plan)
     publish({f"each lever alone on {options.workload}": table}, options.json, machine())
 
 
@@ -93,35 +132,24 @@ def possible(subject: Subject) -> list[str]:
     ]
 
 
-def lever_job(workload: str, name: str, seed: int) -> Job:
-    """A setting at the whole horizon."""
-    policy, knobs = SETTINGS[name]
-    if policy == CONTROL_POLICY:
-        return Job(workload, Recipe(policy, 1.0, knobs), seed)
-    return Job(workload, Recipe(policy, 1.0, knobs_of(make_policy(policy, knobs))), seed)
-
-
-def rows(
-    runs: Mapping[Job, Done], workload: str, names: Sequence[str], seeds: Sequence[int]
-) -> list[Row]:
+def rows(runs: Mapping[Job, Done], plan: Plan) -> list[Row]:
     """One row a setting."""
-    curves = {seed: _curve(runs, workload, seed) for seed in seeds}
+    curves = {seed: _curve(runs, plan, seed) for seed in plan.seeds}
+    trained = {
+        name: [runs[plan.lever_job(name, seed)] for seed in plan.seeds] for name in plan.levers
+    }
     seen = {
         name: [
-            compare(seed, curves[seed], run.seconds, run.loss)
-            for seed in seeds
-            if (run := runs[lever_job(workload, name, seed)]).loss is not None
+            compare(run.job.seed, curves[run.job.seed], run.seconds, run.loss)
+            for run in each
+            if run.loss is not None
         ]
-        for name in names
+        for name, each in trained.items()
     }
-    better = {
-        name: [c.lower_loss for c in each if c.lower_loss is not None]
-        for name, each in seen.items()
-    }
-    corrected = holm([p_value(better[name]) for name in names])
+    corrected = holm([p_value([c.lower_loss or 0.0 for c in seen[name]]) for name in plan.levers])
     return [
-        _row(name, [runs[lever_job(workload, name, seed)] for seed in seeds], seen[name], p)
-        for name, p in zip(names, corrected, strict=True)
+        _row(name, trained[name], seen[name], p)
+        for name, p in zip(plan.levers, corrected, strict=True)
     ]
 
 
@@ -142,8 +170,8 @@ def _row(name: str, runs: Sequence[Done], seen: Sequence[SeedComparison], p: flo
     }
 
 
-def _curve(runs: Mapping[Job, Done], workload: str, seed: int) -> ControlCurve:
-    found = [runs[control_job(workload, horizon, seed)] for horizon in HORIZONS]
+def _curve(runs: Mapping[Job, Done], plan: Plan, seed: int) -> ControlCurve:
+    found = [runs[control_job(plan.workload, horizon, seed)] for horizon in plan.control]
     pairs = [(run.seconds, run.loss) for run in found if run.loss is not None]
     return ControlCurve.fit([seconds for seconds, _ in pairs], [loss for _, loss in pairs])
 
