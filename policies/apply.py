@@ -58,6 +58,9 @@ from policies.base import (
 )
 from policies.settings import knobs_of
 
+PATIENCE = 16
+"""Steps in which a block may be trained and not run before it is taken for one that never is."""
+
 
 class BlockUpdater:
     """Freezes and thaws the blocks of a model as a policy plans.
@@ -118,6 +121,7 @@ class BlockUpdater:
         )
         self._previous: tuple[int, ...] | None = None  # blocks active in the last step
         self._inside = False
+        self._waited: dict[int, int] = {}  # steps in which a block waited; -1 once it was reached
         self._freezer = Freezer(model, checked, told, optimizer)
 
     @contextlib.contextmanager
@@ -280,22 +284,28 @@ class BlockUpdater:
             self._refuse_unreached(step.plan)
 
     def _refuse_unreached(self, plan: StepPlan) -> None:
-        """Refuse a step in which a block that is trained got no gradient: it would stand still."""
-        parts = self._freezer.parts
-        unreached = [
-            self._freezer.names[index]
-            for index in plan.active_blocks
-            if any(p.requires_grad for p in parts[index].parameters)
-            and not is_absent(self._blocks[index])
-            and not has_gradients(parts[index].parameters)
-        ]
-        if unreached:
+        """Refuse blocks that are trained and never get a gradient: they would stand still.
+
+        One that was reached once is dropped now and then, as stochastic depth does.
+        """
+        for index in plan.active_blocks:
+            if self._waited.get(index, 0) < 0 or not self._is_due(index):
+                continue
+            reached = has_gradients(self._freezer.parts[index].parameters)
+            self._waited[index] = -1 if reached else self._waited.get(index, 0) + 1
+        waited = [i for i in plan.active_blocks if self._waited.get(i, 0) >= PATIENCE]
+        if waited:
+            names = ", ".join(self._freezer.names[index] for index in waited)
             raise RuntimeError(
-                f"a block that is trained must get a gradient, but {', '.join(unreached)} got none "
-                "in this step: the forward did not run it (a branch not taken, a detach(), "
+                f"a block that is trained must get a gradient, but {names} got none in "
+                f"{PATIENCE} steps: the forward did not run it (a branch not taken, a detach(), "
                 "no_grad), or a reentrant checkpoint cut it off (pass use_reentrant=False). Run "
-                "it in every step that trains it, or leave it out of blocks"
+                "it, or leave it out of blocks"
             )
+
+    def _is_due(self, index: int) -> bool:
+        parameters = self._freezer.parts[index].parameters
+        return any(p.requires_grad for p in parameters) and not is_absent(self._blocks[index])
 
     def _finish(self, plan: StepPlan, step: Step) -> None:
         """Take in what a step showed; after the last micro-step hand it to the policy."""
