@@ -18,6 +18,7 @@ from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
 from tuning.layout import RUN_JSON
+from tuning.session.aside import nothing_came_of, set_aside
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
     describe,
@@ -54,8 +55,9 @@ def run_search(
 
     """
     refuse_nested()
-    once = _Once()
-    found = [*faults, *all_faults(config, find_workload=once)]
+    once, run = _Once(), Path(config.run)
+    failed = nothing_came_of(run)
+    found = [*faults, *all_faults(config, find_workload=once, replacing=failed)]
     workload = once.workload
     if found or workload is None:
         misfit = [] if workload is None else unfit_clock_faults(config, workload)
@@ -66,7 +68,9 @@ def run_search(
     info = describe(config, workload, resources)
     if config.clock is not None:
         info = with_clock_of(Path(config.clock), info, config, workload, resources)
-    store = Store.create(Path(config.run), info)
+    if failed:
+        say(f"every trial of the search in {run} failed; it is {set_aside(run)} now")
+    store = Store.create(run, info)
     try:
         return conduct(store, config, workload, resources, watcher)
     except (BadInput, NothingTrained):
@@ -89,9 +93,14 @@ def all_faults(
     config: SearchConfig,
     machine: Machine | None = None,
     find_workload: FindWorkload | None = None,
+    *,
+    replacing: bool = False,
 ) -> list[str]:
-    """Every fault of a search that is to begin, those of other runs among them."""
-    own = config.faults(machine, find_workload)
+    """Every fault of a search that is to begin, those of other runs among them.
+
+    ``replacing``: in place of a run that exists.
+    """
+    own = config.faults(machine, find_workload, resuming=replacing)
     return [*own, *warm_start_faults(config), *clock_faults(config)]
 
 

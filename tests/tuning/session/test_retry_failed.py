@@ -12,9 +12,13 @@ import tuning
 from models.workload import Workload
 from tests.support import tiny
 from tests.support.searches import config_of, prepared
+from tests.support.watch import Remembering
 from tuning.config.arguments import NewSearch, parse
 from tuning.config.resume import Resume
+from tuning.errors import BadInput
 from tuning.search import main
+from tuning.session.aside import nothing_came_of
+from tuning.session.search import run_search
 from tuning.store.store import Store
 
 NAME = "tests.tuning.session.test_retry_failed:fragile"
@@ -83,6 +87,27 @@ def test_failed_trials_run_again(run: Path) -> None:
     ]
     assert after[knobs].equals(before[knobs])
     assert len(list((run / "set_aside").iterdir())) == len(failed)
+
+
+def test_a_run_whose_trials_all_failed_makes_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next search may have its name; its records are kept. One that finished any may not."""
+    run = tmp_path / "run"
+    config = config_of(run, workload=NAME, trials=9, target=1.0, forks=False)
+    prepared(config)
+    assert not nothing_came_of(run)
+    _break(1)
+    assert main(["--resume", str(run)]) == 1
+    assert nothing_came_of(run)
+    _break(10**9)
+    run_search(config, watcher=Remembering())
+    assert f"it is {run}.failed now" in " ".join(capsys.readouterr().err.split())
+    assert set(tuning.load(f"{run}.failed")["state"]) == {"failed"}
+    assert tuning.load(run)["state"].tolist() == ["finished"] * 9
+    assert not nothing_came_of(run)
+    with pytest.raises(BadInput, match="must not exist yet"):
+        run_search(config, watcher=Remembering())
 
 
 def test_a_hopeless_search_stops_says_why_and_can_be_mended(
