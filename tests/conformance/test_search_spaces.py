@@ -130,7 +130,9 @@ class TestSearchSpace:
         presets = [
             s
             for s in baseline_specs("w", 0, space=space)
-            if s.origin == "enqueued" and s.recipe.policy in space.policies()
+            if s.origin == "enqueued"
+            and s.recipe.policy in space.policies()
+            and s.recipe.control_kind is None  # rivals stand outside
         ]
         recipes = [s.recipe for s in presets]
         assert all(space.params_of(r.policy, r.horizon, r.knobs) for r in recipes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def test_a_narrow_terminal_has_whole_numbers(
     narrow(monkeypatch)
     assert pareto.main([str(place / "run")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    table = [line for line in lines if "full_update " in line or "policy" in line]
+    table = [line for line in lines if re.match(r"[ *]+(#|\d+) (policy|full_update)", line)]
     assert len(table) > 2
     assert [line for line in table if len(line) > 40 or "…" in line] == []
     assert table[0].split()[-1] == "loss"
@@ -92,9 +93,10 @@ def test_a_command_to_copy_is_whole(
     commands = [
         shlex.split(line)
         for line in capsys.readouterr().out.splitlines()
-        if line.strip().startswith("python -m tuning.confirm")
+        if line.strip().startswith("python -m tuning.")
     ]
-    assert [words[-1] for words in commands] == [str(place / "run")]
+    assert len(commands) == 1
+    assert str(place / "run") in commands[0]
 
 
 def test_a_taken_directory_is_named_as_a_shell_takes_it(

@@ -8,6 +8,7 @@ Scalars and arrays of NumPy, sets, queues, counters and generators become dicts 
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -89,12 +90,13 @@ class Encoder:
             (self.encode(k, f"a key of {where}"), self.encode(v, f"{where}[{k!r}]"))
             for k, v in value.items()
         ]
-        if type(value) is dict and KIND not in value:
-            return dict(pairs)
-        if type(value) is OrderedDict:
-            ordered = OrderedDict(pairs)
-            ordered.__dict__.update(vars(value))  # a model's state keeps its version there
-            return ordered
+        with contextlib.suppress(TypeError):  # a key that is written as a table can be no key
+            if type(value) is dict and KIND not in value:
+                return dict(pairs)
+            if type(value) is OrderedDict:
+                ordered = OrderedDict(pairs)
+                ordered.__dict__.update(vars(value))  # a model's state keeps its version there
+                return ordered
         if type(value) in (dict, Counter, defaultdict):
             return {KIND: "Counter" if type(value) is Counter else "dict", "items": pairs}
         return self.stranger(value, where)

@@ -119,8 +119,12 @@ def test_bad_files_are_named_on_the_terminal_and_survived(
         "00000003.parquet",
         "notes.txt",
     ]
+    # A finished run keeps few snapshots, so a trial may fork from an earlier one, or from none.
+    where = ["forked_from_step"]
     frame = Store.open(run).frame()
-    pd.testing.assert_frame_equal(own_columns(frame), own_columns(straight))
+    pd.testing.assert_frame_equal(
+        own_columns(frame).drop(columns=where), own_columns(straight).drop(columns=where)
+    )
 
 
 def records_and_dies(run: str, task: str, epoch: int) -> Ending:

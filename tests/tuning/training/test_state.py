@@ -177,6 +177,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.lists(inner, max_size=3).map(tuple)
     | st.dictionaries(st.text(max_size=2) | st.just("__kind__"), inner, max_size=3)
+    | st.dictionaries(st.binary(max_size=2) | st.tuples(st.binary(max_size=2)), inner, max_size=3)
     | st.sets(st.integers(), max_size=3)
     | st.frozensets(st.integers(), max_size=3),
     max_leaves=8,

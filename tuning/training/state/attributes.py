@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import logging
+import os
 import types
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -38,6 +39,7 @@ OPTIMIZERS_OWN = frozenset({"state", "param_groups", "defaults"})
 CLOSED = (
     type, enum.Enum, logging.Logger, weakref.ref, types.ModuleType, types.BuiltinFunctionType,
     torch.dtype, torch.device,
+    type(os.environ),  # the process's, which another must not take over
 )  # fmt: skip
 """What is never looked into."""
 CONTAINERS = (list, tuple, dict)
