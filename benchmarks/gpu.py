@@ -38,17 +38,17 @@ from tuning.findings.verdict import read_verdict
 
 LARGE = "benchmarks/quality/models/byte_lm_large.py"
 HUNGRY = "benchmarks/quality/models/hungry.py:make"
-SHARES: Mapping[str, float] = {"sharing": 0.3, "memory": 0.1, "kernels": 0.15, "gains": 0.45}
-"""Of the seconds: each part is stopped after its own."""
 AT_ONCE = (1, 2, 4)
+
+Part = Callable[["Bench"], list[Row]]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where it runs, for how long, and where its runs are kept."""
+    """Where it runs, until when by ``time.monotonic``, and where its runs are kept."""
 
     device: str
-    seconds: float
+    until: float
     folder: Path
 
     @property
@@ -56,11 +56,16 @@ class Bench:
         """Byte_lm at a size for the device."""
         return f"{LARGE}:{'card' if self.device == 'cuda' else 'small'}"
 
-    def door(self, name: str, *words: object, part: str) -> str:
+    @property
+    def left(self) -> float:
+        """Seconds that the part still has."""
+        return max(0.0, self.until - time.monotonic())
+
+    def door(self, name: str, *words: object) -> str:
         """What a command of ours prints.
 
         Raises:
-            RuntimeError: it failed, or took longer than its part has.
+            RuntimeError: it failed, or the part's seconds are over.
         """
         command = [sys.executable, "-m", name, *map(str, words)]
         try:
@@ -69,7 +74,7 @@ class Bench:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=self.seconds * SHARES[part],
+                timeout=self.left,
             )
         except subprocess.TimeoutExpired as late:
             raise RuntimeError(f"{name} took more than {late.timeout:.0f} s") from None
@@ -87,8 +92,11 @@ def main() -> None:
     options = made.parse_args()
     about = machine() | {"device": _name(options.device)}
     with _folder(options) as folder:
-        bench = Bench(options.device, options.seconds, folder)
-        publish({name: _tried(part, bench) for name, part in PARTS.items()}, options.json, about)
+        tables = {
+            name: _tried(part, options.device, share * options.seconds, folder)
+            for name, (part, share) in PARTS.items()
+        }
+        publish(tables, options.json, about)
 
 
 @contextlib.contextmanager
@@ -105,10 +113,10 @@ def _name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else "CPU"
 
 
-def _tried(part: Callable[[Bench], list[Row]], bench: Bench) -> list[Row]:
+def _tried(part: Part, device: str, seconds: float, folder: Path) -> list[Row]:
     started = time.monotonic()
     try:
-        rows = part(bench)
+        rows = part(Bench(device, started + seconds, folder))
     except (RuntimeError, ValueError, OSError) as fault:
         rows = [{"not measured": str(fault)}]
     return [row | {"seconds": round(time.monotonic() - started, 1)} for row in rows]
@@ -140,7 +148,7 @@ def _shared(bench: Bench, at_once: int) -> pd.DataFrame:
     words += ["--no-forks", "--no-stopping", "--replicates", "0", "--concurrency", str(at_once)]
     words += ["--gpus-per-trial", str(1 / at_once)] if bench.device == "cuda" else []
     words += [] if run == first else ["--clock", str(first)]
-    bench.door("tuning.search", "--run", run, *words, part="sharing")
+    bench.door("tuning.search", "--run", run, *words)
     frame = tuning.load(run)
     return frame[frame["state"] == "finished"].sort_values("number").reset_index(drop=True)
 
@@ -154,15 +162,24 @@ def _against(name: str, said: Sequence[float], truth: Sequence[float]) -> Row:
 
 
 def memory(bench: Bench) -> list[Row]:
-    """Two at once with half the card each; every other trial takes more than its half."""
+    """Two at once with half the card each; about half of them take more than their half."""
     if bench.device != "cuda":
         raise RuntimeError("a CPU has no caps: an allocator's share is a card's")
-    run = bench.folder / "memory"
-    words = ["--workload", HUNGRY, "--space", "static_suffix", "--sampler", "random"]
-    words += ["--target", "0", "--trials", "12", "--no-forks", "--no-stopping"]
-    words += ["--replicates", "0", "--concurrency", "2", "--gpus-per-trial", "0.5"]
-    bench.door("tuning.search", "--run", run, *words, part="memory")
-    frame = tuning.load(run)
+    return by_share(hungry(bench, "--concurrency", 2, "--gpus-per-trial", 0.5))
+
+
+def hungry(bench: Bench, *words: object) -> pd.DataFrame:
+    """A search over how much of the card a trial takes."""
+    run, config = bench.folder / "memory", bench.folder / "memory.toml"
+    config.write_text("[knobs]\nuse_own = true\n", encoding="utf-8")
+    words = ("--config", config, "--workload", HUNGRY, "--space", "static_suffix", *words)
+    words += ("--sampler", "random", "--target", "0", "--trials", 16, "--replicates", 0)
+    bench.door("tuning.search", "--run", run, "--no-forks", "--no-stopping", *words)
+    return tuning.load(run)
+
+
+def by_share(frame: pd.DataFrame) -> list[Row]:
+    """A row for each share of the card that trials took; the baselines take none."""
     return [
         {
             "share of the card taken": share,
@@ -171,7 +188,7 @@ def memory(bench: Bench) -> list[Row]:
             "failed": int((of["state"] == "failed").sum()),
             "reason": next(iter(of["error"].dropna()), None),
         }
-        for share, of in frame.groupby(frame["share"].fillna(0.0))
+        for share, of in frame.groupby(frame["knob_share"].fillna(0.0))
     ]
 
 
@@ -179,7 +196,7 @@ def kernels(bench: Bench) -> list[Row]:
     """Attention's kernels against math, a step with each, and compiled blocks."""
     words = ["--device", bench.device, "--quick", "--rounds", 3]
     words += ["--json", bench.folder / "attention.json"]
-    bench.door("benchmarks.levers.attention", *words, part="kernels")
+    bench.door("benchmarks.levers.attention", *words)
     tables = json.loads((bench.folder / "attention.json").read_text(encoding="utf-8"))["tables"]
     return [
         {
@@ -218,22 +235,23 @@ def compiling(bench: Bench) -> Row:
 def gains(bench: Bench) -> list[Row]:
     """A search of ``recipe``, and its best on fresh seeds."""
     run = bench.folder / "gains"
-    searching = 0.5 * bench.seconds * SHARES["gains"]
+    searching = 0.5 * bench.left
     words = ["--workload", bench.workload, "--trials", 24, "--time-budget", f"{searching:.0f}"]
-    bench.door("tuning.search", "--run", run, *words, part="gains")
-    bench.door("tuning.confirm", run, "--top", 1, "--seeds", 3, "--time", "solo", part="gains")
+    bench.door("tuning.search", "--run", run, *words)
+    bench.door("tuning.confirm", run, "--top", 1, "--seeds", 3, "--time", "solo")
     verdict, remark = read_verdict(run)
     if verdict is None:
         raise RuntimeError(remark or "no verdict")
     return rows_of(bench.workload, verdict)
 
 
-PARTS: Mapping[str, Callable[[Bench], list[Row]]] = {
-    "trials that share the device": sharing,
-    "a trial that takes more than its share of memory": memory,
-    "kernels and compiled blocks": kernels,
-    f"gains of recipe on byte_lm, {CARD.depth} x {CARD.width} on a card": gains,
+PARTS: Mapping[str, tuple[Part, float]] = {
+    "trials that share the device": (sharing, 0.3),
+    "a trial that takes more than its share of memory": (memory, 0.1),
+    "kernels and compiled blocks": (kernels, 0.15),
+    f"gains of recipe on byte_lm, {CARD.depth} x {CARD.width} on a card": (gains, 0.45),
 }
+"""Each with its share of the seconds, after which it is stopped."""
 
 if __name__ == "__main__":
     main()

@@ -82,11 +82,9 @@ def must_evaluate(workload: Workload) -> str:
 
 def _number(value: Any) -> float | None:
     """The number that a value is; None where it is none."""
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, (Tensor, np.ndarray)) and math.prod(value.shape) == 1:
-        return float(value.item())
-    return None
+    if isinstance(value, (Tensor, np.ndarray)):
+        return float(value.item()) if math.prod(value.shape) == 1 else None
+    return float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else None
 
 
 def _way_to_number(value: Any, workload: Workload) -> str:

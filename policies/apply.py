@@ -172,6 +172,7 @@ class BlockUpdater:
         progress = {
             "step": self._step,
             "previous": self._previous,
+            "waited": [list(pair) for pair in self._waited.items()],
             "state": state_to_json(self._state),
         }
         return {
@@ -197,6 +198,7 @@ class BlockUpdater:
         self._state = state_from_json(self._policy, state["state"])
         self._step = state["step"]
         self._previous = None if state["previous"] is None else tuple(state["previous"])
+        self._waited = dict(state.get("waited", ()))
         self._plan, self._losses, self._seen = None, [], None
         if (places := state.get("places")) is not None:
             self._freezer.settle(places_from_json(places))

@@ -6,11 +6,12 @@ at once with stacked parameters (``torch.func.vmap`` over ``grad``), the optimiz
 Ratios of medians of alternating rounds, by device seconds. A search would train several trials so
 only if that were at least 1.3 times as cheap.
 
-    python -m benchmarks.cost.several [--rounds N] [--device D] [--json FILE]
+    python -m benchmarks.cost.several [--rounds N] [--device D] [--math] [--json FILE]
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.common import Row, interleaved, machine, parser, publish, spread
+from models.compute.attention import forced
 from models.workload import Workload
 from models.workloads.byte_lm import Recipe, byte_lm
 from models.workloads.byte_lm_narrow import byte_lm_narrow
@@ -128,6 +130,7 @@ def main() -> None:
     """Measure, print, and write JSON where asked."""
     made = parser(__doc__, rounds=30)
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    made.add_argument("--math", action="store_true", help="attention by math, which has a rule")
     options = made.parse_args()
     torch.set_num_threads(1)
     # Flash attention on a CPU has no rule for batches of models; math has one and is slower still.
@@ -140,9 +143,12 @@ def main() -> None:
             recipe=replace(Recipe(), depth=2, width=16, heads=1, batch=4)
         ),
     }
-    table = [
-        row for name, each in workloads.items() for row in rows(name, each, device, options.rounds)
-    ]
+    with forced("math") if options.math else contextlib.nullcontext():
+        table = [
+            row
+            for name, each in workloads.items()
+            for row in rows(name, each, device, options.rounds)
+        ]
     publish({"several runs in one process": table}, options.json, about)
 
 

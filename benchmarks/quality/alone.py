@@ -20,17 +20,11 @@ from pathlib import Path
 from benchmarks.common import Row, machine, parser, publish
 from benchmarks.studies.plan import FIRST_SEED, Job, Knobs, control_job
 from benchmarks.studies.runs import RUNS, Done, recorded, train
+from benchmarks.studies.tables import control_curves, gain_row
 from policies.registry import make_policy
 from policies.settings import knobs_of
 from tuning.config.config import SearchConfig
-from tuning.findings.paired import (
-    ControlCurve,
-    SeedComparison,
-    compare,
-    gain_over_seeds,
-    holm,
-    p_value,
-)
+from tuning.findings.paired import ControlCurve, compare, holm
 from tuning.session.compare import measured_costs
 from tuning.session.listed import Subject, create_list
 from tuning.study.baselines import knob_columns
@@ -43,6 +37,8 @@ SETTINGS: Mapping[str, tuple[str, Knobs]] = {
     "Muon": (CONTROL_POLICY, {**MUON, "rate": 1.3, "weight_decay_factor": 0.3}),
     "batch, twice": (CONTROL_POLICY, {"batch_start": 2.0, "batch_end": 2.0, "rate": 1.4}),
     "batch, half at first": (CONTROL_POLICY, {"batch_start": 0.5, "batch_end": 1.0}),
+    "rate, half": (CONTROL_POLICY, {"rate": 0.5}),
+    "rate, twice": (CONTROL_POLICY, {"rate": 2.0}),
     "growth from half": (CONTROL_POLICY, {"depth_start": 0.5, "growth_at": 0.5}),
     "half the blocks": (CONTROL_POLICY, {"depth_start": 0.5, "depth_end": 0.5}),
     "half windows until 0.3": (CONTROL_POLICY, {"input_start": 0.5, "input_whole_from": 0.3}),
@@ -133,47 +129,26 @@ def possible(subject: Subject) -> list[str]:
 
 
 def rows(runs: Mapping[Job, Done], plan: Plan) -> list[Row]:
-    """One row a setting."""
-    curves = {seed: _curve(runs, plan, seed) for seed in plan.seeds}
-    trained = {
-        name: [runs[plan.lever_job(name, seed)] for seed in plan.seeds] for name in plan.levers
-    }
-    seen = {
-        name: [
-            compare(run.job.seed, curves[run.job.seed], run.seconds, run.loss)
-            for run in each
-            if run.loss is not None
-        ]
-        for name, each in trained.items()
-    }
-    corrected = holm([p_value([c.lower_loss or 0.0 for c in seen[name]]) for name in plan.levers])
-    return [
-        _row(name, trained[name], seen[name], p)
-        for name, p in zip(plan.levers, corrected, strict=True)
+    """One row a setting; ``p`` corrected over them."""
+    curves = control_curves(runs, plan.workload, plan.seeds, plan.control)
+    found = [
+        _row(name, [runs[plan.lever_job(name, seed)] for seed in curves], curves)
+        for name in plan.levers
     ]
+    corrected = holm([row.pop("p, better") for row in found])
+    return [row | {"p": p} for row, p in zip(found, corrected, strict=True)]
 
 
-def _row(name: str, runs: Sequence[Done], seen: Sequence[SeedComparison], p: float) -> Row:
-    gain = gain_over_seeds(seen)
-    losses = [run.loss for run in runs if run.loss is not None]
-    low, high = gain.interval
+def _row(name: str, runs: Sequence[Done], curves: Mapping[int, ControlCurve]) -> Row:
+    done = [(run, run.loss) for run in runs if run.loss is not None]
+    seen = [compare(r.job.seed, curves[r.job.seed], r.seconds, loss) for r, loss in done]
     return {
         "lever": name,
-        "gain over own": gain.value,
-        "bound": gain.bound or "",
-        "low": low,
-        "high": high,
-        "p": p,
         "n": len(seen),
-        "loss": statistics.fmean(losses) if losses else None,
+        "loss": statistics.fmean(loss for _, loss in done) if done else None,
         "ms a step": 1e3 * statistics.fmean(run.seconds / run.steps for run in runs),
+        **gain_row(seen),
     }
-
-
-def _curve(runs: Mapping[Job, Done], plan: Plan, seed: int) -> ControlCurve:
-    found = [runs[control_job(plan.workload, horizon, seed)] for horizon in plan.control]
-    pairs = [(run.seconds, run.loss) for run in found if run.loss is not None]
-    return ControlCurve.fit([seconds for seconds, _ in pairs], [loss for _, loss in pairs])
 
 
 def _said(done: Done) -> None:

@@ -91,11 +91,12 @@ def gain_rows(study: Study, runs: Runs, workload: str, seeds: Sequence[int]) -> 
         seen = [
             compare(seed, curves[seed], run.seconds, loss) for seed, (run, loss) in done.items()
         ]
-        rows.append({**named(study, value), "seeds": len(seen), **_gain(seen)})
+        rows.append({**named(study, value), "seeds": len(seen), **gain_row(seen)})
     return rows
 
 
-def _gain(seen: Sequence[SeedComparison]) -> Row:
+def gain_row(seen: Sequence[SeedComparison]) -> Row:
+    """What runs on several seeds gain over the control on those: the columns of ``gain_rows``."""
     gain = gain_over_seeds(seen)
     below = [c.lower_loss for c in seen if c.lower_loss is not None]
     low, high = gain.interval
@@ -114,15 +115,20 @@ def _gain(seen: Sequence[SeedComparison]) -> Row:
     }
 
 
-def control_curves(runs: Runs, workload: str, seeds: Sequence[int]) -> dict[int, ControlCurve]:
+def control_curves(
+    runs: Runs,
+    workload: str,
+    seeds: Sequence[int],
+    horizons: Sequence[float] = CONTROL_HORIZONS,
+) -> dict[int, ControlCurve]:
     """The control's loss against solo seconds, of each seed with every horizon finished."""
     curves = {}
     for seed in seeds:
-        done = [runs.get(control_job(workload, horizon, seed)) for horizon in CONTROL_HORIZONS]
+        done = [runs.get(control_job(workload, horizon, seed)) for horizon in horizons]
         points = [
             (run.seconds, run.loss) for run in done if run is not None and run.loss is not None
         ]
-        if len(points) == len(CONTROL_HORIZONS):
+        if len(points) == len(horizons):
             curves[seed] = ControlCurve.fit(*zip(*points, strict=True))
     return curves
 

@@ -38,8 +38,8 @@ def runs_of(name: str, gains: tuple[float, ...]) -> dict[Job, Done]:
 def test_a_gain_is_the_controls_seconds_over_its_own() -> None:
     """At the lever's loss, on each seed, by the mean of the logarithms."""
     (row,) = rows(runs_of("Muon", (1.2, 1.25, 1.3)), plan_of("Muon"))
-    assert row["gain over own"] == pytest.approx((1.2 * 1.25 * 1.3) ** (1 / 3), rel=0.01)
-    assert row["low"] < row["gain over own"] < row["high"]
+    assert row["gain"] == pytest.approx((1.2 * 1.25 * 1.3) ** (1 / 3), rel=0.01)
+    assert row["gain, low"] < row["gain"] < row["gain, high"]
     assert row["p"] < 0.01
     assert row["ms a step"] == pytest.approx(100.0)
 

@@ -4,6 +4,7 @@ divided.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -236,12 +237,19 @@ class Branching(nn.Module):
         return x
 
 
-def train_branching(every: int) -> None:
-    """Train until a block that is never run must have been noticed."""
+def train_branching(every: int, stopped_after: int = 0) -> None:
+    """Train until a block that is never run must have been noticed, resumed on the way if asked."""
     model = Branching(every)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     updater = BlockUpdater(model, list(model.blocks), FullUpdate(), optimizer, total_steps=99)
-    for _ in range(2 * PATIENCE):
+    for number in range(2 * PATIENCE):
+        if stopped_after and number % stopped_after == 0:
+            state = json.loads(json.dumps(updater.state_dict()))
+            updater.close()
+            updater = BlockUpdater(
+                model, list(model.blocks), FullUpdate(), optimizer, total_steps=99
+            )
+            updater.load_state_dict(state)
         with updater.step() as step:
             loss = model(torch.ones(2, 4)).square().mean()
             loss.backward()
@@ -256,3 +264,5 @@ def test_a_trained_block_that_is_never_run_is_an_error() -> None:
         train_branching(every)
     with pytest.raises(RuntimeError, match=r"blocks\.1 got none in 16 steps.*branch not taken"):
         train_branching(0)
+    with pytest.raises(RuntimeError, match=r"blocks\.1 got none in 16 steps"):
+        train_branching(0, stopped_after=PATIENCE - 1)

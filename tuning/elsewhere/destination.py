@@ -38,7 +38,7 @@ class Destination(ABC):
     trial that is there already, from before a search went on, is not told again.
     """
 
-    library: ClassVar[str] = ""
+    package: ClassVar[str] = ""
     """The module that must be installed; empty for none."""
     meaning: ClassVar[str]
     """What WHERE is, for a reader."""

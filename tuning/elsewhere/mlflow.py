@@ -20,7 +20,7 @@ AT_ONCE = 1000
 class MLflow(Destination):
     """Uses a client of its own, so that runs which the user's code has open are left alone."""
 
-    library: ClassVar[str] = "mlflow"
+    package: ClassVar[str] = "mlflow"
     meaning: ClassVar[str] = "a tracking store, sqlite:///FILE or http://HOST:PORT"
 
     def __init__(self, where: str, source: Source) -> None:

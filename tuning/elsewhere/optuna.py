@@ -25,7 +25,7 @@ NUMBER = "number"
 class OptunaStudy(Destination):
     """A study whose trials have the run's distributions, values, states and curves."""
 
-    library: ClassVar[str] = "optuna"
+    package: ClassVar[str] = "optuna"
     meaning: ClassVar[str] = "a storage, sqlite:///FILE"
 
     def __init__(self, where: str, source: Source) -> None:

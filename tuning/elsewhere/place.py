@@ -49,9 +49,9 @@ class Place:
             ]
         if not self.where:
             return [f"{flag} {self.kind} must be followed by {known[self.kind].meaning}"]
-        library = known[self.kind].library
-        if library and importlib.util.find_spec(library) is None:
-            return [f"{flag} {self.kind} needs {library}, which is not installed: {EXTRA}"]
+        package = known[self.kind].package
+        if package and importlib.util.find_spec(package) is None:
+            return [f"{flag} {self.kind} needs {package}, which is not installed: {EXTRA}"]
         return []
 
     def open(self, source: Source) -> Destination:

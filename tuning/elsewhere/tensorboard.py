@@ -12,7 +12,7 @@ from tuning.trial.trial import TrialRecord
 class TensorBoard(Destination):
     """Scalars by step, and by solo seconds where the horizontal axis is set to relative time."""
 
-    library: ClassVar[str] = "tensorboardX"
+    package: ClassVar[str] = "tensorboardX"
     meaning: ClassVar[str] = "a directory"
 
     def __init__(self, where: str, source: Source) -> None:

@@ -14,7 +14,7 @@ from tuning.trial.trial import TrialRecord
 class WandB(Destination):
     """A run of its own for each trial; those that the user's code has open go on."""
 
-    library: ClassVar[str] = "wandb"
+    package: ClassVar[str] = "wandb"
     meaning: ClassVar[str] = "a project's name"
 
     def __init__(self, where: str, source: Source) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from models.levers.own import own_values
 from tuning.trial.dominance import Floats, nondominated
-from tuning.trial.line import Line as Line
+from tuning.trial.line import Line
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF, recipe_of
 from tuning.trial.trial import AGAIN
 

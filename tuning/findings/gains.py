@@ -16,13 +16,13 @@ import pandas as pd
 
 from tuning.findings.front import (
     AXES,
-    Line,
     control_kinds,
     finished,
     line_through,
     never_froze,
 )
 from tuning.findings.paired import Bound
+from tuning.trial.line import Line
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 RIVALS: tuple[ControlKind, ...] = (TUNED, SMALLER)

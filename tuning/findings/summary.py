@@ -13,7 +13,6 @@ from tuning.errors import BadInput
 from tuning.findings import format as form
 from tuning.findings.context import Background
 from tuning.findings.front import (
-    Line,
     _by_seconds,
     control,
     finished,
@@ -22,6 +21,7 @@ from tuning.findings.front import (
 )
 from tuning.findings.gains import Bests, Controls, ahead, gained
 from tuning.layout import resume_command
+from tuning.trial.line import Line
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.trial import AGAIN
 

@@ -55,8 +55,8 @@ def run_search(
 
     """
     refuse_nested()
-    once, run = _Once(), Path(config.run)
-    failed = nothing_came_of(run)
+    once = _Once()
+    failed = isinstance(config.run, str) and nothing_came_of(Path(config.run))
     found = [*faults, *all_faults(config, find_workload=once, replacing=failed)]
     workload = once.workload
     if found or workload is None:
@@ -68,6 +68,7 @@ def run_search(
     info = describe(config, workload, resources)
     if config.clock is not None:
         info = with_clock_of(Path(config.clock), info, config, workload, resources)
+    run = Path(config.run)
     if failed:
         say(f"every trial of the search in {run} failed; it is {set_aside(run)} now")
     store = Store.create(run, info)

@@ -17,10 +17,10 @@ import pandas as pd
 from tuning.findings.apart import Apart, Brought, Measured, best_first, over
 from tuning.findings.apart_words import interaction, said
 from tuning.findings.context import Noise
-from tuning.findings.front import Line
 from tuning.findings.gains import gained
 from tuning.findings.verdict import Candidate
 from tuning.study.confirmation import fresh_seeds
+from tuning.trial.line import Line
 from tuning.trial.metric import Metric
 from tuning.trial.outcome import Outcome, outcomes_of
 from tuning.trial.pieces import Piece, pieces_of, plain, together, without

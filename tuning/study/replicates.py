@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuning.findings.front import Line
 from tuning.trial.dominance import Floats, nondominated
+from tuning.trial.line import Line
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import FIRST_FRESH
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from models.workload import Workload
-from models.workloads.byte_lm import Recipe, batches, evaluation, shrink
+from models.workloads.byte_lm import Recipe, batches, evaluation, loss, shrink
 from models.workloads.corpus import load_corpus
 
 GUESS = Recipe(
@@ -43,7 +43,7 @@ def make() -> Workload:
         make_model=make_model,
         blocks=blocks,
         batch_at=batches(corpus, GUESS),
-        loss=loss,
+        loss=lambda model, batch: loss(Logits(model), batch),
         evaluate=lambda model: evaluate(Logits(model)),
         make_optimizer=make_optimizer,
         steps=GUESS.steps,
@@ -93,12 +93,6 @@ def make_model(seed: int) -> nn.Module:
 def blocks(model: nn.Module) -> Sequence[nn.Module]:
     """The transformer's layers, bottom first."""
     return list(model.transformer.h)  # type: ignore[union-attr, arg-type]
-
-
-def loss(model: nn.Module, batch: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of each byte of ``batch``, (B, T + 1), after the first."""
-    logits = model(input_ids=batch[:, :-1]).logits
-    return nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
 
 def make_optimizer(model: nn.Module) -> Optimizer:

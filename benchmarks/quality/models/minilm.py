@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 from benchmarks.quality.models.docstrings import PARTS, docstrings
 from models.batches import to_device
 from models.workload import Workload
+from models.workloads.digits import example_ids
 from models.workloads.optimizers import fused_adamw
 
 TOKENS = 16
@@ -131,9 +132,7 @@ def rows(of: Batch, ids: Tensor) -> Batch:
 
 def examples_at(seed: int, step: int) -> Tensor:
     """Int64 (batch,), each example once an epoch, in an order drawn from (seed, epoch)."""
-    epoch, place = divmod(step, EXAMPLES // BATCH)
-    order = np.random.default_rng((seed, epoch)).permutation(EXAMPLES)
-    return torch.from_numpy(order[place * BATCH : (place + 1) * BATCH].copy())
+    return example_ids(EXAMPLES, BATCH, seed, step)
 
 
 def blocks(model: nn.Module) -> Sequence[nn.Module]:

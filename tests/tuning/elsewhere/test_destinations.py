@@ -177,7 +177,7 @@ def test_what_is_wrong_with_a_place_is_said(place: Place, words: str) -> None:
 def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With how it is installed."""
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setattr("tuning.elsewhere.wandb.WandB.library", "no_such_library_here")
+    monkeypatch.setattr("tuning.elsewhere.wandb.WandB.package", "no_such_library_here")
     [fault] = Place("wandb", "mine").faults("--log")
     assert "no_such_library_here, which is not installed: pip install" in fault
 

@@ -56,3 +56,12 @@ def test_a_run_whose_clock_cannot_be_set_is_removed(tmp_path: Path) -> None:
         run_search(config_of(run, workload=f"{__name__}:fails_when_timed"), watcher=Remembering())
     assert CALLS["evaluate"] == 5
     assert not run.exists()
+
+
+def test_a_directory_that_is_no_name_is_one_of_the_faults() -> None:
+    """As ever, with what else is wrong, and no traceback of a path."""
+    wrong = replace(config_of(Path("unused")), run=3, trials=0)  # type: ignore[arg-type]
+    with pytest.raises(BadInput) as caught:
+        run_search(wrong, watcher=Remembering())
+    assert any("run" in fault for fault in caught.value.faults)
+    assert any("trials" in fault for fault in caught.value.faults)

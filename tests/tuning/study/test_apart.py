@@ -14,10 +14,10 @@ from tests.support.frames import frame_of, record
 from tests.tuning.trial.test_pieces import sampled
 from tuning.findings.apart import Apart, apart_from_json, over
 from tuning.findings.context import Noise
-from tuning.findings.front import Line
 from tuning.findings.gains import Gained
 from tuning.findings.verdict import Candidate
 from tuning.study.apart import Plan, apart_of, known_runs, seeds_of
+from tuning.trial.line import Line
 from tuning.trial.metric import LOSS
 from tuning.trial.outcome import Outcome
 from tuning.trial.pieces import plain
