@@ -32,6 +32,8 @@ from tuning.trial.recipe import CONTROL_POLICY, Recipe
 
 HORIZONS = (0.5, 0.75, 1.0, 1.5)
 """The own control's, unless told."""
+FEWEST = 4
+"""Horizons below which the control's curve is a straight line, which one that overfits is not."""
 MUON: Knobs = {"optimizer": "muon", "newton_schulz_steps": 3}
 SETTINGS: Mapping[str, tuple[str, Knobs]] = {
     "Muon": (CONTROL_POLICY, {**MUON, "rate": 1.3, "weight_decay_factor": 0.3}),
@@ -101,6 +103,8 @@ def main() -> None:
     )
     made.add_argument("--workers", type=int, default=2, metavar="N", help="runs at once")
     options = made.parse_args()
+    if len(set(options.control)) < FEWEST:
+        made.error(f"--control needs {FEWEST} horizons or more, but got {options.control}")
     subject = Subject.find(options.workload)
     plan = Plan(
         options.workload,

@@ -102,22 +102,31 @@ class ControlCurve:
         near = min(max(x, self.start), 0.0)
         if abs(x - near) > BEYOND:
             return None
-        there = (self.curvature * near + self.slope) * near + self.level
-        return there + (self.slope + 2 * self.curvature * near) * (x - near)
+        return self._at(near) + (self.slope + 2 * self.curvature * near) * (x - near)
+
+    @property
+    def turn(self) -> float:
+        """Where the loss is least on the x axis: 0, or before it where longer runs overfit."""
+        if self.curvature <= 0:
+            return 0.0
+        return min(max(-self.slope / (2 * self.curvature), self.start), 0.0)
 
     def seconds_at(self, loss: float) -> tuple[float, Bound] | None:
-        """Seconds at which the loss is ``loss``; at either end as a bound.
+        """Seconds at which the loss is first ``loss``; at either end as a bound.
 
-        Where noise has bent the curve upwards on its way, its chord is read, and where even that
-        does not fall there are no such seconds: None.
+        A curve that turns upwards is read before it turns. Where noise has bent it upwards at its
+        beginning, its chord is read, and where even that does not fall there are no such seconds:
+        None.
         """
-        highest = (self.curvature * self.start + self.slope) * self.start + self.level
-        if highest <= self.level:
+        highest, lowest = self._at(self.start), self._at(self.turn)
+        if highest <= lowest:
             return None
-        if loss < self.level:
+        if loss < lowest:
             return self.longest, "at least"
         if loss > highest:
             return self.shortest, "at most"
+        if self.turn < 0:
+            return self.longest * math.exp(self._before_turn(loss)), ""
         curvature, slope = (
             (self.curvature, self.slope)
             if self.falls
@@ -128,6 +137,13 @@ class ControlCurve:
         curvature, slope, above = curvature / unit, slope / unit, (self.level - loss) / unit
         root = math.sqrt(max(0.0, slope**2 - 4 * curvature * above))
         return self.longest * math.exp(2 * above / (root - slope)), ""
+
+    def _at(self, x: float) -> float:
+        return (self.curvature * x + self.slope) * x + self.level
+
+    def _before_turn(self, loss: float) -> float:
+        """Where the falling branch of a curve that turns has the loss, on the x axis."""
+        return self.turn - math.sqrt(max(0.0, (loss - self._at(self.turn)) / self.curvature))
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,32 @@ def test_losses_are_continued_along_the_tangent_and_no_further_than_said() -> No
     assert CURVE.loss_at(5 * math.exp(-BEYOND - 0.01)) is None
 
 
-def test_a_bent_curve_is_read_off_its_chord() -> None:
-    """A parabola that dips below both ends falls nowhere surely; its chord does."""
-    bent = ControlCurve(curvature=1.0, slope=0.3, level=2.0, shortest=5.0, longest=10.0)
+def test_a_curve_that_rises_at_first_is_read_off_its_chord() -> None:
+    """It falls nowhere surely; its chord does."""
+    bent = ControlCurve(curvature=-1.0, slope=-1.2, level=2.0, shortest=5.0, longest=10.0)
     assert not bent.falls
-    top = 2.0 - 0.3 * math.log(2) + math.log(2) ** 2
+    top = 2.0 + 1.2 * math.log(2) - math.log(2) ** 2
     found = bent.seconds_at((2.0 + top) / 2)
     assert found is not None
     assert found[0] == pytest.approx(10 * math.sqrt(0.5))
+
+
+@given(turn=st.floats(-0.6, -0.05), share=st.floats(0.02, 0.98))
+def test_a_control_that_overfits_is_read_before_it_does(turn: float, share: float) -> None:
+    """Property: a loss that it has on the way has a price, and the first time counts.
+
+    Its longest run's loss is higher than what shorter ones had, and prices nothing.
+    """
+    bent = ControlCurve(1.0, -2 * turn, 2.0, shortest=10 * math.exp(2 * turn - 0.1), longest=10.0)
+    lowest = 2.0 - turn**2
+    loss = lowest + share * turn**2
+    found = bent.seconds_at(loss)
+    assert found is not None
+    seconds, bound = found
+    assert bound == ""
+    assert seconds <= 10 * math.exp(turn)
+    assert bent.loss_at(seconds) == pytest.approx(loss)
+    assert bent.seconds_at(lowest - 0.01) == (10.0, "at least")
 
 
 def test_rising_control_belongs_to_no_loss() -> None:
