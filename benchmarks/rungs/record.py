@@ -29,7 +29,8 @@ from tuning.session.search import fitted_to_device
 from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
 from tuning.study.samplers.draws import uniform
-from tuning.trial.recipe import Recipe
+from tuning.trial.outcome import outcomes_of
+from tuning.trial.recipe import KNOB, Recipe
 
 HORIZONS = (0.125, 0.25, 0.5, 1.0)
 LONGER = (1.5, 2.25)
@@ -83,16 +84,15 @@ def _drawn(space: SearchSpace) -> Iterator[Recipe]:
 
 def table_of(folder: Path, drawn: Sequence[Recipe]) -> pd.DataFrame:
     """One row a run; ``recipe`` is its place among those drawn, −1 the own control's."""
-    store = Store.open(folder / RUNS)
+    frame = Store.open(folder / RUNS).frame().sort_values("number")
     places = {recipe: place for place, recipe in enumerate(drawn)}
-    records = [store.record(number) for number in sorted(store.numbers())]
+    runs = (run.recipe for run in outcomes_of(frame))
     recipe = [
-        -1 if r.recipe.is_control else places.get(dataclasses.replace(r.recipe, horizon=1.0), -2)
-        for r in records
+        -1 if run.is_control else places.get(dataclasses.replace(run, horizon=1.0), -2)
+        for run in runs
     ]
-    frame = store.frame()
-    knobs = [name for name in frame.columns if name.startswith("knob_")]
-    table = frame.sort_values("number")[[*KEPT, *knobs]].dropna(axis=1, how="all")
+    knobs = [name for name in frame.columns if name.startswith(KNOB)]
+    table = frame[[*KEPT, *knobs]].dropna(axis=1, how="all")
     table.insert(0, "recipe", recipe)
     return table[table["recipe"] > -2]
 

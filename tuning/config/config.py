@@ -35,6 +35,8 @@ from tuning.layout import RUN_JSON, resume_option
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
 OBJECTIVES = ("pareto", "time-to-quality")
+RUNGS = (0.0, 0.125, 0.25, 0.5)
+"""Powers of two: a horizon divided by one is then exactly what was multiplied by it."""
 MAX_SEED = 2**62 - 1
 """Further seeds are counted up from it, and every one must fit a column of 64 bits."""
 FindWorkload = Callable[[str, Path | None], object]
@@ -147,6 +149,15 @@ class SearchConfig:
         "would is not stopped, above 0 and below 1",
         identity=True,
         **number(lambda v: 0 < v < 1, text="a number 0 < {} < 1", optional=True),
+    )
+    rung: float = option.option(
+        0.25,
+        metavar="SHARE",
+        meaning="share of its horizon for which a recipe that is sampled is trained first, to see "
+        "whether it is worth the rest: 0.5, 0.25, 0.125, or 0 to train each to its end at once; "
+        "with the objective time-to-quality only",
+        identity=True,
+        **number(lambda v: v in RUNGS, text="a share {} of 0, 0.125, 0.25 or 0.5"),
     )
     concurrency: int | None = option.option(
         None,

@@ -19,7 +19,7 @@ from models.levers.own import own_values
 from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.line import Line
 from tuning.trial.recipe import CONTROL_POLICY, KNOB, OFF, recipe_of
-from tuning.trial.trial import AGAIN
+from tuning.trial.trial import ASIDE
 
 AXES = ("train_seconds", "val_loss")
 
@@ -39,7 +39,7 @@ def finished(frame: pd.DataFrame) -> pd.DataFrame:
     In the frame's order.
     """
     seconds, losses = (numbers(frame, axis) for axis in AXES)
-    own = (frame["state"] == "finished") & ~frame["origin"].isin(AGAIN)
+    own = (frame["state"] == "finished") & ~frame["origin"].isin(ASIDE)
     kept = frame[own.to_numpy(dtype=bool) & np.isfinite(seconds) & np.isfinite(losses)]
     return kept.assign(**{axis: numbers(kept, axis) for axis in AXES})
 

@@ -23,7 +23,7 @@ from tuning.findings.gains import Bests, Controls, ahead, gained
 from tuning.layout import resume_command
 from tuning.trial.line import Line
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.trial import AGAIN
+from tuning.trial.trial import AGAIN, ASIDE
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
@@ -151,7 +151,7 @@ def summary(
     at_control = None if target is None else time_to_quality(shorter, target)
     gain = at_control / at_front if at_control is not None and at_front else None
     line_gain = _line_gain(controls.own, target, at_front, gain)
-    own = frame[~frame["origin"].isin(AGAIN)]
+    own = frame[~frame["origin"].isin(ASIDE)]
     return FrontSummary(
         front=members,
         control=shorter,

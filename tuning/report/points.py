@@ -19,7 +19,7 @@ from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
 from tuning.trial.recipe import OWN, recipe_of
-from tuning.trial.trial import AGAIN
+from tuning.trial.trial import ASIDE
 
 MOST_OTHERS = 1500
 MOST_CURVES = 300
@@ -169,7 +169,7 @@ def _beside(summary: FrontSummary) -> pd.DataFrame:
 
 def _stopped(frame: pd.DataFrame) -> pd.DataFrame:
     """Stopped trials that got as far as a finite loss."""
-    own = (frame["state"] == "stopped") & ~frame["origin"].isin(AGAIN)
+    own = (frame["state"] == "stopped") & ~frame["origin"].isin(ASIDE)
     stopped = frame[own.to_numpy(dtype=bool)]
     return stopped[
         np.isfinite(numbers(stopped, "train_seconds")) & np.isfinite(numbers(stopped, "val_loss"))

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from tuning.findings import format as form
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.trial import AGAIN, REPLICATE, TrialRecord
+from tuning.trial.trial import AGAIN, REPLICATE, RUNG, TrialRecord
 
 BAR_WIDTH = 30
 
@@ -131,6 +131,8 @@ def trial_line(record: TrialRecord, gain: float | None = None, metric: Metric = 
     if record.origin in AGAIN:
         what = "replicate on" if record.origin == REPLICATE else "on"
         parts.append(f"{what} seed {record.seed}")
+    if record.origin == RUNG:
+        parts.append("rung")
     if gain is not None:
         parts.append(f"gain {gain:.3f}")
     return "  ".join(parts)

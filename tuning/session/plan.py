@@ -18,9 +18,15 @@ from tuning.session.slots import Filling, Slots
 from tuning.store.info import AtOnce, SamplerChoice, Target, that_fit
 from tuning.store.store import Store, history_of
 from tuning.store.upkeep import OTHER_SEEDS
-from tuning.study.baselines import baseline_specs, reference_specs, short_controls
+from tuning.study.baselines import (
+    baseline_specs,
+    reference_specs,
+    rung_controls,
+    short_controls,
+)
 from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
+from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import START, OptunaSampler
 from tuning.study.stopping import Stopping, stopping_of
 from tuning.study.study import Asked, Proposer, Study
@@ -277,7 +283,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
     in_flight = [
         f.spec for f in store.in_flight() if f.task.is_trial and f.spec.number not in recorded
     ]
-    baselines = _baselines(config, seed)
+    baselines, rungs = _baselines(config, seed), rungs_of(config)
     sampler = OptunaSampler(
         space,
         config.sampler if chosen is None else chosen.name,
@@ -285,6 +291,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         config.objective,
         first=len(baselines),
         knowledge=kept(store),
+        rungs=rungs,
     )
     asked = Asked(
         config.trials,
@@ -297,19 +304,33 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         first_seed=config.seed,
         longer=True,
         line_known=config.objective != "pareto",
+        rungs=rungs,
     )
     return Study(space, sampler, asked, history, in_flight)
 
 
 def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:
-    """The control at the space's short horizons, by number: every other trial once the
-    space-filling start is over.
+    """The control at other horizons than the baselines', by number.
 
-    Replicates by default take places between them.
+    Those of the rungs at once, for nothing goes on before they tell what a rung is worth; those of
+    the space's short horizons as every other trial once the space-filling start is over. Replicates
+    by default take places between them.
     """
-    first = len(_baselines(config, seed)) + START
-    runs = short_controls(config.search_space(), config.workload, seed)
-    return {first + 2 * i: run for i, run in enumerate(runs)}
+    first, space = len(_baselines(config, seed)), config.search_space()
+    rungs = rungs_of(config)
+    looks = () if rungs is None else rung_controls(space, config.workload, seed, rungs.share)
+    runs = short_controls(space, config.workload, seed)
+    return {
+        **{first + i: run for i, run in enumerate(looks)},
+        **{first + len(looks) + START + 2 * i: run for i, run in enumerate(runs)},
+    }
+
+
+def rungs_of(config: SearchConfig) -> Rungs | None:
+    """How the search's sampled recipes are first looked at; None: they are not."""
+    if config.objective == "pareto" or not config.rung:
+        return None
+    return Rungs(config.rung, config.seed)
 
 
 def _baselines(config: SearchConfig, seed: int) -> tuple[TrialSpec, ...]:

@@ -12,7 +12,7 @@ from tuning.findings import format as form
 from tuning.report.progress import Progress, Snapshot, progress_on, seconds_left, trial_line
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
-from tuning.trial.trial import AGAIN, SEEDS, TrialRecord, TrialSpec
+from tuning.trial.trial import ASIDE, SEEDS, TrialRecord, TrialSpec
 
 
 class TerminalWatch:
@@ -102,7 +102,7 @@ class TerminalWatch:
 
         Control seconds to the target over the least seconds to it.
         """
-        if record.origin in AGAIN:  # on another seed, whose losses say nothing about this one's
+        if record.origin in ASIDE:  # on another seed, or no run of its own
             return False
         if record.state != "finished" or record.train_seconds is None or record.val_loss is None:
             return False

@@ -63,12 +63,36 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
     >>> [spec.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
     [0.3, 0.4]
     """
-    searched = next((knob for knob in space.searched if knob.name == HORIZON), None)
-    if searched is None:
+    horizons = _searched_horizons(space)
+    if not horizons:
         return ()
-    low, high = min(float(value) for value in searched.values()), min(CONTROL_HORIZONS)
+    low, high = min(horizons), min(CONTROL_HORIZONS)
     count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
-    horizons = [low + (high - low) * i / count for i in range(count)]
+    return _controls([low + (high - low) * i / count for i in range(count)], workload, seed)
+
+
+def rung_controls(
+    space: SearchSpace, workload: str, seed: int, share: float
+) -> tuple[TrialSpec, ...]:
+    """Control runs at the shortest and the longest rung of ``space``; their numbers are open.
+
+    >>> from search_spaces.registry import find_space
+    >>> specs = rung_controls(find_space("recipe"), "byte_lm", 0, share=0.25)
+    >>> [spec.horizon for spec in specs]
+    [0.125, 0.25]
+    """
+    horizons = _searched_horizons(space) or [1.0]
+    ends = sorted({share * min(horizons), share * max(horizons)} - {1.0, *CONTROL_HORIZONS})
+    return _controls(ends, workload, seed)
+
+
+def _searched_horizons(space: SearchSpace) -> list[float]:
+    """Both ends of the horizons searched; none where the space searches none."""
+    knob = next((knob for knob in space.searched if knob.name == HORIZON), None)
+    return [] if knob is None else [float(value) for value in knob.values()]
+
+
+def _controls(horizons: Iterable[float], workload: str, seed: int) -> tuple[TrialSpec, ...]:
     return tuple(
         TrialSpec(0, "control", workload, Recipe(FullUpdate.name, horizon), seed)
         for horizon in horizons

@@ -31,7 +31,7 @@ from tuning.study.rivals import Rival
 from tuning.trial.outcome import Outcome, outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, ControlKind, Recipe
 from tuning.trial.trial import (
-    AGAIN,
+    ASIDE,
     CONFIRMATION,
     FIRST_FRESH,
     SEEDS,
@@ -275,7 +275,7 @@ def baseline_faults(run: object, outcomes: Sequence[Outcome], baselines: int) ->
     """A replicate would take the number, and with it the place, of a baseline that has not been
     asked for.
     """
-    recorded = sum(outcome.origin not in AGAIN for outcome in outcomes)
+    recorded = sum(outcome.origin not in ASIDE for outcome in outcomes)
     if recorded >= baselines:
         return []
     return [

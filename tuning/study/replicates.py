@@ -19,7 +19,7 @@ import numpy as np
 from tuning.trial.dominance import Floats, nondominated
 from tuning.trial.line import Line
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import FIRST_FRESH
+from tuning.trial.trial import FIRST_FRESH, RUNG
 
 if TYPE_CHECKING:
     from tuning.trial.outcome import Outcome
@@ -78,7 +78,11 @@ def _next_seed(taken: Collection[int], first_seed: int) -> int | None:
 
 def _schedules_on_front(finished: Iterable[Outcome]) -> list[tuple[float, Outcome]]:
     """Schedules on the front, each with how far its loss lies below the control's at equal time."""
-    known = [outcome for outcome in finished if outcome.state == "finished" and _is_point(outcome)]
+    known = [
+        outcome
+        for outcome in finished
+        if outcome.state == "finished" and outcome.origin != RUNG and _is_point(outcome)
+    ]
     seconds, losses = _axes(known)
     control = [o for o in known if o.recipe.is_control]
     line = Line.through(*_axes(control))

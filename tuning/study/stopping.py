@@ -57,7 +57,7 @@ import numpy as np
 
 from tuning.findings.front import finished, numbers
 from tuning.trial.dominance import Floats
-from tuning.trial.trial import AGAIN, Limits, Origin, TrialRecord, TrialSpec
+from tuning.trial.trial import ASIDE, Limits, Origin, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
     from tuning.config.config import SearchConfig
@@ -184,7 +184,7 @@ class Stopping:
             or not record.curve
         ):
             return
-        if record.origin not in AGAIN:
+        if record.origin not in ASIDE:
             self._front.add(record.train_seconds, record.val_loss)
         if record.origin in CONTROL:
             self._runs[record.number] = record

@@ -18,10 +18,11 @@ from typing import Protocol
 from search_spaces.base import SearchSpace
 from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
+from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import Sampler
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, TrialRecord, TrialSpec
+from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, RUNG, TrialRecord, TrialSpec
 
 SAMPLER_ATTEMPTS = 8
 RANDOM_ATTEMPTS = 100
@@ -63,6 +64,7 @@ class Asked:
         replicates: the share of the trials after the baselines that re-runs members of the front on
             other seeds; see ``tuning.study.replicates``.
         first_seed: the search's own; None for ``seed``.
+        rungs: how sampled recipes are first looked at; None: they are trained at once.
         line_known: whether a proposal that is the own control at yet another horizon is drawn
             again: the control's own runs tell that already.
         longer: whether the own control is trained beyond the baseline's horizon as soon as that
@@ -79,6 +81,7 @@ class Asked:
     first_seed: int | None = None
     longer: bool = False
     line_known: bool = False
+    rungs: Rungs | None = None
 
 
 class Study:
@@ -133,7 +136,8 @@ class Study:
                 self._due(number)
                 or self._longer(number)
                 or self._replicate(number)
-                or self._sampled(number)
+                or self._going_on(number)
+                or self._looked_at(number)
             )
         if spec is None:
             self.exhausted = True
@@ -194,6 +198,23 @@ class Study:
         member, seed = chosen
         return TrialSpec(number, REPLICATE, self._asked.workload, member.recipe, seed)
 
+    def _going_on(self, number: int) -> TrialSpec | None:
+        """A recipe that held up on its rung, as it is meant; None where none waits."""
+        rungs = self._asked.rungs
+        if rungs is None:
+            return None
+        recipe = rungs.next(self._finished, lambda each: _digest_of(each) in self._tried)
+        if recipe is None:
+            return None
+        return TrialSpec(number, "sampled", self._asked.workload, recipe, self._asked.seed)
+
+    def _looked_at(self, number: int) -> TrialSpec | None:
+        """The sampler's proposal on its rung; the own control as it is meant."""
+        spec, rungs = self._sampled(number), self._asked.rungs
+        if spec is None or rungs is None or spec.recipe.is_control:
+            return spec
+        return dataclasses.replace(spec, origin=RUNG, recipe=rungs.first(spec.recipe))
+
     def _sampled(self, number: int) -> TrialSpec | None:
         """The sampler's proposal for ``number``, drawn again while it repeats a trial or tells what
         is known.
@@ -215,12 +236,18 @@ class Study:
                 Recipe(policy, horizon, knobs),
                 self._asked.seed,
             )
-            if _digest(spec) in self._tried:
+            if self._is_known(spec.recipe):
                 continue
             if not (self._asked.line_known and spec.recipe.is_control):
                 return spec
             control = control or spec
         return control
+
+    def _is_known(self, recipe: Recipe) -> bool:
+        """Whether a recipe was tried, or looked at."""
+        rungs = self._asked.rungs
+        looked = () if rungs is None else (rungs.first(recipe),)
+        return any(_digest_of(each) in self._tried for each in (recipe, *looked))
 
     def _start(self, spec: TrialSpec) -> None:
         self._in_flight[spec.number] = spec
@@ -257,4 +284,8 @@ def _digest(trial: TrialSpec | Outcome) -> bytes:
     Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's
     memory.
     """
-    return hashlib.blake2b(trial.recipe.digest_text.encode(), digest_size=16).digest()
+    return _digest_of(trial.recipe)
+
+
+def _digest_of(recipe: Recipe) -> bytes:
+    return hashlib.blake2b(recipe.digest_text.encode(), digest_size=16).digest()

@@ -15,7 +15,7 @@ from tuning.store.files import FILES
 from tuning.store.store import Store, history_of
 from tuning.study.samplers.knowledge import Knowledge, in_both
 from tuning.study.samplers.values import counts
-from tuning.trial.trial import AGAIN
+from tuning.trial.trial import ASIDE
 
 
 def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
@@ -36,7 +36,7 @@ def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
             f"--warm-start must name the directory of a search: {fault}" for fault in error.faults
         ) from None
     history = history_of(store)
-    finished = [outcome for outcome in history if counts(outcome) and outcome.origin not in AGAIN]
+    finished = [outcome for outcome in history if counts(outcome) and outcome.origin not in ASIDE]
     if not finished:
         raise BadInput(
             f"--warm-start must name a run with finished trials, but {other} has none: wait until "

@@ -18,7 +18,7 @@ from policies.rules import Scalar as Scalar
 from tuning.trial.recipe import Recipe
 
 State = Literal["finished", "stopped", "failed"]
-Origin = Literal["baseline", "control", "enqueued", "sampled", "replicate", "confirmation"]
+Origin = Literal["baseline", "control", "enqueued", "sampled", "rung", "replicate", "confirmation"]
 STATES: tuple[State, ...] = get_args(State)
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
@@ -111,6 +111,9 @@ FIRST_FRESH = 1000
 """A confirmation's seeds are at least so far above the search's first seed, and the search's own
 are less far.
 """
+RUNG: Literal["rung"] = "rung"
+ASIDE: tuple[Origin, ...] = (*AGAIN, RUNG)
+"""Origins of what is on no front: re-runs, and short looks at a recipe."""
 
 
 SEEDS = 5

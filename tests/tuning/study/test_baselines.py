@@ -15,6 +15,7 @@ from search_spaces.registry import all_spaces, find_space
 from tuning.config.config import SearchConfig
 from tuning.session.plan import later_specs
 from tuning.study.baselines import CONTROL_HORIZONS, WIDEST, baseline_specs, short_controls
+from tuning.trial.recipe import Recipe
 
 SPACE = find_space("static_suffix")
 
@@ -60,11 +61,27 @@ def test_they_follow_the_space_filling_start_and_leave_the_replicates_their_plac
     """Of every embedded space with horizons below the control's: full_update, on the trials' seed,
     from number 16 on, where there are 8 baselines.
     """
-    later = later_specs(SearchConfig("run", workload="w", space=name), 7)
+    later = later_specs(SearchConfig("run", workload="w", space=name, rung=0.0), 7)
     horizons = next(k.values() for k in all_spaces()[name].knobs if k.name == HORIZON)
     assert sorted(later) == ([16, 18] if float(horizons[0]) < CONTROL_HORIZONS[0] else [])
     for spec in later.values():
         assert (spec.recipe.policy, spec.origin, spec.seed) == ("full_update", "control", 7)
+
+
+@pytest.mark.parametrize("name", sorted(all_spaces()))
+def test_the_control_at_both_ends_of_the_rungs_comes_before_what_is_sampled(name: str) -> None:
+    """Of every embedded space: at a quarter of its least and of its greatest horizon."""
+    config = SearchConfig("run", workload="w", space=name)
+    first = len(baseline_specs("w", 7, space=all_spaces()[name]))
+    low, high = next(k.values() for k in all_spaces()[name].knobs if k.name == HORIZON)
+    later = later_specs(config, 7)
+    looks = [later[number].recipe for number in (first, first + 1)]
+    assert looks == [
+        Recipe("full_update", float(low) / 4),
+        Recipe("full_update", float(high) / 4),
+    ]
+    shorter = [at for at in later if at > first + 1]
+    assert shorter == ([first + 10, first + 12] if float(low) < CONTROL_HORIZONS[0] else [])
 
 
 def test_a_smaller_model_is_trained_beside_what_is_found() -> None:

@@ -29,7 +29,7 @@ from tuning.study.samplers.values import counts
 from tuning.trial.built import built
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import AGAIN, Scalar
+from tuning.trial.trial import ASIDE, Scalar
 
 MOST = 64
 """So many of the other run's trials are known at the start: its best and its newest."""
@@ -68,7 +68,7 @@ class Knowledge:
     @classmethod
     def of(cls, history: Sequence[Outcome], space: SearchSpace) -> Knowledge:
         """What ``history``, another run's, tells a search of ``space``."""
-        over = [outcome for outcome in history if counts(outcome) and outcome.origin not in AGAIN]
+        over = [outcome for outcome in history if counts(outcome) and outcome.origin not in ASIDE]
         control = [outcome for outcome in over if in_both(outcome)]
         rest = [outcome for outcome in over if not in_both(outcome)]
         fitting = [outcome for outcome in rest if fits(space, outcome)]

@@ -5,17 +5,20 @@ Points of the space, and no more of them than an ask can afford.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.base import SearchSpace
+from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.values import Values, values_of
 from tuning.trial.dominance import nondominated
 from tuning.trial.outcome import Outcome
-from tuning.trial.trial import AGAIN, Scalar, TrialSpec
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import ASIDE, RUNG, Scalar, TrialSpec
 
 KEPT_BEST = 0.5
 """The best trials take up to this share of what is kept; the newest take the rest."""
@@ -26,11 +29,16 @@ class Point:
     """A trial as a model sees it.
 
     Params of the space and, when it is over, its values (else None).
+
+    Attributes:
+        looked: of a recipe that was only looked at on a rung, its value there, which is not
+            comparable to ``values``; None of any other.
     """
 
     number: int
     params: dict[str, Scalar]
     values: Values | None
+    looked: float | None = None
 
 
 def points(
@@ -39,11 +47,13 @@ def points(
     finished: Sequence[Outcome],
     in_flight: Sequence[TrialSpec],
     cap: int,
+    rungs: Rungs | None = None,
 ) -> list[Point]:
     """At most ``cap`` finished trials that are points of the space, and all in flight that are, by
     number.
 
-    Beyond ``cap`` the best (the front, or the least seconds to quality) and the newest are kept.
+    Beyond ``cap`` the best (the front, or the least seconds to quality) and the newest are kept. Of
+    recipes that were looked at on ``rungs`` and did not go on, the newest ``cap``.
     """
     kept = [
         (o, params)
@@ -56,9 +66,26 @@ def points(
     running = [
         Point(spec.number, params, None)
         for spec in in_flight
-        if (params := _params(space, spec)) is not None
+        if (params := _params(space, spec, rungs)) is not None
     ]
-    return sorted([*over, *running], key=lambda point: point.number)
+    trials: list[Outcome | TrialSpec] = [*finished, *in_flight]
+    whole = {trial.recipe for trial in trials if trial.origin != RUNG}
+    looked = _looked(space, finished, whole, rungs)[-cap:] if rungs else []
+    return sorted([*over, *running, *looked], key=lambda point: point.number)
+
+
+def _looked(
+    space: SearchSpace, finished: Sequence[Outcome], whole: Set[Recipe], rungs: Rungs
+) -> list[Point]:
+    """What was only looked at, with its negative log gain on the rung."""
+    gains = rungs.gains(finished)
+    return [
+        Point(run.number, params, None, -gains.get(run.number, -math.inf))
+        for run in finished
+        if run.origin == RUNG
+        and rungs.meant(run.recipe) not in whole
+        and (params := _params(space, run, rungs)) is not None
+    ]
 
 
 def within(finished: Sequence[Outcome], objective: str, cap: int) -> list[Outcome]:
@@ -66,7 +93,7 @@ def within(finished: Sequence[Outcome], objective: str, cap: int) -> list[Outcom
 
     The best and the newest.
     """
-    trials = [outcome for outcome in finished if outcome.origin not in AGAIN]
+    trials = [outcome for outcome in finished if outcome.origin not in ASIDE]
     if len(trials) <= cap:
         return trials
     chosen = set(_best(trials, objective, int(cap * KEPT_BEST)).tolist())
@@ -107,5 +134,9 @@ def _column(values: list[float | None]) -> NDArray[np.float64]:
     return column
 
 
-def _params(space: SearchSpace, trial: Outcome | TrialSpec) -> dict[str, Scalar] | None:
-    return space.params_of(trial.recipe.policy, trial.recipe.horizon, trial.recipe.knobs)
+def _params(
+    space: SearchSpace, trial: Outcome | TrialSpec, rungs: Rungs | None = None
+) -> dict[str, Scalar] | None:
+    """Of a trial; of a look at a recipe, those of what is meant."""
+    recipe = rungs.meant(trial.recipe) if rungs and trial.origin == RUNG else trial.recipe
+    return space.params_of(recipe.policy, recipe.horizon, recipe.knobs)

@@ -45,6 +45,10 @@ from search_spaces.knobs import Choice, Float, Int, Knob
 from tuning.study.samplers.known import Point
 from tuning.trial.trial import Scalar
 
+LOOK = 1
+"""The step of a look on a rung: Optuna orders what was given up by step and value, after what
+finished.
+"""
 POPULATION = 20
 """NSGA-II's elite; less while fewer trials are known."""
 _GENERATION = {NSGAIISampler._get_generation_key(): 0}
@@ -140,19 +144,21 @@ def _trial(
     if impute:
         params = {knob.name: params.get(knob.name, knob.at(0.5)) for knob in space.searched}
     over = point.values is not None
+    looked = {} if point.looked is None else {LOOK: point.looked}
+    state = TrialState.PRUNED if looked else TrialState.RUNNING
     return _Known(
         number=point.number,
         trial_id=-1,  # the storage gives both anew
-        state=TrialState.COMPLETE if over else TrialState.RUNNING,
+        state=TrialState.COMPLETE if over else state,
         value=None,
         values=list(point.values) if point.values is not None else None,
         params=params,
         distributions={name: distributions[name] for name in params},
         user_attrs={},
         system_attrs=_GENERATION if over else {},
-        intermediate_values={},
+        intermediate_values=looked,
         datetime_start=_LONG_AGO,
-        datetime_complete=_LONG_AGO if over else None,
+        datetime_complete=_LONG_AGO if over or looked else None,
     )
 
 

@@ -19,6 +19,7 @@ from search_spaces.base import SearchSpace
 from tuning.study.samplers.draws import seed_of, space_filling, uniform
 from tuning.study.samplers.knowledge import Knowledge
 from tuning.study.samplers.known import points
+from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.scalar import scalarised
 from tuning.trial.outcome import Outcome
 from tuning.trial.trial import Scalar, TrialSpec
@@ -53,8 +54,10 @@ class OptunaSampler:
         first: number of the first trial that is sampled: how many baselines there are before it.
         knowledge: of another run; taken for trials of this one wherever proposals come from a
             model.
+        rungs: of the search; None where it has none.
     """
 
+    # The search's own facts, and three that only some searches have.
     def __init__(
         self,
         space: SearchSpace,
@@ -64,13 +67,14 @@ class OptunaSampler:
         *,
         first: int,
         knowledge: Knowledge | None = None,
+        rungs: Rungs | None = None,
     ) -> None:
         self.name = "tpe" if name == "auto" else name
         self._space = space
         self._seed = seed
         self._objective = objective
         self._first = first
-        self._knowledge = knowledge
+        self._knowledge, self._rungs = knowledge, rungs
         self._start_length = START if knowledge is None else START_WARM
 
     def propose(
@@ -88,9 +92,8 @@ class OptunaSampler:
         index = number - self._first
         if index < self._start_length:
             return self._start(number, index, attempt)
-        known = points(
-            self._space, self._objective, self._with_knowledge(finished), in_flight, CAPS[self.name]
-        )
+        history, cap = self._with_knowledge(finished), CAPS[self.name]
+        known = points(self._space, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
             return self._start(number, index, attempt)
         from tuning.study.samplers.optuna_ask import propose
