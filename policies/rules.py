@@ -23,9 +23,25 @@ def setting(
     low: float = -math.inf,
     high: float = math.inf,
     choices: tuple[Scalar, ...] = (),
+    likely: float | None = None,
+    unsure: float = 0.25,
 ) -> Any:
-    """A field and the rule its value keeps: ``low <= value <= high``, or one of ``choices``."""
+    """A field and the rule its value keeps: ``low <= value <= high``, or one of ``choices``.
+
+    Args:
+        default: what it is unless told.
+        meaning: one line for a reader.
+        unit: of its values.
+        low: of a number.
+        high: likewise.
+        choices: all that are allowed.
+        likely: a number that has served well, with which a search begins; None: no number has.
+        unsure: how far from it a better one may lie, as a share of the range that is searched (a
+            standard deviation).
+    """
     metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
+    if likely is not None:
+        metadata |= {"likely": likely, "unsure": unsure}
     return dataclasses.field(default=default, metadata=metadata)
 
 

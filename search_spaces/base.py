@@ -68,6 +68,7 @@ def knob(
         return Choice(name, allowed, chance=chance, **about)
     if low is None or high is None:
         raise ValueError(f"a number needs low and high, but got {name} with low={low}, high={high}")
+    about |= {key: rule[key] for key in ("likely", "unsure") if key in rule}
     if kind == "int":
         return Int(name, int(low), int(high), log, **about)
     return Float(name, float(low), float(high), log, **about)
@@ -131,6 +132,11 @@ class SearchSpace:
         """Params at a point of the unit cube: a coordinate for each searched knob, in order."""
         coordinates = dict(zip((k.name for k in self.searched), point, strict=True))
         return self.decide(lambda k: k.at(coordinates[k.name]))
+
+    def likely(self, point: Sequence[float]) -> dict[str, Scalar]:
+        """Params at a point of the unit cube, denser where knobs are likely to serve well."""
+        coordinates = dict(zip((k.name for k in self.searched), point, strict=True))
+        return self.decide(lambda k: k.guess(coordinates[k.name]))
 
     def active(self, params: Params) -> dict[str, Scalar]:
         """The entries of ``params`` that apply.

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 from policies.base import Scalar
@@ -38,6 +39,10 @@ class Knob(ABC):
     def at(self, u: float) -> Scalar:
         """The value at coordinate ``u`` in [0, 1] on the knob's own scale."""
 
+    def guess(self, u: float) -> Scalar:
+        """The value at ``u`` where likely values have the larger shares; ``at`` where none are."""
+        return self.at(u)
+
     @abstractmethod
     def contains(self, value: object) -> bool:
         """Whether ``value`` lies in the range and has the right type."""
@@ -60,16 +65,42 @@ class Knob(ABC):
         values = {k: v for k, v in vars(self).items() if k not in about}
         if values.get("chance", 0) is None:
             del values["chance"]  # as before there were chances: runs of then go on
+        if values.get("likely", 0) is None:
+            del values["likely"], values["unsure"]  # likewise
         return {"kind": type(self).__name__, **values}
 
 
 @dataclass(frozen=True)
 class _Range(Knob):
-    """A number from ``low`` to ``high``, both included, on a linear or a logarithmic scale."""
+    """A number from ``low`` to ``high``, both included, on a linear or a logarithmic scale.
+
+    Attributes:
+        likely: a value that has served well elsewhere; None: none is known.
+        unsure: standard deviation of a better one's distance from it, as a share of the range on
+            its scale (a prior as NePS has them: Mallik et al. 2023, arXiv 2306.12370).
+    """
 
     low: float
     high: float
     log: bool = False
+    likely: float | None = field(default=None, kw_only=True)
+    unsure: float = field(default=0.25, kw_only=True)
+
+    def guess(self, u: float) -> Scalar:
+        """Quantile ``u`` of a normal distribution about what is likely, cut off at both ends."""
+        if self.likely is None or self.low == self.high:
+            return self.at(u)
+        about = NormalDist(self._place(self.likely), self.unsure)
+        low, high = about.cdf(0.0), about.cdf(1.0)
+        share = min(max((1 - u) * low + u * high, 1e-12), 1 - 1e-12)
+        return self.at(min(max(about.inv_cdf(share), 0.0), 1.0))
+
+    def _place(self, value: float) -> float:
+        """The coordinate of a value; where a narrower range has cut it off, the end's."""
+        inside = min(max(value, self.low), self.high)
+        if self.log:
+            return math.log(inside / self.low) / math.log(self.high / self.low)
+        return (inside - self.low) / (self.high - self.low)
 
     def values(self) -> tuple[Scalar, ...]:
         """Both ends; one where they are the same."""

@@ -37,7 +37,12 @@ class Averaging(Lever):
         NONE, choices=(NONE, EMA, LAST), meaning="which average of late weights is evaluated"
     )
     averaging_window: float = setting(
-        0.05, low=0.0001, high=1.0, unit="fraction", meaning="of the horizon that is averaged over"
+        0.05,
+        likely=0.05,
+        low=0.0001,
+        high=1.0,
+        unit="fraction",
+        meaning="of the horizon that is averaged over",
     )
     averaging_count: int = setting(
         5, low=2, high=1000, unit="snapshots", meaning="averaged by ``last``"

@@ -42,6 +42,7 @@ class BatchSize(Lever):
     )
     batch_change_at: float = setting(
         0.5,
+        likely=0.5,
         low=0.0,
         high=1.0,
         unit="fraction",

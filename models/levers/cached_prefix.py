@@ -34,6 +34,8 @@ class CachedPrefix(Lever):
     )
     prefix_until: float = setting(
         0.7,
+        likely=0.9,
+        unsure=0.2,
         low=0.0,
         high=1.0,
         unit="fraction",
@@ -41,6 +43,7 @@ class CachedPrefix(Lever):
     )
     prefix_rate: float = setting(
         1.0,
+        likely=1.3,
         low=1e-4,
         high=1e4,
         unit="× the rate",

@@ -36,6 +36,8 @@ class Depth(Lever):
     )
     growth_at: float = setting(
         0.5,
+        likely=0.4,
+        unsure=0.2,
         low=0.0,
         high=1.0,
         unit="fraction",

@@ -30,6 +30,8 @@ class InputSize(Lever):
     )
     input_whole_from: float = setting(
         0.5,
+        likely=0.3,
+        unsure=0.2,
         low=0.0,
         high=1.0,
         unit="fraction",

@@ -50,7 +50,13 @@ class Optimization(Lever):
         meaning="the workload's own, AdamW, or Muon for hidden matrices with AdamW for the rest",
     )
     rate: float = setting(
-        1.0, low=1e-4, high=1e4, unit="× the workload's", meaning="learning rate of every parameter"
+        1.0,
+        likely=1.5,
+        unsure=0.2,
+        low=1e-4,
+        high=1e4,
+        unit="× the workload's",
+        meaning="learning rate of every parameter",
     )
     rate_embeddings: float = setting(
         1.0, low=0.0, high=1e4, unit="× rate", meaning="learning rate of matrices in the stem"
@@ -62,13 +68,19 @@ class Optimization(Lever):
         1.0, low=0.0, high=1e4, unit="× rate", meaning="learning rate of norms, biases and the like"
     )
     weight_decay_factor: float = setting(
-        1.0, low=0.0, high=1e4, unit="× the workload's", meaning="weight decay"
+        1.0,
+        likely=0.5,
+        low=0.0,
+        high=1e4,
+        unit="× the workload's",
+        meaning="weight decay",
     )
     weight_decay_added: float = setting(
         0.0, low=0.0, high=10.0, meaning="weight decay beside the workload's"
     )
     beta1_memory: float = setting(
         1.0,
+        likely=1.0,
         low=0.01,
         high=100.0,
         unit="× the workload's",
@@ -76,19 +88,30 @@ class Optimization(Lever):
     )
     beta2_memory: float = setting(
         1.0,
+        likely=1.0,
         low=0.01,
         high=100.0,
         unit="× the workload's",
         meaning="steps over which their squares are averaged, 1 / (1 − beta2)",
     )
     muon_momentum: float = setting(
-        0.95, low=0.0, high=0.9999, unit="fraction", meaning="Muon's momentum (Nesterov's)"
+        0.95,
+        likely=0.95,
+        low=0.0,
+        high=0.9999,
+        unit="fraction",
+        meaning="Muon's momentum (Nesterov's)",
     )
     newton_schulz_steps: int = setting(
         5, low=1, high=20, unit="steps", meaning="by which Muon makes an update orthogonal"
     )
     warmup_factor: float = setting(
-        1.0, low=0.0, high=100.0, unit="× the workload's", meaning="length of the warm-up"
+        1.0,
+        likely=0.5,
+        low=0.0,
+        high=100.0,
+        unit="× the workload's",
+        meaning="length of the warm-up",
     )
     warmup_added: float = setting(
         0.0,
@@ -105,10 +128,20 @@ class Optimization(Lever):
         meaning="share of the horizon over which the learning rate falls",
     )
     decay_added: float = setting(
-        0.0, low=0.0, high=1.0, unit="fraction", meaning="share of decay beside the workload's"
+        0.0,
+        likely=0.4,
+        low=0.0,
+        high=1.0,
+        unit="fraction",
+        meaning="share of decay beside the workload's",
     )
     final_rate: float = setting(
-        0.0, low=0.0, high=1.0, unit="fraction", meaning="of the peak, at the end of the decay"
+        0.0,
+        likely=0.05,
+        low=0.0,
+        high=1.0,
+        unit="fraction",
+        meaning="of the peak, at the end of the decay",
     )
 
     @property

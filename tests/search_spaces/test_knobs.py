@@ -91,3 +91,45 @@ def test_identity_leaves_out_what_is_only_read() -> None:
     """
     plain, told = Float("x", 0, 1), Float("x", 0, 1, unit="s", meaning="seconds")
     assert plain.identity() == told.identity() != Float("x", 0, 2).identity()
+
+
+@given(
+    low=st.floats(-5, 5),
+    width=st.floats(0.1, 10),
+    likely=st.floats(-20, 20),
+    unsure=st.floats(0.02, 1.0),
+    places=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_a_guess_lies_in_the_range_and_grows_with_its_place(
+    low: float, width: float, likely: float, unsure: float, places: tuple[float, float]
+) -> None:
+    """Property: whatever is likely, within the range or beyond it."""
+    knob = Float("x", low, low + width, likely=likely, unsure=unsure)
+    first, second = (knob.guess(u) for u in sorted(places))
+    assert knob.contains(first)
+    assert knob.contains(second)
+    assert float(first) <= float(second)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_guesses_gather_about_what_is_likely(log: bool) -> None:
+    """Half of them lie within two thirds of a standard deviation, where no end is near."""
+    knob = Float("x", 1.0, 100.0, log, likely=10.0 if log else 50.5, unsure=0.1)
+    guesses = [float(knob.guess((i + 0.5) / 100)) for i in range(100)]
+    below, above = knob.at(0.5 - 0.0675), knob.at(0.5 + 0.0675)
+    assert 48 <= sum(below <= guess <= above for guess in guesses) <= 52
+
+
+@given(u=st.floats(0, 1))
+def test_without_anything_likely_a_guess_is_any_value(u: float) -> None:
+    """Property: the same as a uniform draw, of every kind."""
+    for knob in (Float("x", 0.0, 2.0), Int("n", 1, 9), Choice("c", (1, 2, 3)), Fixed("f", 3)):
+        assert knob.guess(u) == knob.at(u)
+
+
+def test_what_is_likely_belongs_to_a_knobs_identity_and_nothing_else_does() -> None:
+    """A search whose draws it changes is another; one of knobs without it is as it was."""
+    plain = Float("x", 0.0, 1.0)
+    assert "likely" not in plain.identity()
+    assert "unsure" not in plain.identity()
+    assert Float("x", 0.0, 1.0, likely=0.5).identity() != plain.identity()

@@ -22,7 +22,7 @@ from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import RUNG
 
-KEEP = 1 / 3
+KEEP = 1 / 4
 CHECK = 8
 
 

@@ -1,0 +1,55 @@
+"""The score of the sides: incumbents, and the seconds until one gains as much as Optuna's last."""
+
+from __future__ import annotations
+
+from benchmarks.cost.quality import REFERENCE, incumbents, table, to_reference
+from benchmarks.cost.quality_sides import SIDES, Tried
+from tuning.study.samplers.control_line import ControlLine
+from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
+
+
+def line() -> ControlLine:
+    runs = [
+        Outcome(0, "control", "finished", Recipe("full_update", horizon), 10 * horizon, loss)
+        for horizon, loss in ((0.5, 2.2), (1.0, 2.0), (2.0, 1.8))
+    ]
+    found = ControlLine.through(runs)
+    assert found is not None
+    return found
+
+
+def tried(rate: float, loss: float | None, spent: float = 10.0) -> Tried:
+    knobs = {"rate": rate}
+    return Tried(spent, "full_update", 1.0, knobs, None if loss is None else spent, loss)
+
+
+def test_an_incumbent_is_better_than_all_before_it() -> None:
+    """What was given up, the own control and what is no better are none."""
+    own = Tried(10.0, "full_update", 1.0, {}, 10.0, 1.5)
+    trials = [own, tried(2.0, 2.0), tried(3.0, None, 4.0), tried(4.0, 2.1), tried(5.0, 1.9)]
+    best = incumbents(trials, line())
+    assert [each.recipe.knobs["rate"] for each in best] == [2.0, 5.0]
+    assert [each.spent for each in best] == [20.0, 44.0]
+
+
+def test_the_seconds_are_those_until_the_reference_is_equalled() -> None:
+    """On fresh seeds, where the order may be another than on the search's."""
+    found = {
+        (0, REFERENCE): [tried(2.0, 2.0), tried(3.0, 1.95)],
+        (0, "ours"): [tried(4.0, 2.0, 5.0), tried(5.0, 1.9, 5.0)],
+    }
+    best = {key: incumbents(trials, line()) for key, trials in found.items()}
+    rates = {2.0: 1.0, 3.0: 1.2, 4.0: 1.1, 5.0: 1.3}
+    gains = {Recipe("full_update", 1.0, {"rate": rate}): gain for rate, gain in rates.items()}
+    assert to_reference(best, gains, 0, "ours") == 10.0
+    assert to_reference(best, gains, 0, REFERENCE) == 20.0
+    rows = {row["side"]: row for row in table(found, best, gains)}
+    assert rows["ours"]["Optuna's /"] == 2.0
+    assert rows["ours"]["gain"] == 1.3
+    assert rows["ours"]["looked at"] == 2
+
+
+def test_the_reference_is_a_side() -> None:
+    """By its name."""
+    assert REFERENCE in SIDES
