@@ -25,12 +25,13 @@ def uniform(space: SearchSpace, seed: int, number: int, attempt: int = 0) -> dic
     return space.at(generator.random(len(space.searched)).tolist())
 
 
-def space_filling(space: SearchSpace, seed: int, index: int) -> dict[str, Scalar]:
+def space_filling(
+    space: SearchSpace, seed: int, index: int, *, likely: bool = False
+) -> dict[str, Scalar]:
     """Params at place ``index`` of a scrambled Sobol' sequence over the searched knobs (Owen
     1998).
 
-    Every other one, beginning with the first, lies where knobs are likely to serve well; the rest
-    anywhere, for what is believed may be wrong here.
+    With ``likely`` denser where knobs are likely to serve well.
     """
     from scipy.stats import qmc
 
@@ -43,4 +44,4 @@ def space_filling(space: SearchSpace, seed: int, index: int) -> dict[str, Scalar
     if index:
         sequence.fast_forward(index)
     point = sequence.random(1)[0].tolist()
-    return space.at(point) if index % 2 else space.likely(point)
+    return space.likely(point) if likely else space.at(point)

@@ -29,6 +29,10 @@ START = 8
 
 A power of two, as a Sobol' sequence wants it.
 """
+LOOK_ELSEWHERE = 4
+"""One proposal in so many is drawn whatever is known: a model that has seen one choice do well
+proposes hardly another (``docs/decisions/likely-values.md``).
+"""
 START_WARM = 2
 """Fewer where another run's trials are known: they have spread over the space already."""
 ENOUGH = 4
@@ -90,7 +94,7 @@ class OptunaSampler:
         ):  # a process's optimum is the same again
             return self.draw(number, attempt)
         index = number - self._first
-        if index < self._start_length:
+        if index < self._start_length or (self._elsewhere(index) and not attempt):
             return self._start(number, index, attempt)
         history, cap = self._with_knowledge(finished), CAPS[self.name]
         known = points(self._space, self._objective, history, in_flight, cap, self._rungs)
@@ -117,11 +121,22 @@ class OptunaSampler:
     def _start(self, number: int, index: int, attempt: int) -> dict[str, Scalar]:
         """The space-filling sequence's place ``index``.
 
-        Where that repeats a trial, a uniform draw.
+        Where that repeats a trial, a uniform draw. Every other one, beginning with the first, lies
+        where knobs are likely to serve well; the rest anywhere, for what is believed may be wrong.
         """
         if attempt or index < 0:
             return self.draw(number, attempt)
-        return space_filling(self._space, self._seed, index)
+        if index >= self._start_length and self._objective != "pareto":
+            # One after another: of a Sobol' sequence every fourth point would fill no space.
+            index = self._start_length + (index - self._start_length) // LOOK_ELSEWHERE
+        return space_filling(self._space, self._seed, index, likely=index % 2 == 0)
+
+    def _elsewhere(self, index: int) -> bool:
+        """Whether the proposal is drawn whatever is known, as the start is.
+
+        A front is to be covered, for which every proposal of the model is needed.
+        """
+        return self._objective != "pareto" and index % LOOK_ELSEWHERE == 0
 
 
 class Sampler(Protocol):
