@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.application.capabilities import form_fault
@@ -67,6 +67,7 @@ def device_lacking(failing: Collection[int]) -> Iterator[None]:
         yield
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
 def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
     """Property, over any set of forms a device may lack.

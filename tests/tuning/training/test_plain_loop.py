@@ -156,7 +156,7 @@ def test_a_loader_does_as_well_and_nothing_else_need_be_told(name: str) -> None:
     assert_same(ours, loop(model, run, workload, stream))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(stop=st.integers(0, 25), name=st.sampled_from(sorted(ALL)))
 def test_a_resumed_loop_equals_the_straight_one(stop: int, name: str) -> None:
     """Property: saved through a real file at any step, and gone on in a new model."""
