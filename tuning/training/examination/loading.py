@@ -19,10 +19,3 @@ def loading() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
-
-
-def load_torch() -> None:
-    """Load torch, with what it loads when the first optimizer is made."""
-    import torch
-
-    torch.optim.SGD([torch.zeros(1)], lr=0.0)
