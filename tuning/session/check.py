@@ -12,7 +12,7 @@ from typing import Any
 from models.frames import told
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
-from tuning.training.examination.loading import loading
+from tuning.loading import loading
 from tuning.training.examination.new_process import NewProcess
 from tuning.training.late_dynamo import compile_late
 from tuning.trial.anatomy import Anatomy

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from models.frames import told
-from tuning.training.examination.loading import loading
+from tuning.loading import loading
 from tuning.training.late_dynamo import compile_late
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Loading large libraries: what an examination of a small workload spends most of its time on."""
+"""Loading large libraries: what small workloads spend most of the time on before they train."""
 
 from __future__ import annotations
 
