@@ -37,6 +37,7 @@ from typing import Any
 
 from torch import nn
 
+from policies.applying.copying import Made, Travelling
 from policies.applying.faults import checked_blocks
 from policies.applying.freezing import Freezer
 from policies.applying.moments import reset_faults
@@ -62,8 +63,10 @@ PATIENCE = 16
 """Steps in which a block may be trained and not run before it is taken for one that never is."""
 
 
-class BlockUpdater:
+class BlockUpdater(Travelling):
     """Freezes and thaws the blocks of a model as a policy plans.
+
+    It can be pickled and deep-copied between steps, together with model and optimizer.
 
     Args:
         model: any module. Train the bare module: wrappers that own its gradients (DDP, FSDP) are
@@ -123,6 +126,13 @@ class BlockUpdater:
         self._inside = False
         self._waited: dict[int, int] = {}  # steps in which a block waited; -1 once it was reached
         self._freezer = Freezer(model, checked, told, optimizer)
+        self._arguments = (model, checked, policy, optimizer)
+        self._options = {
+            "total_steps": total_steps,
+            "stem": told,
+            "moments_on_thaw": moments,
+            "accumulate": accumulate,
+        }
 
     @contextlib.contextmanager
     def step(self, fraction: float | None = None) -> Iterator[Step]:
@@ -224,6 +234,11 @@ class BlockUpdater:
         if self._presence is not None:
             self._presence.have(self._num_blocks)
             self._presence = None
+
+    def _made(self) -> Made:
+        if self._inside:
+            raise RuntimeError("an updater must be copied between steps, but it is inside one")
+        return Made(self._arguments, self._options, tuple(self._blocks_and_rest()))
 
     @contextlib.contextmanager
     def _present(self, plan: StepPlan) -> Iterator[None]:

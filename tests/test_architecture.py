@@ -15,7 +15,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "policies", "search_spaces", "tuning")
 SHARED = frozenset(
-    {"tuning.commands", "tuning.errors", "tuning.layout", "tuning.terminal", "tuning.version"}
+    {
+        "tuning.commands",
+        "tuning.errors",
+        "tuning.layout",
+        "tuning.loading",
+        "tuning.terminal",
+        "tuning.version",
+    }
 )
 """Everybody may import these; they import nothing."""
 FLOORS: dict[str, frozenset[str]] = {

@@ -16,6 +16,8 @@ from tuning.commands import status_of
 from tuning.config.arguments import NewSearch, ShowSpace, build_parser, parse
 from tuning.config.resume import Resume
 from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS, resume_command
+from tuning.loading import loading
+from tuning.training.late_dynamo import compile_late
 
 if TYPE_CHECKING:
     from tuning.session.conduct import SearchResult
@@ -52,7 +54,9 @@ def show(request: ShowSpace) -> None:
 
 def carry_out(request: NewSearch | Resume) -> None:
     """Do what was asked for, and print what came of it."""
-    from tuning.session.search import carry_on, run_search
+    with loading():
+        compile_late()
+        from tuning.session.search import carry_on, run_search
 
     if isinstance(request, NewSearch):
         result = run_search(request.config, faults=request.faults)

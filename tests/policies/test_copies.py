@@ -16,7 +16,17 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from tests.policies.nets import Scripted, backward, batch_at, loop, loss_of
+from policies.apply import BlockUpdater
+from tests.policies.nets import (
+    Loop,
+    Scripted,
+    backward,
+    batch_at,
+    loop,
+    loss_of,
+    same,
+    tensors_of,
+)
 
 
 def saved(model: nn.Module) -> nn.Module:
@@ -144,3 +154,76 @@ def test_neither_a_copy_nor_the_model_keeps_the_updater_alive() -> None:
     assert updater() is None
     assert_plain(made)
     assert all(module.training for module in model.modules())
+
+
+def copied(run: Loop) -> Loop:
+    return copy.deepcopy(run)
+
+
+def pickled_whole(run: Loop) -> Loop:
+    made: Loop = pickle.loads(pickle.dumps(run))
+    return made
+
+
+@pytest.mark.parametrize("way", [copied, pickled_whole])
+@pytest.mark.parametrize("script", ["2", "p 1 3 p 2 1", "4 2 1"])
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_an_updater_travels_with_its_model(
+    way: Callable[[Loop], Loop], script: str, steps: int
+) -> None:
+    """The copy, from here or another process, goes on as the original does, and the original as if
+    there were none: weights, moments and the policy's state, to the bit. The two share nothing.
+    """
+    run, undisturbed = loop(Scripted(script)), loop(Scripted(script))
+    for number in range(steps):
+        torch.manual_seed(number)
+        run.step(number)
+        torch.manual_seed(number)
+        undisturbed.step(number)
+    made = way(run)
+    for number in range(steps, steps + 4):
+        for each in (made, run, undisturbed):
+            torch.manual_seed(number)
+            each.step(number)
+    states = [each.updater.state_dict() for each in (made, run, undisturbed)]
+    assert states[0] == states[1] == states[2]
+    tensors = [tensors_of(each.model, each.optimizer) for each in (made, run, undisturbed)]
+    assert same(tensors[0], tensors[1])
+    assert same(tensors[1], tensors[2])
+    mine = {parameter.data_ptr() for parameter in made.model.parameters()}
+    assert mine.isdisjoint(parameter.data_ptr() for parameter in run.model.parameters())
+
+
+def test_what_was_frozen_before_an_updater_stays_so_in_a_copy() -> None:
+    """A block's weight that the user froze, beside those that the policy freezes."""
+    model = loop(Scripted("1")).model
+    frozen = next(model.blocks[3].parameters())
+    frozen.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("1 4"), optimizer, total_steps=20)
+    run = Loop(model, optimizer, updater)
+    run.step(0)
+    made = copy.deepcopy(run)
+    made.step(1)
+    names = {n for n, p in made.model.named_parameters() if not p.requires_grad}
+    assert names == {n for n, p in model.named_parameters() if p is frozen}
+
+
+def test_no_copy_of_an_updater_inside_a_step_nor_without_its_model() -> None:
+    """Each is refused in one message, and the step goes on."""
+    run = loop(Scripted("2"))
+    with run.updater.step() as step:
+        with pytest.raises(RuntimeError, match="between steps"):
+            copy.deepcopy(run.updater)
+        loss = loss_of(run.model)
+        backward(loss)
+        step.observe(loss)
+    with pytest.raises(TypeError, match="copies them together"):
+        copy.copy(run.updater)
+    split = loop(Scripted("2"), accumulate=2)
+    with split.updater.step() as step:
+        loss = loss_of(split.model)
+        backward(loss)
+        step.observe(loss)
+    with pytest.raises(RuntimeError, match="1 of 2 accumulated steps"):
+        pickle.dumps(split.updater)

@@ -8,6 +8,7 @@ the bit, except where a line is fitted or drawn between losses.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,9 +29,11 @@ from tuning.findings.judge import judge
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, summary
 from tuning.findings.verdict import Candidate, Run, Verdict
+from tuning.report.render import render
 from tuning.study.replicates import choose
 from tuning.study.samplers.sampler import OptunaSampler
 from tuning.study.stopping import Stopping
+from tuning.trial.metric import Metric
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord, TrialSpec
@@ -69,6 +72,24 @@ def moved(entry: TrialRecord, move: Move) -> TrialRecord:
 def same(loss: float) -> float:
     """Not moved."""
     return loss
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    power=st.integers(-1074, -1010) | st.integers(-40, 600),
+    maximize=st.booleans(),
+    seed=st.integers(0, 20),
+)
+def test_page_and_picture_are_drawn(power: int, maximize: bool, seed: int) -> None:
+    """Property: of a search with losses of any size, down to the least that a float can be."""
+
+    def to(loss: float) -> float:
+        return math.ldexp(-loss if maximize else loss, power)
+
+    frame = frame_of([moved(each, to) for each in search_records(strong=True, seed=seed)])
+    reading = summary(frame, None, Background(metric=Metric("score", maximize)))
+    assert b"</html>" in render("html", reading, frame, {})
+    assert render("png", reading, frame, {}).startswith(b"\x89PNG")
 
 
 @settings(max_examples=20, deadline=None)

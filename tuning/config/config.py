@@ -334,11 +334,22 @@ class SearchConfig:
         except ValueError as error:
             return [str(error)]
         faults = name_faults_of(self.workload)
-        # The embedded spaces are known to be sound; looking again takes seconds of the largest.
-        if not self._overrides and not is_own(self.space):
+        if self._is_known(space):
             return faults
         narrowed, found = narrow(space, self._overrides)
         return [*faults, *found, *range_faults(narrowed, self.workload)]
+
+    def _is_known(self, space: SearchSpace) -> bool:
+        """Whether ``space`` is an embedded one, which are known to be sound, or leaves out some of
+        its choices: each point that is left is one of its own. Looking again takes seconds.
+        """
+        if self.knobs or is_own(self.space):
+            return False
+        values = {k.name: k.values() for k in space.knobs}
+        return all(
+            name in values and set(choices) <= set(values[name])
+            for name, choices in self.device_choices.items()
+        )
 
     def _faults_at_ends(self) -> list[str]:
         """Faults of the workload with each of its own knobs at each end of its range."""

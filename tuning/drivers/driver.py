@@ -16,6 +16,8 @@ from tuning.trial.task import Ending, Lost
 
 EXECUTE = "tuning.training.worker:execute"
 """What a worker calls for each task: ``execute(run directory, task's id, epoch) -> Ending``."""
+EXECUTE_APART = "tuning.training.worker_process:execute"
+"""The same in a process of the driver's own."""
 T = TypeVar("T")
 """A task: ``tuning.trial.task.Task``, or anything else whose text is its id."""
 

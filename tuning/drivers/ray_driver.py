@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any, Self
 
-from tuning.drivers.driver import EXECUTE, TaskSource
+from tuning.drivers.driver import EXECUTE_APART, TaskSource
 from tuning.drivers.ray_cluster import (
     SETTINGS,
     JoinedCluster,
@@ -51,7 +51,7 @@ class RayDriver:
         threads: int = 1,
         address: str | None = None,
         epoch: int = 0,
-        entry: str = EXECUTE,
+        entry: str = EXECUTE_APART,
     ) -> None:
         self.run = run.absolute()
         self.concurrency = concurrency

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from tuning.drivers.driver import Nothing, TaskSource, function_at
 from tuning.errors import SearchFailed
+from tuning.loading import loading
 from tuning.trial.task import Ending, Fault, Lost
 
 TICK_SECONDS = 1.0
@@ -40,7 +41,8 @@ class TaskTrainable(tune.Trainable):  # type: ignore[misc]
         """
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._execute = function_at(config["entry"])
+        with loading():
+            self._execute = function_at(config["entry"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next task; nothing of the last one is kept here."""

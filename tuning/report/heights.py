@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class Heights:
         """For the losses of front and control."""
         losses = np.abs(numbers(pd.concat([summary.front, summary.control]), "val_loss"))
         power = form.power_of(float(losses.max(initial=0.0)))
-        return cls(summary.metric, 10.0**power if abs(power) > DRAWABLE else 1.0)
+        unit = max(10.0**power, sys.float_info.min)  # nothing can be divided by less
+        return cls(summary.metric, unit if abs(power) > DRAWABLE else 1.0)
 
     def at(self, loss: float) -> float:
         """Where a loss stands."""

@@ -203,7 +203,9 @@ def _limits(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
     if key.empty:
         return
     axes.set_xlim(_span(key, summary, "train_seconds", None))
-    axes.set_ylim(heights.limits(_span(key, summary, "val_loss", summary.target)))
+    low, high = heights.limits(_span(key, summary, "val_loss", summary.target))
+    if low < high:  # no room can be told from nothing beside the least of all numbers
+        axes.set_ylim(low, high)
     _say_beyond(axes, summary, heights)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from models.frames import told
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
-from tuning.training.examination.loading import load_torch, loading
+from tuning.loading import loading
 from tuning.training.examination.new_process import NewProcess
+from tuning.training.late_dynamo import compile_late
 from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
 
@@ -64,7 +65,7 @@ def check(name: str, corpus: Path | None) -> Checked:
     text = None if corpus is None else str(corpus)
     with NewProcess(name, text, threads, tries=True) as elsewhere:
         with loading():
-            load_torch()
+            compile_late()
             from models.device import run_device, set_threads
             from models.registry import find_workload
             from tuning.training.examination.examine import examine

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.making import blocks_of, new_model
 from models.workload import Workload
+from policies.rules import Scalar
 from tuning.config import option
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine, Resources
@@ -74,6 +75,22 @@ def take_clock(
         memory=theirs.memory,
         soundness=theirs.soundness,  # it was examined there, with the same device and torch
     ), costs
+
+
+def choices_there(config: SearchConfig) -> dict[str, list[Scalar]] | None:
+    """What the run whose clock is taken found left of the choices of its space.
+
+    None where it searched another one, or its trials ran elsewhere than these will.
+    """
+    theirs, _ = clock_of(Path(str(config.clock)))
+    asked = config.to_json()
+    if any(theirs.config.get(name) != asked[name] for name in ("space", "knobs", "address")):
+        return None
+    left: dict[str, list[Scalar]] = theirs.config.get("device_choices", {})
+    narrowed = dataclasses.replace(config, device_choices=left)
+    if narrowed.search_space().fingerprint() != theirs.space_fingerprint:
+        return None
+    return left
 
 
 def _refuse_another(

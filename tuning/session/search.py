@@ -11,6 +11,7 @@ from models.by_path import under_way
 from models.frames import told
 from models.given import is_given
 from models.levers.form import PLAIN
+from policies.rules import Scalar
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
@@ -27,6 +28,7 @@ from tuning.session.description import (
     stored_config,
 )
 from tuning.session.other_runs import (
+    choices_there,
     clock_faults,
     unfit_clock_faults,
     warm_start_faults,
@@ -62,7 +64,7 @@ def run_search(
     if found or workload is None:
         misfit = [] if workload is None else unfit_clock_faults(config, workload)
         raise BadInput(dict.fromkeys([*found, *misfit]))
-    config = fitted_to_device(config, workload)
+    config = fitted_as_there(config) or fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
     refuse_users_session(config, resources)
     info = describe(config, workload, resources)
@@ -162,7 +164,25 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     if faults := [fault for fit in fits for fault in fit.faults]:
         raise BadInput(faults)
     choices = {name: values for fit in fits for name, values in fit.choices.items()}
-    left = {name: list(values) for name, values in choices.items()}
+    return _narrowed(config, {name: list(values) for name, values in choices.items()})
+
+
+def fitted_as_there(config: SearchConfig) -> SearchConfig | None:
+    """The same as the run whose clock is taken found it, which holds for no other workload, device
+    or torch; None where none is taken, or from a search of another space.
+
+    Raises:
+        BadInput: nothing is left that a warm start is of use for.
+    """
+    left = None if config.clock is None else choices_there(config)
+    if left is None:
+        return None
+    if left:
+        say(f"left out of the space, as in {config.clock}: some values of {', '.join(left)}")
+    return _narrowed(config, left)
+
+
+def _narrowed(config: SearchConfig, left: dict[str, list[Scalar]]) -> SearchConfig:
     config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
     if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault
         raise BadInput(faults)

@@ -28,6 +28,7 @@ from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
 from tuning.training import levered
 from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_all
+from tuning.training.late_dynamo import uncompiled
 from tuning.training.levered import Levered, Subject
 from tuning.training.state.paths import Path
 from tuning.trial.clock import CostTable
@@ -50,7 +51,7 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
 
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
-    with generators_kept(), resting(model), torch.compiler.set_stance("force_eager"):
+    with generators_kept(), resting(model), uncompiled():
         seed_all(EVALUATION_SEED)
         return Metric.measured_by(workload).loss(metric_of(workload, model))
 

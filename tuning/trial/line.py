@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tuning.trial.dominance import Floats, nondominated
+
+
+def between(x: float, xs: Sequence[float] | Floats, ys: Sequence[float] | Floats) -> float:
+    """The value at ``x`` of the line through points (xs, ys), each of shape (points,), xs
+    ascending: flat beyond its ends.
+
+    >>> between(0.5, [0.0, 2.0], [4.0, 8.0]), between(1e-323, [0.0, 2e-323], [4.0, 8.0])
+    (5.0, 6.0)
+    """
+    found = float(np.interp(x, xs, ys))
+    if math.isfinite(found):
+        return found
+    # Points so close that the slope between them is beyond all numbers; their shares are not.
+    right = int(np.searchsorted(xs, x, side="right"))
+    share = (x - xs[right - 1]) / (xs[right] - xs[right - 1])
+    return float(ys[right - 1] + share * (ys[right] - ys[right - 1]))
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,7 @@ class Line:
         """Seconds at which the line passes ``loss``; None outside the losses that it covers."""
         if not len(self.losses) or not self.losses[0] <= loss <= self.losses[-1]:
             return None
-        return float(np.interp(loss, self.losses, self.seconds))
+        return between(loss, self.losses, self.seconds)
 
     def loss_at(self, seconds: float) -> float | None:
         """The line's loss after ``seconds``, beyond either end that end's; None of no line."""

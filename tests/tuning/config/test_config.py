@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from search_spaces.narrow import narrow
+from search_spaces.registry import find_space
 from tuning.config.config import SearchConfig, default_run
 from tuning.config.resources import Machine
 from tuning.config.resume import differences
@@ -220,3 +222,28 @@ def test_choices_left_by_the_device_narrow_what_was_asked_for(tmp_path: Path) ->
     ]
     assert config.faults(CPU, no_workload, resuming=True) == []
     assert "must keep its device_choices" in differences(config, asked)[0]
+
+
+@pytest.mark.parametrize(
+    ("left", "looked"),
+    [
+        ({"dtype": ["float32"], "compiled": [False]}, False),
+        ({"dtype": ["float31"]}, True),
+        ({"no_knob": [1]}, True),
+    ],
+)
+def test_a_part_of_an_embedded_space_is_not_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: dict[str, list[Any]], looked: bool
+) -> None:
+    """Whether the knobs are looked at together, and that no fault is missed where they are not."""
+    seen: list[object] = []
+
+    def looking(space: Any, overrides: Any) -> Any:
+        seen.append(overrides)
+        return narrow(space, overrides)
+
+    monkeypatch.setattr("tuning.config.config.narrow", looking)
+    config = SearchConfig(str(tmp_path), space="attention", device_choices=left)
+    assert (config.space_faults() != [], seen != []) == (looked, looked)
+    choices = {name: {"choices": values} for name, values in left.items()}
+    assert (narrow(find_space("attention"), choices)[1] != []) == looked

@@ -14,13 +14,19 @@ import torch
 
 from models.device import run_device
 from models.registry import find_workload
+from tests.support import tiny
 from tests.support.costs import made_up_costs
 from tests.support.searches import TINY, config_of, own_columns, prepared, search
 from tests.support.watch import Remembering
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.session.calibrations import disturbed
-from tuning.session.search import resume_search, run_search
+from tuning.session.search import (
+    fitted_as_there,
+    fitted_to_device,
+    resume_search,
+    run_search,
+)
 from tuning.store.info import Memory
 from tuning.store.store import Store
 from tuning.training.calibrate import calibration_key
@@ -65,6 +71,25 @@ def test_the_same_search_with_the_same_clock_has_the_same_table(
         own_columns(result.trials).drop(columns="forked_from_step") for result in (first, second)
     )
     assert one.equals(other)
+
+
+def test_what_its_space_could_not_have_is_known_with_the_clock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The space is the one that trying everything again leaves, and is said to be that."""
+    first = fitted_to_device(config_of(tmp_path / "a", space="sparsity"), tiny.tiny())
+    prepared(first).update_info(calibration=clock())
+    config = config_of(tmp_path / "b", space="sparsity", clock=str(tmp_path / "a"), trials=1)
+    capsys.readouterr()
+    known = fitted_as_there(config)
+    assert known is not None
+    assert known.search_space() == fitted_to_device(config, tiny.tiny()).search_space()
+    assert known.device_choices == first.device_choices == {"approximation": ["hidden_units"]}
+    assert "as in " in capsys.readouterr().err
+    knobs = {"approximation": {"choices": ["two_four", "hidden_units"]}}
+    for other in ({"knobs": knobs}, {"space": "low_rank"}, {"address": "auto", "driver": "ray"}):
+        assert fitted_as_there(dataclasses.replace(config, **other)) is None
+    assert fitted_as_there(dataclasses.replace(config, clock=None)) is None
 
 
 def test_run_json_holds_the_clock_and_whose_it_was(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuning.trial.line import Line
+from tuning.trial.line import Line, between
 from tuning.trial.outcome import Outcome
 
 FARTHEST = 3.0
@@ -58,10 +58,13 @@ class ControlLine:
             return self.log_seconds[0] + self._beyond(0, 1, self.losses[0] - loss)
         if loss > self.losses[-1]:
             return self.log_seconds[-1] - self._beyond(-2, -1, loss - self.losses[-1])
-        return float(np.interp(loss, self.losses, self.log_seconds))
+        return between(loss, self.losses, self.log_seconds)
 
     def _beyond(self, lower: int, upper: int, distance: float) -> float:
         """How far the line rises or falls within ``distance`` of an end, as between two runs."""
         width = self.losses[upper] - self.losses[lower]
-        slope = (self.log_seconds[lower] - self.log_seconds[upper]) / width
-        return min(slope * distance, FARTHEST)
+        height = self.log_seconds[lower] - self.log_seconds[upper]
+        slope = height / width
+        # Of losses beside which nothing can be told from 0 the share of the width still can.
+        rise = slope * distance if math.isfinite(slope) else height * (distance / width)
+        return min(rise, FARTHEST)

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from models.frames import told
-from tuning.training.examination.loading import load_torch, loading
+from tuning.loading import loading
+from tuning.training.late_dynamo import compile_late
 
 if TYPE_CHECKING:
     from models.workload import Workload
@@ -110,7 +111,7 @@ class NewProcess:
 def main(argv: list[str]) -> None:
     """Load everything, wait for a request on standard input, and write what came of it."""
     with loading():
-        load_torch()
+        compile_late()
         from models.device import set_threads
         from models.registry import find_workload
 

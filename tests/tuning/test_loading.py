@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from tuning.training.examination.loading import loading
+from tuning.loading import loading
 
 
 def test_nothing_is_collected_while_libraries_load() -> None:

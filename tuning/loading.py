@@ -1,4 +1,4 @@
-"""Loading large libraries: what an examination of a small workload spends most of its time on."""
+"""Loading large libraries: what small workloads spend most of the time on before they train."""
 
 from __future__ import annotations
 
@@ -19,10 +19,3 @@ def loading() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
-
-
-def load_torch() -> None:
-    """Load torch, with what it loads when the first optimizer is made."""
-    import torch
-
-    torch.optim.SGD([torch.zeros(1)], lr=0.0)
