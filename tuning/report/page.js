@@ -270,7 +270,7 @@
       html("h2", {}, `Trial ${name(trial)}`),
       html("p", {}, `${told(trial)}; ${seconds(trial.seconds)} = ${amount(trial.flops, "FLOP")} / ${amount(trial.rate, "FLOP/s")} + ${seconds(trial.overhead)} overhead`),
       html("dl", { class: "facts" }, fact(metric, loss(trial.loss)), fact(`gain at that ${metric}`, gainOf(trial) == null ? "–" : shownGain(trial)),
-        fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share)),
+        fact("horizon", String(+trial.horizon.toPrecision(3))), fact("steps", String(trial.steps ?? "–")), fact("probes", String(trial.probes ?? "–")), fact("blocks active on average", share), ...Object.entries(trial.metrics).map(([k, v]) => fact(k, v == null ? "–" : significant(v)))),
     );
     const width = panel.clientWidth, end = trialEnd(trial), ys = curveLosses(trial), yTicks = lossTicks(ys, 260 / 60);
     const left = labelWidth(trial.curve.length ? yTicks : []);

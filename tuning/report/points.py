@@ -15,7 +15,14 @@ import pandas as pd
 
 from tuning.findings.front import numbers
 from tuning.findings.gains import Best
-from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
+from tuning.findings.rows import (
+    Row,
+    changed_knobs,
+    further_metrics,
+    knobs_of,
+    member,
+    rows_of,
+)
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
 from tuning.trial.recipe import OWN, recipe_of
@@ -122,6 +129,7 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
         "steps": row.get("steps"),
         "probes": row.get("probes"),
         "active": row.get("mean_active_fraction"),
+        "metrics": further_metrics(row),
         "knobs": knobs_of(row),
         "changed": sorted(changed_knobs(row)),
         "curve": [list(point[1:]) for point in curve],

@@ -8,7 +8,15 @@ from typing import Any
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.rows import Row, changed_knobs, gain_texts, knobs_of, member, rows_of
+from tuning.findings.rows import (
+    Row,
+    changed_knobs,
+    further_metrics,
+    gain_texts,
+    knobs_of,
+    member,
+    rows_of,
+)
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import (
     NEVER_FROZE,
@@ -19,6 +27,7 @@ from tuning.findings.words import (
 )
 from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, LongCell, Note, Table
 from tuning.report.confirmation import clock_check
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -79,11 +88,16 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
         summary.shown(row["val_loss"]),
         Cell(("≈ " if near else "") + own, quiet=bool(near)),
         *rivals,
+        *map(_further, further_metrics(row).values()),
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
         form.seconds(row.get("pipeline_overhead_seconds")),
         _knob_cell(row),
     ]
+
+
+def _further(value: float | None) -> str:
+    return form.NOTHING if value is None else form.significant(value)
 
 
 def _knob_cell(row: Row) -> AnyCell:
@@ -217,7 +231,9 @@ def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
 def _headings(summary: FrontSummary) -> tuple[str, ...]:
     what, how = ("#", "Policy", "Horizon", "Seconds"), ("FLOP", "FLOP/s", "Overhead", "Knobs")
     gains = (GAINS[kind] for kind in summary.controls.lines)
-    return (*what, summary.metric.heading, *gains, *how)
+    named = (str(column) for column in summary.front.columns)
+    further = (name.removeprefix(METRIC) for name in named if name.startswith(METRIC))
+    return (*what, summary.metric.heading, *gains, *further, *how)
 
 
 def _table(
