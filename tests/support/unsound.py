@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     ),
     "a further metric that is no number": (
         lambda: replace(tiny.tiny(), metrics={"f1": lambda model: {"f1": 0.5}}),  # type: ignore[dict-item, return-value]
-        "metrics['f1'](model) must return one number, but got a dict: return its ['f1']",
+        "metrics['f1'](model) must return one number, but got a dict with 'f1': return its ['f1']",
     ),
     "a further metric that fails": (
         lambda: replace(tiny.tiny(), metrics={"ratio": lambda model: 1 / 0}),

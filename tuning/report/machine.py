@@ -42,6 +42,7 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
             "stopped": summary.stopped,
             "failed": summary.failed,
             "replicates": summary.replicates,
+            "looked_at": summary.looked,
             "let_run_on": summary.checked,
             "let_run_on_to_front": summary.checked_on_front,
         },

@@ -17,6 +17,7 @@ from tuning.findings.rows import (
     member,
     rows_of,
 )
+from tuning.findings.rungs import looked_at
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import (
     NEVER_FROZE,
@@ -40,7 +41,7 @@ IN_THE_TABLE = frozenset(
 NOT_SHOWN = frozenset({"calibration", "importance", "knob_columns", "schema_version"})
 GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
 """Headings of the gains, by the control that they are over."""
-LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
+LEFT = frozenset({"Policy", "Knobs", "State", "Reason", "Then"})
 """Headings of columns that are set to the left."""
 
 
@@ -58,7 +59,7 @@ def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
     """
     groups = (("Control runs", summary.control), ("Other finished trials", summary.others))
     tables = [_folded(title, trials, summary) for title, trials in groups]
-    return [table for table in (*tables, _unfinished(summary, frame)) if table.rows]
+    return [t for t in (*tables, _rungs(summary, frame), _unfinished(summary, frame)) if t.rows]
 
 
 def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
@@ -107,6 +108,29 @@ def _knob_cell(row: Row) -> AnyCell:
         return "" if recipe_of(row).is_control else "defaults"
     shown = tuple((name, form.knob(value)) for name, value in changed.items())
     return KnobsCell(shown, len(every) - len(changed))
+
+
+def _rungs(summary: FrontSummary, frame: pd.DataFrame) -> Table:
+    """Recipes that were looked at for a short time, and what became of each."""
+    looked = looked_at(frame)
+    share, gone_on = summary.background.asked.rung, sum(r.went_on_as is not None for r in looked)
+    rows = [
+        [*_beginning(rung.row, summary), rung.told(share), _knob_cell(rung.row)]
+        for rung in looked[:MOST_ROWS]
+    ]
+    headings = ("#", "Policy", "Horizon", "Seconds", summary.metric.heading, "Then", "Knobs")
+    count = f"{len(looked)}, of which {gone_on} went on"
+    return _table("Looked at for a short time", headings, rows, count=count, kind="trials")
+
+
+def _beginning(row: Row, summary: FrontSummary) -> list[AnyCell]:
+    return [
+        Cell(str(row["number"]), trial=row["number"]),
+        recipe_of(row).name,
+        f"{row['horizon']:.3g}",
+        form.seconds(row["train_seconds"]),
+        summary.shown(row["val_loss"]),
+    ]
 
 
 def _unfinished(summary: FrontSummary, frame: pd.DataFrame) -> Table:
@@ -270,7 +294,8 @@ def _forms(costs: Mapping[str, Any]) -> Table:
         "own; entering is fitting matrices or compiling, and the way back."
     )
     figures = frozenset(HEADINGS) - {"Form"}
-    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow")
+    count = str(len(rows))
+    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow", count=count)
 
 
 def _full(costs: Mapping[str, Any]) -> tuple[float, float]:
