@@ -111,6 +111,7 @@ def code_of(workload: Workload, model: nn.Module) -> list[Any]:
         workload.batch_at,
         workload.loss,
         workload.evaluate,
+        *workload.metrics.values(),
         workload.make_optimizer,
         workload.decay,
     )

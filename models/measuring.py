@@ -7,7 +7,7 @@ trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,9 +67,30 @@ def metric_of(workload: Workload, model: nn.Module) -> float:
     value: Any = workload.evaluate(model)
     number = _number(value)
     if number is None:
+        way = _way_to_number(value, workload.metric)
         raise ValueError(
-            f"{must_evaluate(workload)}, but got {named(value)}{_way_to_number(value, workload)}"
+            f"{must_evaluate(workload)}, but got {named(value)}{way}"
             f"{written_at(workload.evaluate, 'evaluate')}"
+        )
+    return number
+
+
+def metrics_of(workload: Workload, model: nn.Module) -> dict[str, float]:
+    """The further metrics that ``workload.metrics`` measures, by name; they need not be finite.
+
+    Raises:
+        ValueError: one is no number; says what to do, and where the function is.
+    """
+    return {name: _further(name, measure, model) for name, measure in workload.metrics.items()}
+
+
+def _further(name: str, measure: Callable[[nn.Module], Any], model: nn.Module) -> float:
+    value = measure(model)
+    number = _number(value)
+    if number is None:
+        raise ValueError(
+            f"metrics[{name!r}](model) must return one number, but got {named(value)}"
+            f"{_way_to_number(value, name)}{written_at(measure, f'metrics[{name!r}]')}"
         )
     return number
 
@@ -87,11 +108,11 @@ def _number(value: Any) -> float | None:
     return float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else None
 
 
-def _way_to_number(value: Any, workload: Workload) -> str:
+def _way_to_number(value: Any, name: str) -> str:
     if value is None:
         return ": is a return missing?"
-    if isinstance(value, Mapping) and workload.metric in value:
-        return f": return its [{workload.metric!r}]"
+    if isinstance(value, Mapping) and name in value:
+        return f": return its [{name!r}]"
     if isinstance(value, str):
         return ": return the number, not its text"
     return ": return one of its values" if isinstance(value, (Mapping, tuple, list)) else ""

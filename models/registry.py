@@ -35,6 +35,7 @@ KEPT = (
     "fingerprint",
     "metric",
     "maximize",
+    "metric_names",
 )
 """Fields in which a workload with other values of its own knobs must be the same workload.
 

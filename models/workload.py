@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -54,6 +55,8 @@ class Workload:
         metric: what ``evaluate`` measures, as tables and plots name it.
         maximize: higher is better, of an accuracy say. Targets, tables and plots are in the
             metric's own sign; the column ``val_loss`` holds its negative.
+        metrics: name -> function of the model, like ``evaluate``: further metrics, measured where a
+            trial ends and recorded in the columns ``metric_NAME``. Nothing is decided by them.
 
     Raises:
         ValueError: a number is out of range; the message names every one that is.
@@ -77,6 +80,12 @@ class Workload:
     metric: str = "validation loss"
     maximize: bool = False
     decay: Literal["linear", "cosine"] | Callable[[float], float] = "linear"
+    metrics: Mapping[str, Callable[[nn.Module], float]] = field(default_factory=dict)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The further metrics' names, in the order given."""
+        return tuple(self.metrics)
 
     @property
     def decay_shape(self) -> str | tuple[float, ...]:
@@ -105,7 +114,8 @@ class Workload:
                 self.maximize, bool
             ),
         }
-        if faults := [message for message, holds in rules.items() if not holds]:
+        faults = [message for message, holds in rules.items() if not holds]
+        if faults := faults + metrics_faults(self.metrics, self.metric):
             raise ValueError(f"workload {self.name!r}: " + "; ".join(faults))
 
 
@@ -129,3 +139,24 @@ def is_name(text: object) -> bool:
     if not isinstance(text, str) or text != text.strip():
         return False
     return 0 < len(text) <= LONGEST_NAME and text.isprintable()
+
+
+def metrics_faults(metrics: object, metric: str) -> list[str]:
+    """What is wrong with the further metrics of a workload that measures ``metric``."""
+    if not isinstance(metrics, Mapping):
+        return [
+            f"metrics must map names to functions of the model, but got a {type(metrics).__name__}"
+        ]
+    wrong = [name for name in metrics if not is_name(name)]
+    still = [str(name) for name, measure in metrics.items() if not callable(measure)]
+    # A database knows no case in the names of columns.
+    seen = Counter(str(name).casefold() for name in (*metrics, metric))
+    taken = [str(name) for name in metrics if seen[str(name).casefold()] > 1]
+    found = {
+        f"metrics must have names of 1 to {LONGEST_NAME} printable characters, but got "
+        f"{wrong}": wrong,
+        f"metrics must be functions of the model, but these are none: {still}": still,
+        f"metrics must have names that differ beyond case, from one another and from metric="
+        f"{metric!r}, but got {taken}": taken,
+    }
+    return [message for message, found_so in found.items() if found_so]

@@ -111,7 +111,7 @@ def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
 def load(run: str | os.PathLike[str]) -> pd.DataFrame:
     """Every trial of a run, one row each, by number. Columns: ``tuning.trial.trial.TrialRecord``,
     ``knob_NAME``, and ``val_metric``: the value of the workload's metric, which is ``val_loss`` or,
-    where the metric is maximised, its negative.
+    where the metric is maximised, its negative; ``metric_NAME`` are its further metrics.
 
     Raises:
         tuning.errors.BadInput: ``run`` is not a run directory.

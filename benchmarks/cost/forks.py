@@ -98,7 +98,7 @@ class Bench:
         run.recorder = recorder = TrunkRecorder(self.folder, timetable(self.workload), sharing)
         while not run.finished:
             run.advance()
-        recorder.finish({point.step: point.val_loss for point in run.curve})
+        recorder.finish(run.measurements())
         trunk = load_trunk(self.folder)
         assert trunk is not None, "it was finished just now"
         return trunk

@@ -37,6 +37,7 @@ def bring(
     optimizer: float | Callable[[nn.Module], Any],
     loss: Loss = own_loss,
     score: Score | None = None,
+    metrics: Sequence[Score] = (),
     blocks: str | Blocks = find_blocks,
     shrink: Shrink | None = None,
     **others: Any,
@@ -52,6 +53,7 @@ def bring(
         optimizer: model -> optimizer with its peak rates, or AdamW's peak rate.
         loss: (model, batch) -> scalar tensor; by default what the model's forward returns.
         score: what is measured on the held-out batches; by default the loss.
+        metrics: what else is measured on them where a trial ends, and recorded.
         blocks: model -> its blocks in forward order, or their list's path; by default they are
             found.
         shrink: by default made for what batches hold: texts or pictures.
@@ -59,7 +61,8 @@ def bring(
             evaluations, and the warm-up is a twentieth of the steps.
 
     Raises:
-        ValueError: a value is out of range, or there is nothing to evaluate on.
+        ValueError: a value is out of range, two metrics have one name, or there is nothing to
+            evaluate on.
     """
     held_out = data.held_out
     if not held_out:
@@ -81,12 +84,20 @@ def bring(
         batch_at=data.batch_at,
         loss=loss,
         evaluate=Evaluation(held_out, score),
+        metrics=_further(metrics, held_out),
         make_optimizer=partial(adamw, rate=float(optimizer))
         if isinstance(optimizer, (int, float))
         else optimizer,
         steps=steps,
         **{**given, **others},
     )
+
+
+def _further(metrics: Sequence[Score], held_out: Sequence[Batch]) -> dict[str, Evaluation]:
+    names = [each.name for each in metrics]
+    if len(set(names)) < len(names):
+        raise ValueError(f"metrics must have names that differ, but got {names}")
+    return {each.name: Evaluation(held_out, each) for each in metrics}
 
 
 def adamw(model: nn.Module, rate: float) -> Optimizer:

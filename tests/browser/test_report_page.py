@@ -99,6 +99,33 @@ def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
     assert page.find(f'.point.pinned[data-trial="{number}"]')
 
 
+def test_the_lines_follow_what_is_chosen_and_what_is_pointed_at(page: Browser) -> None:
+    """A line a trial with knobs, the best ones apart; the chosen one's values stand beside the
+    axes, those of a line under the pointer while it is there, and a click on one chooses it.
+    """
+    strands = (
+        len(READING.front)
+        + len(READING.others)
+        - int(
+            READING.others["policy"].eq("full_update").sum()
+            + READING.front["policy"].eq("full_update").sum()
+        )
+    )
+    assert len(page.find("#lines path.strand:not(.chosen)")) == strands
+    assert 1 < len(page.find("#lines path.strand.best")) <= 8
+    assert page.text("#lines .called").startswith(f"#{READING.winner} dynamic_suffix")
+    axes = page.run(NAMES)
+    assert (axes[0], axes[-1]) == ("horizon", "gain")
+    shown = [page.run(VALUE, name) for name in axes]
+    assert all(shown)
+    page.run("document.querySelector('#lines').scrollIntoView()")
+    page.hover(page.find("#lines path.strand.best")[0])
+    page.run(AT_A_LINE, "pointermove")
+    pointed = page.text("#lines .called")
+    page.run(AT_A_LINE, "click")
+    assert page.text("#trial h2") == f"Trial {pointed.partition(':')[0]}"
+
+
 def test_the_winner_is_chosen_to_begin_with(page: Browser) -> None:
     """The page opens on the trial that the verdict is about."""
     assert page.text("#trial h2") == f"Trial #{READING.winner} dynamic_suffix"
@@ -214,6 +241,20 @@ def test_better_is_on_its_own_side_whatever_the_size(
     assert all(0 < tick < 3 * unit for tick in ticks)
 
 
+NAMES = """
+return [...document.querySelectorAll('#lines .name')].map((t) => t.lastChild.textContent);
+"""
+VALUE = """
+const names = [...document.querySelectorAll('#lines .name')];
+const at = names.findIndex((t) => t.lastChild.textContent === arguments[0]);
+return [...document.querySelectorAll('#lines .value')][at].textContent;
+"""
+AT_A_LINE = """
+const strand = document.querySelector('#lines path.strand.best');
+const place = strand.getPointAtLength(20).matrixTransform(strand.getScreenCTM());
+const at = {clientX: place.x, clientY: place.y, bubbles: true};
+strand.dispatchEvent(new PointerEvent(arguments[0], at));
+"""
 HEIGHT = """
 const ring = document.querySelector(`.plot .point[data-trial="${arguments[0]}"] .ring`);
 return ring.getBoundingClientRect().top;
@@ -238,7 +279,8 @@ return document.documentElement.scrollWidth <= innerWidth && Math.max(...widths)
 """
 OVERLAPS = """
 const hits = [];
-for (const svg of document.querySelectorAll('.plot svg, .curve-plot svg, .decision-plot svg')) {
+const plots = '.plot svg, .curve-plot svg, .decision-plot svg, .lines-plot svg';
+for (const svg of document.querySelectorAll(plots)) {
   const texts = [...svg.querySelectorAll('text')].map(
     (t) => [t.textContent, t.getBoundingClientRect()]);
   texts.forEach(([a, p], i) => texts.slice(i + 1).forEach(([b, q]) => {

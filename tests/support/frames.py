@@ -54,9 +54,11 @@ def frame_of(records: Iterable[TrialRecord]) -> pd.DataFrame:
     for entry in records:
         row = flat(vars(entry))
         row |= {f"knob_{name}": value for name, value in row.pop("knobs").items()}
+        row |= {f"metric_{name}": value for name, value in row.pop("metrics").items()}
         row |= {name: [vars(part) for part in row[name]] for name in ("curve", "decisions")}
         rows.append(row)
-    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name != "recipe"]
+    aside = ("recipe", "metrics")
+    names = [f.name for f in dataclasses.fields(TrialRecord) if f.name not in aside]
     names += ["policy", "horizon"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.faulty_files import CountingFiles
 from tests.support.folders import fresh_folder
-from tests.support.strategies import KNOB_COLUMNS
+from tests.support.strategies import KNOB_COLUMNS, METRICS
 from tuning.store import shards as store_shards
 from tuning.store.files import Files
 from tuning.store.info import RunInfo
@@ -22,7 +22,11 @@ from tuning.trial.trial import CurvePoint, Decision, TrialRecord, TrialSpec
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INFO = RunInfo(
-    version="0.1.0", created_at=START, config={"trials": 3, "seed": 0}, knob_columns=KNOB_COLUMNS
+    version="0.1.0",
+    created_at=START,
+    config={"trials": 3, "seed": 0},
+    knob_columns=KNOB_COLUMNS,
+    metrics=METRICS,
 )
 
 
@@ -43,6 +47,7 @@ def record(number: int, **changes: Any) -> TrialRecord:
         "device": "cpu",
         "train_seconds": 7.5 + number,
         "val_loss": 1.9,
+        "metrics": {"accuracy": 0.5 + number},
         "curve": (CurvePoint(10, 3.0, 2.5), CurvePoint(20, 7.5, 1.9)),
         "decisions": (Decision(0, 8, "full"), Decision(12, 4, "reduced")),
     }

@@ -34,6 +34,7 @@ KNOB_COLUMNS: Mapping[str, KnobKind] = {
     "gate": "bool",
     "metric": "str",
 }
+METRICS = ("accuracy", "F1 at 10")
 _KNOB_VALUES: Mapping[str, st.SearchStrategy[Any]] = {
     "float": FLOATS,
     "int": INT64,
@@ -104,6 +105,7 @@ def records(
         measured_seconds=optional_float,
         co_residents=optional_float,
         val_loss=optional_float,
+        metrics=st.dictionaries(st.sampled_from(METRICS), FLOATS),
         target_loss=optional_float,
         reached=st.none() | st.booleans(),
         seconds_to_quality=optional_float,
@@ -165,6 +167,7 @@ def run_infos() -> st.SearchStrategy[RunInfo]:
         created_at=moments(),
         config=st.dictionaries(TEXTS, values | st.lists(values, max_size=3), max_size=4),
         knob_columns=knob_columns(),
+        metrics=st.lists(NAMES, max_size=3, unique=True).map(tuple),
         space_fingerprint=TEXTS,
         workload_fingerprint=TEXTS,
         versions=st.dictionaries(NAMES, TEXTS, max_size=3),

@@ -185,6 +185,25 @@ def scored() -> Workload:
     )
 
 
+def weight(model: nn.Module) -> float:
+    """The sum of the head's weights, which every step changes."""
+    return float(sum(p.detach().sum() for p in model.head.parameters()))  # type: ignore[union-attr]
+
+
+METRICS: dict[str, Callable[[nn.Module], float]] = {
+    "error": evaluate,
+    "Weight, drawn": lambda model: weight(model) + float(torch.rand(())),
+}
+"""Further metrics: what ``evaluate`` measures again, and one that draws."""
+
+
+def metered() -> Workload:
+    """``tiny`` with further metrics, one of which is never finite."""
+    return replace(
+        tiny(), name="metered", metrics={**METRICS, "never": lambda model: weight(model) * math.nan}
+    )
+
+
 def score_negated() -> Workload:
     """What a user without ``maximize`` does: the negative of the same score as a loss."""
     score = scored().evaluate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 import random
 import types
 from collections.abc import Callable, Iterator
@@ -212,6 +213,18 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: with_evaluation(trains_in_evaluation),
         "must leave the model as it is, but changed head.weight",
     ),
+    "a further metric that trains": (
+        lambda: replace(tiny.tiny(), metrics={"moves": trains_in_evaluation}),
+        "evaluate(model) and metrics must leave the model as it is, but changed head.weight",
+    ),
+    "a further metric that is no number": (
+        lambda: replace(tiny.tiny(), metrics={"f1": lambda model: {"f1": 0.5}}),  # type: ignore[dict-item, return-value]
+        "metrics['f1'](model) must return one number, but got a dict with 'f1': return its ['f1']",
+    ),
+    "a further metric that fails": (
+        lambda: replace(tiny.tiny(), metrics={"ratio": lambda model: 1 / 0}),
+        "division by zero",
+    ),
     "a block that is not run": (lambda: stateful.workload(Skips), "never got any: 1 of 4"),
     "gradients that are not finite": (lambda: with_loss(root_of_zero), "gradients must be finite"),
     "a loss that becomes infinite": (
@@ -279,6 +292,11 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: with_evaluation(few),
         "evaluate measures 25 held-out examples, and a share told right of so few strays by about "
         "10.0% by chance",
+    ),
+    "a further metric that is not finite": (
+        lambda: replace(tiny.tiny(), metrics={"f1": lambda model: math.nan}),
+        "metrics['f1'](model) gave nan before any training; a trial that ends with such a value "
+        "has none recorded",
     ),
     "no fingerprint": (lambda: replace(tiny.tiny(), fingerprint=""), "fingerprint is empty"),
     "parameters left out": (

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from tuning.elsewhere.destination import Destination, Source
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import KNOB
 from tuning.trial.trial import TrialRecord
 
-PLAIN = tuple(f.name for f in dataclasses.fields(TrialRecord) if f.name != "recipe")
+PLAIN = tuple(
+    f.name for f in dataclasses.fields(TrialRecord) if f.name not in ("recipe", "metrics")
+)
 
 
 class CsvFile(Destination):
@@ -24,7 +27,8 @@ class CsvFile(Destination):
         self._source = source
         self._file = Path(where).open("w", newline="", encoding="utf-8")  # noqa: SIM115 - closed below
         knobs = [KNOB + name for name in source.columns]
-        header = [*PLAIN, "policy", "horizon", *knobs, "val_metric"]
+        metrics = [METRIC + name for name in source.metrics]
+        header = [*PLAIN, "policy", "horizon", *knobs, "val_metric", *metrics]
         self._rows = csv.DictWriter(self._file, header, extrasaction="ignore")
         self._rows.writeheader()
 
@@ -39,6 +43,7 @@ class CsvFile(Destination):
             {
                 **row,
                 **knobs,
+                **{METRIC + name: value for name, value in record.metrics.items()},
                 "policy": record.recipe.policy,
                 "horizon": record.recipe.horizon,
                 "val_metric": None if loss is None else self._source.metric.of(loss),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from search_spaces.base import SearchSpace
-from tuning.trial.metric import LOSS, Metric
+from tuning.trial.metric import LOSS, METRIC, Metric
 from tuning.trial.trial import Scalar, TrialRecord
 
 
@@ -22,6 +22,7 @@ class Source:
         space: what is searched; None where this version does not know it any more.
         columns: names of the knobs that its trials may have.
         metric: what a loss is the value of.
+        metrics: names of the further ones that its trials may have.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Source:
     space: SearchSpace | None = None
     columns: tuple[str, ...] = ()
     metric: Metric = LOSS
+    metrics: tuple[str, ...] = ()
 
 
 class Destination(ABC):
@@ -74,6 +76,7 @@ def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
     known = {name: getattr(record, name) for name in names}
     if record.val_loss is not None:
         known["val_metric"] = metric.of(record.val_loss)
+    known |= {METRIC + name: value for name, value in record.metrics.items()}
     return {name: float(value) for name, value in known.items() if value is not None}
 
 

@@ -32,18 +32,22 @@ class Asked:
         run: its directory.
         workload, space: by the names that the command line takes.
         trials: in all.
+        rung: share of its horizon for which a recipe was looked at first; 0 for none.
     """
 
     run: str = "DIR"
     workload: str = "byte_lm"
     space: str = "recipe"
     trials: int = 0
+    rung: float = 0.0
 
     @classmethod
     def of(cls, store: Store) -> Asked:
         """As run.json says it."""
         known = store.info.config
-        names = {name: known[name] for name in ("workload", "space", "trials") if known.get(name)}
+        names = {
+            name: known[name] for name in ("workload", "space", "trials", "rung") if known.get(name)
+        }
         return cls(str(store.path), **names)
 
 

@@ -18,6 +18,7 @@ from tuning.findings import format as form
 from tuning.findings.context import loss_over_seeds
 from tuning.findings.gains import gain_columns
 from tuning.findings.summary import FrontSummary
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import KNOB, recipe_of
 from tuning.trial.trial import Scalar
 
@@ -72,6 +73,15 @@ def knobs_of(row: Row) -> dict[str, Scalar]:
     }
 
 
+def further_metrics(row: Row) -> dict[str, float | None]:
+    """The workload's further metrics as they were at the trial's end, by name; None where it has
+    none.
+    """
+    return {
+        name.removeprefix(METRIC): value for name, value in row.items() if name.startswith(METRIC)
+    }
+
+
 def changed_knobs(row: Row) -> dict[str, Scalar]:
     """The knobs whose value is not the policy's default.
 
@@ -118,7 +128,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
     seen = loss_over_seeds([row["val_loss"], *again])
     facts["val_loss_over_seeds"] = None if seen is None else dataclasses.asdict(seen)
     facts["control"] = recipe_of(row).control_kind
-    return facts | {"knobs": knobs_of(row)}
+    return facts | {"metrics": further_metrics(row), "knobs": knobs_of(row)}
 
 
 def gain_texts(row: Row, summary: FrontSummary) -> list[str]:

@@ -23,7 +23,7 @@ from tuning.findings.gains import Bests, Controls, ahead, gained
 from tuning.layout import resume_command
 from tuning.trial.line import Line
 from tuning.trial.metric import LOSS, Metric
-from tuning.trial.trial import AGAIN, ASIDE
+from tuning.trial.trial import AGAIN, ASIDE, RUNG
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
@@ -57,6 +57,7 @@ class FrontSummary:
         finished, censored, stopped, failed: counts, replicates aside; censored: finished above the
             target.
         background: the noise and the confirmation that the trials are read against.
+        looked: how many recipes were looked at for a short time, whatever became of them.
         checked, checked_on_front: trials that would have been stopped and were let run on, and how
             many of them are on the front.
         replicates: how many re-runs on other seeds there are, a confirmation's included, but not
@@ -80,6 +81,7 @@ class FrontSummary:
     failed: int
     background: Background = field(default_factory=Background)
     replicates: int = 0
+    looked: int = 0
     checked: int = 0
     checked_on_front: int = 0
 
@@ -174,6 +176,7 @@ def summary(
         failed=int((own["state"] == "failed").sum()),
         background=background,
         replicates=_elsewhere(frame),
+        looked=int((frame["origin"] == RUNG).sum()),
         checked=_checked(competing),
         checked_on_front=_checked(members),
     )

@@ -132,9 +132,10 @@ def counts(summary: FrontSummary) -> str:
     )
     runs = "replicate on another seed" if summary.replicates == 1 else "replicates on other seeds"
     again = f"; {summary.replicates} {runs}" if summary.replicates else ""
+    looks = f"; {summary.looked} looked at for a short time" if summary.looked else ""
     return (
         f"{summary.finished} finished{censored}, {summary.stopped} stopped, {summary.failed} "
-        f"failed{again}"
+        f"failed{looks}{again}"
     )
 
 

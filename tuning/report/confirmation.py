@@ -26,16 +26,9 @@ if TYPE_CHECKING:
         Verdict,
     )
 
-HEADINGS = (
-    "#",
-    "Schedule",
-    "Gain",
-    "95 % interval",
-    "p, corrected",
-    "Met target",
-    "Seconds to it",
-    "Seconds",
-)
+BEFORE = ("#", "Schedule", "Gain")
+AFTER = ("Seconds", "95 % interval", "p, corrected", "Met target", "Seconds to it")
+"""Headings on either side of the metric's: a narrow screen shows the first ones."""
 LEFT = frozenset({"Schedule", "95 % interval"})
 
 
@@ -74,7 +67,7 @@ def confirmed_table(summary: FrontSummary) -> Table | None:
     notes = [Note(text) for text in (_legend(confirmed), *remarks(confirmed))]
     title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
     over = (f"Over {kind}" for kind in confirmed.rivals)
-    headings = (*HEADINGS, *over, confirmed.metric.heading, "Predicted / measured")
+    headings = (*BEFORE, confirmed.metric.heading, *AFTER, *over, "Predicted / measured")
     return Table(title, headings, rows, frozenset(headings) - LEFT, notes, kind="confirmed")
 
 
@@ -100,6 +93,7 @@ def marks(summary: FrontSummary) -> dict[str, str]:
     shown = {
         "unfrozen": (never_froze(summary.front).any(), NEVER_FROZE),
         "noise": (known.noise, "within noise of the control"),
+        "rungs": (known.asked.rung, "a short look at a recipe"),
         "whiskers": (known.confirmed, "confirmed seconds, 95 % interval"),
     }
     return {name: text if there else "" for name, (there, text) in shown.items()}
@@ -148,21 +142,23 @@ def _candidate(
         Cell(str(c.number), trial=c.number),
         Cell(c.recipe.name, tag=NEVER_FROZE if c.number in unfrozen(summary) else ""),
         Cell(form.gain(c.gain, c.bound), strong=c.wins),
+        confirmed.shown(c.loss),
+        form.seconds(c.seconds),
         _interval(c.gain, c.interval, axis),
         unsure,
         f"{c.reached} of {len(confirmed.seeds)}",
         form.seconds(c.seconds_to_target),
-        form.seconds(c.seconds),
         *(_over(c.over[kind]) for kind in confirmed.rivals),
-        *_shared(confirmed.shown(c.loss), c.predicted_over_measured),
+        _ratio(c.predicted_over_measured),
     ]
 
 
 def _control(number: str, name: str, run: ControlRun, confirmed: Verdict) -> list[AnyCell]:
     name, reached = f"{name}, horizon {run.horizon:.3g}", f"{run.reached} of {run.seeds}"
+    own = [confirmed.shown(run.loss), form.seconds(run.seconds)]
     over = [""] * len(confirmed.rivals)
-    rest = _shared(confirmed.shown(run.loss), run.predicted_over_measured)
-    return [number, name, "", "", "", reached, "", form.seconds(run.seconds), *over, *rest]
+    ratio = _ratio(run.predicted_over_measured)
+    return [number, name, "", *own, "", "", reached, "", *over, ratio]
 
 
 def _over(over: Against) -> AnyCell:
@@ -173,8 +169,8 @@ def _over(over: Against) -> AnyCell:
     return Cell(form.gain(over.gain, over.bound), strong=over.wins, below=below)
 
 
-def _shared(loss: str, ratio: float | None) -> list[str]:
-    return [loss, form.NOTHING if not ratio else f"{ratio:.3f}"]
+def _ratio(ratio: float | None) -> str:
+    return form.NOTHING if not ratio else f"{ratio:.3f}"
 
 
 def _interval(gain: float | None, ends: Interval, axis: Axis) -> IntervalCell:

@@ -16,6 +16,7 @@ from tuning.findings.gains import Best
 from tuning.findings.rows import FACTS, READ, knobs_of, member, rows_of
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import headline, verdict
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import KNOB
 
 
@@ -41,6 +42,7 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
             "stopped": summary.stopped,
             "failed": summary.failed,
             "replicates": summary.replicates,
+            "looked_at": summary.looked,
             "let_run_on": summary.checked,
             "let_run_on_to_front": summary.checked_on_front,
         },
@@ -81,6 +83,7 @@ def csv_text(summary: FrontSummary) -> str:
     both = pd.concat([summary.front, summary.control]).drop_duplicates("number")
     on_front, is_control = set(summary.front["number"]), set(summary.control["number"])
     knobs = sorted(str(name) for name in both.columns if str(name).startswith(KNOB))
+    metrics = [str(name) for name in both.columns if str(name).startswith(METRIC)]
     rows = []
     for row in rows_of(both.sort_values(["train_seconds", "val_loss", "number"])):
         facts = member(row, summary)
@@ -88,9 +91,11 @@ def csv_text(summary: FrontSummary) -> str:
         rows.append(
             {name: facts[name] for name in (*FACTS, *READ)}
             | {"on_front": row["number"] in on_front, "is_control": row["number"] in is_control}
+            | {name: row[name] for name in metrics}
             | {name: values.get(name.removeprefix(KNOB)) for name in knobs}
         )
-    columns = [*FACTS, "reached", "gain", "on_front", "is_control", *READ[2:], *knobs]
+    read = ["reached", "gain", "on_front", "is_control", *READ[2:]]
+    columns = [*FACTS, *read, *metrics, *knobs]
     return pd.DataFrame(rows, columns=columns, dtype=object).to_csv(
         index=False, lineterminator="\n"
     )

@@ -22,6 +22,7 @@ from tuning.report.apart import apart_table
 from tuning.report.cells import Table
 from tuning.report.confirmation import confirmed_table, marks
 from tuning.report.importance import importance_tables
+from tuning.report.parallel import parallel
 from tuning.report.points import page_data
 from tuning.report.sections import (
     calibration_tables,
@@ -30,6 +31,9 @@ from tuning.report.sections import (
     other_tables,
 )
 from tuning.report.tiles import key_figures
+
+SCRIPTS = ("base", "front", "trial", "lines", "start")
+"""Of which the page's script is made, in this order: each uses what stands before it."""
 
 
 def page_text(
@@ -50,11 +54,12 @@ def page_text(
             apart=apart_table(summary),
             marks=marks(summary),
             metric=summary.metric,
+            importance=importance_tables(run_info),
             found=_tables(summary, frame, run_info),
             run=facts(run_info),
-            data=page_data(summary, frame),
+            data={**page_data(summary, frame), "lines": parallel(summary, run_info)},
             style=_resource("page.css"),
-            script=_resource("page.js"),
+            script="\n".join(_resource(f"{name}.js") for name in SCRIPTS),
         )
     )
 
@@ -65,7 +70,6 @@ def _tables(
     return [
         front_table(summary),
         *other_tables(summary, frame),
-        *importance_tables(run_info),
         *calibration_tables(summary, run_info),
     ]
 
@@ -89,7 +93,7 @@ def _unbroken(text: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return files("tuning.report").joinpath(name).read_text(encoding="utf-8")
+    return files("tuning.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _workload(frame: pd.DataFrame) -> str:

@@ -15,7 +15,15 @@ import pandas as pd
 
 from tuning.findings.front import numbers
 from tuning.findings.gains import Best
-from tuning.findings.rows import Row, changed_knobs, knobs_of, member, rows_of
+from tuning.findings.rows import (
+    Row,
+    changed_knobs,
+    further_metrics,
+    knobs_of,
+    member,
+    rows_of,
+)
+from tuning.findings.rungs import looked_at
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
 from tuning.trial.recipe import OWN, recipe_of
@@ -32,7 +40,7 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
     stopped = _thinned(_stopped(frame), MOST_OTHERS)
     beside = _thinned(_beside(summary), MOST_OTHERS)
     drawn = pd.concat([summary.front, beside, others, stopped])
-    points = [_point(row, summary) for row in rows_of(drawn)]
+    points = [_point(row, summary) for row in rows_of(drawn)] + _rungs(summary, frame)
     for point in points[MOST_CURVES:]:
         point["curve"], point["decisions"] = [], []
     shown, best = {point["number"] for point in points}, named(summary)
@@ -52,6 +60,13 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "hidden": len(summary.others) + len(_beside(summary)) - len(others) - len(beside),
         "trials": points,
     }
+
+
+def _rungs(summary: FrontSummary, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Recipes that were looked at for a short time, with what became of each."""
+    share = summary.background.asked.rung
+    looked = [rung for rung in looked_at(frame) if rung.row["val_loss"] is not None]
+    return [{**_point(r.row, summary), "then": r.told(share)} for r in looked[:MOST_OTHERS]]
 
 
 def _mark(best: Best | None, summary: FrontSummary) -> dict[str, float] | None:
@@ -118,10 +133,12 @@ def _point(row: Row, summary: FrontSummary) -> dict[str, Any]:
         "unfrozen": facts["never_froze"],
         "flops": row.get("required_flops"),
         "rate": row.get("effective_flops_per_second"),
+        "then": None,
         "overhead": row.get("pipeline_overhead_seconds"),
         "steps": row.get("steps"),
         "probes": row.get("probes"),
         "active": row.get("mean_active_fraction"),
+        "metrics": further_metrics(row),
         "knobs": knobs_of(row),
         "changed": sorted(changed_knobs(row)),
         "curve": [list(point[1:]) for point in curve],

@@ -8,7 +8,16 @@ from typing import Any
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.rows import Row, changed_knobs, gain_texts, knobs_of, member, rows_of
+from tuning.findings.rows import (
+    Row,
+    changed_knobs,
+    further_metrics,
+    gain_texts,
+    knobs_of,
+    member,
+    rows_of,
+)
+from tuning.findings.rungs import looked_at
 from tuning.findings.summary import FrontSummary
 from tuning.findings.words import (
     NEVER_FROZE,
@@ -19,6 +28,7 @@ from tuning.findings.words import (
 )
 from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, LongCell, Note, Table
 from tuning.report.confirmation import clock_check
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 from tuning.trial.trial import AGAIN
 
@@ -31,7 +41,7 @@ IN_THE_TABLE = frozenset(
 NOT_SHOWN = frozenset({"calibration", "importance", "knob_columns", "schema_version"})
 GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
 """Headings of the gains, by the control that they are over."""
-LEFT = frozenset({"Policy", "Knobs", "State", "Reason"})
+LEFT = frozenset({"Policy", "Knobs", "State", "Reason", "Then"})
 """Headings of columns that are set to the left."""
 
 
@@ -49,7 +59,7 @@ def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
     """
     groups = (("Control runs", summary.control), ("Other finished trials", summary.others))
     tables = [_folded(title, trials, summary) for title, trials in groups]
-    return [table for table in (*tables, _unfinished(summary, frame)) if table.rows]
+    return [t for t in (*tables, _rungs(summary, frame), _unfinished(summary, frame)) if t.rows]
 
 
 def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
@@ -79,11 +89,16 @@ def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
         summary.shown(row["val_loss"]),
         Cell(("≈ " if near else "") + own, quiet=bool(near)),
         *rivals,
+        *map(_further, further_metrics(row).values()),
         form.amount(row.get("required_flops")),
         form.amount(row.get("effective_flops_per_second")),
         form.seconds(row.get("pipeline_overhead_seconds")),
         _knob_cell(row),
     ]
+
+
+def _further(value: float | None) -> str:
+    return form.NOTHING if value is None else form.significant(value)
 
 
 def _knob_cell(row: Row) -> AnyCell:
@@ -93,6 +108,29 @@ def _knob_cell(row: Row) -> AnyCell:
         return "" if recipe_of(row).is_control else "defaults"
     shown = tuple((name, form.knob(value)) for name, value in changed.items())
     return KnobsCell(shown, len(every) - len(changed))
+
+
+def _rungs(summary: FrontSummary, frame: pd.DataFrame) -> Table:
+    """Recipes that were looked at for a short time, and what became of each."""
+    looked = looked_at(frame)
+    share, gone_on = summary.background.asked.rung, sum(r.went_on_as is not None for r in looked)
+    rows = [
+        [*_beginning(rung.row, summary), rung.told(share), _knob_cell(rung.row)]
+        for rung in looked[:MOST_ROWS]
+    ]
+    headings = ("#", "Policy", "Horizon", "Seconds", summary.metric.heading, "Then", "Knobs")
+    count = f"{len(looked)}, of which {gone_on} went on"
+    return _table("Looked at for a short time", headings, rows, count=count, kind="trials")
+
+
+def _beginning(row: Row, summary: FrontSummary) -> list[AnyCell]:
+    return [
+        Cell(str(row["number"]), trial=row["number"]),
+        recipe_of(row).name,
+        f"{row['horizon']:.3g}",
+        form.seconds(row["train_seconds"]),
+        summary.shown(row["val_loss"]),
+    ]
 
 
 def _unfinished(summary: FrontSummary, frame: pd.DataFrame) -> Table:
@@ -217,7 +255,9 @@ def _folded(title: str, trials: pd.DataFrame, summary: FrontSummary) -> Table:
 def _headings(summary: FrontSummary) -> tuple[str, ...]:
     what, how = ("#", "Policy", "Horizon", "Seconds"), ("FLOP", "FLOP/s", "Overhead", "Knobs")
     gains = (GAINS[kind] for kind in summary.controls.lines)
-    return (*what, summary.metric.heading, *gains, *how)
+    named = (str(column) for column in summary.front.columns)
+    further = (name.removeprefix(METRIC) for name in named if name.startswith(METRIC))
+    return (*what, summary.metric.heading, *gains, *further, *how)
 
 
 def _table(
@@ -254,7 +294,8 @@ def _forms(costs: Mapping[str, Any]) -> Table:
         "own; entering is fitting matrices or compiling, and the way back."
     )
     figures = frozenset(HEADINGS) - {"Form"}
-    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow")
+    count = str(len(rows))
+    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow", count=count)
 
 
 def _full(costs: Mapping[str, Any]) -> tuple[float, float]:

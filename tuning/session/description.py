@@ -40,6 +40,7 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
         space_fingerprint=config.search_space().fingerprint(),
         workload_fingerprint=workload.fingerprint,
         metric=Metric.measured_by(workload),
+        metrics=workload.metric_names,
         versions={
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in LIBRARIES},
@@ -87,6 +88,7 @@ def other_data_faults(store: Store, config: SearchConfig, workload: Workload) ->
         if now[name] != before[name]
     ]
     faults += _metric_faults(store.info.metric, Metric.measured_by(workload))
+    faults += _further_faults(store.info.metrics, workload.metric_names)
     return faults + identity_faults(
         store.info.identity,
         {} if store.info.identity is None else identity_here(workload),
@@ -103,6 +105,16 @@ def _metric_faults(before: Metric, now: Metric) -> list[str]:
     return [
         f"the workload's metric must be {known}, as when the run began, but it is to be {got}: "
         "put maximize back as it was, or start a new run"
+    ]
+
+
+def _further_faults(before: tuple[str, ...], now: tuple[str, ...]) -> list[str]:
+    """Further metrics are columns, and those are fixed when a run begins."""
+    if set(before) == set(now):
+        return []
+    return [
+        f"the workload's metrics must be those the run began with, {list(before)}, but got "
+        f"{list(now)}: put them back as they were, or start a new run"
     ]
 
 

@@ -90,6 +90,7 @@ def create_list(
         device=costs.device,
         calibration=costs,
         metric=Metric.measured_by(subject.workload),
+        metrics=subject.workload.metric_names,
     )
     return Store.create(path, info)
 

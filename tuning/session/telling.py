@@ -25,7 +25,8 @@ def source_of(store: Store) -> Source:
         space = None
     columns = tuple(store.info.knob_columns)
     name = store.path.resolve().name
-    return Source(name, str(config.workload), space, columns, store.info.metric)
+    workload, info = str(config.workload), store.info
+    return Source(name, workload, space, columns, info.metric, info.metrics)
 
 
 @contextlib.contextmanager

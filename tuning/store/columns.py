@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from tuning.store.info import KnobKind
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import KNOB, Recipe
 from tuning.trial.trial import TrialRecord
 
@@ -25,12 +26,12 @@ PLAIN: Mapping[type, Any] = {
 _KNOB_TYPES: Mapping[KnobKind, type] = {"float": float, "int": int, "bool": bool, "str": str}
 
 
-def schema_of(knob_columns: Mapping[str, KnobKind]) -> Any:
+def schema_of(knob_columns: Mapping[str, KnobKind], metrics: Sequence[str] = ()) -> Any:
     """The Arrow schema of a run's trials."""
-    return pa.schema([*_fields(knob_columns)])
+    return pa.schema([*_fields(knob_columns, metrics)])
 
 
-def _fields(knob_columns: Mapping[str, KnobKind]) -> Iterator[Any]:
+def _fields(knob_columns: Mapping[str, KnobKind], metrics: Sequence[str]) -> Iterator[Any]:
     recipe = typing.get_type_hints(Recipe)
     for name, hint in typing.get_type_hints(TrialRecord).items():
         if name == "seed":  # a recipe's parts stand around it
@@ -38,6 +39,8 @@ def _fields(knob_columns: Mapping[str, KnobKind]) -> Iterator[Any]:
             yield _field(name, hint)
             yield _field("horizon", recipe["horizon"])
             yield from (pa.field(KNOB + n, PLAIN[_KNOB_TYPES[k]]) for n, k in knob_columns.items())
+        elif name == "metrics":
+            yield from (pa.field(METRIC + each, pa.float64()) for each in metrics)
         elif name != "recipe":
             yield _field(name, hint)
 

@@ -107,6 +107,7 @@ class RunInfo:
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
         metric: what the workload's evaluation measures, and in which direction it is better.
+        metrics: names of its further metrics, each a column of the trials. Fixed as the knobs are.
         identity: what the workload's results depend on beside its data, as
             ``models.identity.identity_of`` gives it; None in runs of older versions.
         soundness: what was found about the workload before the clock was set; None until then, and
@@ -131,6 +132,7 @@ class RunInfo:
     memory: Memory | None = None
     at_once: AtOnce | None = None
     metric: Metric = LOSS
+    metrics: tuple[str, ...] = ()
     identity: Mapping[str, Any] | None = None
     soundness: Soundness | None = None
     own_knobs: tuple[str, ...] = ()

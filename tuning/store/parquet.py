@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from tuning.store.columns import COUNTS, REQUIRED, TIMES, schema_of
 from tuning.store.info import SCHEMA_VERSION, KnobKind
 from tuning.store.shards import NUMBERS
+from tuning.trial.metric import METRIC
 from tuning.trial.recipe import KNOB, Recipe, flat
 from tuning.trial.trial import (
     CONFIRMATION,
@@ -50,16 +51,22 @@ class NotARecord(ValueError):  # noqa: N818 - it says what the file is
 
 
 class RecordFormat:
-    """The Parquet format of one run's records; the knobs' columns differ between runs.
+    """The Parquet format of one run's records; the knobs' and metrics' columns differ between runs.
 
     Every method that takes records raises ValueError, naming all that is wrong, where a record
     cannot be a row.
     """
 
-    def __init__(self, knob_columns: Mapping[str, KnobKind], first_seed: int = 0) -> None:
+    def __init__(
+        self,
+        knob_columns: Mapping[str, KnobKind],
+        first_seed: int = 0,
+        metrics: Sequence[str] = (),
+    ) -> None:
         self.knob_columns = dict(knob_columns)
+        self.metrics = tuple(metrics)
         self._first_fresh = first_seed + FIRST_FRESH
-        self.schema = schema_of(self.knob_columns)
+        self.schema = schema_of(self.knob_columns, self.metrics)
         self.columns: tuple[str, ...] = tuple(self.schema.names)
 
     def empty(self, columns: Iterable[str] | None = None) -> Any:
@@ -171,6 +178,11 @@ class RecordFormat:
             in ORIGINS,
         }
         faults += [f"trial {record.number}: {rule}" for rule, holds in rules.items() if not holds]
+        faults += [
+            f"metric {name!r} must be one of the run's {list(self.metrics)}"
+            for name in record.metrics
+            if name not in self.metrics
+        ]
         return faults + [
             f for name, value in record.recipe.knobs.items() for f in self._knob_faults(name, value)
         ]
@@ -191,12 +203,15 @@ class RecordFormat:
         row = dict(vars(record))
         row = flat(row)
         row |= {KNOB + name: value for name, value in row.pop("knobs").items()}
+        row |= {METRIC + name: value for name, value in row.pop("metrics").items()}
         row["curve"] = [vars(point) for point in record.curve]
         row["decisions"] = [vars(decision) for decision in record.decisions]
         return row | {name: _utc(row[name]) for name in TIMES}
 
     def _record(self, row: dict[str, Any]) -> TrialRecord:
         knobs = {name: row.pop(KNOB + name) for name in self.knob_columns}
+        metrics = {name: row.pop(METRIC + name) for name in self.metrics}
+        row["metrics"] = {name: value for name, value in metrics.items() if value is not None}
         curve = tuple(CurvePoint(**point) for point in row.pop("curve"))
         decisions = tuple(Decision(**decision) for decision in row.pop("decisions"))
         row |= {name: _utc(row[name]) for name in TIMES}
@@ -272,6 +287,7 @@ def _floats(record: TrialRecord) -> list[tuple[str, float]]:
         *vars(record).items(),
         ("horizon", record.recipe.horizon),
         *record.recipe.knobs.items(),
+        *((METRIC + name, value) for name, value in record.metrics.items()),
     ]
     named += [
         (f"curve[{i}].{n}", v)

@@ -67,7 +67,8 @@ class Store:
         self.epoch = epoch
         self._info = info
         self._files = files
-        self._format = RecordFormat(info.knob_columns, int(info.config.get("seed", 0)))
+        seed = int(info.config.get("seed", 0))
+        self._format = RecordFormat(info.knob_columns, seed, info.metrics)
         self._catalog = Catalog(path / TRIALS, self._format)
         self._running = Running(path / RUNNING, files)
 

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from models.levers.planning import planned
 from policies.rules import Scalar
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
+from tuning.training.trunk import ending_of
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.recipe import Recipe
+from tuning.trial.record import Measurements
 from tuning.trial.replay import FinishedRun, Schedule, Standing, repeats
 from tuning.trial.trial import CurvePoint, TrialSpec
 
@@ -65,7 +67,7 @@ class RunRecorder:
         """The trial starts after ``losses`` and probes that it shares with a trunk."""
         self.losses, self.relevance = list(losses), dict(probed)
 
-    def finish(self, evaluations: Mapping[int, float]) -> None:
+    def finish(self, measured: Measurements) -> None:
         """The run is over: from now on other trials may be it."""
         state = {
             "policy": self.spec.recipe.policy,
@@ -73,7 +75,7 @@ class RunRecorder:
             "seed": self.spec.seed,
             "horizon": self.spec.recipe.horizon,
             **self.state_dict(),
-            "evaluations": dict(evaluations),
+            **ending_of(measured),
         }
         save_checkpoint(self.file, state)
         _drop_oldest(self.file.parent)
@@ -128,7 +130,8 @@ def _read(
     if recipe.own != dict(own):
         return None
     schedule = _schedule(recipe, state["seed"], num_blocks)
-    return FinishedRun(schedule, state["losses"], state["relevance"], state["evaluations"])
+    said = (state[name] for name in ("losses", "relevance", "evaluations", "metrics"))
+    return FinishedRun(schedule, *said)
 
 
 def _load(file: Path, num_blocks: int, recipe: Recipe) -> FinishedRun | None:

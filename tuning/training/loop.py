@@ -9,7 +9,7 @@ into a new ``TrainingRun`` equals the straight run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from models.levers.form import Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import resting
 from models.making import blocks_of, new_model, new_optimizer
-from models.measuring import loss_of, metric_of
+from models.measuring import loss_of, metric_of, metrics_of
 from models.workload import Workload
 from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
@@ -54,6 +54,17 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
     with generators_kept(), resting(model), uncompiled():
         seed_all(EVALUATION_SEED)
         return Metric.measured_by(workload).loss(metric_of(workload, model))
+
+
+def further_metrics(workload: Workload, model: nn.Module) -> dict[str, float]:
+    """The workload's further metrics by name, each measured as ``evaluate`` is.
+
+    One that is not finite is left out: what does not apply is null.
+    """
+    with generators_kept(), resting(model), torch.compiler.set_stance("force_eager"):
+        seed_all(EVALUATION_SEED)
+        found = metrics_of(workload, model)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
@@ -100,8 +111,8 @@ class Recorder(Protocol):
         ``relevance(metric)`` reads one score a block.
         """
 
-    def finish(self, evaluations: Mapping[int, float]) -> None:
-        """The run is over; its validation losses by step."""
+    def finish(self, measured: Measurements) -> None:
+        """The run is over, and this is what it came to."""
 
     def state_dict(self) -> dict[str, Any]:
         """What was recorded so far."""
@@ -206,6 +217,8 @@ class TrainingRun:
     def _evaluate(self) -> None:
         with self._levered.averaged():
             loss = evaluate(self._workload, self.model)
+            if self.finished:
+                self._course.measured(further_metrics(self._workload, self.model))
         metric = Metric.measured_by(self._workload)
         self._check_finite(metric.of(loss), metric.name, self.steps)
         self._course.evaluated(loss)

@@ -6,6 +6,7 @@ Wall seconds of the steps alone, evaluations and checkpoints excluded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -63,10 +64,16 @@ class Stopwatch:
             self._since = self._clock()
 
     def around_evaluation(self, workload: Workload) -> Workload:
-        """The workload with evaluations during which this watch stands still."""
+        """The workload with evaluations, of further metrics too, during which this watch stands
+        still.
+        """
+        metrics = {name: self._around(measure) for name, measure in workload.metrics.items()}
+        return replace(workload, evaluate=self._around(workload.evaluate), metrics=metrics)
 
-        def evaluate(model: Any) -> float:
+    def _around(self, measure: Callable[[Any], float]) -> Callable[[Any], float]:
+        @functools.wraps(measure)
+        def measured(model: Any) -> float:
             with self.standing():
-                return workload.evaluate(model)
+                return measure(model)
 
-        return replace(workload, evaluate=evaluate)
+        return measured

@@ -15,7 +15,7 @@ trials fork is then the same whenever the search is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from policies.apply import Step
 from policies.base import RELEVANCE_METRICS
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.trial.course import Timetable
+from tuning.trial.record import Measurements
 from tuning.trial.replay import Trunk
 
 MOST_SNAPSHOTS = 24
@@ -106,9 +107,9 @@ class TrunkRecorder:
         for metric, scores in self._relevance.items():
             scores.append(list(relevance(metric)))
 
-    def finish(self, evaluations: Mapping[int, float]) -> None:
+    def finish(self, measured: Measurements) -> None:
         """The run is over: from now on trials may start from it."""
-        state = {**self.state_dict(), "evaluations": dict(evaluations)}
+        state = {**self.state_dict(), **ending_of(measured)}
         save_checkpoint(self._folder / RECORDED, state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,6 +132,12 @@ class TrunkRecorder:
         return snapshot_file(self._folder, step)
 
 
+def ending_of(measured: Measurements) -> dict[str, Any]:
+    """What a run that another may repeat came to: losses by step, and its further metrics."""
+    evaluations = {point.step: point.val_loss for point in measured.curve}
+    return {"evaluations": evaluations, "metrics": dict(measured.metrics)}
+
+
 def snapshot_file(folder: Path, step: int) -> Path:
     """Where the snapshot before ``step`` is."""
     return folder / f"{step:06d}.pt"
@@ -146,4 +153,5 @@ def load_trunk(folder: Path) -> Trunk | None:
         relevance={metric: scores.tolist() for metric, scores in state["relevance"].items()},
         evaluations=state["evaluations"],
         snapshots=tuple(step for step in state["steps"] if snapshot_file(folder, step).exists()),
+        metrics=state["metrics"],
     )

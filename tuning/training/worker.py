@@ -164,9 +164,7 @@ def _execute(store: Store, task: Task) -> Ending:
         if ending is not Ending.DONE:
             return ending
         if training.recorder is not None and training.finished:
-            training.recorder.finish(
-                {point.step: point.val_loss for point in training.measurements().curve}
-            )
+            training.recorder.finish(training.measurements())
         record = record_of(
             spec,
             costs,

@@ -79,6 +79,7 @@ class Course:
         self.ledger = Ledger()
         self._curve: list[CurvePoint] = []
         self._decisions: list[Decision] = []
+        self._metrics: dict[str, float] = {}
         self._arrive()
 
     def _arrive(self) -> None:
@@ -250,9 +251,14 @@ class Course:
         """Enter an evaluation."""
         self._curve.append(CurvePoint(self.steps, self.seconds, val_loss))
 
+    def measured(self, metrics: Mapping[str, float]) -> None:
+        """Enter the further metrics of a run that is over."""
+        self._metrics = dict(metrics)
+
     def measurements(self) -> Measurements:
         """What has been measured so far."""
-        return Measurements(copy.deepcopy(self.ledger), tuple(self._curve), tuple(self._decisions))
+        ledger, curve = copy.deepcopy(self.ledger), tuple(self._curve)
+        return Measurements(ledger, curve, tuple(self._decisions), dict(self._metrics))
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands, as plain values."""
@@ -274,6 +280,7 @@ class Course:
         self._arrive()
         self._curve = [CurvePoint(**point) for point in state["curve"]]
         self._decisions = [Decision(**decision) for decision in state["decisions"]]
+        self._metrics = dict(state["metrics"])
 
 
 # The workload's numbers, the lever's, and where the run stands.

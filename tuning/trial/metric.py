@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 DEFAULT_NAME = "validation loss"
+METRIC = "metric_"
+"""Before the name of a further metric, in the name of its column."""
 
 
 class Measures(Protocol):

@@ -5,8 +5,8 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tuning.trial.clock import CostTable, Ledger, charge
@@ -15,11 +15,14 @@ from tuning.trial.trial import CurvePoint, Decision, State, TrialRecord, TrialSp
 
 @dataclass(frozen=True)
 class Measurements:
-    """What a run has measured: what it did, its evaluations, and which blocks it updated when."""
+    """What a run has measured: what it did, its evaluations, which blocks it updated when, and at
+    its end further metrics by name.
+    """
 
     ledger: Ledger
     curve: tuple[CurvePoint, ...]
     decisions: tuple[Decision, ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def _with_measurements(
         record,
         train_seconds=terms.train_seconds,
         val_loss=measured.curve[-1].val_loss if measured.curve else None,
+        metrics=measured.metrics,
         reached=None if target is None else seconds is not None,
         seconds_to_quality=seconds,
         steps=measured.ledger.steps,

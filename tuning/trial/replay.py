@@ -33,12 +33,14 @@ class Trunk:
         relevance: metric -> step -> one score a block.
         evaluations: validation loss by the step after which it was measured.
         snapshots: steps before which the run was saved, ascending.
+        metrics: the workload's further ones, by name, as they were after the last step.
     """
 
     losses: Sequence[float]
     relevance: Mapping[str, Sequence[Sequence[float]]]
     evaluations: Mapping[int, float]
     snapshots: Sequence[int]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ def replay(
             model_blocks=plan.model_blocks,
         )
         state = policy.observe(state, seen)
+    if trunk.metrics and course.steps < len(trunk.losses):
+        return found  # what they are there was not measured
+    course.measured(trunk.metrics)
     return Standing(course.steps, state, course.state_dict(), finished=True)
 
 
@@ -143,12 +148,14 @@ class FinishedRun:
         losses: training loss of every step.
         relevance: one score a block by the step of each of its own probes.
         evaluations: validation loss by the step after which it was measured.
+        metrics: the workload's further ones, by name, as they were after the last step.
     """
 
     schedule: Schedule
     losses: Sequence[float]
     relevance: Mapping[int, Sequence[float]]
     evaluations: Mapping[int, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def repeats(
@@ -205,6 +212,8 @@ def _followed(
             step, run.losses[step], scores, phase=plan.phase, model_blocks=plan.model_blocks
         )
         mine, theirs = policy.observe(mine, seen), other.observe(theirs, seen)
+    if course.finished:
+        course.measured(run.metrics)
     return Standing(course.steps, mine, course.state_dict(), course.finished)
 
 

@@ -7,8 +7,8 @@ apply is None, never NaN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -69,7 +69,8 @@ class TrialRecord:
     """One row of the store.
 
     Every attribute is a column, in this order, except ``recipe``: its policy and horizon are one
-    each, and each of its knobs is one.
+    each, and each of its knobs is one; and ``metrics``, the workload's further ones by name, each
+    of which is one.
     """
 
     number: int
@@ -83,6 +84,7 @@ class TrialRecord:
     measured_seconds: float | None = None
     co_residents: float | None = None
     val_loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     target_loss: float | None = None
     reached: bool | None = None
     seconds_to_quality: float | None = None

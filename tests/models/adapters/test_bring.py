@@ -46,6 +46,18 @@ def workload(**given: Any) -> Workload:
                            "loss": loss, **given})  # fmt: skip
 
 
+def test_further_metrics_are_measured_on_the_same_examples() -> None:
+    """By name, without a say in what is searched; two of one name are refused."""
+    loss = Score("loss", supervised(nn.functional.cross_entropy))
+    made = workload(metrics=[accuracy, loss])
+    model = made.make_model(0)
+    assert made.metric_names == ("accuracy", "loss")
+    assert made.metrics["loss"](model) == made.evaluate(model)
+    assert made.metrics["accuracy"](model) == workload(score=accuracy).evaluate(model)
+    with pytest.raises(ValueError, match=r"names that differ, but got \['accuracy', 'accuracy'\]"):
+        workload(metrics=[accuracy, accuracy])
+
+
 def weights(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 

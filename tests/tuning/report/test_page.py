@@ -16,7 +16,7 @@ import pytest
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.runs import COSTS
 from tests.support.verdicts import NOISE, background
-from tuning.findings.context import Background
+from tuning.findings.context import Asked, Background
 from tuning.findings.summary import summary
 from tuning.report import points as report_points
 from tuning.report.page import page_text
@@ -330,3 +330,39 @@ def test_a_large_search_makes_a_small_page(monkeypatch: pytest.MonkeyPatch) -> N
     drawn = {t["number"] for t in data["trials"]}
     assert set(data["front"]) <= drawn
     assert sum(bool(t["curve"]) for t in data["trials"]) == 12
+
+
+def test_what_became_of_short_looks_is_on_the_page() -> None:
+    """As points of the picture, and in a table of their own with the trial that went on."""
+    knobs = {"threshold": 0.5}
+    table = frame_of(
+        [
+            record(0, 10.0, 2.0, policy="full_update"),
+            record(1, 2.0, 2.5, origin="rung", horizon=0.25, knobs=knobs),
+            record(2, 2.1, 2.7, origin="rung", horizon=0.25, knobs={"threshold": 0.6}),
+            record(3, 8.0, 1.9, knobs=knobs),
+        ]
+    )
+    text = page(table, None, Background(asked=Asked(rung=0.25)))
+    assert "Looked at for a short time <span>2, of which 1 went on</span>" in text
+    assert "went on as #3" in text
+    then = {trial["number"]: trial["then"] for trial in data_of(text)["trials"]}
+    gone = {1: "went on as #3", 2: "given up at a quarter of its horizon"}
+    assert then == {0: None, 3: None, **gone}
+    assert "a short look at a recipe" in text
+    assert "short" not in page(search_frame()).split("<script")[0]
+
+
+def test_further_metrics_are_columns_of_the_trials() -> None:
+    """By their names, a dash where a trial has none."""
+    table = frame_of(
+        [
+            record(0, 10.0, 2.0, policy="full_update", metrics={"F1 <i>": 0.625}),
+            record(1, 8.0, 1.9, metrics={}),
+        ]
+    )
+    text = page(table)
+    assert '<th class="figure" scope="col">F1 &lt;i&gt;</th>' in text
+    assert '<td class="figure">0.6250</td>' in text
+    found = {trial["number"]: trial["metrics"] for trial in data_of(text)["trials"]}
+    assert found == {0: {"F1 <i>": 0.625}, 1: {"F1 <i>": None}}

@@ -38,7 +38,7 @@ def _damaged(store: Store, name: str, content: bytes) -> Path:
 
 
 def _bytes_of(number: int, info_columns: dict[str, str] | None = None) -> bytes:
-    form = RecordFormat(info_columns or INFO.knob_columns)  # type: ignore[arg-type]
+    form = RecordFormat(info_columns or INFO.knob_columns, metrics=INFO.metrics)  # type: ignore[arg-type]
     knobs = record(number).recipe.knobs if info_columns is None else {}
     return form.to_bytes(form.to_table([record(number, knobs=knobs)]))
 

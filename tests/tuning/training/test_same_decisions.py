@@ -36,7 +36,7 @@ from tuning.trial.replay import FinishedRun, Schedule, repeats
 from tuning.trial.task import Ending
 from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
-WORKLOAD = tiny.tiny(steps=20)
+WORKLOAD = replace(tiny.tiny(steps=20), metrics=tiny.METRICS)
 COSTS = made_up_costs()
 TIMES = timetable(WORKLOAD)
 HORIZON = 0.8
@@ -86,8 +86,9 @@ def trained(settings: tuple[tuple[str, Scalar], ...]) -> tuple[Measurements, Fin
         assert isinstance(second.recorder, RunRecorder)
         measured = second.measurements()
         evaluations = {point.step: point.val_loss for point in measured.curve}
+        heard = second.recorder
         return measured, FinishedRun(
-            schedule, second.recorder.losses, second.recorder.relevance, evaluations
+            schedule, heard.losses, heard.relevance, evaluations, measured.metrics
         )
 
 
@@ -169,10 +170,10 @@ def test_how_blocks_thaw_counts_where_some_froze(settings: Knobs, same: bool) ->
 
 def written(folder: Path, number: int, knobs: Knobs) -> RunRecorder:
     """A finished run's file, as a worker leaves it."""
-    run = trained(key(knobs))[1]
+    measured, run = trained(key(knobs))
     recorder = RunRecorder(run_file(folder, number), spec_of(knobs, number), list(run.losses))
     recorder.relevance = {step: tuple(scores) for step, scores in run.relevance.items()}
-    recorder.finish(run.evaluations)
+    recorder.finish(measured)
     return recorder
 
 
@@ -191,6 +192,7 @@ def test_a_trial_to_be_stopped_ends_where_it_is_stopped(tmp_path: Path) -> None:
     assert whole is not None
     assert end is not None
     assert (end.step, end.finished, whole.finished) == (10, False, True)
+    assert (set(end.course["metrics"]), set(whole.course["metrics"])) == (set(), set(tiny.METRICS))
     assert list(end.course["curve"]) == [
         point for point in whole.course["curve"] if point["step"] <= 10
     ]
@@ -198,11 +200,11 @@ def test_a_trial_to_be_stopped_ends_where_it_is_stopped(tmp_path: Path) -> None:
 
 def test_a_run_of_other_own_knobs_is_not_repeated(tmp_path: Path) -> None:
     """The same decisions, of a workload with another dropout: only the same dropout repeats it."""
-    run = trained(key(PLAIN))[1]
+    measured, run = trained(key(PLAIN))
     recorder = RunRecorder(run_file(tmp_path, 0), spec_of(PLAIN | {"dropout": 0.25}, 0))
     recorder.losses = list(run.losses)
     recorder.relevance = {step: tuple(scores) for step, scores in run.relevance.items()}
-    recorder.finish(run.evaluations)
+    recorder.finish(measured)
 
     def found(**own: Scalar) -> bool:
         spec = spec_of(PLAIN | own, 1)

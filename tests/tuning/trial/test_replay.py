@@ -49,7 +49,7 @@ LATE: tuple[dict[str, Scalar], ...] = (
     {"averaging": "last", "averaging_window": 0.4},
     {"input_start": 1.0, "layer_dropout": 0.3},
 )
-WORKLOAD: Workload = replace(tiny.again(), steps=40)
+WORKLOAD: Workload = replace(tiny.again(), steps=40, metrics=tiny.METRICS)
 
 
 def run_of(
@@ -94,7 +94,7 @@ def trunk_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second = run_of(make_policy("full_update", {}), 1.0, recorder)
     second.load_state_dict(first.state_dict())
     measured, _ = finish(second)
-    recorder.finish({point.step: point.val_loss for point in measured.curve})
+    recorder.finish(measured)
     return folder
 
 

@@ -15,7 +15,7 @@ from models.device import synchronize
 from models.frames import told
 from models.levers.shaping import resting
 from models.making import blocks_of, named, new_optimizer, parameter_faults, parts_at_rest
-from models.measuring import loss_of, metric_of, must_evaluate
+from models.measuring import loss_of, metric_of, metrics_of, must_evaluate
 from policies.applying.faults import checked_blocks
 from tuning.training.examination.subject import (
     SEED,
@@ -157,15 +157,30 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
         yield refused("evaluation", f"{must}, but got {number} before any training")
     yield from _of_metric(subject)
     before = state_of(model)
+    yield from _further(subject, model)
     again = _evaluated(subject, model, EVALUATION_SEED + 1)
     if names := differing(before, state_of(model)):
         yield refused(
             "evaluation",
-            f"evaluate(model) must leave the model as it is, but changed {some(names)}: leave out "
-            "model.train() and optimizer steps, or work on a copy",
+            f"evaluate(model){_and_metrics(subject)} must leave the model as it is, but changed "
+            f"{some(names)}: leave out model.train() and optimizer steps, or work on a copy",
         )
     elif number != again:
         yield _drawn(number, _evaluated(subject, model, EVALUATION_SEED))
+
+
+def _further(subject: Subject, model: nn.Module) -> Iterator[Finding]:
+    """Numbers; that they leave the model as it is is seen with the evaluation's."""
+    with generators_kept(), resting(model):
+        seed_all(EVALUATION_SEED)
+        found = metrics_of(subject.workload, model)
+    for name, value in found.items():
+        if not math.isfinite(value):
+            yield remark(
+                "metrics",
+                f"metrics[{name!r}](model) gave {value} before any training; a trial that ends "
+                "with such a value has none recorded",
+            )
 
 
 def _of_metric(subject: Subject) -> Iterator[Finding]:
@@ -186,6 +201,10 @@ def _of_metric(subject: Subject) -> Iterator[Finding]:
             f"by about {0.5 / math.sqrt(count):.1%} by chance, more than recipes differ: hold out "
             f"{FEW} or more",
         )
+
+
+def _and_metrics(subject: Subject) -> str:
+    return " and metrics" if subject.workload.metrics else ""
 
 
 def _drawn(number: float, again: float) -> Finding:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from policies.apply import Step
 from policies.full_update import FullUpdate
 from tuning.training.loop import TrainingRun
 from tuning.trial.clock import CostTable
+from tuning.trial.record import Measurements
 
 SEED = 0
 
@@ -60,7 +61,7 @@ class Heard:
         """Note the step's loss."""
         self.losses.append(loss)
 
-    def finish(self, evaluations: Mapping[int, float]) -> None:
+    def finish(self, measured: Measurements) -> None:
         """Nothing."""
 
     def state_dict(self) -> dict[str, Any]:
