@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 
 _FORM = re.compile(r"(?P<path>.+\.py):(?P<factory>\w+)", re.DOTALL)
-OURS = ("models", "policies", "search_spaces", "tuning")
 
 _UNDER_WAY: list[str] = []
 
@@ -79,20 +78,3 @@ def module_at(path: Path, whose: str = "a workload's") -> ModuleType:
         del sys.modules[name]
         raise
     return module
-
-
-def collision(error: BaseException, folder: Path) -> str:
-    """What to do where the user's own package has the name of one of ours; empty where none has.
-
-    Args:
-        error: what importing the user's file raised.
-        folder: in which it lies.
-    """
-    missing = (getattr(error, "name", None) or "").partition(".")[0]
-    theirs = (folder / missing, folder / f"{missing}.py")
-    if missing not in OURS or not any(path.exists() for path in theirs):
-        return ""
-    return (
-        f"; {folder / missing} has the name of a package of this project, which is the one that is "
-        "imported: give yours another name"
-    )

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-OWN = tuple(str(ROOT / name) for name in ("models", "policies", "search_spaces", "tuning"))
-WORKLOADS = str(ROOT / "models" / "workloads")
+OWN = tuple(f"{ROOT / name}{os.sep}" for name in ("models", "policies", "search_spaces", "tuning"))
+WORKLOADS = f"{ROOT / 'models' / 'workloads'}{os.sep}"
 MOST_FRAMES = 3
 LONGEST = 300
 """Characters of a message that are shown."""
@@ -29,7 +29,7 @@ def told(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or ["no message"]
     text = lines[0] if len(lines[0]) <= LONGEST else lines[0][:LONGEST] + "..."
     frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, ValueError) and frames and _is_own(frames[-1].filename):
+    if isinstance(error, ValueError) and frames and is_ours(frames[-1].filename):
         return str(error)
     places = " <- ".join(map(_place, reversed(user_frames(error))))
     return f"{type(error).__name__}: {text}" + (f" (at {places})" if places else "")
@@ -58,7 +58,9 @@ def _place(frame: traceback.FrameSummary) -> str:
     return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}{line}"
 
 
-def _is_own(file: str) -> bool:
+@functools.cache
+def is_ours(file: str) -> bool:
+    """Whether a file is this project's; its workloads are looked at as a user's are."""
     path = str(Path(file).resolve())
     return path.startswith(OWN) and not path.startswith(WORKLOADS)
 
@@ -66,9 +68,10 @@ def _is_own(file: str) -> bool:
 def _is_users(file: str) -> bool:
     if file.startswith("<"):
         return False
-    return not _is_own(file) and not in_library(file)
+    return not is_ours(file) and not in_library(file)
 
 
+@functools.cache
 def in_library(file: str) -> bool:
     """Whether a file is part of Python or of an installed package."""
     path = str(Path(file).resolve())

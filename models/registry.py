@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models import by_path, workloads
+from models import beside, by_path, workloads
 from models.frames import told
 from models.given import given_factory, is_given
 from models.knobs import OwnKnob, own_knobs, values_given
@@ -150,8 +150,12 @@ def _import(module_name: str, name: str) -> Any:
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "
-            f"raised {told(error)}{by_path.collision(error, folder)}"
+            f"raised {told(error)}{_clash(error, folder)}"
         ) from error
+
+
+def _clash(error: BaseException, folder: Path) -> str:
+    return beside.clash(getattr(error, "name", None) or "", folder)
 
 
 def _build(name: str, factory: Factory, corpus: Path | None, own: Mapping[str, Scalar]) -> Workload:

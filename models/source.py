@@ -20,13 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.frames import in_library
+from models.frames import in_library, is_ours
 
 MOST = 1000
 """Definitions that are looked at."""
-OWN_PACKAGES = ("policies", "search_spaces", "tuning", "models")
-"""This project's own, which has a version; its workloads are looked at all the same."""
-WORKLOADS = "models.workloads"
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -150,14 +147,14 @@ def _definition(value: Any) -> Any:
 
 
 def is_users(value: Any) -> bool:
-    """Whether a function or class is the user's own, and no library's."""
+    """Whether a function or class is the user's own: of a file that is neither a library's nor this
+    project's, which has a version; its workloads are looked at all the same.
+    """
     module = str(getattr(value, "__module__", ""))
-    if module.split(".")[0] in OWN_PACKAGES and not module.startswith(WORKLOADS):
-        return False
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module not in sys.builtin_module_names and module != "builtins"
-    return not in_library(file)
+    return not (is_ours(file) or in_library(file))
 
 
 def _text(value: Any) -> str | None:

@@ -41,7 +41,7 @@ def _load_own_packages() -> None:
     """Load the packages that stand beside this one, before anything of the same name is found.
 
     ``python -m`` looks in the current directory first, where a user may well have a folder
-    ``models`` of their own.
+    ``models`` of their own. What ours lack is found there from then on.
 
     Raises:
         ImportError: something of that name, and not ours, was imported before.
@@ -64,6 +64,11 @@ def _load_own_packages() -> None:
                 f"imported before: {loaded.__file__}; import tuning first, or give yours another "
                 "name"
             )
+    from models.beside import begin, share
+
+    begin()
+    for name in ("policies", "models", "search_spaces"):
+        share(sys.modules[name], home)
 
 
 _load_own_packages()

@@ -58,12 +58,16 @@ def carry_out(workload: str, corpus: Path | None, to: Path | None, refused: list
 
 def show(checked: Checked) -> None:
     """Print what was found."""
-    from tuning.report.soundness_table import anatomy_lines, search_line, soundness_lines
+    from models.registry import own_knobs_of
+    from tuning.report.soundness_table import anatomy_lines, row, search_line, soundness_lines
     from tuning.session.check import TRIALS
 
     lines = list(soundness_lines(checked.workload, checked.soundness))
     if checked.anatomy is not None:
         lines += ["", *anatomy_lines(checked.anatomy)]
+        own = own_knobs_of(checked.workload).items()
+        told = [f"{name}, {each.range.span()}, else {each.default}" for name, each in own]
+        lines += [row("own knobs", "; ".join(told))] if told else []
     if checked.anatomy is not None and checked.search_seconds is not None:
         lines += [search_line(checked.anatomy, TRIALS, checked.at_once, checked.search_seconds)]
     print("\n".join(lines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +45,22 @@ class Data(Protocol):
     @property
     def held_out(self) -> Sequence[Batch]:
         """The batches to evaluate on, always the same."""
+
+
+class Recent(Generic[T]):
+    """What was made for the last few keys."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int], T] = {}
+
+    def of(self, key: tuple[int, int], make: Callable[..., T]) -> T:
+        """What ``make(*key)`` gives, made once while it is kept."""
+        # Stored here and by nobody else: by that a workload's identity tells a cache from a value.
+        if key not in self._made:
+            if len(self._made) == EPOCHS_KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[key] = make(*key)
+        return self._made[key]
 
 
 class Examples:
@@ -88,14 +104,14 @@ class Examples:
                 f"batch_size={batch_size}"
             )
         self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
-        self._orders: dict[tuple[int, int], np.ndarray] = {}
+        self._orders: Recent[np.ndarray] = Recent()
         self.batch_at = BatchAt(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
 
     def ids_at(self, seed: int, step: int) -> Tensor:
         """Which examples the batch of ``step`` holds, int64 (batch_size,)."""
         epoch, place = divmod(step, len(self._ids) // self._size)
-        order = kept(self._orders, (seed, epoch), self._ordered)
+        order = self._orders.of((seed, epoch), self._ordered)
         return torch.from_numpy(order[place * self._size : (place + 1) * self._size])
 
     def batch_of(self, seed: int, step: int) -> Batch:
@@ -239,7 +255,7 @@ class Loaded:
 
     def __init__(self, train: DataLoader[Any], held_out: Any) -> None:
         self._loader, self._held, self._source = train, held_out, numbered(train.dataset)
-        self._epochs: dict[tuple[int, int], list[list[int]]] = {}
+        self._epochs: Recent[list[list[int]]] = Recent()
         self.fingerprint = fingerprint_of(self._source, None, (len(train), train.batch_size))
         self.batch_at = BatchAt(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
@@ -266,7 +282,7 @@ class Loaded:
 
     def _ids(self, seed: int, step: int) -> list[int]:
         epoch, place = divmod(step, len(self._loader))
-        return kept(self._epochs, (seed, epoch), self._batches)[place]
+        return self._epochs.of((seed, epoch), self._batches)[place]
 
     def _batches(self, seed: int, epoch: int) -> list[list[int]]:
         sampler: Any = self._loader.batch_sampler
@@ -275,15 +291,6 @@ class Loaded:
             if own is not None:
                 own.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
             return [list(map(int, batch)) for batch in sampler]
-
-
-def kept(found: dict[tuple[int, int], T], key: tuple[int, int], make: Callable[..., T]) -> T:
-    """What ``make(*key)`` gives, remembered for the last few keys."""
-    if key not in found:
-        if len(found) == EPOCHS_KEPT:
-            del found[next(iter(found))]
-        found[key] = make(*key)
-    return found[key]
 
 
 def _split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:

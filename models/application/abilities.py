@@ -11,6 +11,7 @@ from models.application.trying import lever_faults
 from models.levers.approximation import KINDS
 from models.levers.computing import BACKENDS, DTYPES
 from models.levers.form import PLAIN, Form
+from models.levers.optimizer import ADAMW, MUON, Optimization
 from models.workload import Workload
 
 SHARE = 0.5
@@ -23,6 +24,8 @@ def forms_to_try() -> Iterator[tuple[str, Form]]:
     Compilation is left out: that takes longer than all others together, and is tried where a space
     searches it.
     """
+    for optimizer in (ADAMW, MUON):
+        yield f"optimizer {optimizer}", Optimization(optimizer).shaped(PLAIN)
     for kind in KINDS:
         yield f"approximation {kind}", Form(approximation=kind, share=SHARE)
     for backend in BACKENDS:

@@ -51,21 +51,54 @@ def test_a_file_is_found_wherever_one_is(
 
 def test_our_packages_are_ours_in_a_folder_that_has_others(folder: Path) -> None:
     """In a new interpreter whose first place to look is the user's folder."""
-    code = "import sys; sys.path.insert(0, ''); import tuning, models; print(models.__file__)"
+    code = "import tuning, models; print(models.__file__)"
+    assert Path(run_in(folder, code)) == ROOT / "models" / "__init__.py"
+
+
+def run_in(folder: Path, code: str) -> str:
+    """What a new interpreter prints whose first place to look is the folder."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, ''); {code}"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert Path(done.stdout.strip()) == ROOT / "models" / "__init__.py"
+    return done.stdout.strip()
+
+
+def test_modules_of_a_package_called_as_ours_are_found_beside_ours(folder: Path) -> None:
+    """Theirs by relative imports and deeper too; their __init__ only for what it alone has."""
+    (folder / "models" / "__init__.py").write_text("from .net import Net\nprint('run')")
+    (folder / "models" / "net.py").write_text("from .parts.norm import Norm\nNet = Norm")
+    (folder / "models" / "parts").mkdir()
+    (folder / "models" / "parts" / "__init__.py").touch()
+    (folder / "models" / "parts" / "norm.py").write_text("class Norm: ...")
+    (folder / "policies" / "mine.py").write_text("RULE = 3")
+    assert run_in(
+        folder,
+        "import tuning; from models.net import Net; from policies.mine import RULE; "
+        "from models.knobs import Float; print(Net.__module__, RULE); "
+        "from models import Net as again; print(again is Net, hasattr(again, 'x'))",
+    ).split("\n") == ["models.parts.norm 3", "run", "True False"]
+    assert run_in(folder, "import tuning, models; print(hasattr(models, 'none'))") == "run\nFalse"
+
+
+def test_what_they_hold_is_the_users_own(folder: Path) -> None:
+    """For the digests of source by which a run is known again, and for the lines of a failure."""
+    (folder / "models" / "net.py").write_text("class Net: ...")
+    code = (
+        "import tuning; from models.net import Net; from models.workload import Workload; "
+        "from models.source import is_users; print(is_users(Net), is_users(Workload))"
+    )
+    assert run_in(folder, code) == "True False"
 
 
 def test_what_cannot_be_found_again_is_refused(folder: Path) -> None:
     """A file that is gone, the program itself, and a name that is taken, with what to do."""
-    (folder / "taken.py").write_text("import models.of_the_user")
+    (folder / "models" / "registry.py").write_text("NETS = {}")
+    (folder / "taken.py").write_text("from models.registry import NETS")
     for name, words in (
         (f"{folder / 'gone.py'}:make", "file must exist"),
         ("__main__:make", "name it file.py:make"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.registry import own_knobs_of
 from models.workload import Workload
 from tests.support import unsound
 from tuning.check import main
@@ -38,7 +39,19 @@ def test_a_sound_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     abilities = {each["name"]: each["fault"] for each in found["anatomy"]["abilities"]}
     assert abilities["dtype bfloat16"] is None
     assert "nothing to force" in abilities["attention_backend math"]
+    assert abilities["optimizer muon"] is abilities["optimizer adamw"] is None
+    assert "averaging" in by_name["levers"]
+    assert "own" not in by_name
     assert found["search_seconds"] > 0
+
+
+def test_own_knobs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what they may be, and what they are where nobody turns them."""
+    assert main(["--workload", "tests.support.knobby:make"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "own knobs " in printed
+    for name, knob in own_knobs_of("tests.support.knobby:make").items():
+        assert f"{name}, {knob.range.span()}, else {knob.default}" in printed
 
 
 def test_a_refused_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

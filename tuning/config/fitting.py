@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from models.levers.approximation import NONE
@@ -42,7 +42,7 @@ class Fitted:
 
     Attributes:
         choices: knob -> the values that are left, for knobs that lost some.
-        remarks: a line for each value left out, with the reason.
+        remarks: a line for each reason, with the values it leaves out.
         faults: what leaves nothing to search, as messages for the user.
     """
 
@@ -66,7 +66,7 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
     """
     tried = _singly if _has_gates(space) else _combinations
     choices: dict[str, tuple[Scalar, ...]] = {}
-    remarks: list[str] = []
+    left_out: list[tuple[str, str]] = []
     faults: list[str] = []
     for names in GROUPS:
         bad = [
@@ -83,9 +83,19 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
             name, value = dropped
             reason = next(fault for values, fault in standing if values.get(name) == value)
             kept[name].remove(value)
-            remarks.append(f"{name} {value} is left out of the space: {reason}")
+            left_out.append((f"{name} {value}", reason))
         choices |= {n: tuple(v) for n, v in kept.items() if len(v) < len(_values(space, (n,))[n])}
-    return Fitted(choices, tuple(remarks), tuple(faults))
+    return Fitted(choices, tuple(_lines(left_out)), tuple(faults))
+
+
+def _lines(left_out: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A line for each reason, with all that it leaves out."""
+    values: dict[str, list[str]] = {}
+    for value, reason in left_out:
+        values.setdefault(reason, []).append(value)
+    for reason, found in values.items():
+        are = "is" if len(found) == 1 else "are"
+        yield f"{', '.join(found)} {are} left out of the space: {reason}"
 
 
 def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | None]) -> Fitted:

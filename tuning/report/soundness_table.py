@@ -13,6 +13,8 @@ from tuning.trial.soundness import CONSEQUENCE, FOLLOWS, Soundness
 INDENT = 12
 """Characters before the second column."""
 LINE = 100
+ALWAYS = "depth of the update, schedules, averaging"
+"""What every workload can have."""
 
 
 def soundness_lines(name: str, found: Soundness) -> Iterator[str]:
@@ -60,7 +62,7 @@ def anatomy_lines(found: Anatomy) -> Iterator[str]:
 
 def _abilities(abilities: tuple[Ability, ...]) -> Iterator[str]:
     able = [ability.name for ability in abilities if ability.fault is None]
-    yield row("levers", ", ".join(["depth of the update, schedules", *able]))
+    yield row("levers", ", ".join([ALWAYS, *able]))
     faulty = sorted((a for a in abilities if a.fault), key=lambda ability: str(ability.fault))
     for fault, group in itertools.groupby(faulty, key=lambda ability: ability.fault):
         yield row("not", f"{', '.join(each.name for each in group)}: {fault}")

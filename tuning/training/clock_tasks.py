@@ -170,7 +170,10 @@ class Known:
 
     def _form(self, form: Form) -> None:
         self.find_parts(parts_of(form, self.costs.num_blocks), run_device())
-        self._add(form.key, composed(self.costs, form))
+        try:
+            self._add(form.key, composed(self.costs, form))
+        except ValueError:  # of parts that were measured in company; the whole takes some time
+            self.find_parts([form], run_device())
 
     def _event(self, name: str) -> None:
         self._add(name, calibrate_event(self._workload, name, self.costs, device=run_device()))

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomS
 
 from models.adapters import Cursor, Examples, Windows, from_loader
 from models.batches import tensors_of
+from models.settings import told
 
 ROWS = torch.arange(40, dtype=torch.float32)[:, None].repeat(1, 3), torch.arange(40)
 
@@ -85,6 +86,17 @@ def test_other_seeds_have_other_batches(name: str) -> None:
     first = tensors_of(data.batch_at(0, 0))[0]
     assert not torch.equal(first, tensors_of(data.batch_at(1, 0))[0])
     assert not torch.equal(first, tensors_of(data.batch_at(0, epoch))[0])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_was_read_is_no_part_of_what_data_are(name: str) -> None:
+    """A run is known again by what its workload holds, told before anything was read and after."""
+    data = SOURCES[name]()
+    assert data.held_out  # as ``bring`` asks for it
+    before = told(data.batch_at)
+    for seed, step in itertools.product(range(2), range(0, 40, 3)):
+        data.batch_at(seed, step)
+    assert told(data.batch_at) == before
 
 
 def test_an_epoch_holds_every_example_once_and_none_that_is_held_out() -> None:

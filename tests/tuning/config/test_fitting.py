@@ -111,6 +111,17 @@ def test_the_value_with_most_faults_goes_first() -> None:
     )
 
 
+def test_values_left_out_for_one_reason_share_a_line() -> None:
+    """Kinds of matrices, where a model has none to replace."""
+    fitted = fit_space(
+        find_space("low_rank"),
+        lambda form: "no linear layer" if form.approximation != "none" else None,
+    )
+    (line,) = fitted.remarks
+    assert line.endswith(" are left out of the space: no linear layer")
+    assert "approximation svd, approximation data_aware" in line
+
+
 def test_a_fixed_value_that_cannot_be_is_refused() -> None:
     """Nothing is left out behind the user's back.
 

@@ -12,12 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
+from models.levers.levers import Levers
+from models.levers.optimizer import Optimization
 from tests.support import tiny
 from tests.support.costs import made_up_costs
 from tuning.training.calibrate import Effort
 from tuning.training.calibrate_forms import calibrate_form, ratios_to_plain
+from tuning.training.clock_tasks import Known
 from tuning.training.company import Lap
+from tuning.trial.parts import composed
 
 QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0)
 CPU = torch.device("cpu")
@@ -131,3 +136,18 @@ def test_costs_are_added_to_the_clock_by_name() -> None:
         UnknownForm, match=r"calibrated for the form 'svd 0.25 mlp', but knows \[\]"
     ):
         charge(COSTS, ledger)
+
+
+def test_what_no_parts_can_give_is_measured_whole() -> None:
+    """Parts that were measured in company may come to less than nothing; then the form itself is
+    timed, and no trial fails for it.
+    """
+    form = Form(optimizer="adamw", present=2)
+    light = dataclasses.replace(COSTS, step_seconds=dict.fromkeys(COSTS.step_seconds, 1e-9))
+    parts = {"adamw": light, "present 2": light}
+    known = Known(tiny.tiny(), dataclasses.replace(COSTS, forms=parts))
+    with pytest.raises(ValueError, match="must come to positive seconds"):
+        composed(known.costs, form)
+    levers = Levers(Optimization("adamw"), Depth(depth_start=0.5, depth_end=0.5))
+    known.finders(levers)[form.key]()
+    assert known.costs.forms[form.key].step_cost(2) > 0
