@@ -74,7 +74,8 @@ def compiled() -> Any:
         return y.sum()
 
     found = torch.compile(step, backend=backend)(torch.ones(3)).item()
-    note = torch.optim.Optimizer.zero_grad.__wrapped__.__dynamo_disable
+    zero_grad: Any = torch.optim.Optimizer.zero_grad
+    note = zero_grad.__wrapped__.__dynamo_disable
     return {
         "found": found,
         "graphs": len(graphs),

@@ -187,7 +187,8 @@ def scored() -> Workload:
 
 def weight(model: nn.Module) -> float:
     """The sum of the head's weights, which every step changes."""
-    return float(sum(p.detach().sum() for p in model.head.parameters()))  # type: ignore[union-attr]
+    head = model.get_submodule("head")
+    return float(sum(float(p.detach().sum()) for p in head.parameters()))
 
 
 METRICS: dict[str, Callable[[nn.Module], float]] = {

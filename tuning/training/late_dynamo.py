@@ -53,7 +53,8 @@ def uncompiled() -> AbstractContextManager[object]:
         return nullcontext()
     import torch
 
-    return torch.compiler.set_stance("force_eager")
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _graph_break(msg: str = "") -> None:
