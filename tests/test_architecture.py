@@ -53,7 +53,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
         "tuning.trial models "
         "models.levers models.application policies",
-        "tuning.callbacks": "tuning.training tuning.trial models models.application models.levers "
+        "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models models.application models.levers "
         "policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",

@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
 from tuning.callbacks.refusals import other_batches, refuse
-from tuning.training.encoding import PLAINLY
 from tuning.training.generators import generators_state, set_generators
+from tuning.training.state.encoding import PLAINLY
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tuning.training.encoding import decode, from_python_state, python_state
+from tuning.training.state.encoding import decode, from_python_state, python_state
 
 EVALUATION_SEED = 20_011
 """Every evaluation begins from this one, so that what it draws is the same each time."""

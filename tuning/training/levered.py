@@ -30,9 +30,9 @@ from models.levers.planning import planned
 from models.levers.shaping import Shaped, carry_moments
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import StepPlan, UpdatePolicy
-from tuning.training.encoding import PLAINLY, decode
 from tuning.training.generators import generators_state, set_generators
 from tuning.training.state.attributes import Attributes, restore
+from tuning.training.state.encoding import PLAINLY, decode
 from tuning.training.state.paths import Path
 from tuning.trial.course import Course
 

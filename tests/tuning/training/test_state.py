@@ -20,10 +20,10 @@ from models.workload import Workload
 from policies.registry import make_policy
 from tests.support import stateful, tiny
 from tests.support.costs import made_up_costs
-from tuning.training.encoding import PLAINLY, Encoder, UnsaveableError, decode
 from tuning.training.generators import generators_kept, seed_all
 from tuning.training.loop import TrainingRun, evaluate
 from tuning.training.state.attributes import leaves
+from tuning.training.state.encoding import PLAINLY, Encoder, UnsaveableError, decode
 from tuning.training.state.paths import told
 
 CPU = torch.device("cpu")

@@ -13,10 +13,10 @@ from models.identity import code_of
 from models.making import blocks_of
 from models.source import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
-from tuning.training.encoding import Encoder
 from tuning.training.examination.rehearsal import Plan, Rehearsal
 from tuning.training.examination.subject import SEED, Subject, refused, remark, some, unforked
 from tuning.training.state.attributes import outer_marks
+from tuning.training.state.encoding import Encoder
 from tuning.training.state.paths import told
 from tuning.trial.soundness import Finding
 

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from models.source import is_users
-from tuning.training.encoding import (
+from tuning.training.state.encoding import (
     MOST_ITEMS,
     Encoder,
     UnsaveableError,

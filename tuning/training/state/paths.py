@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from models.source import is_users
-from tuning.training.encoding import GeneratorState, set_generator
+from tuning.training.state.encoding import GeneratorState, set_generator
 
 Kind = Literal[
     "module", "optimizer", "outside", "attribute", "key", "index", "buffer", "hook", "cell",
