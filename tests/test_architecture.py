@@ -53,8 +53,8 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
         "tuning.trial models "
         "models.levers models.application policies",
-        "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models models.application models.levers "
-        "policies",
+        "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models "
+        "models.application models.levers policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
