@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.late_dynamo import compile_late
 from tuning.commands import status_of
 from tuning.config.arguments import NewSearch, ShowSpace, build_parser, parse
 from tuning.config.resume import Resume
 from tuning.layout import PAGE, PICTURE, RUN_JSON, TRIALS, resume_command
 from tuning.loading import loading
-from tuning.training.late_dynamo import compile_late
 
 if TYPE_CHECKING:
     from tuning.session.conduct import SearchResult

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from tuning.training.late_dynamo import PACKAGE, compile_late, is_late
+from models.late_dynamo import PACKAGE, compile_late, is_late
 
 OPTIMIZERS = ("SGD", "AdamW", "Adagrad", "RMSprop", "NAdam", "Muon")
 

@@ -22,6 +22,7 @@ from tuning.drivers.ray_cluster import (
     signals_kept,
     token_settings,
 )
+from tuning.loading import loading
 
 
 class RayDriver:
@@ -88,7 +89,7 @@ class RayDriver:
             stack.enter_context(environment({**self._worker_environment(), **own}))
             stack.enter_context(quiet())
             stack.callback(self._cluster.stop)
-            with signals_kept():
+            with signals_kept(), loading():
                 self._cluster.start()
             self._open = stack.pop_all()
         return self
@@ -105,7 +106,8 @@ class RayDriver:
             SearchFailed: Ray is gone.
             Exception: whatever the source raised.
         """
-        from tuning.drivers.ray_tune import HandOver, drive
+        with loading():
+            from tuning.drivers.ray_tune import HandOver, drive
 
         fixed: dict[str, Any] = {"run": str(self.run), "epoch": self.epoch, "entry": self.entry}
         hand_over = HandOver(source, self.concurrency, fixed, self._cluster.dead)

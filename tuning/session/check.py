@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from models.frames import told
+from models.late_dynamo import compile_late
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
 from tuning.loading import loading
 from tuning.training.examination.new_process import NewProcess
-from tuning.training.late_dynamo import compile_late
 from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
 

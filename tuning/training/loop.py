@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from models.application.batches import Stream
+from models.late_dynamo import uncompiled
 from models.levers.form import Form
 from models.levers.levers import NO_LEVERS, Levers
 from models.levers.shaping import resting
@@ -28,7 +29,6 @@ from policies.apply import Step
 from policies.base import UpdatePolicy, state_to_json
 from tuning.training import levered
 from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_all
-from tuning.training.late_dynamo import uncompiled
 from tuning.training.levered import Levered, Subject
 from tuning.training.state.paths import Path
 from tuning.trial.clock import CostTable

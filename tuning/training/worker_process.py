@@ -4,8 +4,8 @@ never the user's, so that torch's compiler may come late.
 
 from __future__ import annotations
 
+from models.late_dynamo import compile_late
 from tuning.training import worker
-from tuning.training.late_dynamo import compile_late
 from tuning.trial.task import Ending
 
 

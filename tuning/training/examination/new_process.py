@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from models.frames import told
+from models.late_dynamo import compile_late
 from tuning.loading import loading
-from tuning.training.late_dynamo import compile_late
 
 if TYPE_CHECKING:
     from models.workload import Workload
