@@ -201,7 +201,7 @@ class LoadedRecipe:
         Raises:
             ValueError: arguments that do not fit the recipe; names all that are missing.
         """
-        number = int(self.file.facts["seed"]) if seed is None else seed
+        number = self.seed if seed is None else seed
         given = {
             "batch_at": batch_at, "examples_at": examples_at, "shrink": shrink, "loss": loss
         }  # fmt: skip
@@ -226,6 +226,16 @@ class LoadedRecipe:
         levered = Levered(subject, self.file.policy, levers, self.course(total_steps), number)
         sees = any(levers.of(kind).on for kind in (BatchSize, InputSize, CachedPrefix))
         return RecipeRun(levered, needs_batches=sees)
+
+    @property
+    def seed(self) -> int:
+        """The trial's, from which its model, its batches and what it drew came."""
+        return int(self.file.facts["seed"])
+
+    @property
+    def steps(self) -> int:
+        """Of the trial."""
+        return int(self.file.facts["steps"])
 
     @property
     def own(self) -> Mapping[str, Scalar]:
