@@ -147,6 +147,10 @@ class RecipeRun:
         with self.levered.averaged():
             yield
 
+    def settle(self) -> None:
+        """Leave the model with those weights, for good: the run is over."""
+        self.levered.settle()
+
     def state_dict(self) -> dict[str, Any]:
         """All of the run, between two steps: model, optimizer and generators too."""
         return self.levered.state_dict()
@@ -236,6 +240,17 @@ class LoadedRecipe:
     def steps(self) -> int:
         """Of the trial."""
         return int(self.file.facts["steps"])
+
+    @property
+    def threads(self) -> int:
+        """Of a process that trained it, on which the last bits of a CPU's sums depend."""
+        assert self.file.costs is not None, "parsing refuses a file without"
+        return self.file.costs.threads
+
+    @property
+    def batch_factor(self) -> float:
+        """Examples that a step sees at first, in batches of the workload."""
+        return self.file.levers.of(BatchSize).stages()[0]
 
     @property
     def own(self) -> Mapping[str, Scalar]:
