@@ -18,7 +18,7 @@ from models.several import SeveralOptimizers
 from models.source import source_digests
 from models.workload import Workload
 
-ASIDE = frozenset({"name", "fingerprint", "target"})
+ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
 
 

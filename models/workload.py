@@ -55,6 +55,8 @@ class Workload:
         metric: what ``evaluate`` measures, as tables and plots name it.
         maximize: higher is better, of an accuracy say. Targets, tables and plots are in the
             metric's own sign; the column ``val_loss`` holds its negative.
+        held_out: how many examples ``evaluate`` measures, so that a check can say where they are
+            too few; 0 where that is not told.
         metrics: name -> function of the model, like ``evaluate``: further metrics, measured where a
             trial ends and recorded in the columns ``metric_NAME``. Nothing is decided by them.
 
@@ -80,6 +82,7 @@ class Workload:
     metric: str = "validation loss"
     maximize: bool = False
     decay: Literal["linear", "cosine"] | Callable[[float], float] = "linear"
+    held_out: int = 0
     metrics: Mapping[str, Callable[[nn.Module], float]] = field(default_factory=dict)
 
     @property

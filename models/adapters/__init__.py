@@ -3,6 +3,7 @@
 from models.adapters.examples import Examples, Windows, from_loader
 from models.adapters.finding import find_blocks
 from models.adapters.losses import Score, accuracy, own_loss, supervised
+from models.adapters.order import TrialOrder
 from models.adapters.shrinking import shorter, smaller
 from models.adapters.streams import Cursor
 from models.adapters.workload import bring
@@ -11,6 +12,7 @@ __all__ = [
     "Cursor",
     "Examples",
     "Score",
+    "TrialOrder",
     "Windows",
     "accuracy",
     "bring",

@@ -226,9 +226,25 @@ def taken(source: Any, ids: list[int], collate: Collate | None, numbers: tuple[i
     with drawing_from(*numbers):
         many = getattr(source, "__getitems__", None)
         found = list(many(ids)) if many else [source[index] for index in ids]
-        batch = (collate or default_collate)(found)
+        batch = collate(found) if collate else _put_together(found)
     # A tokenizer's own kind of mapping cannot be cut and joined.
     return dict(batch) if isinstance(batch, Mapping) else batch
+
+
+def _put_together(found: list[Any]) -> Batch:
+    """A batch by torch's own collate.
+
+    Raises:
+        ValueError: it cannot be made so.
+    """
+    try:
+        return default_collate(found)
+    except (RuntimeError, TypeError, KeyError) as fault:
+        raise ValueError(
+            "examples must make a batch by torch's own collate, but it raised "
+            f"{type(fault).__name__}: {str(fault).splitlines()[0]}; give collate=, which pads "
+            "texts of unlike length, say"
+        ) from None
 
 
 def from_loader(train: DataLoader[Any], held_out: Any) -> Data:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -37,14 +37,32 @@ def blocks_named(path: str) -> Blocks:
 
     def blocks(model: nn.Module) -> list[nn.Module]:
         try:
-            return list(model.get_submodule(path).children())
+            found = model.get_submodule(path)
         except AttributeError:
-            raise ValueError(
-                f"blocks must be a path of {type(model).__name__}, but got {path!r}; its largest "
-                f"parts are {_largest(model)}"
-            ) from None
+            raise ValueError(_no_list(model, path, "which it does not have")) from None
+        if not isinstance(found, LISTS) and any(_lists(found)):
+            raise ValueError(_no_list(model, path, f"a {type(found).__name__}, which holds lists"))
+        return list(found.children())
 
     return blocks
+
+
+def _no_list(model: nn.Module, path: str, what: str) -> str:
+    found = ", ".join(_lists(model))
+    there = f"its lists are {found}" if found else f"its largest parts are {_largest(model)}"
+    return (
+        f"blocks must be the path of a list of modules of {type(model).__name__}, but got "
+        f"{path!r}, {what}; {there}"
+    )
+
+
+def _lists(model: nn.Module) -> Iterator[str]:
+    """Paths of lists of modules that are not inside of another."""
+    for name, module in model.named_children():
+        if isinstance(module, LISTS) and len(module) > 1:
+            yield name
+        else:
+            yield from (f"{name}.{inner}" for inner in _lists(module))
 
 
 def _class(module: nn.Module) -> Any:

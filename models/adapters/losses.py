@@ -13,6 +13,8 @@ from models.batches import Batch
 from models.making import named
 
 Loss = Callable[[nn.Module, Batch], Tensor]
+IGNORED = -100
+"""A label that is no answer, as in torch's own losses and Hugging Face's."""
 
 
 def output_of(model: nn.Module, batch: Batch) -> Any:
@@ -69,13 +71,24 @@ class Score:
 
 
 def _right(model: nn.Module, batch: Batch) -> Tensor:
-    """Whether each example's class is told right, float32 (rows,)."""
+    """Whether each class that has an answer is told right, float32 (answers,)."""
     output = output_of(model, batch) if isinstance(batch, Mapping) else model(batch[0])
     answers = batch["labels"] if isinstance(batch, Mapping) else batch[1]
     logits: Tensor = output if isinstance(output, Tensor) else output.logits
-    right: Tensor = logits.argmax(-1) == answers
-    return right.to(torch.float32)
+    told = logits.argmax(-1)
+    if _is_causal(model):  # whose forward moves the labels by one itself
+        told, answers = told[:, :-1], answers[:, 1:]
+    return (told == answers)[answers != IGNORED].to(torch.float32)
+
+
+def _is_causal(model: nn.Module) -> bool:
+    """Whether it is a language model of Hugging Face that tells the next token."""
+    whole = getattr(model, "get_base_model", lambda: model)()
+    return type(whole).__name__.endswith(("LMHeadModel", "ForCausalLM"))
 
 
 accuracy = Score("accuracy", _right, maximize=True)
-"""The share told right: of the classes in ``batch["labels"]``, or in the batch's second part."""
+"""The share told right: of the classes in ``batch["labels"]``, or in the batch's second part.
+
+Of a causal language model of Hugging Face the next tokens; labels of ``IGNORED`` do not count.
+"""

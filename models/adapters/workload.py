@@ -18,7 +18,8 @@ from models.adapters.finding import Blocks, blocks_named, find_blocks
 from models.adapters.losses import Loss, Score, own_loss
 from models.adapters.shrinking import Shrink, shrink_for
 from models.application.batches import batch_size
-from models.batches import Batch, to_device
+from models.batches import Batch, tensors_of, to_device
+from models.making import named
 from models.workload import Workload
 
 EVALUATIONS = 10
@@ -64,11 +65,19 @@ def bring(
         ValueError: a value is out of range, two metrics have one name, or there is nothing to
             evaluate on.
     """
+    _must_be_parts(data, optimizer)
     held_out = data.held_out
     if not held_out:
         raise ValueError("held_out must hold at least one batch to evaluate on, but got none")
+    if not tensors_of(held_out[0]):
+        raise ValueError(
+            f"batches must hold tensors, but this one is {named(held_out[0])}: give Examples a "
+            "collate that makes some of it, by a tokenizer for texts say"
+        )
     score = score or Score("validation loss", loss)
+    evaluate = Evaluation(held_out, score)
     given = {
+        "held_out": evaluate.examples,
         "eval_every": max(1, steps // EVALUATIONS),
         "warmup_steps": round(WARM_UP * steps),
         "metric": score.name,
@@ -83,7 +92,7 @@ def bring(
         blocks=blocks_named(blocks) if isinstance(blocks, str) else blocks,
         batch_at=data.batch_at,
         loss=loss,
-        evaluate=Evaluation(held_out, score),
+        evaluate=evaluate,
         metrics=_further(metrics, held_out),
         make_optimizer=partial(adamw, rate=float(optimizer))
         if isinstance(optimizer, (int, float))
@@ -98,6 +107,20 @@ def _further(metrics: Sequence[Score], held_out: Sequence[Batch]) -> dict[str, E
     if len(set(names)) < len(names):
         raise ValueError(f"metrics must have names that differ, but got {names}")
     return {each.name: Evaluation(held_out, each) for each in metrics}
+
+
+def _must_be_parts(data: Any, optimizer: Any) -> None:
+    if not hasattr(data, "held_out") or not hasattr(data, "batch_at"):
+        raise ValueError(
+            "data must be Examples(train, held_out), from_loader(train, held_out) or "
+            f"Cursor(make_stream, held_out), but got a {type(data).__name__}: put it into one"
+        )
+    if not (callable(optimizer) or isinstance(optimizer, (int, float))):
+        raise ValueError(
+            "optimizer must be AdamW's peak rate or a function model -> optimizer, but got "
+            f"{named(optimizer)}: give lambda model: AdamW(model.parameters(), lr=...), as every "
+            "trial makes its own"
+        )
 
 
 def adamw(model: nn.Module, rate: float) -> Optimizer:

@@ -54,6 +54,12 @@ def refuse_idle_top(parts: Mapping[int, Part], blocks: Sequence[Module]) -> None
         ValueError: the last block has no parameter that requires a gradient.
     """
     top = len(blocks) - 1
+    if not any(parts[index].parameters for index in range(len(blocks))):
+        raise ValueError(
+            f"the blocks must have something to train, but none of the {len(blocks)} "
+            f"({type(blocks[top]).__name__}) has a parameter that requires a gradient: thaw some, "
+            "or let adapters reach into them (LoRA's target_modules)"
+        )
     if not parts[top].parameters:
         raise ValueError(
             f"the last block must have a parameter to train, but block {top} "

@@ -137,13 +137,6 @@ class Skips(tiny.ResidualMLP):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-def few(model: nn.Module) -> float:
-    return tiny.evaluate(model)
-
-
-few.examples = 25  # type: ignore[attr-defined]
-
-
 class Around(nn.Module):
     """A model within another, as adapters of pretrained ones are."""
 
@@ -280,6 +273,10 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: with_batches(lambda s, t: tiny.batch_at(0, 0)),
         "the same batch for every step",
     ),
+    "blocks upside down": (
+        lambda: replace(tiny.tiny(), blocks=lambda m: tiny.blocks(m)[::-1]),
+        "those listed as [0, 1, 2, 3] first ran as [3, 2, 1, 0]",
+    ),
     "drawn evaluation": (
         lambda: with_evaluation(lambda m: tiny.evaluate(m) + random.random()),
         "draws from the process's random generators",
@@ -289,7 +286,7 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
         "'top-1 accuracy' sounds as if higher were better, but maximize is False",
     ),
     "few held-out examples": (
-        lambda: with_evaluation(few),
+        lambda: replace(tiny.tiny(), held_out=25),
         "evaluate measures 25 held-out examples, and a share told right of so few strays by about "
         "10.0% by chance",
     ),

@@ -59,7 +59,8 @@ def follow(
         optimizer: not yet prepared, before its first step, its rates at their peak. No
             scheduler belongs beside it.
         total_steps: how long the run is (see ``LoadedRecipe.apply``); by default as the trial.
-        seed: of layer dropout; by default the trial's.
+        seed: of layer dropout; by default the trial's. Where it is given, the process's generators
+            are seeded with it too as the first step begins, as a trial's are.
         batch_factor: examples that a step sees, in batches of the workload that the recipe was
             found on. The loader is the caller's, so that this is to be said where it is not 1.
 
@@ -73,7 +74,7 @@ def follow(
     run = found.apply(
         model, blocks_of(model, blocks), optimizer, total_steps=total_steps, seed=seed
     )
-    return AcceleratedRun(HeldRecipe(run), accelerator, model)
+    return AcceleratedRun(HeldRecipe(run, seed), accelerator, model)
 
 
 class AcceleratedRun:
@@ -91,7 +92,7 @@ class AcceleratedRun:
 
     def __init__(self, held: HeldRecipe, accelerator: Accelerator, model: nn.Module) -> None:
         self._held, self._accelerator, self.model = held, accelerator, model
-        self._seen = 0
+        self._seen, self._past = 0, 0  # batches, and those of epochs that are over
         self.optimizer: Any = accelerator.prepare_optimizer(held.optimizer)
         for owner, name in ((accelerator, "accumulate"), (accelerator, "backward"),
                             (self.optimizer, "step")):  # fmt: skip
@@ -134,16 +135,16 @@ class AcceleratedRun:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run stands; for ``accelerator.save_state``, which calls it."""
-        return {"recipe": self._held.state_dict(), "seen": self._seen}
+        return {"recipe": self._held.state_dict(), "seen": self._seen, "past": self._past}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there; for ``accelerator.load_state``."""
         self._held.load_state_dict(state["recipe"])
-        self._seen = state["seen"]
+        self._seen, self._past = state["seen"], state["past"]
 
     def _epoch(self, loader: Any) -> Iterator[Any]:
-        length = len(loader) if hasattr(loader, "__len__") else None
-        epoch, before = divmod(self._seen, length) if length else (0, 0)
+        length = _length(loader)
+        epoch, before = divmod(self._seen, length) if length else (0, self._seen - self._past)
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(epoch)
         rest = self._accelerator.skip_first_batches(loader, before) if before else loader
@@ -152,6 +153,7 @@ class AcceleratedRun:
                 return
             self._seen += 1
             yield batch
+        self._past = self._seen
 
     def _accumulate(self, accumulate: Any) -> Any:
         @contextlib.contextmanager
@@ -197,3 +199,11 @@ def _faults(accelerator: Accelerator) -> Iterator[str]:
         yield "fp16 scales the gradients that relevance is read from: take bf16"
     if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
         yield ("dynamo hides which blocks run: search with compiled, which compiles the blocks")
+
+
+def _length(loader: Any) -> int | None:
+    """Batches of an epoch; None where only going through them tells."""
+    try:
+        return len(loader)
+    except TypeError:  # of a loader over a stream, which has a __len__ all the same
+        return None

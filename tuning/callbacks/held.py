@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from policies.apply import Step
-from tuning.training.levered import Levered
+from tuning.training.generators import seed_all
 from tuning.training.plain_loop import LoadedRecipe, RecipeRun, load_recipe
 
 Recipe = str | Path | LoadedRecipe
@@ -30,10 +30,11 @@ class HeldRecipe:
 
     Args:
         run: what ``LoadedRecipe.apply`` made.
+        seed: of the process's generators as the first step begins; None leaves them alone.
     """
 
-    def __init__(self, run: RecipeRun) -> None:
-        self._levered: Levered = run.levered
+    def __init__(self, run: RecipeRun, seed: int | None = None) -> None:
+        self._levered, self._seed = run.levered, seed
         self._levered.prepare()  # the optimizer is handed on, so it has to be the one that stays
         self._stack: contextlib.ExitStack | None = None
         self._step: Step | None = None
@@ -79,6 +80,8 @@ class HeldRecipe:
             return
         if self.finished:
             raise RuntimeError(f"the run is over: its {self.steps} steps have been taken")
+        if self._seed is not None and self.steps == 0:
+            seed_all(self._seed)  # as late as here: loaders draw when they begin
         self._levered.prepare()
         stack = contextlib.ExitStack()
         self._step = stack.enter_context(self._levered.gradients())

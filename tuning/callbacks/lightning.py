@@ -41,7 +41,8 @@ class RecipeCallback(Callback):
             how the module gives them, or themselves.
         total_steps: how long the run is (see ``LoadedRecipe.apply``); by default as long as
             the Trainer's arguments say.
-        seed: of layer dropout; by default the trial's.
+        seed: of layer dropout; by default the trial's. Where it is given, the process's generators
+            are seeded with it too as the first step begins, as a trial's are.
         batch_factor: examples that a step sees, in batches of the workload that the recipe was
             found on. The loader is the caller's, so that this is to be said where it is not 1.
     """
@@ -79,7 +80,8 @@ class RecipeCallback(Callback):
                 trainer.optimizers[0],
                 total_steps=self._total_steps or _steps(trainer),
                 seed=self._seed,
-            )
+            ),
+            self._seed,
         )
         if self._saved:
             self._held.load_state_dict(self._saved["recipe"])

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
 from tuning.callbacks.refusals import batch_factor, refuse
+from tuning.training.generators import generators_kept
 
 try:
     from transformers import Trainer, TrainerCallback
@@ -38,7 +39,8 @@ class RecipeCallback(TrainerCallback):
         blocks: in forward order: themselves, or the name of their list (``transformer.h``).
         total_steps: how long the run is (see ``LoadedRecipe.apply``); by default as long as
             the Trainer's arguments say.
-        seed: of layer dropout; by default the trial's.
+        seed: of layer dropout; by default the trial's. Where it is given, the process's generators
+            are seeded with it too as the first step begins, as a trial's are.
 
     Attributes:
         held: the recipe at work, once training has begun.
@@ -116,7 +118,7 @@ class RecipeCallback(TrainerCallback):
                 total_steps=self._total_steps or trainer.state.max_steps,
                 seed=self._seed,
             )
-            self.held = HeldRecipe(run)
+            self.held = HeldRecipe(run, self._seed)
             trainer.lr_scheduler = cast(Any, Schedule(self.held))
             trainer.optimizer = self.held.optimizer
             return trainer.optimizer
@@ -153,7 +155,7 @@ class RecipeCallback(TrainerCallback):
         def evaluated(*args: Any, **kwargs: Any) -> Any:
             if self.held is None:
                 return evaluate(*args, **kwargs)
-            with self.held.averaged():
+            with generators_kept(), self.held.averaged():
                 return evaluate(*args, **kwargs)
 
         return evaluated

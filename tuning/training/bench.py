@@ -48,12 +48,14 @@ class DepthDial(UpdatePolicy[_NoState]):
 
     Attributes:
         present: blocks that are run, the lowest; 0 for all.
+        cached: blocks from the bottom that no step reaches, as what they make is kept.
     """
 
     name = "depth_dial"
     State = _NoState
 
     present: int = 0
+    cached: int = 0
 
     def init(self, num_blocks: int) -> _NoState:
         """Remember how many blocks there are."""
@@ -65,7 +67,7 @@ class DepthDial(UpdatePolicy[_NoState]):
         have = self.present or blocks
         mark = round(progress.fraction * (blocks + 1))
         return StepPlan(
-            tuple(range(have - min(mark, have), have)),
+            tuple(range(max(have - mark, self.cached), have)),
             probe=mark > blocks,
             phase="full",
             model_blocks=have,
@@ -109,7 +111,7 @@ class StepBench:
         self.batch = self.make_batch()
         self._prefix = self._kept(blocks)
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))
-        policy = DepthDial(form.present)
+        policy = DepthDial(form.present, form.cached)
         self.updater = BlockUpdater(self.model, blocks, policy, self.optimizer, stem=places)
 
     def change(self, form: Form) -> None:

@@ -166,10 +166,12 @@ class TrainingRun:
         recorder: Recorder | None = None,
     ) -> None:
         seed_all(seed)
+        model = new_model(workload, seed, device)
+        seed_all(seed)  # dropout, say, does not hang on how many numbers making the model took
         self._workload = workload
         self._course = Course(timetable(workload), costs, horizon, levers)
         self._stream = Stream(partial(workload.batch_at, seed))
-        subject = subject_of(workload, new_model(workload, seed, device), seed)
+        subject = subject_of(workload, model, seed)
         self._levered = Levered(subject, policy, levers, self._course, seed)
         self.recorder = recorder
 

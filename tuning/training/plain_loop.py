@@ -147,6 +147,10 @@ class RecipeRun:
         with self.levered.averaged():
             yield
 
+    def settle(self) -> None:
+        """Leave the model with those weights, for good: the run is over."""
+        self.levered.settle()
+
     def state_dict(self) -> dict[str, Any]:
         """All of the run, between two steps: model, optimizer and generators too."""
         return self.levered.state_dict()
@@ -201,7 +205,7 @@ class LoadedRecipe:
         Raises:
             ValueError: arguments that do not fit the recipe; names all that are missing.
         """
-        number = int(self.file.facts["seed"]) if seed is None else seed
+        number = self.seed if seed is None else seed
         given = {
             "batch_at": batch_at, "examples_at": examples_at, "shrink": shrink, "loss": loss
         }  # fmt: skip
@@ -226,6 +230,27 @@ class LoadedRecipe:
         levered = Levered(subject, self.file.policy, levers, self.course(total_steps), number)
         sees = any(levers.of(kind).on for kind in (BatchSize, InputSize, CachedPrefix))
         return RecipeRun(levered, needs_batches=sees)
+
+    @property
+    def seed(self) -> int:
+        """The trial's, from which its model, its batches and what it drew came."""
+        return int(self.file.facts["seed"])
+
+    @property
+    def steps(self) -> int:
+        """Of the trial."""
+        return int(self.file.facts["steps"])
+
+    @property
+    def threads(self) -> int:
+        """Of a process that trained it, on which the last bits of a CPU's sums depend."""
+        assert self.file.costs is not None, "parsing refuses a file without"
+        return self.file.costs.threads
+
+    @property
+    def batch_factor(self) -> float:
+        """Examples that a step sees at first, in batches of the workload."""
+        return self.file.levers.of(BatchSize).stages()[0]
 
     @property
     def own(self) -> Mapping[str, Scalar]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from models.adapters import (
     Examples,
@@ -20,6 +21,7 @@ from models.adapters import (
     smaller,
     supervised,
 )
+from models.adapters.finding import blocks_named
 from models.workload import Workload
 
 X, Y = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
@@ -132,7 +134,9 @@ def test_blocks_that_are_not_found_are_asked_for() -> None:
     with pytest.raises(ValueError, match=r"no two: its largest parts are 0 \(Layer\), 1"):
         find_blocks(one)
     assert len(list(workload(blocks="1").blocks(resnet()))) == 2
-    with pytest.raises(ValueError, match="must be a path of Sequential, but got 'h'"):
+    with pytest.raises(
+        ValueError, match="but got 'h', which it does not have; its largest parts are 0"
+    ):
         workload(blocks="h").blocks(one)
 
 
@@ -182,6 +186,66 @@ def test_scores_are_means_over_all_that_is_held_out() -> None:
     assert given.evaluate(model) == pytest.approx(right)
     loss = nn.functional.cross_entropy(logits, held[1]).item()
     assert workload().evaluate(model) == pytest.approx(loss)
+
+
+def test_accuracy_of_next_tokens() -> None:
+    """By hand: a causal model's labels are moved by one, and those that are no answer left out."""
+    config = GPT2Config(
+        vocab_size=9, n_positions=6, n_embd=8, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    model = GPT2LMHeadModel(config).eval()
+    tokens = torch.randint(9, (3, 6), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        told = model(tokens).logits.argmax(-1)
+    labels = torch.cat([tokens[:, :1], told[:, :-1]], 1)  # all of it told right
+    labels[0, 3] = (labels[0, 3] + 1) % 9
+    labels[1, 2:] = -100
+    found = accuracy.of(model, {"input_ids": tokens, "labels": labels})
+    assert found.tolist().count(0.0) == 1
+    assert len(found) == 3 * 5 - 4
+
+
+def test_examples_of_unlike_length_need_a_collate() -> None:
+    """Torch's own words, and what to give."""
+    texts = [torch.ones(1 + i % 3) for i in range(40)]
+    with pytest.raises(ValueError, match=r"equal size.*; give collate=, which pads"):
+        Examples(texts, batch_size=4).batch_at(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"data": [1, 2]}, r"data must be Examples.*got a list"),
+        ({"optimizer": "adamw"}, r"optimizer must be AdamW's peak rate.*got a str"),
+        (
+            {"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters())},
+            r"got a SGD: give lambda model",
+        ),
+        (
+            {"data": Examples(["to be or not to be"] * 40, batch_size=4)},
+            r"batches must hold tensors, but this one is a list of \(str",
+        ),
+    ],
+)
+def test_what_is_no_part_of_a_workload_is_refused(changed: dict[str, Any], said: str) -> None:
+    """By its kind, with what to give."""
+    parts = {"data": Examples(torch.ones(40, 2), batch_size=4), "optimizer": 0.1, "steps": 9}
+    with pytest.raises(ValueError, match=said):
+        bring("wrong", nn.Linear(2, 2), **{**parts, **changed})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("transformer.layers", "which it does not have; its lists are transformer.h"),
+        ("transformer", "a GPT2Model, which holds lists; its lists are transformer.h"),
+    ],
+)
+def test_a_path_that_is_no_list_of_blocks(path: str, said: str) -> None:
+    """The lists that there are get named."""
+    config = GPT2Config(vocab_size=9, n_positions=6, n_embd=8, n_layer=2, n_head=2)
+    with pytest.raises(ValueError, match=said):
+        blocks_named(path)(GPT2LMHeadModel(config))
 
 
 def test_texts_become_shorter_and_pictures_smaller() -> None:

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from tests.support import tiny
 from tests.tuning.callbacks.recipes import RECIPES, STEPS, assert_same_weights, recipe
@@ -135,6 +135,29 @@ def test_a_resumed_loop_equals_the_straight_one(name: str, stop: int, tmp_path: 
     other.load_state(str(tmp_path))
     assert train(other, resumed, again) == losses[stop:]
     assert_same_weights(straight.model, resumed.model)
+
+
+class Stream(IterableDataset[Any]):
+    """The examples of ``loader`` one by one; how many there are is not said."""
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from loader().dataset
+
+
+@pytest.mark.parametrize("stop", [2, 6, 8])
+def test_a_stream_of_unknown_length(stop: int, tmp_path: Path) -> None:
+    """The same as by numbers, and gone on from within its first epoch, its second, or their end."""
+    accelerator, straight = begun({})
+    losses = train(accelerator, straight, accelerator.prepare(DataLoader(Stream(), BATCH)), stop)
+    accelerator.save_state(str(tmp_path))
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    other, resumed = begun({})
+    other.load_state(str(tmp_path))
+    losses += train(other, resumed, other.prepare(DataLoader(Stream(), BATCH)))
+    model, wanted = plain({})
+    assert losses == wanted
+    assert_same_weights(resumed.model, model)
 
 
 def test_all_that_cannot_be_done_is_named_at_once() -> None:

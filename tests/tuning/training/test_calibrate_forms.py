@@ -138,6 +138,14 @@ def test_costs_are_added_to_the_clock_by_name() -> None:
         charge(COSTS, ledger)
 
 
+def test_a_kept_prefix_is_timed_for_as_many_rounds_as_there_are() -> None:
+    """No step of it is said to train the blocks that it does not reach, which were an error."""
+    effort = Effort(min_rounds=20, max_rounds=20, seconds=0.0)
+    task = dataclasses.replace(tiny.tiny(), examples_at=lambda seed, step: torch.arange(tiny.BATCH))
+    found = calibrate_form(task, Form(cached=2), COSTS, device=CPU, effort=effort)
+    assert found.step_seconds.keys() == {1, 2}
+
+
 def test_what_no_parts_can_give_is_measured_whole() -> None:
     """Parts that were measured in company may come to less than nothing; then the form itself is
     timed, and no trial fails for it.

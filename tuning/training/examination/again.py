@@ -14,7 +14,15 @@ from models.making import blocks_of
 from models.source import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.examination.rehearsal import Plan, Rehearsal
-from tuning.training.examination.subject import SEED, Subject, refused, remark, some, unforked
+from tuning.training.examination.subject import (
+    SEED,
+    Subject,
+    marks_of,
+    refused,
+    remark,
+    some,
+    unforked,
+)
 from tuning.training.state.attributes import outer_marks
 from tuning.training.state.encoding import Encoder
 from tuning.training.state.paths import told
@@ -129,7 +137,15 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
         yield refused(
             "weights",
             f"make_model({SEED}) must give the same weights in every process, but another one got "
-            "others: leave out hash() of text, the order of sets, and the time",
+            "others: hand over the function that makes the model, not one that was made at random; "
+            "leave out hash() of text, the order of sets, and the time",
+        )
+        return
+    if answer["batch"] != marks_of(subject.workload.batch_at(SEED, 0)):
+        yield refused(
+            "batches",
+            f"batch_at({SEED}, 0) must give the same batch in every process, but another one got "
+            "another: seed what data are drawn or split with when the workload is made",
         )
         return
     evaluations = {int(step): loss for step, loss in answer["evaluations"]}

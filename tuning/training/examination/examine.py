@@ -33,6 +33,12 @@ STAGES: Mapping[str, Stage] = {
     "a training": rehearsal_rules,
 }
 """What is tried, in order; a later one rests on those before it."""
+CURES = {
+    "IndexError: index out of range in self": "; an embedding must have a row for each token and "
+    "each position: compare the model's vocabulary and length with the batch's",
+    "is out of bounds": "; the model must have as many classes as the labels",
+}
+"""Of faults that torch tells without their cause: what stands in their text, and what to do."""
 
 
 @generators_kept()
@@ -47,7 +53,9 @@ def examine(subject: Subject) -> Soundness:
         except (Exception, SystemExit) as fault:
             text = told(fault)
             plain = isinstance(fault, ValueError) and not text.startswith("ValueError")
-            found.append(refused(what, text if plain else f"{what} must work, but raised {text}"))
+            hint = next((cure for sign, cure in CURES.items() if sign in text), "")
+            told_whole = text if plain else f"{what} must work, but raised {text}{hint}"
+            found.append(refused(what, told_whole))
         if any(finding.follows == "refused" for finding in found):
             break
     return Soundness.of(found)

@@ -93,7 +93,9 @@ class NewProcess:
             self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What came of the request: ``start``, ``losses`` and ``evaluations``, or ``error``."""
+        """What came of the request: ``start``, ``batch``, ``losses`` and ``evaluations``, or
+        ``error``.
+        """
         assert self._process is not None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -144,6 +146,7 @@ def _gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
 
     from tuning.training.checkpoint import load_checkpoint
     from tuning.training.examination.rehearsal import Plan, Rehearsal
+    from tuning.training.examination.subject import SEED, marks_of
 
     rehearsal = Rehearsal(workload, Plan(**request["plan"]), torch.device(request["device"]))
     start = rehearsal.start
@@ -154,6 +157,7 @@ def _gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
     rehearsal.train()
     return {
         "start": start,
+        "batch": marks_of(workload.batch_at(SEED, 0)),
         "losses": rehearsal.losses,
         "evaluations": list(rehearsal.evaluations.items()),
     }

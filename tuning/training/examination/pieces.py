@@ -142,10 +142,22 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def loss_rules(subject: Subject) -> Iterator[Finding]:
-    """A scalar with a gradient."""
-    first = loss_of(subject.workload, subject.model(), subject.batch()).item()
+    """A scalar with a gradient, for which blocks run in the order in which they are listed."""
+    model, ran = subject.model(), list[int]()
+    blocks = blocks_of(subject.workload, model)
+    for index, block in enumerate(blocks):
+        block.register_forward_pre_hook(lambda *_, index=index: ran.append(index))
+    first = loss_of(subject.workload, model, subject.batch()).item()
     if not math.isfinite(first):
         yield refused("loss", f"the first training loss must be finite, but got {first}")
+    order = list(dict.fromkeys(ran))
+    if order != sorted(order):
+        yield remark(
+            "blocks",
+            f"blocks must be listed in forward order, but those listed as {sorted(order)} first "
+            f"ran as {order}: schedules freeze the first of the list, which saves least where they "
+            "run last",
+        )
 
 
 def evaluation_rules(subject: Subject) -> Iterator[Finding]:
@@ -193,8 +205,8 @@ def _of_metric(subject: Subject) -> Iterator[Finding]:
             f"{workload.metric!r} sounds as if higher were better, but maximize is False, so the "
             "least is looked for: give maximize=True, unless it is an error or a negative",
         )
-    count = getattr(workload.evaluate, "examples", None)
-    if isinstance(count, int) and count < FEW:
+    count = workload.held_out
+    if 0 < count < FEW:
         yield remark(
             "validation examples",
             f"evaluate measures {count} held-out examples, and a share told right of so few strays "

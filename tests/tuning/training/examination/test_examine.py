@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuning.training.checkpoint import load_checkpoint
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess
 from tuning.training.examination.rehearsal import Plan, Rehearsal
-from tuning.training.examination.subject import Elsewhere, Subject
+from tuning.training.examination.subject import Elsewhere, Subject, marks_of
 from tuning.training.generators import generators_kept
 from tuning.trial.soundness import Soundness
 
@@ -41,6 +42,7 @@ class Here:
     def answer(self) -> dict[str, Any]:
         return {
             "start": self.start,
+            "batch": marks_of(self.workload.batch_at(0, 0)),
             "losses": self.rehearsal.losses,
             "evaluations": list(self.rehearsal.evaluations.items()),
         }
@@ -102,3 +104,11 @@ def test_a_new_process_that_fails_says_why() -> None:
         found = examined(tiny.tiny(), elsewhere)
     assert not found.forks
     assert "must return a Workload" in found.warnings[0]
+
+
+def test_data_that_another_process_gets_otherwise_are_refused() -> None:
+    """Drawn without a seed when the workload is made: each worker would train on its own."""
+    other = replace(tiny.tiny(), batch_at=lambda seed, step: tiny.batch_at(seed + 1, step))
+    with NewProcess("tests.support.tiny:tiny", None, 1) as elsewhere:
+        found = examined(other, elsewhere)
+    assert any("must give the same batch in every process" in text for text in found.refusals)

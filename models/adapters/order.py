@@ -1,0 +1,45 @@
+"""A workload's examples for the loaders of other loops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from models.application.batches import batch_size
+from models.batches import map_tensors
+from models.workload import Workload
+
+
+class TrialOrder(IterableDataset[Any]):
+    """The examples that a trial sees, one by one in its order and without end.
+
+    A loader of the trial's batch size gives the trial's batches: ``Trainer`` takes it for its data
+    set, ``DataLoader(TrialOrder(workload, seed), batch_size=8)`` is one for Lightning.
+
+    Args:
+        workload: whose batches hold examples along the first dimension of their tensors.
+        seed: the trial's.
+    """
+
+    def __init__(self, workload: Workload, seed: int = 0) -> None:
+        self._batch_at, self._seed = workload.batch_at, seed
+
+    def __iter__(self) -> Iterator[Any]:
+        """One example after the other.
+
+        Raises:
+            ValueError: several loader processes ask, of which each would give all of them.
+        """
+        found = get_worker_info()
+        if found is not None and found.num_workers > 1:
+            raise ValueError(
+                "examples in a trial's order must come from one process, but got "
+                f"num_workers={found.num_workers}: give the loader 0 or 1"
+            )
+        for step in itertools.count():
+            batch = self._batch_at(self._seed, step)
+            for row in range(batch_size(batch)):
+                yield map_tensors(batch, lambda tensor, row=row: tensor[row])
