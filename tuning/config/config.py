@@ -85,7 +85,7 @@ class SearchConfig:
         identity=True,
     )
     trials: int = option.option(
-        32,
+        40,
         metavar="N",
         meaning="trials in all, baselines included; a count",
         changes=True,

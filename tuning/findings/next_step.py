@@ -12,7 +12,7 @@ from tuning.findings.win_words import confirmed_winner, leader
 from tuning.layout import program
 from tuning.trial.recipe import TUNED, recipe_of
 
-ENOUGH_TRIALS = 32
+ENOUGH_TRIALS = 40
 """A search of fewer that found nothing has tried little of its space."""
 WIDEST, TUNE = "recipe", "tune"
 """The space of every lever, and that of the numbers of the workload's own optimizer."""
