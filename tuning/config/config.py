@@ -14,7 +14,7 @@ from typing import Any
 from models.by_path import divided, is_path
 from models.levers import optimizer
 from policies.base import Scalar
-from search_spaces.base import SearchSpace
+from search_spaces.base import HORIZON, SearchSpace
 from search_spaces.narrow import applied, narrow
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
@@ -28,7 +28,7 @@ from tuning.config.own import (
     space_for,
 )
 from tuning.config.resources import Machine, Resources, resource_faults, share
-from tuning.config.spaces import is_own, space_named
+from tuning.config.spaces import is_own, longer, space_named
 from tuning.elsewhere.place import places
 from tuning.layout import RUN_JSON, resume_option
 
@@ -159,6 +159,14 @@ class SearchConfig:
         identity=True,
         **number(lambda v: v in RUNGS, text="a share {} of 0, 0.125, 0.25 or 0.5"),
     )
+    longer: float = option.option(
+        1.0,
+        metavar="FACTOR",
+        meaning="how many times the space's own the horizons are that are searched: 2 for recipes "
+        "of twice the time, 0.5 for those of half",
+        identity=True,
+        **number(lambda v: v > 0, text="a number {} > 0"),
+    )
     concurrency: int | None = option.option(
         None,
         metavar="N",
@@ -284,7 +292,12 @@ class SearchConfig:
         Raises:
             ValueError: there is no such space.
         """
-        return applied(space_for(space_named(self.space), self.workload), self._overrides)[0]
+        return applied(self._space(), self._overrides)[0]
+
+    def _space(self) -> SearchSpace:
+        """The space with the workload's own knobs and the horizons asked for, as it is given."""
+        space = space_for(space_named(self.space), self.workload)
+        return longer(space, self.longer) if is_finite(self.longer) else space
 
     def resources(self, machine: Machine) -> Resources:
         """What each trial has, on ``machine``."""
@@ -330,14 +343,23 @@ class SearchConfig:
         if not isinstance(self.knobs, Mapping):
             return [f"knobs must be a table, but got {self.knobs!r}"]
         try:
-            space = space_for(space_named(self.space), self.workload)
+            space = self._space()
         except ValueError as error:
             return [str(error)]
-        faults = name_faults_of(self.workload)
+        faults = name_faults_of(self.workload) + self._horizon_faults()
         if self._is_known(space):
             return faults
         narrowed, found = narrow(space, self._overrides)
         return [*faults, *found, *range_faults(narrowed, self.workload)]
+
+    def _horizon_faults(self) -> list[str]:
+        """Of horizons that are asked for in two ways."""
+        if self.longer == 1 or HORIZON not in self.knobs:
+            return []
+        return [
+            f"one of --longer and [knobs] {HORIZON} must be given, but got both "
+            f"({self.longer!r}, {self.knobs[HORIZON]!r})"
+        ]
 
     def _is_known(self, space: SearchSpace) -> bool:
         """Whether ``space`` is an embedded one, which are known to be sound, or leaves out some of

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 
 from models import by_path
 from models.frames import told
-from search_spaces.base import SearchSpace
+from search_spaces.base import HORIZON, SearchSpace
+from search_spaces.knobs import Float
 from search_spaces.registry import find_space
 
 FORMS = "package.module:SPACE or path/to/file.py:SPACE"
@@ -15,6 +17,28 @@ FORMS = "package.module:SPACE or path/to/file.py:SPACE"
 def is_own(name: str) -> bool:
     """Whether the name is that of a space in a file of the user's."""
     return ":" in name
+
+
+def longer(space: SearchSpace, factor: float) -> SearchSpace:
+    """The space with its horizons ``factor`` times as long.
+
+    Raises:
+        ValueError: it searches no horizon.
+    """
+    if factor == 1:
+        return space
+    found = [knob for knob in space.knobs if knob.name == HORIZON and isinstance(knob, Float)]
+    if not found:
+        raise ValueError(
+            f"longer must be 1 where space {space.name!r} searches no range of horizons, but got "
+            f"{factor!r}"
+        )
+    low, high = found[0].low * factor, found[0].high * factor
+    knobs = (
+        dataclasses.replace(knob, low=low, high=high) if knob is found[0] else knob
+        for knob in space.knobs
+    )
+    return dataclasses.replace(space, knobs=tuple(knobs))
 
 
 def space_named(name: str) -> SearchSpace:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuning.findings.apart import Apart, read_apart
+from tuning.findings.untuned import Plateau, plateau_of
 from tuning.findings.verdict import Verdict, read_verdict
 from tuning.layout import program
 from tuning.trial.metric import LOSS, Metric
@@ -32,6 +33,7 @@ class Asked:
         run: its directory.
         workload, space: by the names that the command line takes.
         trials: in all.
+        longer: how many times the space's own horizons were searched.
         rung: share of its horizon for which a recipe was looked at first; 0 for none.
     """
 
@@ -40,15 +42,14 @@ class Asked:
     space: str = "recipe"
     trials: int = 0
     rung: float = 0.0
+    longer: float = 1.0
 
     @classmethod
     def of(cls, store: Store) -> Asked:
         """As run.json says it."""
         known = store.info.config
-        names = {
-            name: known[name] for name in ("workload", "space", "trials", "rung") if known.get(name)
-        }
-        return cls(str(store.path), **names)
+        names = ("workload", "space", "trials", "rung", "longer")
+        return cls(str(store.path), **{name: known[name] for name in names if known.get(name)})
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Background:
         metric: what a loss is the value of.
         apart: what ``python -m tuning.apart`` found; None before it ran.
         asked: what was asked of the search.
+        plateau: that the own recipe's runs over seeds end on; None where they train on.
     """
 
     noise: Noise | None = None
@@ -78,6 +80,7 @@ class Background:
     metric: Metric = LOSS
     apart: Apart | None = None
     asked: Asked = field(default_factory=Asked)
+    plateau: Plateau | None = None
 
 
 def background_of(store: Store) -> Background:
@@ -89,13 +92,15 @@ def background_of(store: Store) -> Background:
     apart, unread = read_apart(store.path)
     remark = ". ".join(filter(None, (remark, unread)))
     command = f"{program('confirm')} {shlex.quote(str(store.path))}"
-    noise = noise_of_records(store.references().values())
+    own = list(store.references().values())
+    noise, plateau = noise_of_records(own), plateau_of(own)
     chosen = store.info.sampler
     sampler = "" if chosen is None else f"{chosen.name}, {chosen.reason}"
     losses = replicated_losses(store)
     metric = store.info.metric
     asked = Asked.of(store)
-    return Background(noise, confirmed, remark, command, losses, sampler, metric, apart, asked)
+    known = (noise, confirmed, remark, command, losses, sampler, metric, apart, asked)
+    return Background(*known, plateau)
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tuning.findings import format as form
+from tuning.findings.context import Asked, Noise
 from tuning.findings.front import numbers
 from tuning.findings.summary import FrontSummary, fastest_at
+from tuning.findings.untuned import plateau_of, why_tune_first
 from tuning.findings.win_words import confirmed_winner, leader
 from tuning.layout import program
 from tuning.trial.recipe import TUNED, recipe_of
 
+if TYPE_CHECKING:
+    from tuning.store.store import Store
+    from tuning.trial.trial import TrialRecord
+
 ENOUGH_TRIALS = 40
 """A search of fewer that found nothing has tried little of its space."""
+FACTOR = 2
+"""How much longer the next search's horizons are."""
+LAST_THIRD = 2 / 3
+STILL = "your own recipe's loss still falls at its longest run"
 WIDEST, TUNE = "recipe", "tune"
 """The space of every lever, and that of the numbers of the workload's own optimizer."""
 
@@ -38,10 +52,13 @@ def next_step(summary: FrontSummary) -> Next | None:
             return _nothing_won(summary, run)
         command = f"{program('export')} {run} --trial {winner} -o recipe.toml"
         return Next("It is confirmed: take it into your own loop.", command)
+    if known.asked.space != TUNE and (why := why_tune_first(summary)):
+        return Next(why, tune_first(known.asked.workload))
     if best is None:
         return _nothing_won(summary, run)
     if recipe_of(best.row).control_kind == TUNED and known.asked.space != TUNE:
-        return Next("Your own numbers gain most: tune them first.", _search(summary, TUNE))
+        command = tune_first(known.asked.workload)
+        return Next("Your own numbers gain most: tune them first.", command)
     return Next("See whether it is real, on fresh seeds.", known.confirm_command)
 
 
@@ -56,6 +73,9 @@ def unseen(summary: FrontSummary) -> int | None:
 def _nothing_won(summary: FrontSummary, run: str) -> Next:
     asked = summary.background.asked
     if summary.target is not None and summary.front_seconds is None:
+        if trains_on(summary.control, summary.background.noise):
+            aim = f" --target {summary.metric.of(summary.target)!r}"
+            return Next(f"No trial reached it, and {STILL}.", _longer(summary) + aim)
         least = form.no_better(float(numbers(summary.front, "val_loss").min()), summary.metric)
         why = f"Read the front at {summary.metric.one} that a trial reached."
         return Next(why, f"{program('pareto')} {run} --target {least}")
@@ -65,6 +85,8 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
         return Next(why, f"{program('search')} --resume {run} --trials {more}")
     if asked.space != WIDEST:
         return Next("Another space has more that may win.", _search(summary, WIDEST))
+    if trains_on(summary.control, summary.background.noise):
+        return Next(f"Recipes may win where runs are longer: {STILL}.", _longer(summary))
     control = None if summary.target is None else fastest_at(summary.control, summary.target)
     command = f"{program('export')} {run} --trial best -o recipe.toml"
     if control is None:
@@ -72,6 +94,39 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
     steps = "" if not control["steps"] > 0 else f", {int(control['steps'])} steps"
     why = f"Train plainly: your own recipe at horizon {control['horizon']:.3g}{steps}."
     return Next(why, command)
+
+
+def trains_on(control: pd.DataFrame, noise: Noise | None) -> bool:
+    """Whether the own control's loss still falls steeply at the longest of its ``control`` runs: by
+    more than another seed may change it, over the last third of that time and more.
+    """
+    if noise is None or not len(control):
+        return False
+    runs = control.sort_values("horizon")
+    horizons, losses = numbers(runs, "horizon"), numbers(runs, "val_loss")
+    before = losses[horizons <= LAST_THIRD * horizons[-1]]
+    return bool(len(before)) and float(before[-1] - losses[-1]) > noise.limit
+
+
+def advice_before(store: Store, own: Iterable[TrialRecord]) -> str:
+    """What to do before any trial is trained, given the own recipe's runs over seeds; empty where
+    they train on, or are being tuned.
+    """
+    plateau, asked = plateau_of(own), Asked.of(store)
+    if plateau is None or asked.space == TUNE:
+        return ""
+    return f"{plateau.told(store.info.metric)} Tune it first: {tune_first(asked.workload)}"
+
+
+def tune_first(workload: str) -> str:
+    """The command that tunes the own recipe of a workload."""
+    return f"{program('search')} --workload {shlex.quote(workload)} --space {TUNE}"
+
+
+def _longer(summary: FrontSummary) -> str:
+    asked = summary.background.asked
+    space = shlex.quote(asked.space)
+    return f"{_search(summary, space)} --longer {FACTOR * asked.longer:g}"
 
 
 def _search(summary: FrontSummary, space: str) -> str:

@@ -51,11 +51,10 @@ class Heights:
         low, high = sorted(map(self.at, losses))
         return low, high
 
-    def beside(self, points: int) -> int:
-        """By how many points a text's line stands above what it names, where a better loss lies
-        below it as here; mirrored where it lies above.
-        """
-        return -9 - points if self.metric.maximize else points
+    @property
+    def up(self) -> float:
+        """1 where a worse value stands above a better one, -1 where it stands below."""
+        return -1.0 if self.metric.maximize else 1.0
 
     def text(self, tick: float, ticks: Sequence[float] | Floats) -> str:
         """How the tick at this height is named among its axis' ``ticks``."""

@@ -1,48 +1,38 @@
-"""The front as a picture, the same as on the page. Drawn without pyplot.
+"""The front as a picture to show to others: what the page shows, with what is claimed on top.
 
-No state outlives a call.
+Drawn without pyplot: no state outlives a call.
 """
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.front import AXES, controls, never_froze, numbers
-from tuning.findings.summary import FrontSummary, fastest_at
-from tuning.findings.words import headline
+from tuning.findings.front import AXES, never_froze, numbers
+from tuning.findings.summary import FrontSummary
+from tuning.findings.win_words import named
 from tuning.report.heights import Heights
-from tuning.report.points import whiskers
+from tuning.report.picture_words import CONTROL, FRONT, GRID, INK, OTHER, QUIET, name, title
+from tuning.report.placing import Placing, around
+from tuning.report.points import gain_mark, whiskers
 from tuning.trial.dominance import Floats, nondominated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRONT, CONTROL, OTHER, INK, QUIET, GRID = (
-    "#0b5fd0",
-    "#b04a00",
-    "#8b95a1",
-    "#1b1f24",
-    "#5c6570",
-    "#eceef1",
-)
-INCHES = (9.0, 5.6)
+INCHES = (12.0, 6.75)
 DPI = 150
-WRAP = 92
-MOST_NAMED = 6
-APART, NEAR_LEFT = 0.07, 0.35
-"""Shares of the axis: between named schedules, and where a name on the left of its point would run
-out of it.
-"""
+OWN_NAME = "your own recipe, for less time and for more"
 
 
 def png_bytes(summary: FrontSummary) -> bytes:
-    """The picture as a PNG, 1350 by 840 pixels."""
+    """The picture as a PNG, 1800 by 1012 pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -55,17 +45,34 @@ def png_bytes(summary: FrontSummary) -> bytes:
 
 
 def draw(figure: Figure, summary: FrontSummary) -> None:
-    """The front, the control's line, the other trials and the target on ``figure``."""
+    """The claim, the front, the control's line, the other trials and the target on ``figure``."""
     axes = figure.add_subplot()
     heights = Heights.of(summary)
     _style(axes, heights)
-    _title(figure, summary)
+    title(figure, summary)
     _others(axes, summary, heights)
     _lines(axes, summary, heights)
     _limits(axes, summary, heights)
     _whiskers(axes, summary, heights)
-    _target(axes, summary, heights)
-    _label_front(axes, summary, heights)
+    _footer(axes, summary, heights)
+    figure.draw_without_rendering()  # names are placed in pixels, which the layout decides
+    placing = _obstacles(axes, summary, heights)
+    _target(axes, summary, heights, placing)
+    _winner(axes, summary, heights, placing)
+    _names(axes, summary, heights, placing)
+
+
+def _obstacles(axes: Axes, summary: FrontSummary, heights: Heights) -> Placing:
+    """What names are kept off: the two lines, and the other trials where that is possible."""
+    placing = Placing(axes)
+    for group, every in ((summary.front, True), (summary.control, True), (summary.others, False)):
+        x, y = numbers(group, AXES[0]), heights.all(numbers(group, AXES[1]))
+        if every:
+            placing.line(x, y)
+        placing.points(np.column_stack([x, y]), 6.0 if every else 2.0)
+    for mark in whiskers(summary):
+        placing.line(_ends(axes, mark), np.full(2, heights.at(mark["loss"])), 2.0)
+    return placing
 
 
 def _style(axes: Axes, heights: Heights) -> None:
@@ -75,55 +82,37 @@ def _style(axes: Axes, heights: Heights) -> None:
     axes.spines["bottom"].set_color(OTHER)
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=QUIET, length=0, labelsize=10)
-    axes.set_xlabel("training time in solo seconds", color=INK, loc="right", fontsize=10)
-    name = heights.metric.name
-    axes.set_ylabel(name, color=INK, loc="top", fontsize=10, parse_math=False)
+    axes.tick_params(colors=QUIET, length=0, labelsize=13, pad=7)
+    axes.set_xlabel("training time in solo seconds", color=INK, loc="right", fontsize=14)
+    place: dict[str, Any] = {"rotation": 0, "ha": "left", "va": "bottom"}
+    axes.set_ylabel(heights.metric.name, color=INK, fontsize=14, parse_math=False, **place)
+    axes.yaxis.set_label_coords(0, 1.02)
     names = FuncFormatter(lambda tick, _: heights.text(tick, axes.yaxis.get_majorticklocs()))
     axes.yaxis.set_major_formatter(names)
 
 
-def _title(figure: Figure, summary: FrontSummary) -> None:
-    """The verdict above the picture; ``$`` would start a formula."""
-    import textwrap
-
-    text = "\n".join(textwrap.wrap(headline(summary), WRAP)).replace("$", r"\$")
-    figure.suptitle(text, x=0.012, ha="left", fontsize=11.5, color=INK, fontweight="bold")
-
-
 def _others(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """Trials on neither line.
-
-    Filled where they reached the target, hollow where they are censored.
-    """
+    """Trials on neither line: they are there, and no more."""
     seconds, losses = numbers(summary.others, "train_seconds"), numbers(summary.others, "val_loss")
-    reached = np.full(len(losses), False) if summary.target is None else losses <= summary.target
-    y = heights.all(losses)
-    axes.scatter(seconds[reached], y[reached], s=26, c=OTHER, alpha=0.7, linewidths=0)
-    axes.scatter(
-        seconds[~reached], y[~reached], s=26, facecolors="none", edgecolors=OTHER, linewidths=1
-    )
+    axes.scatter(seconds, heights.all(losses), s=34, c=OTHER, alpha=0.45, linewidths=0, zorder=2)
 
 
 def _lines(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """The control as a band with squares, the front as a line with dots over it, hollow ones never
-    froze a block.
+    """The control's line with squares, the front's with dots over it, hollow ones never froze a
+    block.
     """
     front, control = summary.front, summary.control
     if len(front):
         x, y = numbers(front, AXES[0]), heights.all(numbers(front, AXES[1]))
-        axes.plot(x, y, color=FRONT, linewidth=1.8, zorder=3)
+        axes.plot(x, y, color=FRONT, linewidth=2.4, zorder=3)
         fill = np.where(never_froze(front), "white", FRONT)
-        axes.scatter(x, y, s=44, c="white", linewidths=0, zorder=3)
-        axes.scatter(x, y, s=30, c=fill, edgecolors=FRONT, linewidths=1.2, zorder=4)
+        axes.scatter(x, y, s=62, c=fill, edgecolors=FRONT, linewidths=1.6, zorder=4)
     if len(control):
         x, losses = (numbers(control, axis) for axis in AXES)
         line, y = nondominated(x, losses), heights.all(losses)
         _band(axes, x[line], y[line], summary, heights)
         filled = [CONTROL if n in set(front["number"]) else "white" for n in control["number"]]
-        axes.scatter(x, y, s=38, marker="s", c=filled, edgecolors=CONTROL, linewidths=1.4, zorder=5)
-        beside = (9, heights.beside(5))
-        _label(axes, "training for less (full_update)", (x[0], y[0]), beside, CONTROL, "left")
+        axes.scatter(x, y, s=54, marker="s", c=filled, edgecolors=CONTROL, linewidths=1.8, zorder=5)
 
 
 def _band(axes: Axes, x: Floats, y: Floats, summary: FrontSummary, heights: Heights) -> None:
@@ -132,66 +121,73 @@ def _band(axes: Axes, x: Floats, y: Floats, summary: FrontSummary, heights: Heig
     """
     noise = summary.background.noise
     if noise is None:
-        axes.plot(x, y, color=CONTROL, alpha=0.3, linewidth=6, solid_capstyle="round", zorder=2)
+        axes.plot(x, y, color=CONTROL, alpha=0.3, linewidth=8, solid_capstyle="round", zorder=2)
         return
-    axes.plot(x, y, color=CONTROL, linewidth=1.4, zorder=2)
+    axes.plot(x, y, color=CONTROL, linewidth=2, zorder=2)
     limit = noise.limit / heights.unit
-    axes.fill_between(x, y - limit, y + limit, color=CONTROL, alpha=0.13, linewidth=0, zorder=1)
+    axes.fill_between(x, y - limit, y + limit, color=CONTROL, alpha=0.1, linewidth=0, zorder=1)
 
 
 def _whiskers(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
     """The confirmed gains as seconds, 95 %; an end that is open runs out of the picture."""
-    left, right = axes.get_xlim()
+    limits = axes.get_xlim()
     for mark in whiskers(summary):
-        ends = [
-            left if mark["low"] is None else mark["low"],
-            right if mark["high"] is None else mark["high"],
-        ]
         y = heights.at(mark["loss"])
-        axes.plot(ends, [y] * 2, color=FRONT, linewidth=1.6, marker="|", markersize=9, zorder=6)
-        axes.plot(
-            [mark["at"]],
-            [y],
-            color=FRONT,
-            marker="D",
-            markersize=5.5,
-            mfc="white",
-            zorder=7,
-        )
-    axes.set_xlim(left, right)
+        axes.plot(_ends(axes, mark), [y] * 2, color=FRONT, alpha=0.3, linewidth=9, zorder=5)
+        axes.plot([mark["at"]], [y], color=FRONT, marker="D", markersize=8, mfc="white", zorder=7)
+        axes.set_xlim(limits)
 
 
-def _label_front(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """Name the front at its first schedules by their numbers, clear of the target line and of each
-    other.
-    """
-    schedules = summary.front[~controls(summary.front)]
-    hollow = "; hollow: never froze a block" if never_froze(schedules).any() else ""
-    last = -np.inf
-    named = 0
-    for place, row in enumerate(schedules.to_dict("records")):
-        x, y = row["train_seconds"], heights.at(row["val_loss"])
-        across = float(axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0])
-        if across - last < APART or named == MOST_NAMED:
-            continue
-        last, named = across, named + 1
-        name = f"front, #{row['number']}{hollow}" if place == 0 else f"#{row['number']}"
-        beside = (
-            (9, heights.beside(5))
-            if place == 0 and across < NEAR_LEFT
-            else (-8, _clear_of_target(axes, y, summary, heights))
-        )
-        _label(axes, name, (x, y), beside, FRONT, "left" if beside[0] > 0 else "right")
+def _ends(axes: Axes, mark: Mapping[str, Any]) -> Floats:
+    """Seconds at which a confirmed interval begins and ends."""
+    left, right = axes.get_xlim()
+    low, high = mark["low"], mark["high"]
+    return np.array([left if low is None else low, right if high is None else high])
 
 
-def _clear_of_target(axes: Axes, y: float, summary: FrontSummary, heights: Heights) -> int:
-    """Points by which a label stands off the height ``y`` without sitting on the target line."""
-    if summary.target is None:
-        return heights.beside(-14)
-    _, here = axes.transData.transform((0.0, y))
-    _, line = axes.transData.transform((0.0, heights.at(summary.target)))
-    worse = (line - here if heights.metric.maximize else here - line) * 72 / DPI
-    return heights.beside(-4 if 8 < worse < 24 else -14)
+def _winner(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placing) -> None:
+    """The trial that the claim is about, and the way from the control's line at its loss."""
+    best = named(summary)
+    if best is None:
+        return
+    loss, seconds = float(best.row["val_loss"]), float(best.row["train_seconds"])
+    y, mark = heights.at(loss), gain_mark(best)
+    axes.scatter([seconds], [y], s=190, c=FRONT, edgecolors="white", linewidths=2, zorder=8)
+    text, middle = f"#{best.number}", seconds
+    if mark is not None:
+        own = mark["control"]
+        arrow = {"arrowstyle": "-|>", "color": FRONT, "lw": 2, "shrinkA": 0, "shrinkB": 9}
+        axes.annotate("", (seconds, y), (own, y), arrowprops=arrow, zorder=6)
+        placing.line(np.array([seconds, own]), np.array([y, y]), 3.0)
+        text += f": {form.seconds(seconds)} instead of {form.seconds(own)}"
+        middle = (seconds + own) / 2
+    placing.put(name(axes, text, (middle, y), FRONT), around(12, 26, -heights.up))
+
+
+def _names(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placing) -> None:
+    """What the two lines are: the control's name on its worse side, the front's on its better."""
+    control, front = summary.control, summary.front
+    if len(control):
+        first = (float(control["train_seconds"].iloc[0]), heights.at(control["val_loss"].iloc[0]))
+        placing.put(name(axes, OWN_NAME, first, CONTROL), around(10, 24, heights.up))
+    found = front[~front["number"].isin(set(control["number"]))]
+    if not len(found):
+        return
+    row = found.iloc[(len(found) - 1) // 3]
+    at = (float(row["train_seconds"]), heights.at(float(row["val_loss"])))
+    hollow = "; hollow: never froze a block" if never_froze(front).any() else ""
+    placing.put(name(axes, f"the front{hollow}", at, FRONT), around(12, 26, -heights.up))
+
+
+def _target(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placing) -> None:
+    low, high = axes.get_ylim()
+    if summary.target is None or not low <= heights.at(summary.target) <= high:
+        return
+    (left, right), y = axes.get_xlim(), heights.at(summary.target)
+    axes.axhline(y, color=INK, linewidth=1.1, linestyle=(0, (1, 3)), zorder=1)
+    text = name(axes, f"target {summary.shown(summary.target)}", (right, y), QUIET, small=True)
+    placing.put(text, [(0, 6, "right"), (0, -16, "right")])
+    placing.line(np.array([left, right]), np.array([y, y]), 1.0)
 
 
 def _limits(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
@@ -206,7 +202,6 @@ def _limits(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
     low, high = heights.limits(_span(key, summary, "val_loss", summary.target))
     if low < high:  # no room can be told from nothing beside the least of all numbers
         axes.set_ylim(low, high)
-    _say_beyond(axes, summary, heights)
 
 
 def _span(
@@ -219,66 +214,33 @@ def _span(
     if extra is not None and extra >= low - span:
         low, high = min(low, extra), max(high, extra)
     far = max([high, *numbers(summary.others, axis)])
-    high = min(high + 0.6 * span, far)
-    return low - 0.06 * span, high + 0.06 * span
+    high = min(high + 0.2 * span, far)
+    return low - 0.12 * span, high + 0.06 * span
 
 
-def _say_beyond(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """How many finished trials lie outside the picture."""
+def _footer(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
+    """What was trained, how many finished trials lie outside the picture, and what is drawn of a
+    confirmation.
+    """
     right, top = axes.get_xlim()[1], max(map(heights.loss, axes.get_ylim()))
-    beyond = (numbers(summary.others, "val_loss") > top) | (
-        numbers(summary.others, "train_seconds") > right
+    beyond = int(
+        (
+            (numbers(summary.others, "val_loss") > top)
+            | (numbers(summary.others, "train_seconds") > right)
+        ).sum()
     )
-    if count := int(beyond.sum()):
-        text = (
-            f"{count} finished {'trial lies' if count == 1 else 'trials lie'} outside the picture"
-        )
-        axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", fontsize=9, color=QUIET)
-
-
-def _target(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    low, high = axes.get_ylim()
-    if summary.target is None or not low <= heights.at(summary.target) <= high:
-        return
-    left, y = axes.get_xlim()[0], heights.at(summary.target)
-    axes.axhline(y, color=INK, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
-    text = f"target {summary.shown(summary.target)}, censored {heights.metric.short_of}"
-    _label(axes, text, (left, y), (4, heights.beside(5)), QUIET, "left")
-    if summary.gain is not None and summary.gain > 1:
-        _gain(axes, summary, summary.target, heights)
-
-
-def _gain(axes: Axes, summary: FrontSummary, target: float, heights: Heights) -> None:
-    """From the two trials that the gain is made of, up to the target line, and along it."""
-    ends = [fastest_at(points, target) for points in (summary.front, summary.control)]
-    (a, low), (b, high) = [
-        (float(r["train_seconds"]), float(r["val_loss"])) for r in ends if r is not None
-    ]
-    corners = [heights.at(loss) for loss in (low, target, target, high)]
-    axes.plot([a, a, b, b], corners, color=FRONT, linewidth=1.2)
-    foot, beside = ((a + b) / 2, heights.at(min(low, high))), (0, heights.beside(-18))
-    _label(axes, f"gain {form.gain(summary.gain)}", foot, beside, FRONT, "center")
-
-
-def _label(
-    axes: Axes,
-    text: str,
-    point: tuple[float, float],
-    offset: tuple[int, int],
-    color: str,
-    align: str,
-) -> None:
-    from matplotlib.patheffects import withStroke
-
+    text = f"{summary.background.asked.workload}: {summary.finished} finished trials"
+    text += f", {beyond} of them outside the picture" if beyond else ""
+    confirmed = summary.background.confirmed
+    if confirmed is not None:
+        text += f"; diamond and bar: confirmed over {len(confirmed.seeds)} fresh seeds, 95 %"
     axes.annotate(
         text,
-        point,
-        xytext=offset,
+        (0, 0),
+        (0, -64),
+        xycoords="axes fraction",
         textcoords="offset points",
-        ha=align,
-        color=color,
-        fontsize=10,
-        zorder=5,
+        fontsize=12,
+        color=QUIET,
         parse_math=False,
-        path_effects=[withStroke(linewidth=3, foreground="white")],
     )

@@ -48,7 +48,7 @@ def page_data(summary: FrontSummary, frame: pd.DataFrame) -> dict[str, Any]:
         "metric": _metric(summary),
         "target": summary.target,
         "named": None if best is None else best.number,
-        "mark": _mark(best, summary),
+        "mark": None if best is None else gain_mark(best),
         "gain": summary.gain,
         "frontSeconds": summary.front_seconds,
         "controlSeconds": summary.control_seconds,
@@ -69,12 +69,12 @@ def _rungs(summary: FrontSummary, frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{**_point(r.row, summary), "then": r.told(share)} for r in looked[:MOST_OTHERS]]
 
 
-def _mark(best: Best | None, summary: FrontSummary) -> dict[str, float] | None:
+def gain_mark(best: Best) -> dict[str, float] | None:
     """The gain of the trial that the headline names, as a line from it to the own control's line at
     its loss; None where that never got there, or where nothing is gained.
     """
-    gain = None if best is None else best.gains.get(OWN)
-    if best is None or gain is None or gain.bound or not gain.ahead:
+    gain = best.gains.get(OWN)
+    if gain is None or gain.bound or not gain.ahead:
         return None
     seconds, loss = float(best.row["train_seconds"]), float(best.row["val_loss"])
     return {"seconds": seconds, "control": seconds * gain.value, "loss": loss, "gain": gain.value}

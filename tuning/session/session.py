@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from tuning.drivers.driver import Nothing
 from tuning.errors import SearchFailed
+from tuning.findings.next_step import advice_before
 from tuning.layout import STOP, resume_option
 from tuning.session.calibrations import FormGate
 from tuning.session.plan import Plan
@@ -188,6 +189,9 @@ class SearchSession:
         else:
             return None
         self._store.update_info(target=target)
+        # Before any trial is trained: all of them are held against these runs.
+        if advice := advice_before(self._store, self._reference_records.values()):
+            self._watcher.warn(advice)
         return target
 
     def ended(self, task: Task, ending: Ending) -> None:

@@ -247,3 +247,32 @@ def test_a_part_of_an_embedded_space_is_not_looked_at_again(
     assert (config.space_faults() != [], seen != []) == (looked, looked)
     choices = {name: {"choices": values} for name, values in left.items()}
     assert (narrow(find_space("attention"), choices)[1] != []) == looked
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_longer_moves_the_horizons_and_nothing_else(factor: float, tmp_path: Path) -> None:
+    """Both ends, and with them where the controls begin; 1 is the space as it was."""
+    plain = SearchConfig(str(tmp_path / "run"))
+    config = dataclasses.replace(plain, longer=factor)
+    assert config.faults(CPU, no_workload) == []
+    ours, own = config.search_space().knobs, plain.search_space().knobs
+    assert [k.name for k in ours if k not in own] == ["horizon"]
+    ends = {k.name: k.values() for k in ours}["horizon"]
+    assert ends == (0.5 * factor, 1.0 * factor)
+    assert dataclasses.replace(plain, longer=1).search_space() == plain.search_space()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"longer": 0}, "a number longer > 0 must hold, but got 0"),
+        ({"longer": "twice"}, "a number longer > 0 must hold, but got 'twice'"),
+        (
+            {"longer": 2.0, "knobs": {"horizon": 1.0}},
+            "one of --longer and [knobs] horizon must be given, but got both (2.0, 1.0)",
+        ),
+    ],
+)
+def test_horizons_that_cannot_be(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """One message each, before anything is created."""
+    assert SearchConfig(str(tmp_path / "run"), **given).faults(CPU, no_workload) == [said]

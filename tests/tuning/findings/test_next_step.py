@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import background
-from tuning.findings.context import Asked, Background
+from tuning.findings.context import Asked, Background, Noise
 from tuning.findings.next_step import next_step
 from tuning.findings.summary import summary
 from tuning.trial.trial import TrialRecord
@@ -82,6 +82,30 @@ def test_a_target_that_nothing_reached_is_to_be_moved() -> None:
     words = command(beside_control(), 1.5, known()).split()
     assert words[-2] == "--target"
     assert float(words[-1]) >= 1.8
+
+
+@pytest.mark.parametrize("shift", [0.0, -50.0])
+def test_where_the_own_recipe_still_falls_longer_runs_are_searched(shift: float) -> None:
+    """By more than another seed changes it, from two thirds of its longest run to the end."""
+    frame = beside_control()
+    frame["val_loss"] += shift
+    for deviation, falls in ((0.01, True), (0.2, False)):
+        noise = Noise(deviation, 5)
+        far = dataclasses.replace(known(space="recipe"), noise=noise)
+        told = command(frame, 1.5 + shift, far)
+        if falls:
+            aim = f"--longer 2 --target {1.5 + shift}"
+            assert told == f"search --workload byte_lm --space recipe {aim}"
+            assert command(frame, 1.9 + shift, far).endswith("--space recipe --longer 2")
+        else:
+            assert told.startswith("pareto ")
+            assert command(frame, 1.9 + shift, far).startswith("export ")
+
+
+def test_longer_is_reckoned_from_what_was_searched() -> None:
+    """Twice as long again."""
+    far = dataclasses.replace(known(space="recipe", longer=2.0), noise=Noise(0.01, 5))
+    assert command(beside_control(), 1.9, far).endswith("--longer 4")
 
 
 def test_where_tuning_wins_tune_first() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import itertools
+import re
 import subprocess
 import sys
 
@@ -15,7 +18,10 @@ from matplotlib.figure import Figure
 from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.verdicts import background
 from tuning.findings.context import Background
+from tuning.findings.paired import Bound
 from tuning.findings.summary import summary
+from tuning.findings.words import headline
+from tuning.report.picture_words import claim
 from tuning.report.png import draw, png_bytes
 from tuning.report.points import whiskers
 from tuning.trial.metric import Metric
@@ -34,7 +40,7 @@ from tuning.trial.metric import Metric
 def test_any_table_makes_a_picture(table: pd.DataFrame) -> None:
     """Decoded again, it has the size that is promised and is not blank."""
     image = matplotlib.image.imread(io.BytesIO(png_bytes(summary(table))), format="png")
-    assert image.shape[:2] == (840, 1350)
+    assert image.shape[:2] == (1012, 1800)
     assert image.std() > 0
 
 
@@ -46,8 +52,60 @@ def test_it_shows_what_the_page_shows() -> None:
     assert axes.get_xlabel() == "training time in solo seconds"
     assert axes.get_ylabel() == "validation loss"
     texts = " ".join(text.get_text() for text in axes.texts)
-    for label in ("training for less (full_update)", "front, #", "target 1.9500", "gain 1.09"):
+    for label in ("your own recipe", "the front", "target 1.9500", " instead of "):
         assert label in texts
+    assert "48 finished" not in texts
+    (claim, *verdict) = [text.get_text() for text in figure.texts]
+    assert re.fullmatch(r"1\.\d\d× as fast to the same loss, on one seed", claim)
+    assert " ".join(verdict) == headline(summary(search_frame()))
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_names_cover_no_line_and_no_other_name(seed: int, maximize: bool) -> None:
+    """Looked up in pixels, over several searches, before and after a confirmation."""
+    table = search_frame(seed=seed)
+    for name in ("val_loss", "target_loss"):
+        table[name] -= 3.0 if maximize else 0.0
+    known = background({37: 1.08}) if seed % 2 else Background()
+    known = dataclasses.replace(known, metric=Metric("score", True) if maximize else Metric())
+    reading = summary(table, None, known)
+    figure = Figure(figsize=(12.0, 6.75), layout="constrained")
+    draw(figure, reading)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    boxes = {t.get_text(): t.get_window_extent() for t in axes.texts if t.get_text()}
+    for (one, box), (other, second) in itertools.combinations(boxes.items(), 2):
+        assert not box.overlaps(second), (one, other)
+    points = pd.concat([reading.front, reading.control])
+    heights = points["val_loss"].to_numpy() * (-1 if maximize else 1)
+    places = axes.transData.transform(np.column_stack([points["train_seconds"], heights]))
+    for text, box in boxes.items():
+        assert not [xy for xy in places if box.contains(*xy)], text
+
+
+@pytest.mark.parametrize("known", [Background(), background({37: 1.0})])
+def test_nothing_is_claimed_where_nothing_won(known: Background) -> None:
+    """The verdict stands in its place, in the larger letters."""
+    reading = summary(search_frame(strong=False), None, known)
+    assert claim(reading) == ""
+    figure = Figure()
+    draw(figure, reading)
+    assert " ".join(text.get_text() for text in figure.texts) == headline(reading)
+
+
+@pytest.mark.parametrize(("bound", "before"), [("", ""), ("at least", "At least ")])
+def test_a_confirmed_gain_is_claimed_as_it_is(bound: Bound, before: str) -> None:
+    """With its bound, and not as the search's one seed has it."""
+    known = background({37: 1.08})
+    assert known.confirmed is not None
+    (first, *rest) = known.confirmed.candidates
+    first = dataclasses.replace(first, gain=1.25, bound=bound)
+    known = dataclasses.replace(
+        known, confirmed=dataclasses.replace(known.confirmed, candidates=(first, *rest))
+    )
+    reading = summary(search_frame(), None, known)
+    assert claim(reading) == f"{before}1.25× as fast to the same loss"
 
 
 def test_noise_and_confirmation_are_drawn() -> None:
