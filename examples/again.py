@@ -37,7 +37,7 @@ def plain(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
     for batch in run.batches():
         with run.step() as step:
             loss = task.loss(model, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             step.observe(loss)
     run.settle()
     return model
@@ -59,7 +59,7 @@ def trainer(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
         model,
         arguments,
         train_dataset=TrialOrder(task, recipe.seed),
-        optimizers=(task.make_optimizer(model), None),  # type: ignore[arg-type]
+        optimizers=(task.make_optimizer(model), None),
     )
     made.model_accepts_loss_kwargs = False  # the model's own mean, as in the trial
     RecipeCallback(recipe, task.blocks(model), seed=recipe.seed).add_to(made)

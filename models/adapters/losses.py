@@ -78,7 +78,8 @@ def _right(model: nn.Module, batch: Batch) -> Tensor:
     told = logits.argmax(-1)
     if _is_causal(model):  # whose forward moves the labels by one itself
         told, answers = told[:, :-1], answers[:, 1:]
-    return (told == answers)[answers != IGNORED].to(torch.float32)
+    right: Tensor = told == answers
+    return right[answers != IGNORED].to(torch.float32)
 
 
 def _is_causal(model: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,4 +43,4 @@ class TrialOrder(IterableDataset[Any]):
         for step in itertools.count():
             batch = self._batch_at(self._seed, step)
             for row in range(batch_size(batch)):
-                yield map_tensors(batch, lambda tensor, row=row: tensor[row])
+                yield map_tensors(batch, operator.itemgetter(row))

@@ -193,7 +193,8 @@ def test_accuracy_of_next_tokens() -> None:
     config = GPT2Config(
         vocab_size=9, n_positions=6, n_embd=8, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
     )
-    model = GPT2LMHeadModel(config).eval()
+    model = GPT2LMHeadModel(config)
+    model.train(mode=False)
     tokens = torch.randint(9, (3, 6), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         told = model(tokens).logits.argmax(-1)

@@ -65,7 +65,7 @@ def in_trainer(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module:
         model,
         arguments,
         train_dataset=TrialOrder(task, found.seed),
-        optimizers=(task.make_optimizer(model), None),  # type: ignore[arg-type]
+        optimizers=(task.make_optimizer(model), None),
     )
     trainer.model_accepts_loss_kwargs = False
     OfTrainer(found, task.blocks(model), seed=found.seed).add_to(trainer)
@@ -100,7 +100,7 @@ def in_lightning(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module
 
 
 def in_accelerate(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module:
-    AcceleratorState._reset_state(True)  # type: ignore[no-untyped-call]
+    AcceleratorState._reset_state(True)
     accelerator, model = Accelerator(cpu=True), task.make_model(found.seed)
     loader = accelerator.prepare(DataLoader(TrialOrder(task, found.seed), BATCH))
     run = follow(
