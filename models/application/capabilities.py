@@ -55,7 +55,7 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
 
     used: frozenset[str] = frozenset()
     if form.attention == "default":
-        step()  # being watched takes several times as long
+        step()  # being watched takes longer than the step
     else:
         used = kernels_used(step)
     if (lever := stand_in(form)).on:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from tuning.drivers.driver import Nothing
-from tuning.errors import SearchFailed
+from tuning.errors import BadInput, SearchFailed
 from tuning.findings.next_step import advice_before
 from tuning.layout import STOP, resume_option
 from tuning.session.calibrations import FormGate
@@ -263,12 +263,19 @@ class SearchSession:
         time.
 
         Raises:
+            BadInput: it computes on something else than the clock was calibrated with.
             SearchFailed: the worker found a fault of the run directory, which every other worker
                 has too.
         """
         self._left(task)
         if why.fault is Fault.RUN:
             raise SearchFailed(why.text)
+        if why.fault is Fault.SURROUNDINGS:
+            raise BadInput(
+                f"the machines of a cluster must be alike, but on one of them {why.text}. Trials "
+                "that finished are kept; leave the machines out that differ, or search on those "
+                "alone"
+            )
         if task.is_forms:
             task = self._gate.release(done=False)
         if (record := self._record_of(task)) is not None:

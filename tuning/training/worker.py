@@ -21,6 +21,7 @@ from tuning.layout import STOP
 from tuning.store.info import memory_share
 from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
+from tuning.training.calibrate import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
 from tuning.training.generators import generators_kept
@@ -28,7 +29,7 @@ from tuning.training.head_start import HeadStart
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.place import cap_memory, describe, set_threads, variant_of, workload_of
 from tuning.training.stopwatch import Stopwatch
-from tuning.trial.clock import CostTable
+from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.record import Circumstances, record_of
 from tuning.trial.task import CLOCK, Ending, Task
 from tuning.trial.trial import CurvePoint, Limits, TrialRecord, TrialSpec
@@ -151,6 +152,7 @@ def _execute(store: Store, task: Task) -> Ending:
         raise RuntimeError(
             f"task {task} was started before the clock of {store.path} was calibrated"
         )
+    refuse_other_surroundings(costs, surroundings(run_device()))  # of a cluster one may differ
     set_threads(costs.threads)
     cap_memory(memory_share(store.info))
     device = device_name(run_device())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.device import run_device
+from models.device import device_name, run_device
 from models.registry import find_workload
 from tests.support import tiny
 from tests.support.costs import made_up_costs
@@ -90,6 +90,23 @@ def test_what_its_space_could_not_have_is_known_with_the_clock(
     for other in ({"knobs": knobs}, {"space": "low_rank"}, {"address": "auto", "driver": "ray"}):
         assert fitted_as_there(dataclasses.replace(config, **other)) is None
     assert fitted_as_there(dataclasses.replace(config, clock=None)) is None
+
+
+def test_a_worker_on_another_machine_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is checked where it holds, and the trials begin on a machine with another
+    processor: one message names both, and none of them is recorded as failed.
+    """
+    run = a_run(tmp_path / "a", trials=3)
+    other = {"device": "another processor", "torch": torch.__version__}
+    monkeypatch.setattr("tuning.training.worker.surroundings", lambda device: other)
+    with pytest.raises(BadInput, match="machines of a cluster must be alike") as failure:
+        resume_search(run, watcher=Remembering())
+    assert device_name(run_device()) in str(failure.value)
+    assert "another processor" in str(failure.value)
+    monkeypatch.undo()
+    assert list(resume_search(run, watcher=Remembering()).trials["state"]) == ["finished"] * 3
 
 
 def test_run_json_holds_the_clock_and_whose_it_was(
