@@ -4,6 +4,7 @@ a trial.
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import ClassVar
 
@@ -56,12 +57,12 @@ class MLflow(Destination):
             self._experiment, start_time=began, run_name=f"trial {record.number}"
         )
         points = [
-            Metric(metric.name, value, began + round(1000 * seconds), step)
+            Metric(_allowed(metric.name), value, began + round(1000 * seconds), step)
             for step, seconds, value in curve_of(record, metric)
         ]
         last = record.steps or 0
         points += [
-            Metric(f"final_{name}", value, began, last)
+            Metric(_allowed(f"final_{name}"), value, began, last)
             for name, value in numbers_of(record, metric).items()
         ]
         key = made.info.run_id
@@ -73,6 +74,11 @@ class MLflow(Destination):
         self._client.log_batch(key, tags=[RunTag(name, text) for name, text in tags.items()])
         ended = round(1000 * record.finished_at.timestamp())
         self._client.set_terminated(key, STATES[record.state], ended)
+
+
+def _allowed(name: str) -> str:
+    """A name with the characters that MLflow takes in those of metrics, the others a dash."""
+    return re.sub(r"[^A-Za-z0-9_\-. /]", "-", name)
 
 
 DESTINATION = MLflow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,49 @@ def test_each_trial_is_there_once(kind: str, tmp_path: Path) -> None:
     assert found.keys() == expected.keys()
     for number, value in expected.items():
         assert found[number] == (None if value is None else pytest.approx(value, rel=1e-6))
+
+
+ODD = "F1 @10, macro"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("csv", f"metric_{ODD}"),
+        ("optuna", f"metric_{ODD}"),
+        ("mlflow", "final_metric_F1 -10- macro"),
+    ],
+)
+def test_further_metrics_are_told_too(kind: str, name: str, tmp_path: Path) -> None:
+    """Whatever letters their names have; a trial without one has none."""
+    where = CASES[kind][0].format(tmp_path)
+    one, other = (dataclasses.replace(r, metrics={}) for r in RECORDS[:2])
+    destination = Place(kind, where).open(dataclasses.replace(source(), metrics=(ODD,)))
+    for record in (dataclasses.replace(one, metrics={ODD: 0.5}), other):
+        destination.tell(record)
+    destination.close()
+    assert METRICS_READ[kind](where, name) == {one.number: 0.5, other.number: None}
+
+
+def _of_csv(where: str, name: str) -> dict[int, float | None]:
+    frame = pd.read_csv(where).set_index("number")
+    return {int(n): _known(frame[name][n]) for n in frame.index}
+
+
+def _of_optuna(where: str, name: str) -> dict[int, float | None]:
+    study = optuna.load_study(study_name="mine", storage=where)
+    return {trial.user_attrs["number"]: trial.user_attrs.get(name) for trial in study.trials}
+
+
+def _of_mlflow(where: str, name: str) -> dict[int, float | None]:
+    client = MlflowClient(tracking_uri=where)
+    [experiment] = [e for e in client.search_experiments() if e.name == "mine (byte_lm)"]
+    runs = client.search_runs([experiment.experiment_id])
+    return {int(run.data.tags["ttq.number"]): run.data.metrics.get(name) for run in runs}
+
+
+METRICS_READ = {"csv": _of_csv, "optuna": _of_optuna, "mlflow": _of_mlflow}
 
 
 def test_a_study_has_distributions_values_states_and_curves(tmp_path: Path) -> None:

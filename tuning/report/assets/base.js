@@ -82,6 +82,12 @@ function axes(width, height, margin, xs, ys, options) {
   return { root, x, y };
 }
 
+// What a line covers, for `label` to keep off: `every` places between two of its points.
+const along = (line, every) => line.slice(1).flatMap(([bx, by], i) => Array.from({ length: every }, (_, k) => {
+  const px = line[i][0] + ((bx - line[i][0]) * k) / every, py = line[i][1] + ((by - line[i][1]) * k) / every;
+  return { left: px - 2, right: px + 2, top: py - 2, bottom: py + 2, weight: 1 };
+}));
+
 // Put a text where it covers the fewest points and no other text; candidates are [x, y, anchor].
 function label(root, text, kind, candidates, taken, bounds) {
   const width = text.length * 8, boxes = candidates.map(([x, y, anchor]) => {

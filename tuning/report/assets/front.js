@@ -88,10 +88,6 @@ function drawPoints(root, x, y, xs, ys) {
 }
 function labelFront(root, { front, control, shown, narrow, x, y, bounds, margin }) {
   const taken = spots.map(({ px, py }) => ({ left: px - 6, right: px + 6, top: py - 6, bottom: py + 6, weight: 1 }));
-  const along = (line, every) => line.slice(1).flatMap(([bx, by], i) => Array.from({ length: every }, (_, k) => {
-    const px = line[i][0] + ((bx - line[i][0]) * k) / every, py = line[i][1] + ((by - line[i][1]) * k) / every;
-    return { left: px - 2, right: px + 2, top: py - 2, bottom: py + 2, weight: 1 };
-  }));
   taken.push(...along(front, 12), ...along(control, 12));
   if (shown) {
     const at = y(data.target), from = margin.left + 4;

@@ -45,7 +45,7 @@ function drawCurve(trial, { width, end, ys, yTicks, left }) {
   const line = (t, kind) => root.append(svg("path", { class: `line ${kind}`, "clip-path": `url(#${clip})`, d: path(t.curve.map((p) => [x(p[0]), y(p[1])])) }));
   if (both) line(other, "control behind");
   line(trial, isControl.has(trial.number) ? "control curve" : "front curve");
-  const taken = [trial, ...(both ? [other] : [])].flatMap((t) => t.curve.map((p) => ({ left: x(p[0]) - 3, right: x(p[0]) + 3, top: y(p[1]) - 3, bottom: y(p[1]) + 3, weight: 1 })));
+  const taken = [trial, ...(both ? [other] : [])].flatMap((t) => along(t.curve.map((p) => [x(p[0]), y(p[1])]), 12));
   if (target != null) taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 }, { left: margin.left, right: margin.left + 110, top: y(target) - 18, bottom: y(target), weight: 9 });
   const bounds = { left: margin.left, right: width - margin.right, top: margin.top - 8, bottom: height - margin.bottom };
   const places = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
