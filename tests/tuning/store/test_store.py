@@ -45,6 +45,8 @@ COLUMNS = [
     "measured_seconds",
     "co_residents",
     "val_loss",
+    "metric_accuracy",
+    "metric_F1 at 10",
     "target_loss",
     "reached",
     "seconds_to_quality",
@@ -128,6 +130,11 @@ def test_a_number_is_recorded_once() -> None:
         ),
         ({"knobs": {"threshold": 10**400}}, "knob threshold must be a float"),
         ({"knobs": {"gate": 1}}, "knob gate must be a bool, but got 1"),
+        ({"metrics": {"recall": 0.5}}, "metric 'recall' must be one of the run's"),
+        (
+            {"metrics": {"accuracy": math.nan}},
+            "metric_accuracy must be finite or None",
+        ),
         ({"knobs": {"metric": 1}}, "knob metric must be a str, but got 1"),
         ({"steps": 2**63}, "must fit their columns"),
         ({"error": "\ud800"}, "surrogates"),
@@ -165,6 +172,7 @@ def test_the_frame_has_the_columns_in_order_and_types_to_work_with() -> None:
         "steps": "Int64",
         "reached": "boolean",
         "val_loss": "float64",
+        "metric_accuracy": "float64",
         "knob_levels": "Int64",
         "knob_gate": "boolean",
         "knob_threshold": "float64",
@@ -174,6 +182,8 @@ def test_the_frame_has_the_columns_in_order_and_types_to_work_with() -> None:
     assert {name: str(frame[name].dtype) for name in expected} == expected
     assert {name: str(empty[name].dtype) for name in expected} == expected
     assert frame.steps.isna().tolist() == [False, True]
+    assert frame.metric_accuracy.tolist() == [0.5, 1.5]
+    assert frame["metric_F1 at 10"].isna().all()
     assert frame.curve[1][1] == {"step": 20, "train_seconds": 7.5, "val_loss": 1.9}
 
 
