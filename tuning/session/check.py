@@ -11,6 +11,7 @@ from typing import Any
 
 from models.frames import told
 from models.late_dynamo import compile_late
+from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine, share, usable_cpus
 from tuning.errors import BadInput
 from tuning.loading import loading
@@ -18,7 +19,7 @@ from tuning.training.examination.new_process import NewProcess
 from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
 
-TRIALS = 32
+TRIALS = SearchConfig("").trials
 """Of the search whose time is told."""
 
 
