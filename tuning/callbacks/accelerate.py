@@ -118,12 +118,12 @@ class AcceleratedRun:
         Raises:
             ValueError: there is none.
         """
-        count = -1
         while not self.finished:
-            if self._seen == count:
-                raise ValueError("batches must last for the run, but an epoch had none")
-            count = self._seen
+            before = self._seen, self._past
             yield from self._epoch(loader)
+            # One that was left after its last batch has none more, and is over only now.
+            if (self._seen, self._past) == before and not self.finished:
+                raise ValueError("batches must last for the run, but an epoch had none")
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the weights to evaluate inside: the average's, where there is one."""

@@ -361,7 +361,7 @@ def _end_at_once() -> None:
 
 def _remove(directory: Path) -> None:
     # Processes that are just ending may still write into it.
-    for _ in range(20):
+    for _ in range(100):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
             return

@@ -66,7 +66,8 @@ def competes(trial: TrialRecord) -> bool:
     """Whether a trial may be on the front at all, said without the code under test."""
     pair = (trial.train_seconds, trial.val_loss)
     known = all(value is not None and math.isfinite(value) for value in pair)
-    return trial.state == "finished" and trial.origin not in ("replicate", "confirmation") and known
+    aside = ("replicate", "confirmation", "rung")
+    return trial.state == "finished" and trial.origin not in aside and known
 
 
 def dominates(one: TrialRecord, other: TrialRecord) -> bool:
@@ -114,7 +115,7 @@ def test_the_front_does_not_depend_on_the_order_of_rows(
 def test_only_finished_trials_at_or_below_the_target_are_read(
     trials: list[TrialRecord], target: float
 ) -> None:
-    """Stopped, failed and replicate trials are never on the front.
+    """Stopped, failed and replicate trials, and looks on a rung, are never on the front.
 
     Censored ones never supply a time.
     """
