@@ -85,7 +85,7 @@ class SearchConfig:
         identity=True,
     )
     trials: int = option.option(
-        40,
+        32,
         metavar="N",
         meaning="trials in all, baselines included; a count",
         changes=True,
@@ -151,7 +151,7 @@ class SearchConfig:
         **number(lambda v: 0 < v < 1, text="a number 0 < {} < 1", optional=True),
     )
     rung: float = option.option(
-        0.25,
+        0.0,
         metavar="SHARE",
         meaning="share of its horizon for which a recipe that is sampled is trained first, to see "
         "whether it is worth the rest: 0.5, 0.25, 0.125, or 0 to train each to its end at once; "

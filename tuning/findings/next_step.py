@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tuning.store.store import Store
     from tuning.trial.trial import TrialRecord
 
-ENOUGH_TRIALS = 40
+ENOUGH_TRIALS = 32
 """A search of fewer that found nothing has tried little of its space."""
 FACTOR = 2
 """How much longer the next search's horizons are."""

@@ -58,7 +58,7 @@ def test_what_is_confirmed_is_to_be_taken_away() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"trials": 8}, "search --resume 'runs/my run' --trials 40"),
+        ({"trials": 8}, "search --resume 'runs/my run' --trials 32"),
         ({"trials": 20}, "search --resume 'runs/my run' --trials 40"),
         ({}, "search --workload byte_lm --space recipe"),
         ({"space": "recipe"}, "export 'runs/my run' --trial best -o recipe.toml"),

@@ -71,7 +71,7 @@ def test_they_follow_the_space_filling_start_and_leave_the_replicates_their_plac
 @pytest.mark.parametrize("name", sorted(all_spaces()))
 def test_the_control_at_both_ends_of_the_rungs_comes_before_what_is_sampled(name: str) -> None:
     """Of every embedded space: at a quarter of its least and of its greatest horizon."""
-    config = SearchConfig("run", workload="w", space=name)
+    config = SearchConfig("run", workload="w", space=name, rung=0.25)
     first = len(baseline_specs("w", 7, space=all_spaces()[name]))
     low, high = next(k.values() for k in all_spaces()[name].knobs if k.name == HORIZON)
     later = later_specs(config, 7)
