@@ -47,7 +47,13 @@ def share(package: ModuleType, home: Path) -> None:
 
     def missing(attribute: str) -> Any:
         # Python itself asks for __path__ and the like.
-        theirs = None if attribute.startswith("__") else _theirs(name, home)
+        try:
+            theirs = None if attribute.startswith("__") else _theirs(name, home)
+        except Exception as fault:  # who only asks whether there is one is to be told no
+            raise AttributeError(
+                f"module {name!r} has no attribute {attribute!r}, and the package of that name "
+                f"beside it cannot be imported: {type(fault).__name__}: {fault}"
+            ) from fault
         if theirs is None or attribute not in vars(theirs):
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
         return vars(theirs)[attribute]

@@ -26,12 +26,13 @@ def make():
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a workload, what it needs, and packages that are called as ours are."""
+    monkeypatch.setattr(sys, "path", list(sys.path))  # where a workload's folder is left
     place = tmp_path / "my [models] a=b"
     for name in ("models", "policies"):
         (place / name).mkdir(parents=True)
-        (place / name / "__init__.py").write_text("raise RuntimeError('the user's own')")
+        (place / name / "__init__.py").write_text("raise RuntimeError('of the user')")
     (place / "mine.py").write_text(FILE)
     (place / "helper_beside.py").write_text("NAME = 'of my own'")
     return place
@@ -106,3 +107,18 @@ def test_what_cannot_be_found_again_is_refused(folder: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             find_workload(name)
+
+
+def test_a_package_of_the_users_that_cannot_be_imported_lacks_every_name(folder: Path) -> None:
+    """Who only asks is told no; who needs it is told why."""
+    code = """
+import tuning, models
+assert not hasattr(models, "net")
+try:
+    models.net
+except AttributeError as fault:
+    print(fault)
+"""
+    said = run_in(folder, code)
+    assert "no attribute 'net'" in said
+    assert "RuntimeError: of the user" in said
