@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cost.search_sides import suggest
+from benchmarks.cost.search_sides import shared_costs, suggest
 from models.device import run_device
 from models.levers.levers import Levers, divide_knobs, make_levers
 from models.registry import find_workload
@@ -90,9 +90,7 @@ class Search:
     @property
     def costs(self) -> CostTable:
         """The cost table by which every side trains."""
-        found = Store.open(Path(self.shared)).info.calibration
-        assert found is not None, "the shared run is calibrated before any side"
-        return found
+        return shared_costs(self.shared)
 
 
 @dataclass(frozen=True)
@@ -328,9 +326,9 @@ def _tried(record: TrialRecord) -> Tried:
     return Tried(spent, recipe.policy, recipe.horizon, recipe.knobs, *ended)
 
 
-def without_suggestions(search: Search) -> list[Tried]:
+def without_suggestions(search: Search, **changed: Any) -> list[Tried]:
     """Ours, told nothing of what came first elsewhere: the note's presets come instead."""
-    return ours(search, space=f"{Path(__file__).with_name('unsuggested.py')}:SPACE")
+    return ours(search, space=f"{Path(__file__).with_name('unsuggested.py')}:SPACE", **changed)
 
 
 SIDES: Mapping[str, Callable[[Search], list[Tried]]] = {
@@ -339,11 +337,12 @@ SIDES: Mapping[str, Callable[[Search], list[Tried]]] = {
     "random": random_search,
     "ours": ours,
     "ours, no suggestions": without_suggestions,
-    "ours, no rungs": lambda search: ours(search, rung=0.0),
+    "ours, rungs": lambda search: ours(search, rung=0.25),
+    "ours, rungs, no suggestions": lambda search: without_suggestions(search, rung=0.25),
     "ours, no stopping": lambda search: ours(search, stop_confidence=None),
     "ours, random sampler": lambda search: ours(search, sampler="random"),
 }
-"""By name; the parts of ours are switched off one at a time."""
+"""By name; the parts of ours are switched on or off."""
 
 
 def spent_by(tried: Sequence[Tried]) -> Iterator[tuple[float, Tried]]:

@@ -74,9 +74,14 @@ class Job:
     @property
     def costs(self) -> CostTable:
         """The cost table by which every side trains and is scored."""
-        found = Store.open(Path(self.shared)).info.calibration
-        assert found is not None, "the shared run is calibrated before any side"
-        return found
+        return shared_costs(self.shared)
+
+
+def shared_costs(run: str) -> CostTable:
+    """The cost table of the run that all sides share."""
+    found = Store.open(Path(run)).info.calibration
+    assert found is not None, "the shared run is calibrated before any side"
+    return found
 
 
 @dataclass(frozen=True)

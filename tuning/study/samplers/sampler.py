@@ -94,8 +94,12 @@ class OptunaSampler:
         ):  # a process's optimum is the same again
             return self.draw(number, attempt)
         index = number - self._first
-        if index < self._start_length or (self._elsewhere(index) and not attempt):
+        if index < self._start_length:
             return self._start(number, index, attempt)
+        if self._elsewhere(index) and not attempt:
+            # One after another: of a Sobol' sequence every fourth point would fill no space.
+            place = self._start_length + (index - self._start_length) // LOOK_ELSEWHERE
+            return self._start(number, place, attempt)
         history, cap = self._with_knowledge(finished), CAPS[self.name]
         known = points(self._space, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
@@ -126,9 +130,6 @@ class OptunaSampler:
         """
         if attempt or index < 0:
             return self.draw(number, attempt)
-        if index >= self._start_length and self._objective != "pareto":
-            # One after another: of a Sobol' sequence every fourth point would fill no space.
-            index = self._start_length + (index - self._start_length) // LOOK_ELSEWHERE
         return space_filling(self._space, self._seed, index, likely=index % 2 == 0)
 
     def _elsewhere(self, index: int) -> bool:
