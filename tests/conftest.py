@@ -5,6 +5,8 @@ fight for cores.
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 # Before torch is imported: its threads wait by spinning, which on a busy machine costs more than
 # the arithmetic.
@@ -18,3 +20,19 @@ torch.set_num_threads(1)
 # elsewhere they are new.
 settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("project")
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that the tests' directories may take, several runs of them, with room to spare."""
+
+
+def _in_memory() -> bool:
+    """Whether files that are written through to the disk can lie in memory instead."""
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)):
+        return False
+    may_run = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    return may_run and shutil.disk_usage(MEMORY).free >= ROOM
+
+
+if _in_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

@@ -45,3 +45,8 @@ def test_what_must_not_be_traced_is_left_alone_by_a_compiler_that_came_late(
 ) -> None:
     """An optimizer's ``zero_grad`` within a compiled function divides it into two graphs."""
     assert scenes["compiled"] == {"found": 6.0, "graphs": 2, "late": False, "left alone": True}
+
+
+def test_a_trial_that_compiles_nothing_does_not_load_it(scenes: dict[str, Any]) -> None:
+    """Trained, evaluated and measured to its end."""
+    assert scenes["a_trial"] == {"metrics": ["Weight, drawn", "error"], "late": True}

@@ -84,6 +84,26 @@ def compiled() -> Any:
     }
 
 
+def a_trial() -> Any:
+    """A run of a workload with further metrics, as a search trains it."""
+    from policies.registry import make_policy
+    from tests.support import tiny
+    from tests.support.costs import made_up_costs
+    from tuning.training.loop import TrainingRun
+
+    run = TrainingRun(
+        tiny.metered(),
+        make_policy("full_update", {}),
+        seed=0,
+        horizon=1.0,
+        costs=made_up_costs(),
+        device=torch.device("cpu"),
+    )
+    while not run.finished:
+        run.advance()
+    return {"metrics": sorted(run.measurements().metrics), "late": is_late()}
+
+
 def _train(name: str) -> float:
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 3, bias=False)
@@ -104,6 +124,7 @@ SCENES: tuple[Callable[[], Any], ...] = (
     a_module_that_it_does_not_import,
     looked_over,
     compiled,
+    a_trial,
 )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -23,14 +27,31 @@ from tuning.store.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
 SERIAL = ["--workload", TINY, "--driver", "serial", "--trials", "9"]
+SMALL = ["--space", "static_suffix"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of the command that finished, and what it printed."""
+
+    folder: Path
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the command."""
-    folder = tmp_path_factory.mktemp("command") / "run"
-    assert main(["--run", str(folder), *SERIAL]) == 0
-    return folder
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The command, once for all tests that look at what came of it."""
+    folder, out, err = tmp_path_factory.mktemp("command") / "run", io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["--run", str(folder), *SERIAL]) == 0
+    return Ran(folder, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def run(ran: Ran) -> Path:
+    """Its directory."""
+    return ran.folder
 
 
 def test_leaves_what_the_contract_lists(run: Path) -> None:
@@ -70,21 +91,17 @@ def test_front_from_python(run: Path) -> None:
         assert better.empty
 
 
-def test_prints_front_verdict_and_where_everything_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prints_front_verdict_and_where_everything_is(ran: Ran) -> None:
     """Table on standard output, progress on standard error."""
-    assert main(["--run", str(tmp_path / "run"), *SERIAL]) == 0
-    out, err = capsys.readouterr()
-    assert "full_update" in out
-    assert "report.html" in out
-    assert "trial   8" in err
+    assert "full_update" in ran.out
+    assert "report.html" in ran.out
+    assert "trial   8" in ran.err
 
 
-def test_resume_extends(tmp_path: Path) -> None:
+def test_resume_extends(run: Path, tmp_path: Path) -> None:
     """From Python too: nine trials, then eleven."""
     folder = tmp_path / "run"
-    assert main(["--run", str(folder), *SERIAL]) == 0
+    shutil.copytree(run, folder)
     assert main(["--resume", str(folder), "--trials", "10"]) == 0
     assert len(tuning.resume(folder, trials=11).trials) == 11
 
@@ -149,7 +166,7 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tuning.search"]
     said = []
     with subprocess.Popen(
-        [*command, "--run", str(run), "--workload", TINY, "--trials", "10", "--space", "tune"],
+        [*command, "--run", str(run), "--workload", TINY, "--trials", "8", *SMALL],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -176,7 +193,7 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert recorded == list(range(len(recorded)))
-    assert Store.open(run).numbers() == list(range(10))
+    assert Store.open(run).numbers() == list(range(8))
 
 
 def test_a_resume_names_everything_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

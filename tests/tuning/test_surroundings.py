@@ -51,6 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         monkeypatch.chdir(folder)
         no_home(monkeypatch)
         words = ["--workload", "my own.py:tiny", "--driver", "serial", "--trials", "9"]
+        words += ["--space", "static_suffix"]
         assert search.main([*words, "--run", str(folder / "run")]) == 0
     return folder
 

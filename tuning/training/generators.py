@@ -21,7 +21,10 @@ EVALUATION_SEED = 20_011
 
 def seed_all(seed: int) -> None:
     """Seed every generator of the process from one number."""
-    torch.manual_seed(seed)  # CUDA's too
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)  # its generators too
+    else:  # of each kind that is not there torch would write down a stack trace: milliseconds
+        torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
 

@@ -8,8 +8,9 @@ into a new ``TrainingRun`` equals the straight run.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any, Protocol
@@ -51,8 +52,7 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
 
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
-    with generators_kept(), resting(model), uncompiled():
-        seed_all(EVALUATION_SEED)
+    with _evaluating(model):
         return Metric.measured_by(workload).loss(metric_of(workload, model))
 
 
@@ -61,10 +61,16 @@ def further_metrics(workload: Workload, model: nn.Module) -> dict[str, float]:
 
     One that is not finite is left out: what does not apply is null.
     """
-    with generators_kept(), resting(model), torch.compiler.set_stance("force_eager"):
-        seed_all(EVALUATION_SEED)
+    with _evaluating(model):
         found = metrics_of(workload, model)
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    with generators_kept(), resting(model), uncompiled():
+        seed_all(EVALUATION_SEED)
+        yield
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
