@@ -230,6 +230,11 @@ class Verdict:
         """A loss as a reader is told it."""
         return form.loss(loss, self.power, self.metric)
 
+    def apart(self, by: float) -> str:
+        """By how much two losses differ, as a reader is told it; without a sign."""
+        last = form.last_digit(self.metric.of(self.target_loss), self.power)
+        return form.difference(by, last)
+
     def to_json(self) -> str:
         """JSON text; the same for the same verdict to the last byte."""
         return json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n"

@@ -224,7 +224,7 @@ def choose(
             (),
             "",
             [
-                "a verdict needs a finished schedule that froze a block at least once, but the run "
+                "a verdict needs a finished recipe that froze a block at least once, but the run "
                 "has none beside the "
                 "control; search further"
             ],
@@ -239,18 +239,18 @@ def choose(
             (),
             "",
             [
-                f"--top must be at most the schedules there are ({what}), but got {top}; give "
+                f"--top must be at most the recipes there are ({what}), but got {top}; give "
                 f"--top {len(found)}"
             ],
         )
     if not on_front:
         return (
             tuple(found),
-            "no schedule is on the front; the one closest to the control is confirmed",
+            "no recipe is on the front; the one closest to the control is confirmed",
             [],
         )
     wanted = top or DEFAULT_TOP
-    short = f"the front has {len(found)} schedules within the control's time, fewer than {wanted}"
+    short = f"the front has {len(found)} recipes within the control's time, fewer than {wanted}"
     return tuple(found[:wanted]), short if len(found) < wanted else "", []
 
 

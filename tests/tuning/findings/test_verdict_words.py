@@ -25,4 +25,4 @@ def test_no_loss_is_asked_for_that_cannot_be(loss: float, asked: bool) -> None:
         dataclasses.replace(verdict, candidates=(dataclasses.replace(schedule, loss=loss),))
     )
     assert "1.2 % faster" in told
-    assert ("0.002410 lower in loss" in told) == asked
+    assert ("0.00241 lower in loss" in told) == asked
