@@ -18,7 +18,6 @@ from tuning.trial.recipe import TUNED, ControlKind
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import Against, CandidateVerdict, ControlVerdict, Verdict
-    from tuning.trial.metric import Metric
 
 MOST_SEEDS = 100
 """Where more seeds than this would be needed, more seeds are no advice."""

@@ -20,6 +20,7 @@ from tuning.findings.verdict import (
     Verdict,
 )
 from tuning.findings.verdict_words import p
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, ControlKind
 
 LOUD = 0.05
