@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 100
 """Where more seeds than this would be needed, more seeds are no advice."""
+MOST_TIMES = 10
+"""Nor is to be so many times as fast."""
 
 
 def sentence(verdict: Verdict) -> str:
@@ -72,9 +74,15 @@ def rival_sentences(winner: CandidateVerdict, verdict: Verdict) -> str:
     if kind is not None:
         return f" {WINS[kind]} is what wins."
     told = [_over(rival, winner.over[rival], verdict) for rival in winner.over]
-    if TUNED not in winner.over:
+    told += [gained_nothing(rival, number) for rival, number in verdict.behind.items()]
+    if TUNED not in winner.over and TUNED not in verdict.behind:
         told.append(f"How much of that is tuning is {NOT_KNOWN}.")
     return "".join(f" {words}" for words in told)
+
+
+def gained_nothing(kind: ControlKind, number: int) -> str:
+    """Of a rival that was not trained again."""
+    return f"{WINS[kind]} gained nothing in the search (trial {number}), so none of it is that."
 
 
 def _over(kind: ControlKind, over: Against, verdict: Verdict) -> str:
@@ -130,8 +138,8 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
     if short <= 0:
         return ", which is too little to call a win"
     faster = _faster(best, verdict.control, short, alpha)
-    ways = [] if faster is None else [_how_much_faster(faster)]
-    if _can_be_had(best, short):
+    ways = [] if faster is None or faster >= MOST_TIMES - 1 else [_how_much_faster(faster)]
+    if _can_be_had(best, short) and short <= _spanned(verdict):
         ways.append(f"{_difference(short, verdict)} in {verdict.metric.short}")
     more = seeds_needed(lower, alpha)
     hold = f"hold this over {more} seeds" if more else ""
@@ -153,10 +161,17 @@ def _can_be_had(best: CandidateVerdict, lower: float) -> bool:
     return best.loss < floor or best.loss - lower >= floor
 
 
+def _spanned(verdict: Verdict) -> float:
+    """From the best loss that was seen to the worst: what lies further away is no advice."""
+    seen = [*(c.loss for c in verdict.candidates), *(run.loss for run in verdict.control.runs)]
+    losses = [loss for loss in seen if loss is not None]
+    return max(losses) - min(losses)
+
+
 def _how_much_faster(share: float) -> str:
     if share < 1:
         return f"{100 * share:.1f} % faster"
-    return f"{1 + share:.1f} times as fast" if share < 9 else "more than ten times as fast"
+    return f"{1 + share:.1f} times as fast"
 
 
 def missing(values: Sequence[float], alpha: float) -> float:

@@ -75,9 +75,10 @@ def remarks(confirmed: Verdict) -> list[str]:
     """The control's exchange rate, whether the machine was quiet, and what is to be said of single
     schedules.
     """
-    from tuning.report.verdict_table import LOUD, exchange_rate, loud, over_own
+    from tuning.report.verdict_table import LOUD, exchange_rate, left_out, loud, over_own
 
     found = [over_own(kind, rival) for kind, rival in confirmed.rivals.items()]
+    found += [left_out(kind, number) for kind, number in confirmed.behind.items()]
     found.append(exchange_rate(confirmed))
     spread = confirmed.control.time_spread or 0.0
     if confirmed.time == "measured" and spread > LOUD:

@@ -50,6 +50,8 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
             console.print(Text(f"#{candidate.number}: {details}"))
     for kind, rival in verdict.rivals.items():
         console.print(Text(over_own(kind, rival)))
+    for kind, number in verdict.behind.items():
+        console.print(Text(left_out(kind, number)))
     if remark:
         console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     console.print(Text(exchange_rate(verdict)))
@@ -121,6 +123,11 @@ def over_own(kind: ControlKind, rival: RivalVerdict) -> str:
     """Which trial a rival is, and what it gains over the own control itself."""
     own = over_rival(OWN, rival.over_own)
     return f"{kind}: {CALLED[kind]}, {rival.recipe.name} #{rival.number}; {own}."
+
+
+def left_out(kind: ControlKind, number: int) -> str:
+    """Why a rival was not trained again."""
+    return f"{kind}: {CALLED[kind]} gained nothing in the search (#{number}): not trained again."
 
 
 def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:
