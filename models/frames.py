@@ -6,15 +6,35 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType, TracebackType
 from typing import Any
 
+from models.calls import Call, calls
+
 ROOT = Path(__file__).resolve().parent.parent
-OWN = tuple(f"{ROOT / name}{os.sep}" for name in ("models", "policies", "search_spaces", "tuning"))
+PACKAGES = ("models", "policies", "search_spaces", "tuning")
+OWN = tuple(f"{ROOT / name}{os.sep}" for name in PACKAGES)
 WORKLOADS = f"{ROOT / 'models' / 'workloads'}{os.sep}"
+TYPED = ("<ipython-input", "<stdin>")
+"""What Python calls the file of code that was typed in."""
+PARTS = (
+    "make_model",
+    "blocks",
+    "stem",
+    "batch_at",
+    "examples_at",
+    "shrink",
+    "loss",
+    "evaluate",
+    "make_optimizer",
+)
+"""Of a workload, what is called."""
 MOST_FRAMES = 3
 LONGEST = 300
 """Characters of a message that are shown."""
@@ -23,23 +43,84 @@ LONGEST = 300
 def told(error: BaseException) -> str:
     """The kind of error, the first line of its message, and where the user's code was.
 
-    The last frame of all where none is the user's. No frame is shown for a ValueError that this
-    project raised: it is a message for the user.
+    Nothing of the kind and no place for a ValueError that this project raised: it is a message for
+    the user.
     """
     lines = str(error).strip().splitlines() or ["no message"]
     text = lines[0] if len(lines[0]) <= LONGEST else lines[0][:LONGEST] + "..."
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, ValueError) and frames and is_ours(frames[-1].filename):
+    if isinstance(error, ValueError) and is_told(error):
         return str(error)
-    places = " <- ".join(map(_place, reversed(user_frames(error))))
-    return f"{type(error).__name__}: {text}" + (f" (at {places})" if places else "")
+    places = where(error)
+    return f"{type(error).__name__}: {text}" + (f" ({places})" if places else "")
+
+
+def where(error: BaseException) -> str:
+    """The last lines of the user's code, the innermost first, before them what of theirs was being
+    called; the last line of all where there is neither.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own, called = user_frames(error), user_call(error.__traceback__)
+    places = [f"calling {called}"] if called else []
+    if own:
+        first, *others = [*places, *map(_place, reversed(own))]
+        return " <- ".join([first if called else f"at {first}", *others])
+    if frames and not (called and is_ours(frames[-1].filename)):
+        places.append(f"at {_place(frames[-1])}")
+    return "; ".join(places)
+
+
+def where_in_short(error: BaseException) -> str:
+    """As ``where``, without the lines' texts; empty for what this project raised itself."""
+    own, called = user_frames(error), user_call(error.__traceback__)
+    if is_told(error) and not own:
+        return ""
+    places = [f"calling {called}"] if called else []
+    return " <- ".join([*places, *map(_spot, reversed(own))]) or _last(error)
+
+
+def _last(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return _spot(frames[-1]) if frames else ""
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether an error is this project's own message, and no failure of its code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    meant = isinstance(error, ValueError) or is_ours_by_name(type(error).__module__)
+    return meant and bool(frames) and is_ours(frames[-1].filename)
+
+
+def is_ours_by_name(module: str) -> bool:
+    """Whether a module is this project's, by its name."""
+    return module.partition(".")[0] in PACKAGES
 
 
 def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The last frames that are neither this project's nor a library's; the last where all are."""
+    """The last frames that are neither this project's nor a library's."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_users(frame.filename)]
-    return list(own[-MOST_FRAMES:] or frames[-1:])
+    return [frame for frame in frames if _is_users(frame.filename)][-MOST_FRAMES:]
+
+
+def user_call(trace: TracebackType | None) -> str:
+    """Which of the user's functions was being called: ``loss(), written at my_model.py:12``.
+
+    Where what failed is a library's and no line of theirs led there, which part of the workload.
+    Empty where none was called, or where it has lines of its own.
+    """
+    found = [(name, function) for _, name, function in _calls_after_the_users(trace)]
+    for name, function in found:
+        if place := _written(function):
+            return f"{name}(), written at {place}"
+    if any(_is_users(file) for file, _, _ in calls(trace)):
+        return ""
+    parts = (name for name, function in found if name in PARTS and callable(function))
+    return next((f"{name}()" for name in parts), "")
+
+
+def _calls_after_the_users(trace: TracebackType | None) -> Iterator[Call]:
+    """The calls of this project that no line of the user's lies within, the innermost first."""
+    inner = itertools.takewhile(lambda call: not _is_users(call[0]), calls(trace))
+    return (call for call in inner if is_ours(call[0]))
 
 
 def written_at(function: Any, name: str) -> str:
@@ -47,15 +128,32 @@ def written_at(function: Any, name: str) -> str:
 
     Empty where it is not theirs, or unknown.
     """
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    place = _written(function)
+    return f" ({name} at {place})" if place else ""
+
+
+def _written(function: Any) -> str:
+    code = _code(function)
     if code is None or not _is_users(code.co_filename):
         return ""
-    return f" ({name} at {Path(code.co_filename).name}:{code.co_firstlineno})"
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _code(function: Any) -> CodeType | None:
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    if code is None and not isinstance(function, type):
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - its code, not whether it can be called
+    return code
 
 
 def _place(frame: traceback.FrameSummary) -> str:
-    line = f": {frame.line}" if frame.line else ""
-    return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}{line}"
+    return _spot(frame) + (f": {frame.line}" if frame.line else "")
+
+
+def _spot(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 
 
 @functools.cache
@@ -67,7 +165,7 @@ def is_ours(file: str) -> bool:
 
 def _is_users(file: str) -> bool:
     if file.startswith("<"):
-        return False
+        return file.startswith(TYPED)
     return not is_ours(file) and not in_library(file)
 
 

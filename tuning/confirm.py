@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--top",
         metavar="K",
-        help="schedules of the front to confirm (default: 3, or as many as there are)",
+        help="recipes of the front to confirm (default: 3, or as many as there are)",
     )
     made.add_argument(
         "--seeds",
@@ -110,7 +110,7 @@ def _request(options: argparse.Namespace) -> Request:
     from tuning.session.confirm import Request
 
     faults = [
-        *not_whole("--top", options.top, 1, "how many schedules to confirm"),
+        *not_whole("--top", options.top, 1, "how many recipes to confirm"),
         *not_whole(
             "--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"
         ),

@@ -34,11 +34,14 @@ from tuning.findings.paired import (
     p_value,
 )
 from tuning.findings.verdict import ALPHA
+from tuning.study.confirmation import OWN_RUNS
+from tuning.study.prices import around, span
 
 GAINS = (1.0, 1.02, 1.05, 1.1, 1.3)
 SEEDS = (3, 5, 8)
 CANDIDATES = (1, 3)
-HORIZONS = np.array([0.5, 0.625, 0.75, 0.875, 1.0])
+HORIZONS = (0.5, 0.625, 0.75, 0.875, 1.0)
+"""Of the control, from which a confirmation takes those around its candidates."""
 FALSE_WINS_GOAL = 0.01
 COVERAGE_SIMULATIONS = 400
 
@@ -94,17 +97,19 @@ def confirmation(
 ) -> list[list[SeedComparison]]:
     """One confirmation of candidates with these gains, trained for 0.7 to 1.0 horizons.
 
-    Comparisons by candidate.
+    Comparisons by candidate; the control is trained where a confirmation of them trains it.
     """
     horizons = random.uniform(0.7, 1.0, len(gains))
-    control_losses = true_loss(HORIZONS) + noise.draw(random, noise.run, (seeds, len(HORIZONS)))
+    spans = [span(h / gain, gain) for h, gain in zip(horizons.tolist(), gains, strict=True)]
+    own = np.array(around(spans, HORIZONS, OWN_RUNS))
+    control_losses = true_loss(own) + noise.draw(random, noise.run, (seeds, len(own)))
     losses = true_loss(horizons) + noise.draw(random, noise.run, (seeds, len(gains)))
     shift = noise.draw(random, noise.seed, (seeds, 1))
     strays = np.exp(noise.draw(random, noise.time, (seeds, len(gains) + 1)))
     found: list[list[SeedComparison]] = [[] for _ in gains]
     for seed in range(seeds):
         curve = ControlCurve.fit(
-            (HORIZONS * strays[seed, -1]).tolist(), control_losses[seed] + shift[seed]
+            (own * strays[seed, -1]).tolist(), control_losses[seed] + shift[seed]
         )
         for index, gain in enumerate(gains):
             seconds = horizons[index] / gain * strays[seed, index]

@@ -338,7 +338,7 @@ def verdict(comparisons: Sequence[AgainstControl], metric: Metric = LOSS) -> str
 
 
 def _told(c: AgainstControl, metric: Metric) -> str:
-    by = form.significant(abs(c.above)) if c.percent is None else f"{abs(c.percent):.1f} %"
+    by = form.difference(c.above) if c.percent is None else f"{abs(c.percent):.1f} %"
     side = metric.short_of if c.above > 0 else metric.beyond
     odds = f"; corrected p = {c.p:.2g}" if c.seeds > 1 else ""
     return (

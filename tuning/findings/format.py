@@ -55,13 +55,17 @@ def significant(value: float, power: int | None = None) -> str:
     """
     if value == 0 or not math.isfinite(value):
         return f"{value + 0.0:g}"  # of two zeros the one without a sign
-    wanted = DIGITS if power is None else power_of(value) - power + 1
-    digits = min(max(DIGITS, wanted), MOST_DIGITS)
+    digits = _digits(value, power)
     rounded = f"{value:.{digits - 1}e}"
     size = power_of(float(rounded))
     if not SMALLEST <= size <= max(LARGEST, digits - 1):
         return rounded
     return f"{value:.{max(0, digits - 1 - size)}f}"
+
+
+def _digits(value: float, power: int | None) -> int:
+    wanted = DIGITS if power is None else power_of(value) - power + 1
+    return min(max(DIGITS, wanted), MOST_DIGITS)
 
 
 def no_better(loss: float, metric: Metric = LOSS) -> str:
@@ -116,12 +120,68 @@ def over_seeds(
 ) -> str:
     """A loss over seeds, from ``mean``, ``deviation`` and ``seeds``.
 
-    ``1.931 ± 0.021 over 3 seeds``.
+    Both end at the same digit: the deviation's second, or the last that ``loss`` shows.
+
+    >>> over_seeds({"mean": 1.93121, "deviation": 0.0213, "seeds": 3})
+    '1.931 ± 0.021 over 3 seeds'
+    >>> over_seeds({"mean": 0.9944, "deviation": 7.8e-10, "seeds": 2})
+    '0.9944 ± under 0.0001 over 2 seeds'
     """
     if facts is None:
         return NOTHING
-    mean = loss(facts["mean"], power, metric)
-    return f"{mean} ± {facts['deviation']:.2g} over {facts['seeds']} seeds"
+    mean, deviation = metric.of(facts["mean"]), facts["deviation"]
+    return f"{_both(mean, deviation, power)} over {facts['seeds']} seeds"
+
+
+def _both(mean: float, deviation: float, power: int | None) -> str:
+    size, last = power_of(mean), last_digit(mean, power)
+    written_out = SMALLEST <= size <= LARGEST and last <= 0
+    if not written_out or deviation < 10.0**last / 2:
+        return f"{significant(mean, power)} ± {strays(deviation, last)}"
+    places = -max(last, min(power_of(deviation) - 1, size - 1, 0))
+    return f"{mean:.{places}f} ± {deviation:.{places}f}"
+
+
+def last_digit(value: float, power: int | None = None) -> int:
+    """The power of ten of the last digit that ``significant`` shows.
+
+    >>> last_digit(0.99443), last_digit(1.9278, -5)
+    (-4, -5)
+    """
+    return power_of(value) - _digits(value, power) + 1
+
+
+def strays(deviation: float, power: int | None = None) -> str:
+    """By how much a number strays, in two figures.
+
+    Where a number that is shown in steps of ten to the ``power`` hides it, that alone is said.
+
+    >>> strays(0.0213), strays(7.8e-10, -4), strays(7.8e-10), strays(321.0)
+    ('0.021', 'under 0.0001', '7.8e-10', '321')
+    """
+    return _figures(deviation, 2, power)
+
+
+def difference(value: float, power: int | None = None) -> str:
+    """By how much two numbers differ, without a sign, in three figures; else as ``strays``.
+
+    >>> difference(-0.010273), difference(7.8e-10, -4), difference(0.0)
+    ('0.0103', 'under 0.0001', '0')
+    """
+    return _figures(abs(value), 3, power)
+
+
+def _figures(size: float, count: int, power: int | None) -> str:
+    if power is not None and 0 < size < 10.0**power / 2:
+        return f"under {_power(power)}"
+    if 10**count <= size < 10.0**LARGEST:
+        return f"{size:.0f}"
+    return f"{size:#.{count}g}".removesuffix(".") if size else "0"
+
+
+def _power(power: int) -> str:
+    plain = 2 * SMALLEST <= power <= LARGEST
+    return f"{10.0**power:.{max(0, -power)}f}" if plain else f"1e{power:+03d}"
 
 
 def gain(value: float | None, bound: str = "") -> str:
@@ -135,8 +195,13 @@ def amount(value: float | None, unit: str = "") -> str:
         return NOTHING
     for size, prefix in _PREFIXES:
         if abs(value) >= size:
-            return f"{value / size:.3g} {prefix}{unit}".rstrip()
+            return f"{_three(value / size)} {prefix}{unit}".rstrip()
     return f"{value:.3g} {unit}".rstrip()
+
+
+def _three(value: float) -> str:
+    """Three figures, as all others of a column have them."""
+    return f"{value:#.3g}".removesuffix(".")
 
 
 def knob(value: Scalar) -> str:

@@ -43,7 +43,7 @@ TIED = 1e-9
 
 @dataclass(frozen=True)
 class ControlCurve:
-    """The control's loss on one seed as a parabola (a line below four runs) in x = log(seconds /
+    """The control's loss on one seed as a parabola (a line below three runs) in x = log(seconds /
     longest).
 
     Least squares over all horizons, because one run's loss is as noisy as the differences that are
@@ -72,7 +72,7 @@ class ControlCurve:
             raise ValueError(
                 f"a control needs runs of two different seconds, but got {list(seconds)}"
             )
-        degree = 2 if len(set(seconds)) >= 4 else 1
+        degree = 2 if len(set(seconds)) >= 3 else 1
         longest = max(seconds)
         x = np.log(np.asarray(seconds, dtype=float) / longest)
         fitted, *_ = np.linalg.lstsq(

@@ -46,6 +46,7 @@ def beside_rivals(
     runs: Mapping[int, Sequence[Run]],
     rivals: Mapping[ControlKind, RivalRuns],
     control: Mapping[float, Sequence[Run]],
+    behind: Mapping[ControlKind, int] | None = None,
 ) -> Verdict:
     """``verdict`` with what its candidates gain over each rival.
 
@@ -54,6 +55,7 @@ def beside_rivals(
         runs: of each candidate, by the number of its trial.
         rivals: those there are.
         control: the own control's runs by horizon.
+        behind: see ``Verdict``.
     """
     terms = Terms(verdict.seeds, verdict.time, verdict.metric)
     over: dict[ControlKind, list[Against]] = {
@@ -65,7 +67,7 @@ def beside_rivals(
         for place, candidate in enumerate(verdict.candidates)
     )
     told = {kind: _rival(rival, control, terms) for kind, rival in rivals.items()}
-    found = replace(verdict, candidates=candidates, rivals=told)
+    found = replace(verdict, candidates=candidates, rivals=told, behind=behind or {})
     return replace(found, sentence=sentence(found))
 
 

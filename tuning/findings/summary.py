@@ -116,6 +116,12 @@ class FrontSummary:
         """A loss as a reader is told it."""
         return form.loss(loss, self.power, self.metric)
 
+    def strays(self, deviation: float) -> str:
+        """By how much losses stray, beside losses as a reader is told them."""
+        known = [self.target] if self.target is not None else numbers(self.control, "val_loss")
+        last = None if not len(known) else form.last_digit(min(known), self.power)
+        return form.strays(deviation, last)
+
     def within_noise(self, seconds: float, loss: float) -> bool | None:
         """Whether another seed could turn a schedule and the control's line at its seconds round.
 

@@ -42,13 +42,13 @@ class Plateau:
 
     def told(self, metric: Metric = LOSS) -> str:
         """In one sentence."""
-        by = form.significant(abs(self.fall))
+        by = form.difference(self.fall)
         what = f"{metric.improves} its {metric.short} by {by}"
         if self.fall < 0:
             what = f"makes its {metric.short} worse by {by}"
         return (
             f"Your own recipe is on a plateau: the second half of its run {what}, and another seed "
-            f"changes it by {form.significant(self.deviation)}."
+            f"changes it by {form.strays(self.deviation)}."
         )
 
 

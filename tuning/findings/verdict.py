@@ -205,6 +205,8 @@ class Verdict:
         candidates: in the order of their picking.
         metric: what a loss is the value of; losses here are what is minimised.
         rivals: the other controls, by name.
+        behind: those of them that were not trained again, by the trial that gained most of them in
+            the search: it gained nothing there, and every schedule far more.
     """
 
     sentence: str
@@ -219,6 +221,7 @@ class Verdict:
     metric: Metric = LOSS
     format: int = FORMAT
     rivals: Mapping[ControlKind, RivalVerdict] = field(default_factory=dict)
+    behind: Mapping[ControlKind, int] = field(default_factory=dict)
 
     @cached_property
     def power(self) -> int | None:
@@ -229,6 +232,11 @@ class Verdict:
     def shown(self, loss: float | None) -> str:
         """A loss as a reader is told it."""
         return form.loss(loss, self.power, self.metric)
+
+    def apart(self, by: float) -> str:
+        """By how much two losses differ, as a reader is told it; without a sign."""
+        last = form.last_digit(self.metric.of(self.target_loss), self.power)
+        return form.difference(by, last)
 
     def to_json(self) -> str:
         """JSON text; the same for the same verdict to the last byte."""

@@ -18,10 +18,11 @@ from tuning.trial.recipe import TUNED, ControlKind
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import Against, CandidateVerdict, ControlVerdict, Verdict
-    from tuning.trial.metric import Metric
 
 MOST_SEEDS = 100
 """Where more seeds than this would be needed, more seeds are no advice."""
+MOST_TIMES = 10
+"""Nor is to be so many times as fast."""
 
 
 def sentence(verdict: Verdict) -> str:
@@ -33,15 +34,15 @@ def sentence(verdict: Verdict) -> str:
     judged = [candidate for candidate in verdict.candidates if candidate.lower_loss is not None]
     if not judged:
         notes = "; ".join(f"{name(c)}: {c.note}" for c in verdict.candidates)
-        return f"No schedule could be compared with training for less: {notes}."
+        return f"No recipe could be compared with training for less: {notes}."
     best = min(judged, key=lambda candidate: (candidate.p, -(candidate.lower_loss or 0.0)))
     return (
-        f"None of {tested} schedules beats training for less over {seeds} fresh seeds: "
+        f"None of {tested} recipes beats training for less over {seeds} fresh seeds: "
         if tested > 1
-        else f"The schedule does not beat training for less over {seeds} fresh seeds: "
+        else f"The recipe does not beat training for less over {seeds} fresh seeds: "
     ) + (
         f"{f'the best, {name(best)},' if tested > 1 else name(best)} has "
-        f"{_gain(best, verdict.metric)} ({_sureness(best, tested)})"
+        f"{_gain(best, verdict)} ({_sureness(best, tested)})"
         f"{_what_would_have_to_change(best, verdict)}."
     )
 
@@ -54,11 +55,11 @@ def name(candidate: CandidateVerdict) -> str:
 def _won(winner: CandidateVerdict, verdict: Verdict) -> str:
     metric = verdict.metric
     how = (
-        f"its {metric.short} is {_difference(winner.lower_loss, metric)} than the control's at "
+        f"its {metric.short} is {_difference(winner.lower_loss, verdict)} than the control's at "
         "equal time"
     )
     if winner.gain is not None and winner.bound:
-        how += f", {_gain(winner, metric)}"
+        how += f", {_gain(winner, verdict)}"
     elif winner.gain is not None:
         how = f"it reaches its {metric.short} {form.gain(winner.gain)} times as fast as the control"
     return (
@@ -73,9 +74,15 @@ def rival_sentences(winner: CandidateVerdict, verdict: Verdict) -> str:
     if kind is not None:
         return f" {WINS[kind]} is what wins."
     told = [_over(rival, winner.over[rival], verdict) for rival in winner.over]
-    if TUNED not in winner.over:
+    told += [gained_nothing(rival, number) for rival, number in verdict.behind.items()]
+    if TUNED not in winner.over and TUNED not in verdict.behind:
         told.append(f"How much of that is tuning is {NOT_KNOWN}.")
     return "".join(f" {words}" for words in told)
+
+
+def gained_nothing(kind: ControlKind, number: int) -> str:
+    """Of a rival that was not trained again."""
+    return f"{WINS[kind]} gained nothing in the search (trial {number}), so none of it is that."
 
 
 def _over(kind: ControlKind, over: Against, verdict: Verdict) -> str:
@@ -89,10 +96,10 @@ def _over(kind: ControlKind, over: Against, verdict: Verdict) -> str:
     return f"Over {rival} it does not win: a gain of {_bounded(over)} ({sure}), so the win {what}."
 
 
-def _gain(candidate: CandidateVerdict, metric: Metric) -> str:
+def _gain(candidate: CandidateVerdict, verdict: Verdict) -> str:
     if candidate.gain is None:
-        how = _difference(candidate.lower_loss, metric)
-        return f"a {metric.short} {how} than the control's at equal time"
+        how = _difference(candidate.lower_loss, verdict)
+        return f"{verdict.metric.one} {how} than the control's at equal time"
     return f"a gain of {_bounded(candidate)}"
 
 
@@ -101,10 +108,10 @@ def _bounded(candidate: CandidateVerdict | Against) -> str:
     return f"{candidate.bound + ' ' if candidate.bound else ''}{form.gain(candidate.gain)}"
 
 
-def _difference(lower_loss: float | None, metric: Metric) -> str:
-    """By how much and in which direction: ``0.01234 lower``."""
-    by = lower_loss or 0.0
-    return f"{form.significant(abs(by))} {metric.better if by > 0 else metric.worse}"
+def _difference(lower_loss: float | None, verdict: Verdict) -> str:
+    """By how much and in which direction: ``0.0123 lower``."""
+    by, metric = lower_loss or 0.0, verdict.metric
+    return f"{verdict.apart(by)} {metric.better if by > 0 else metric.worse}"
 
 
 def _sureness(candidate: CandidateVerdict | Against, tested: int) -> str:
@@ -131,9 +138,9 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
     if short <= 0:
         return ", which is too little to call a win"
     faster = _faster(best, verdict.control, short, alpha)
-    ways = [] if faster is None else [_how_much_faster(faster)]
-    if _can_be_had(best, short):
-        ways.append(f"{_difference(short, verdict.metric)} in {verdict.metric.short}")
+    ways = [] if faster is None or faster >= MOST_TIMES - 1 else [_how_much_faster(faster)]
+    if _can_be_had(best, short) and short <= _spanned(verdict):
+        ways.append(f"{_difference(short, verdict)} in {verdict.metric.short}")
     more = seeds_needed(lower, alpha)
     hold = f"hold this over {more} seeds" if more else ""
     if not ways:
@@ -154,10 +161,17 @@ def _can_be_had(best: CandidateVerdict, lower: float) -> bool:
     return best.loss < floor or best.loss - lower >= floor
 
 
+def _spanned(verdict: Verdict) -> float:
+    """From the best loss that was seen to the worst: what lies further away is no advice."""
+    seen = [*(c.loss for c in verdict.candidates), *(run.loss for run in verdict.control.runs)]
+    losses = [loss for loss in seen if loss is not None]
+    return max(losses) - min(losses)
+
+
 def _how_much_faster(share: float) -> str:
     if share < 1:
         return f"{100 * share:.1f} % faster"
-    return f"{1 + share:.1f} times as fast" if share < 9 else "more than ten times as fast"
+    return f"{1 + share:.1f} times as fast"
 
 
 def missing(values: Sequence[float], alpha: float) -> float:

@@ -91,7 +91,7 @@ def reaches(summary: FrontSummary, best: Best) -> str:
     """Which loss it has after how long, and its gain over the own control."""
     loss, taken = float(best.row["val_loss"]), float(best.row["train_seconds"])
     there = summary.line.seconds_at(loss)
-    own = ", which never got there" if there is None else f" ({form.seconds(there)})"
+    own = " (which never got there)" if there is None else f" ({form.seconds(there)})"
     metric = "" if summary.metric.is_default else f"{summary.metric.short} "
     aim = "" if summary.target is None else f" (target {summary.shown(summary.target)})"
     first = f"{name(best)} reaches {metric}{summary.shown(loss)}{aim} in {form.seconds(taken)}"

@@ -26,7 +26,7 @@ def headline(summary: FrontSummary) -> str:
         return verdict(summary)
     if confirmed.winner in unfrozen(summary):
         return (
-            f"No schedule is confirmed: trial {confirmed.winner}, ahead over "
+            f"No recipe is confirmed: trial {confirmed.winner}, ahead over "
             f"{len(confirmed.seeds)} fresh seeds, "
             f"{NEVER_FROZE}; it is training for less under another name."
         )
@@ -72,8 +72,8 @@ def noise_note(summary: FrontSummary) -> str:
         return ""
     return (
         f"≈: within noise of the control, whose {summary.metric.short} strays by "
-        f"{noise.deviation:.2g} (standard deviation over {noise.seeds} seeds): a difference of up "
-        f"to {noise.limit:.2g} may be luck."
+        f"{summary.strays(noise.deviation)} (standard deviation over {noise.seeds} seeds): a "
+        f"difference of up to {summary.strays(noise.limit)} may be luck."
     )
 
 
@@ -194,7 +194,7 @@ def _without_target(summary: FrontSummary) -> str:
     schedules = schedules_on_front(summary)
     return (
         f"No target was set; {schedules} of {len(summary.front)} members of the front are "
-        "schedules."
+        "recipes beside the control."
     )
 
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Verdict,
     )
 
-BEFORE = ("#", "Schedule", "Gain")
+BEFORE = ("#", "Recipe", "Gain")
 AFTER = ("Seconds", "95 % interval", "p, corrected", "Met target", "Seconds to it")
 """Headings on either side of the metric's: a narrow screen shows the first ones."""
-LEFT = frozenset({"Schedule", "95 % interval"})
+LEFT = frozenset({"Recipe", "95 % interval"})
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ def remarks(confirmed: Verdict) -> list[str]:
     """The control's exchange rate, whether the machine was quiet, and what is to be said of single
     schedules.
     """
-    from tuning.report.verdict_table import LOUD, exchange_rate, loud, over_own
+    from tuning.report.verdict_table import LOUD, exchange_rate, left_out, loud, over_own
 
     found = [over_own(kind, rival) for kind, rival in confirmed.rivals.items()]
+    found += [left_out(kind, number) for kind, number in confirmed.behind.items()]
     found.append(exchange_rate(confirmed))
     spread = confirmed.control.time_spread or 0.0
     if confirmed.time == "measured" and spread > LOUD:
@@ -101,13 +102,11 @@ def marks(summary: FrontSummary) -> dict[str, str]:
 
 def _legend(confirmed: Verdict) -> str:
     time = "measured alone" if confirmed.time == "measured" else "the clock's solo ones"
-    corrected = (
-        f"corrected for {confirmed.tested} schedules" if confirmed.tested > 1 else "one-sided"
-    )
+    corrected = f"corrected for {confirmed.tested} recipes" if confirmed.tested > 1 else "one-sided"
     plural = "losses" if confirmed.metric.is_default else f"values of {confirmed.metric.short}"
     return (
         f"Medians over {len(confirmed.seeds)} fresh seeds, {plural} are means; seconds are {time}. "
-        f"Gain: the control's seconds at the same {confirmed.metric.short} over the schedule's, "
+        f"Gain: the control's seconds at the same {confirmed.metric.short} over the recipe's, "
         f"with Student's interval, drawn beside 1.00. p: {corrected}; a gain in bold wins, at "
         f"{confirmed.alpha:g}. Target: {confirmed.shown(confirmed.target_loss)}."
     )
@@ -129,7 +128,7 @@ def clock_check(summary: FrontSummary) -> str:
     lowest, highest = min(ratios), max(ratios)
     span = f"{lowest:.3f}" if lowest == highest else f"{lowest:.3f} to {highest:.3f}"
     return (
-        f"Predicted over measured seconds: {span} in {len(ratios)} confirmed schedules, median "
+        f"Predicted over measured seconds: {span} in {len(ratios)} confirmed recipes, median "
         "over seeds of each."
     )
 

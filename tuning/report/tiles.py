@@ -27,7 +27,11 @@ def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
         *_gains(summary),
         *_times(summary),
         (f"Target {summary.metric.short}", summary.shown(summary.target)),
-        *([] if noise is None else [(_noise(summary.metric), f"± {noise.deviation:.2g}")]),
+        *(
+            []
+            if noise is None
+            else [(_noise(summary.metric), f"± {summary.strays(noise.deviation)}")]
+        ),
     ]
 
 

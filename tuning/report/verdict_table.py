@@ -20,11 +20,12 @@ from tuning.findings.verdict import (
     Verdict,
 )
 from tuning.findings.verdict_words import p
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, ControlKind
 
 LOUD = 0.05
 """Where measured seconds stray by more than this, the time is the larger part of the noise."""
-BEFORE, AFTER = ("", "#", "schedule", "seconds"), ("gain", "95 %", "p", "met", "target", "p/m")
+BEFORE, AFTER = ("", "#", "recipe", "seconds"), ("gain", "95 %", "p", "met", "target", "p/m")
 """Headings on either side of the metric's."""
 
 
@@ -49,6 +50,8 @@ def print_verdict(verdict: Verdict, console: Console, remark: str = "") -> None:
             console.print(Text(f"#{candidate.number}: {details}"))
     for kind, rival in verdict.rivals.items():
         console.print(Text(over_own(kind, rival)))
+    for kind, number in verdict.behind.items():
+        console.print(Text(left_out(kind, number)))
     if remark:
         console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     console.print(Text(exchange_rate(verdict)))
@@ -61,7 +64,7 @@ def verdict_table(verdict: Verdict) -> Table:
     """The schedules, then the control by horizon."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for heading in (*BEFORE, verdict.metric.short, *AFTER):
-        justify: Literal["left", "right"] = "left" if heading in ("", "schedule") else "right"
+        justify: Literal["left", "right"] = "left" if heading in ("", "recipe") else "right"
         table.add_column(Text(heading), justify=justify, no_wrap=True)
     for c in verdict.candidates:
         table.add_row(*_cells(c, verdict), style="bold" if c.wins else "")
@@ -122,6 +125,11 @@ def over_own(kind: ControlKind, rival: RivalVerdict) -> str:
     return f"{kind}: {CALLED[kind]}, {rival.recipe.name} #{rival.number}; {own}."
 
 
+def left_out(kind: ControlKind, number: int) -> str:
+    """Why a rival was not trained again."""
+    return f"{kind}: {CALLED[kind]} gained nothing in the search (#{number}): not trained again."
+
+
 def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:
     if candidate.solo_gain is None or verdict.time == "solo":
         return ""
@@ -167,9 +175,19 @@ def exchange_rate(verdict: Verdict) -> str:
     control, metric = verdict.control, verdict.metric
     if control.loss_per_percent is None:
         return "The control has no exchange rate: on no seed did it finish at two horizons."
-    low, high = control.loss_per_percent_interval
-    sure = "" if low is None or high is None else f" (95 % interval {low:.2g} to {high:.2g})"
-    return (
-        f"One per cent more time {metric.improves} the control's {metric.short} by "
-        f"{control.loss_per_percent:.2g}{sure}."
-    )
+    rate, (low, high) = control.loss_per_percent, control.loss_per_percent_interval
+    unsure = low is not None and high is not None and low < 0 < high
+    verb = metric.improves if rate > 0 else metric.worsens
+    told = f"{verb} the control's {metric.short} by {form.strays(abs(rate))}"
+    if unsure or rate == 0:
+        told = f"does not surely change the control's {metric.short}"
+    sure = "" if low is None or high is None else _either_way(low, high, metric)
+    return f"One per cent more time {told}{sure}."
+
+
+def _either_way(low: float, high: float, metric: Metric) -> str:
+    """An interval of by how much something is better."""
+    ends = [
+        f"{form.strays(abs(by))} {metric.better if by > 0 else metric.worse}" for by in (low, high)
+    ]
+    return f" (95 % interval {ends[0]} to {ends[1]})"

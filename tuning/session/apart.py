@@ -23,14 +23,14 @@ from tuning.report.progress import duration
 from tuning.session.conduct import write_report
 from tuning.session.confirm import Device, device_faults
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.listed import train_alone
+from tuning.session.listed import lasts, train_alone
 from tuning.session.watch import Watcher, say
 from tuning.store.files import FILES
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.apart import Plan, apart_of, known_runs, seeds_of
 from tuning.study.confirmation import baseline_faults, used_seeds
-from tuning.trial.clock import CostTable, baseline_seconds
+from tuning.trial.clock import CostTable
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.trial import TrialSpec
 from tuning.version import VERSION
@@ -172,11 +172,9 @@ def announced(plan: Plan, specs: list[TrialSpec], workload: Workload, costs: Cos
     lead = f"trial {plan.found.number} has {len(plan.pieces)} levers: {names}"
     if not specs:
         return f"{lead}; every run is recorded already"
-    baseline = baseline_seconds(costs, workload.steps)
-    evaluations = workload.steps / workload.eval_every + 1
-    one = plan.found.recipe.horizon * (baseline + evaluations * costs.evaluation_seconds)
     runs = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
-    return f"{lead}; {runs}, about {duration(len(specs) * one)} beside what the clock must time"
+    time = duration(lasts(specs, workload, costs))
+    return f"{lead}; {runs}, about {time} beside what the clock must time"
 
 
 def _workload(config: SearchConfig) -> Workload:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tuning.config.resources import usable_cpus
 from tuning.errors import BadInput
@@ -16,30 +17,33 @@ from tuning.findings.rivals import RivalRuns, beside_rivals
 from tuning.findings.summary import unreached
 from tuning.findings.verdict import Run, Time, Verdict, run_of
 from tuning.layout import STOP, VERDICT
+from tuning.report.progress import duration
 from tuning.session.conduct import write_report
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.listed import train_alone
-from tuning.session.watch import Watcher
+from tuning.session.listed import lasts, train_alone
+from tuning.session.watch import Watcher, say
 from tuning.store.files import FILES
 from tuning.store.info import RunInfo
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.confirmation import (
     Plan,
-    beyond,
     choose,
     control_faults,
     control_horizons,
-    enough,
     fresh_seeds,
+    priced,
     used_seeds,
 )
 from tuning.study.listed import run_key
-from tuning.study.rivals import rivals_of
+from tuning.study.rivals import behind, rivals_of
 from tuning.trial.outcome import outcomes_of
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import CONFIRMATION, TrialRecord
 from tuning.version import VERSION
+
+if TYPE_CHECKING:
+    from models.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,20 @@ class Device:
 
 
 def confirm(
-    request: Request, *, watcher: Watcher | None = None, device: Device | None = None
+    request: Request,
+    *,
+    watcher: Watcher | None = None,
+    device: Device | None = None,
+    told: Callable[[str], None] = say,
 ) -> tuple[Verdict, str]:
     """Train what is missing, and judge; the verdict and a remark on what was chosen (empty if there
     is none).
+
+    Args:
+        request: what is asked for.
+        watcher: told of everything that happens; None: one that draws on standard error.
+        device: that would train; None: this process's.
+        told: what is given the number of runs, and about how long, before the first.
 
     Raises:
         BadInput: it cannot be confirmed; every reason is named and nothing was trained.
@@ -103,7 +117,7 @@ def confirm(
         store = Store.open(request.run, epoch=lease.epoch)
         store.tidy()
         (store.path / STOP).unlink(missing_ok=True)
-        _train(store, plan, workload.steps, watcher)
+        _train(store, plan, workload, watcher, told)
         while store.compact():
             pass
         verdict = verdict_of(store, plan)
@@ -155,9 +169,16 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     if faults:
         raise BadInput(faults)
     seeds = fresh_seeds(used_seeds(store, frame), config.seed, request.seeds)
-    horizons = enough(horizons, candidates, beyond(frame, candidates))
-    rivals = rivals_of(frame, candidates)
-    return Plan(candidates, horizons, seeds, target, remark, rivals, request.time)
+    return Plan(
+        candidates,
+        priced(frame, candidates, horizons),
+        seeds,
+        target,
+        remark,
+        rivals_of(frame, candidates),
+        behind(frame, candidates),
+        request.time,
+    )
 
 
 def _target(info: RunInfo, request: Request) -> float | None:
@@ -192,12 +213,42 @@ def device_faults(store: Store, device: Device) -> list[str]:
     return faults
 
 
-def _train(store: Store, plan: Plan, steps: int, watcher: Watcher | None) -> None:
+def _train(
+    store: Store,
+    plan: Plan,
+    workload: Workload,
+    watcher: Watcher | None,
+    told: Callable[[str], None],
+) -> None:
     """Train the plan's runs that are not recorded."""
     done = {run_key(record) for record in replicates(store, plan.seeds)}
     specs = plan.specs(store.info.config["workload"])
     left = [spec for spec in specs if run_key(spec) not in done]
-    train_alone(store, left, plan.target, steps, watcher)
+    costs = store.info.calibration
+    assert costs is not None, "the plan was refused without a calibration"
+    told(announced(plan, len(specs), len(left), lasts(left, workload, costs)))
+    train_alone(store, left, plan.target, workload.steps, watcher)
+
+
+def announced(plan: Plan, runs: int, left: int, seconds: float) -> str:
+    """What will be trained, how much of that is left, and about how long it takes.
+
+    Args:
+        plan: whose runs they are.
+        runs: in all.
+        left: those that are not recorded.
+        seconds: that they take.
+    """
+    count = len(plan.candidates)
+    parts = [
+        "1 recipe" if count == 1 else f"{count} recipes",
+        f"your own at {len(plan.horizons)} lengths",
+        *(f"the {kind} one at {len(rival.horizons)}" for kind, rival in plan.rivals.items()),
+    ]
+    what = f"{', '.join(parts[:-1])} and {parts[-1]}, each on {len(plan.seeds)} fresh seeds"
+    rest = "" if left == runs else f", of which {left} are left"
+    time = f"; about {duration(seconds)} on a quiet machine" if left else ""
+    return f"{runs} trainings{rest}: {what}{time}"
 
 
 def replicates(store: Store, seeds: Sequence[int]) -> list[TrialRecord]:
@@ -230,7 +281,8 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
         kind: RivalRuns(rival.found, {r.horizon: by_schedule.get(r, []) for r in rival.recipes()})
         for kind, rival in plan.rivals.items()
     }
-    return beside_rivals(verdict, {c.number: runs for c, runs in candidates}, rivals, control)
+    runs = {c.number: runs for c, runs in candidates}
+    return beside_rivals(verdict, runs, rivals, control, plan.behind)
 
 
 def _tested(records: Sequence[TrialRecord], plan: Plan) -> set[Recipe]:

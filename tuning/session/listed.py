@@ -159,6 +159,15 @@ def train_alone(
         raise Interrupted(session.stop_reason)
 
 
+def lasts(specs: Sequence[TrialSpec], workload: Workload, costs: CostTable) -> float:
+    """About how many seconds the runs take one after another on a quiet machine, their evaluations
+    among them.
+    """
+    evaluations = workload.steps / workload.eval_every + 1
+    whole = baseline_seconds(costs, workload.steps) + evaluations * costs.evaluation_seconds
+    return whole * sum(spec.recipe.horizon for spec in specs)
+
+
 class ListWatch(TerminalWatch):
     """As for a search, without a best gain.
 

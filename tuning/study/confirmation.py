@@ -25,11 +25,11 @@ from tuning.findings.paired import MIN_CONTROLS, ControlCurve
 from tuning.findings.verdict import Candidate, Time
 from tuning.layout import resume_command
 from tuning.store.store import Store
-from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.study.longer import next_longer
-from tuning.study.rivals import Rival
+from tuning.study.prices import around
+from tuning.study.rivals import Rival, spans_of
 from tuning.trial.outcome import Outcome, outcomes_of
-from tuning.trial.recipe import CONTROL_POLICY, ControlKind, Recipe
+from tuning.trial.recipe import CONTROL_POLICY, OWN, ControlKind, Recipe
 from tuning.trial.trial import (
     ASIDE,
     CONFIRMATION,
@@ -40,6 +40,8 @@ from tuning.trial.trial import (
 
 DEFAULT_TOP = 3
 LONGEST_CONTROL = 1.0
+OWN_RUNS = 4
+"""Of the own control, on each seed: one more than a parabola has numbers."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Plan:
         seeds: fresh ones.
         target: the loss whose time is told.
         remark: how the candidates differ from what one would expect; empty where they do not.
-        rivals: the other controls, those that the search has.
+        rivals: the other controls, those that the search has and that may turn the verdict.
+        behind: of the others, the trial of the search that gained most, and nothing.
         time: the seconds by which it is judged.
     """
 
@@ -62,6 +65,7 @@ class Plan:
     target: float
     remark: str = ""
     rivals: Mapping[ControlKind, Rival] = field(default_factory=dict)
+    behind: Mapping[ControlKind, int] = field(default_factory=dict)
     time: Time = "measured"
 
     def specs(self, workload: str) -> list[TrialSpec]:
@@ -119,19 +123,14 @@ def control_horizons(outcomes: Iterable[Outcome]) -> tuple[float, ...]:
     )
 
 
-def enough(
-    horizons: Sequence[float], candidates: Sequence[Candidate], longer: Sequence[float] = ()
+def priced(
+    frame: pd.DataFrame, candidates: Sequence[Candidate], horizons: Sequence[float]
 ) -> tuple[float, ...]:
-    """The horizons that tell something about ``candidates``, ascending.
-
-    The shortest only where a candidate trains as briefly; a longer one takes the place of the least
-    of the others where no candidate is near that.
+    """Those of the own control's ``horizons`` that tell something about ``candidates``, ascending:
+    four where there are four, around the time that each takes and the time to its loss.
     """
-    shortest = min(candidate.recipe.horizon for candidate in candidates)
-    if shortest < CONTROL_HORIZONS[1]:
-        return (*horizons, *longer)
-    least = CONTROL_HORIZONS[1 if longer and shortest >= CONTROL_HORIZONS[2] else 0]
-    return (*(horizon for horizon in horizons if horizon >= least), *longer)
+    every = (*horizons, *beyond(frame, candidates))
+    return around(spans_of(frame, candidates, OWN), every, OWN_RUNS)
 
 
 def beyond(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> tuple[float, ...]:
@@ -224,7 +223,7 @@ def choose(
             (),
             "",
             [
-                "a verdict needs a finished schedule that froze a block at least once, but the run "
+                "a verdict needs a finished recipe that froze a block at least once, but the run "
                 "has none beside the "
                 "control; search further"
             ],
@@ -239,18 +238,18 @@ def choose(
             (),
             "",
             [
-                f"--top must be at most the schedules there are ({what}), but got {top}; give "
+                f"--top must be at most the recipes there are ({what}), but got {top}; give "
                 f"--top {len(found)}"
             ],
         )
     if not on_front:
         return (
             tuple(found),
-            "no schedule is on the front; the one closest to the control is confirmed",
+            "no recipe is on the front; the one closest to the control is confirmed",
             [],
         )
     wanted = top or DEFAULT_TOP
-    short = f"the front has {len(found)} schedules within the control's time, fewer than {wanted}"
+    short = f"the front has {len(found)} recipes within the control's time, fewer than {wanted}"
     return tuple(found[:wanted]), short if len(found) < wanted else "", []
 
 

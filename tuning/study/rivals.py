@@ -1,15 +1,14 @@
 """Which runs of the tuned and the smaller control a confirmation trains. Pure.
 
-Each control run costs as much as a candidate's, so there are few: two around the losses in
-question, and four where the candidates lie so far apart that a line between two would not do.
+Each control run costs as much as a candidate's, so there are few: three around the losses in
+question, and none of a rival that gained nothing in the search and lies far behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from tuning.findings.front import control_kinds, finished
@@ -17,15 +16,17 @@ from tuning.findings.gains import RIVALS, Best, Controls, Gained
 from tuning.findings.verdict import Candidate
 from tuning.study.baselines import CONTROL_HORIZONS
 from tuning.study.longer import LONGER
+from tuning.study.prices import Span, around, span
 from tuning.trial.recipe import OWN, ControlKind, Recipe, recipe_of
 
 HORIZONS = (0.1, 0.2, 0.3, 0.4, *CONTROL_HORIZONS, 1.0, 1.25, *LONGER)
 """Those that a rival is trained at, so that another choice of candidates finds its runs again."""
-NEAR = 1.5
-"""Horizons no further apart than this factor need no run between them."""
-MOST = 4
-BEYOND = 1.15
-"""How much longer than the bound a rival is trained that is only known to be slower than it."""
+RUNS = 3
+"""Of a rival, on each seed. A line through two lies above a convex curve: to the candidate's good;
+a parabola through three does not (``docs/decisions/verdict.md``)."""
+FAR = 1.25
+"""A rival that gained nothing is far behind candidates whose gains are this many times its own: no
+fresh seed makes up for that."""
 
 
 @dataclass(frozen=True)
@@ -46,58 +47,73 @@ class Rival:
 
 
 def rivals_of(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> dict[ControlKind, Rival]:
-    """The best tuned and the best smaller control of the search, those of them that it has; none
-    beside ``candidates`` that are such controls themselves.
+    """The best tuned and the best smaller control of the search, those of them that it has and that
+    are not ``behind``; none beside ``candidates`` that are such controls themselves.
+    """
+    lagging = behind(frame, candidates)
+    return {
+        kind: Rival(
+            Candidate(best.number, recipe_of(best.row)),
+            around(spans_of(frame, candidates, kind), HORIZONS, RUNS),
+        )
+        for kind, best in _bests(frame, candidates).items()
+        if kind not in lagging
+    }
+
+
+def behind(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> dict[ControlKind, int]:
+    """Rivals that need no run, by the trial of each that gains most: it gains nothing over the own
+    control, and every candidate gains far more than it.
+    """
+    own = [_gain(frame, candidate, OWN).value for candidate in candidates]
+    return {
+        kind: best.number
+        for kind, best in _bests(frame, candidates).items()
+        if not best.gains[OWN].ahead and min(own) >= FAR * best.gains[OWN].value
+    }
+
+
+def spans_of(frame: pd.DataFrame, candidates: Sequence[Candidate], kind: ControlKind) -> list[Span]:
+    """The horizons at which a control is as long as each of ``candidates``, and as good."""
+    gains = [_gain(frame, candidate, kind) for candidate in candidates]
+    return [
+        span(candidate.recipe.horizon, gain.value, bound=gain.bound == "at least")
+        for candidate, gain in zip(candidates, gains, strict=True)
+    ]
+
+
+def _gain(frame: pd.DataFrame, candidate: Candidate, kind: ControlKind) -> Gained:
+    runs = finished(frame)
+    row = runs[runs["number"] == candidate.number].iloc[0]
+    gains = Controls.of(frame).gains(row["train_seconds"], row["val_loss"])
+    return gains.get(kind, Gained(1.0))
+
+
+def _bests(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> Mapping[ControlKind, Best]:
+    """Of each rival, those that the search has, the run that gains most over the own control, or
+    loses least.
     """
     if any(candidate.recipe.control_kind for candidate in candidates):
         return {}
     runs, controls = finished(frame), Controls.of(frame)
     kinds = control_kinds(runs)
-    best = {kind: _best(runs[kinds == kind], controls) for kind in RIVALS}
-    return {
-        kind: Rival(
-            Candidate(each.number, recipe_of(each.row)),
-            around([_span(candidate, kind, runs, controls) for candidate in candidates]),
-        )
-        for kind, each in best.items()
-        if each is not None
-    }
+    found = {kind: _best(runs[kinds == kind], controls) for kind in RIVALS}
+    return {kind: best for kind, best in found.items() if best is not None}
 
 
 def _best(runs: pd.DataFrame, controls: Controls) -> Best | None:
-    """The run that gains most over the own control, or loses least."""
     every = [
         Best(row, gains)
         for _, row in runs.iterrows()
         if (gains := controls.gains(row["train_seconds"], row["val_loss"])).get(OWN)
     ]
-    known = [best for best in every if best.gains[OWN].bound != "at most"]
-    return max(known, key=lambda best: (best.gains[OWN].value, -best.number), default=None)
-
-
-def _span(
-    candidate: Candidate, kind: ControlKind, runs: pd.DataFrame, controls: Controls
-) -> tuple[float, float]:
-    """The horizons at which the rival is as long as the candidate, and as good."""
-    row = runs[runs["number"] == candidate.number].iloc[0]
-    gain = controls.gains(row["train_seconds"], row["val_loss"]).get(kind, Gained(1.0))
-    there = candidate.recipe.horizon * gain.value * (BEYOND if gain.bound == "at least" else 1)
-    return min(candidate.recipe.horizon, there), max(candidate.recipe.horizon, there)
-
-
-def around(spans: Sequence[tuple[float, float]]) -> tuple[float, ...]:
-    """Horizons around all ``spans``, ascending: at least two, so the first is never the last one.
-
-    >>> around([(0.9, 1.2)]), around([(0.4, 0.45), (0.9, 1.2)]), around([(1.0, 9.0)])
-    ((0.875, 1.25), (0.4, 0.625, 0.875, 1.25), (1.0, 1.25, 1.5, 2.25))
-    >>> around([(2.25, 2.25)])
-    (1.5, 2.25)
-    """
-    below = [h for h in HORIZONS[:-1] if h <= min(low for low, _ in spans)]
-    low = max(below, default=HORIZONS[0])
-    longer = [h for h in HORIZONS if h > low]
-    high = next((h for h in longer if h >= max(high for _, high in spans)), HORIZONS[-1])
-    between = [h for h in HORIZONS if low <= h <= high]
-    count = 2 if high / low <= NEAR else min(MOST, len(between))
-    picked = np.linspace(0, len(between) - 1, count).round().astype(int)
-    return tuple(between[place] for place in picked)
+    # What is only known to be slower comes after all whose gain is known.
+    return max(
+        every,
+        key=lambda best: (
+            best.gains[OWN].bound != "at most",
+            best.gains[OWN].value,
+            -best.number,
+        ),
+        default=None,
+    )

@@ -13,7 +13,7 @@ import torch
 
 from models.device import run_device
 from models.device import set_threads as set_threads
-from models.frames import user_frames
+from models.frames import where_in_short
 from models.knobs import costly
 from models.registry import find_workload, own_knobs_of
 from models.workload import Workload
@@ -84,6 +84,6 @@ def gpu_memory() -> Memory | None:
 def describe(fault: BaseException, training: TrainingRun | None) -> str:
     """One line for the record: what went wrong, at which step, and where in the user's code."""
     at = "before training" if training is None else f"at step {training.steps}"
-    frames = user_frames(fault)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{where}"
+    places = where_in_short(fault)
+    tail = f" ({places})" if places else ""
+    return f"{type(fault).__name__} {at}: {str(fault) or 'no message'}{tail}"

@@ -106,6 +106,11 @@ class Metric:
         """What more time does to it."""
         return "raises" if self.maximize else "lowers"
 
+    @property
+    def worsens(self) -> str:
+        """What too much time does to it."""
+        return "lowers" if self.maximize else "raises"
+
 
 LOSS = Metric()
 """A loss without a name of its own."""

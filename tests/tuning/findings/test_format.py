@@ -97,7 +97,7 @@ def test_ticks(value: float, step: float, text: str) -> None:
         (None, "–"),
         (5.461e12, "5.46 TFLOP"),
         (999.0, "999 FLOP"),
-        (2e19, "20 EFLOP"),
+        (2e19, "20.0 EFLOP"),
         (0.0, "0 FLOP"),
     ],
 )
@@ -111,3 +111,34 @@ def test_knobs() -> None:
         form.knobs({"b": True, "a": 0.123456, "n": 3, "s": "ratio"})
         == "b=true, a=0.1235, n=3, s=ratio"
     )
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "power", "text"),
+    [
+        (2.978, 0.152, -3, "2.98 ± 0.15"),
+        (0.99722, 0.0013, -5, "0.9972 ± 0.0013"),
+        (1.7883, 0.0054, -4, "1.7883 ± 0.0054"),
+        (0.9944, 7.8e-10, -4, "0.9944 ± under 0.0001"),
+        (0.9944, 0.0, -4, "0.9944 ± 0"),
+        (12345.6, 321.0, 0, "12346 ± 321"),
+        (1e-300, 1e-302, None, "1.000e-300 ± 1.0e-302"),
+    ],
+)
+def test_a_mean_and_its_deviation_end_at_the_same_digit(
+    mean: float, deviation: float, power: int | None, text: str
+) -> None:
+    """Neither shows what the other hides."""
+    facts = {"mean": mean, "deviation": deviation, "seeds": 3}
+    assert form.over_seeds(facts, power) == f"{text} over 3 seeds"
+
+
+@given(st.floats(-1e5, 1e5), st.floats(0, 1e5), st.integers(-9, 2))
+def test_any_mean_and_deviation_can_be_told(mean: float, deviation: float, power: int) -> None:
+    """Whatever their sizes, what is read back is near what was said."""
+    told = form.over_seeds({"mean": mean, "deviation": deviation, "seeds": 2}, power)
+    first, _, rest = told.removesuffix(" over 2 seeds").partition(" ± ")
+    step = max(1e-3 * abs(mean), 0.1 * deviation)
+    assert abs(float(first) - mean) <= max(step, 0.1 * abs(mean))
+    said = float(rest.removeprefix("under "))
+    assert abs(said - deviation) <= max(0.1 * deviation, said if "under" in rest else 0.0)

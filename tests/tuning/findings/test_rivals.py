@@ -52,12 +52,15 @@ def faster(number: int, speed: float, horizon: float = 0.9) -> tuple[Candidate, 
 
 
 def judged(
-    *candidates: tuple[Candidate, list[Run]], rivals: dict[ControlKind, RivalRuns]
+    *candidates: tuple[Candidate, list[Run]],
+    rivals: dict[ControlKind, RivalRuns],
+    behind: dict[ControlKind, int] | None = None,
 ) -> Verdict:
     """As a confirmation does, the own control beyond the baseline's horizon too."""
     own = control() | {1.5: [run(seed, 1.5) for seed in SEEDS]}
     found = judge(candidates, own, seeds=SEEDS, target=TARGET)
-    return beside_rivals(found, {c.number: runs for c, runs in candidates}, rivals, own)
+    by_number = {c.number: runs for c, runs in candidates}
+    return beside_rivals(found, by_number, rivals, own, behind)
 
 
 def test_gains_over_every_control_are_found() -> None:
@@ -147,3 +150,18 @@ def test_json_and_terminal_tell_it() -> None:
     assert f"gain over tuned {found.candidates[0].over[TUNED].gain:.2f} (" in told
     assert "tuned: your own recipe well tuned, full_update + tuned #9; gain over own 1.1" in told
     assert table.count("control ") == len(HORIZONS) + 1
+
+
+def test_a_rival_that_was_not_trained_again_is_told() -> None:
+    """In the sentence, where nothing else says how much is tuning, in the terminal and in JSON."""
+    found = judged(faster(3, 1.3), rivals={}, behind={TUNED: 12, SMALLER: 9})
+    assert verdict_from_json(found.to_json()) == found
+    assert (
+        "Tuning gained nothing in the search (trial 12), so none of it is that." in found.sentence
+    )
+    assert "A smaller model gained nothing in the search (trial 9)" in found.sentence
+    assert "not known" not in found.sentence
+    console = Console(width=80, record=True, markup=False, file=io.StringIO())
+    print_verdict(found, console)
+    told = " ".join(console.export_text().split())
+    assert "tuned: your own recipe well tuned gained nothing in the search (#12)" in told

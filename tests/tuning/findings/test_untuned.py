@@ -92,9 +92,9 @@ def test_too_little_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("fall", "metric", "said"),
     [
-        (0.004, Metric(), "the second half of its run lowers its loss by 0.004000, and another"),
-        (-0.1, Metric(), "the second half of its run makes its loss worse by 0.1000, and another"),
-        (0.004, Metric("accuracy", True), "half of its run raises its accuracy by 0.004000"),
+        (0.004, Metric(), "the second half of its run lowers its loss by 0.00400, and another"),
+        (-0.1, Metric(), "the second half of its run makes its loss worse by 0.100, and another"),
+        (0.004, Metric("accuracy", True), "half of its run raises its accuracy by 0.00400"),
     ],
 )
 def test_it_is_told_in_the_metrics_own_direction(fall: float, metric: Metric, said: str) -> None:

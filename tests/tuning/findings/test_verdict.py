@@ -143,7 +143,7 @@ def test_a_candidate_outside_the_controls_time_cannot_be_judged() -> None:
     """Trained for a third of the horizon: said so, p is 1."""
     found = verdict(candidate(5, 1.0, horizon=0.3))
     assert found.candidates[0].p == 1.0
-    assert "No schedule could be compared" in found.sentence
+    assert "No recipe could be compared" in found.sentence
     assert "far longer or shorter" in found.sentence
 
 

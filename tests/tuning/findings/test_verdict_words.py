@@ -25,4 +25,21 @@ def test_no_loss_is_asked_for_that_cannot_be(loss: float, asked: bool) -> None:
         dataclasses.replace(verdict, candidates=(dataclasses.replace(schedule, loss=loss),))
     )
     assert "1.2 % faster" in told
-    assert ("0.002410 lower in loss" in told) == asked
+    assert ("0.00241 lower in loss" in told) == asked
+
+
+def test_what_lies_beyond_all_that_was_seen_is_no_advice() -> None:
+    """Over two seeds that disagree by more than all horizons do: more seeds, and nothing else."""
+    verdict = confirmed({37: 1.1})
+    [schedule] = verdict.candidates
+    apart = [
+        dataclasses.replace(seen, lower_loss=lower, gain=gain)
+        for seen, lower, gain in zip(schedule.per_seed, (0.01, 0.1), (1.05, 4.0), strict=False)
+    ]
+    two = dataclasses.replace(
+        schedule, per_seed=tuple(apart), seeds=2, wins=False, p=0.1, p_corrected=0.1
+    )
+    found = dataclasses.replace(
+        verdict, candidates=(two,), seeds=verdict.seeds[:2], winner=None, sentence=""
+    )
+    assert sentence(found).endswith("; to win it would have to hold this over 12 seeds.")

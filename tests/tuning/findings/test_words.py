@@ -77,7 +77,7 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
             beside_control(record(3, 9, 1.7)),
             1.75,
             "dynamic_suffix #3 reaches 1.700 (target 1.750) in 9.00 s, at least 1.11 times as "
-            f"fast as your own recipe, which never got there; {UNSURE}",
+            f"fast as your own recipe (which never got there); {UNSURE}",
         ),
         (
             beside_control(),
@@ -87,7 +87,7 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
         (
             points([(5, 2.0)]).assign(target_loss=None),
             None,
-            "No target was set; 1 of 1 members of the front are schedules.",
+            "No target was set; 1 of 1 members of the front are recipes beside the control.",
         ),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_confirmed_schedule_that_never_froze_a_block_is_not_called_a_winner() 
     table.loc[table["number"] == 37, "mean_active_fraction"] = 1.0
     reading = summary(table, None, background({37: 1.08}))
     assert headline(reading).startswith(
-        "No schedule is confirmed: trial 37, ahead over 5 fresh seeds, never froze a"
+        "No recipe is confirmed: trial 37, ahead over 5 fresh seeds, never froze a"
     )
     assert unfrozen(reading) == [37]
     assert unfrozen_note(reading).endswith("under another name: #37.")

@@ -206,7 +206,7 @@ def test_a_members_loss_over_seeds_is_told() -> None:
     )
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
     text = " ".join(printed(summary(table, background=again)).split())
-    assert "#0 2.100 ± 0.1 over 3 seeds." in text
+    assert "#0 2.10 ± 0.10 over 3 seeds." in text
     assert "over seeds" not in printed(summary(table))
 
 

@@ -214,7 +214,7 @@ def test_a_confirmation_stands_on_the_page() -> None:
     assert f"<b>{first.gain:.2f}</b>" in text
     assert f"<span>{first.interval[0]:.2f} to {first.interval[1]:.2f}</span>" in text
     assert f"{first.reached} of 5" in text
-    assert "in 8 confirmed schedules" in text
+    assert "in 8 confirmed recipes" in text
     whiskers = {mark["number"]: mark for mark in data_of(text)["whiskers"]}
     assert set(whiskers) == {37, 28}
     assert whiskers[37]["low"] < whiskers[37]["at"] < whiskers[37]["high"]
@@ -228,7 +228,7 @@ def test_a_members_loss_over_seeds_stands_below_the_front() -> None:
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
     shown = page(table, None, again)
-    assert "Loss over seeds (mean ± standard deviation, its own seed included): #0 2.100 ±" in shown
+    assert "Loss over seeds (mean ± standard deviation, its own seed included): #0 2.10 ±" in shown
     assert "over 3 seeds" in shown
     assert "over 3 seeds" not in page(table)
 

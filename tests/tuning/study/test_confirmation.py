@@ -8,7 +8,7 @@ import pandas as pd
 
 from tests.support.frames import frame_of, record
 from tuning.findings.verdict import Candidate
-from tuning.study.confirmation import choose, enough, ranked
+from tuning.study.confirmation import choose, priced, ranked
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord
 
@@ -49,14 +49,15 @@ def test_a_front_whose_schedules_trained_too_little_falls_back_to_the_others() -
     assert ([candidate.number for candidate in found], on_front) == ([4], False)
 
 
-def test_short_control_runs_are_trained_only_beside_candidates_that_train_as_briefly() -> None:
-    """Beside one of horizon 0.6 all horizons tell something.
-
-    Beside longer ones the baselines' own are enough.
+def test_the_own_control_is_trained_around_the_candidates_alone() -> None:
+    """Beside one of horizon 0.9 that gains little, four around it and not the shortest; one of
+    horizon 0.6 has the shorter ones trained in their place, and both have the ends of both.
     """
-    horizons = (0.3, 0.4, 0.5, 0.625, 0.75, 0.875, 1.0)
-    long, brief = (
-        Candidate(n, Recipe("static_suffix", horizon)) for n, horizon in ((8, 0.8), (9, 0.6))
-    )
-    assert enough(horizons, [long, brief]) == horizons
-    assert enough(horizons, [long]) == horizons[2:]
+    horizons = (0.6, 0.7, 0.8, 0.9, 1.0)
+    long = record(3, 9, 1.84, horizon=0.9, policy="static_suffix")
+    brief = record(4, 6.2, 1.95, horizon=0.62, policy="static_suffix")
+    table = beside_control(long, brief)
+    first, second = (Candidate(n, Recipe("static_suffix", h)) for n, h in ((3, 0.9), (4, 0.62)))
+    assert priced(table, [first], horizons) == (0.7, 0.8, 0.9, 1.0)
+    assert priced(table, [second], horizons) == (0.6, 0.7, 0.8, 0.9)
+    assert priced(table, [first, second], horizons) == (0.6, 0.7, 0.8, 1.0)
