@@ -61,10 +61,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=program("confirm"),
         description="Trains the best recipes of a run and its controls again (your own recipe for "
-        "less or more time, and, where the search has them, well tuned and with fewer blocks), one "
-        "at a time with nothing beside them, on fresh seeds that are the same for all, and says "
-        "which recipe beats each control, by how much and how sure. May be stopped and repeated: "
-        "what is recorded is not trained again.",
+        "less or more time, and, where the search has them, well tuned and with fewer blocks) on "
+        "fresh seeds that are the same for all, one at a time with nothing beside them unless "
+        "--time solo is given, and says which recipe beats each control, by how much and how sure. "
+        "May be stopped and repeated: what is recorded is not trained again.",
         epilog="Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything "
         "else.",
     )
@@ -94,6 +94,12 @@ def parser() -> argparse.ArgumentParser:
         "clock, for a machine on which other things run (default: measured)",
     )
     made.add_argument(
+        "--concurrency",
+        metavar="N",
+        help="runs at once, where solo seconds decide (default: 1, as measured seconds need; with "
+        "--time solo on a CPU as many as the search had)",
+    )
+    made.add_argument(
         "--json", metavar="FILE", type=Path, help="write the verdict to FILE as well, for machines"
     )
     return made
@@ -114,6 +120,7 @@ def _request(options: argparse.Namespace) -> Request:
         *not_whole(
             "--seeds", options.seeds, 2, "since one seed alone shows no spread; 5 is the default"
         ),
+        *not_whole("--concurrency", options.concurrency, 1, "how many runs at once"),
         *not_finite("--target", options.target),
         *not_writable("--json", options.json),
     ]
@@ -127,6 +134,7 @@ def _request(options: argparse.Namespace) -> Request:
         int(options.seeds),
         None if options.target is None else float(options.target),
         options.time,
+        None if options.concurrency is None else int(options.concurrency),
     )
 
 
@@ -137,7 +145,7 @@ def _kept(options: argparse.Namespace) -> str:
 def command(options: argparse.Namespace) -> str:
     """What to type to go on."""
     words = [str(options.run)]
-    for flag in ("top", "seeds", "target", "json"):
+    for flag in ("top", "seeds", "target", "time", "concurrency", "json"):
         if (value := getattr(options, flag)) is not None:
             words += [f"--{flag}", str(value)]
     return f"{program('confirm')} {shlex.join(words)}"

@@ -22,7 +22,7 @@ from tuning.errors import BadInput
 from tuning.findings.apart import Apart, read_apart
 from tuning.session.apart import Request, plan_of, take_apart
 from tuning.session.confirm import Device
-from tuning.session.listed import train_alone
+from tuning.session.listed import train_more
 from tuning.session.plan import ListPlan
 from tuning.store.lease import Lease
 from tuning.store.store import Store
@@ -78,7 +78,7 @@ def searched(controls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         target, seed = store.info.target, store.record(0).seed
         assert target is not None
         spec = TrialSpec(0, "sampled", WORKLOAD, WHOLE, seed, target.loss)
-        train_alone(store, [spec], target.loss, 20, Remembering())
+        train_more(store, [spec], target.loss, 20, Remembering())
     return run
 
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -135,6 +136,49 @@ def test_verdict_is_left_in_the_run_and_on_its_page(
     assert (run / "verdict.json").read_text() == verdict.to_json()
     assert json.loads(verdict.to_json())["seeds"] == list(verdict.seeds)
     assert (run / "report.html").exists()
+
+
+def _judged(verdict: Verdict) -> Any:
+    """All of it but what measured seconds say."""
+
+    def without(facts: dict[str, Any]) -> dict[str, Any]:
+        return {
+            k: v for k, v in facts.items() if k not in ("predicted_over_measured", "time_spread")
+        }
+
+    return json.loads(verdict.to_json(), object_hook=without)
+
+
+@pytest.mark.ray
+def test_by_solo_seconds_several_at_once_are_the_same_runs(run: Path, tmp_path: Path) -> None:
+    """Two in processes of Ray's, and one in this; the verdicts are the same."""
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    found = {
+        folder: confirm(
+            Request(folder, 1, 2, time="solo", concurrency=workers),
+            watcher=Remembering(),
+            device=DEVICE,
+        )[0]
+        for folder, workers in ((run, 1), (other, 2))
+    }
+    assert _judged(found[run]) == _judged(found[other])
+    one, two = (replicates(folder).set_index(["seed", "horizon", "policy"]) for folder in found)
+    columns = ["val_loss", "train_seconds", "seconds_to_quality", "steps"]
+    assert one[columns].sort_index().equals(two[columns].sort_index())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"concurrency": 2}, "add --time solo"),
+        ({"concurrency": 3, "time": "solo"}, "between 1 and 2"),
+    ],
+)
+def test_runs_at_once_that_cannot_be(run: Path, changed: dict[str, Any], said: str) -> None:
+    """Measured seconds are of a run alone; cores hold so many."""
+    with pytest.raises(BadInput, match=said):
+        confirm(Request(run, 1, 2, **changed), watcher=Remembering(), device=DEVICE)
+    assert len(replicates(run)) == 0
 
 
 @pytest.mark.parametrize("steps", [1, 60])

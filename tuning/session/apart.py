@@ -23,7 +23,7 @@ from tuning.report.progress import duration
 from tuning.session.conduct import write_report
 from tuning.session.confirm import Device, device_faults
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.listed import lasts, train_alone
+from tuning.session.listed import lasts, train_more
 from tuning.session.watch import Watcher, say
 from tuning.store.files import FILES
 from tuning.store.lease import Lease
@@ -160,7 +160,7 @@ def _trained(
         costs = store.info.calibration
         assert costs is not None, "the plan was refused without a calibration"
         told(announced(plan, specs, workload, costs))
-        train_alone(store, specs, plan.target, workload.steps, watcher)
+        train_more(store, specs, plan.target, workload.steps, watcher)
         while store.compact():
             pass
     return store

@@ -20,7 +20,7 @@ from tuning.layout import STOP, VERDICT
 from tuning.report.progress import duration
 from tuning.session.conduct import write_report
 from tuning.session.description import refuse_other_data, stored_config
-from tuning.session.listed import lasts, train_alone
+from tuning.session.listed import lasts, train_more
 from tuning.session.watch import Watcher, say
 from tuning.store.files import FILES
 from tuning.store.info import RunInfo
@@ -56,6 +56,7 @@ class Request:
         seeds: how many fresh seeds, at least 2.
         target: the value of the metric whose time is told; None for the run's own.
         time: the seconds by which to judge, measured ones or the clock's solo ones.
+        concurrency: runs at once; None: one, and as many as the search had by solo seconds.
     """
 
     run: Path
@@ -63,6 +64,7 @@ class Request:
     seeds: int = 5
     target: float | None = None
     time: Time = "measured"
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def confirm(
 
     store = Store.open(request.run)
     store.info.require_version(VERSION)
-    plan = plan_of(store, request, device or Device.here())
+    device = device or Device.here()
+    plan = plan_of(store, request, device)
     config = stored_config(store)
     try:
         workload = find_workload(config.workload, Path(config.corpus) if config.corpus else None)
@@ -117,7 +120,8 @@ def confirm(
         store = Store.open(request.run, epoch=lease.epoch)
         store.tidy()
         (store.path / STOP).unlink(missing_ok=True)
-        _train(store, plan, workload, watcher, told)
+        workers = at_once(store, request, device)
+        _train(store, plan, workload, watcher, told, workers)
         while store.compact():
             pass
         verdict = verdict_of(store, plan)
@@ -150,6 +154,7 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
     target = _target(store.info, request)
     faults = [
         *device_faults(store, device),
+        *concurrency_faults(store, request, device),
         *control_faults(store.path, horizons, outcomes, baselines),
     ]
     if faults or target is None:
@@ -213,12 +218,49 @@ def device_faults(store: Store, device: Device) -> list[str]:
     return faults
 
 
-def _train(
+def concurrency_faults(store: Store, request: Request, device: Device) -> list[str]:
+    """What is wrong with the number of runs at once that was asked for."""
+    if request.concurrency is None:
+        return []
+    fit = fitting(store, device)
+    if request.concurrency > 1 and request.time == "measured":
+        return [
+            f"--concurrency must be 1 where measured seconds decide, but got {request.concurrency}:"
+            " they are those of a run with nothing beside it; add --time solo"
+        ]
+    if not 1 <= request.concurrency <= fit:
+        return [
+            f"--concurrency must be between 1 and {fit}, the runs that this process's cores hold, "
+            f"but got {request.concurrency}"
+        ]
+    return []
+
+
+def at_once(store: Store, request: Request, device: Device) -> int:
+    """Runs at once: what was asked for; where nothing was, one, or those of the search where solo
+    seconds decide and cores are what its trials shared.
+    """
+    if request.concurrency is not None:
+        return request.concurrency
+    asked, given = store.info.config.get("driver"), store.info.config["resources"]
+    if request.time == "measured" or asked == "serial" or given["gpus_per_trial"]:
+        return 1
+    return min(int(given["concurrency"]), fitting(store, device))
+
+
+def fitting(store: Store, device: Device) -> int:
+    """Runs that the cores of this process hold."""
+    costs = store.info.calibration
+    return 1 if costs is None else max(1, math.floor(device.cpus / costs.threads))
+
+
+def _train(  # who is told what, beside what is trained
     store: Store,
     plan: Plan,
     workload: Workload,
     watcher: Watcher | None,
     told: Callable[[str], None],
+    workers: int,
 ) -> None:
     """Train the plan's runs that are not recorded."""
     done = {run_key(record) for record in replicates(store, plan.seeds)}
@@ -226,8 +268,8 @@ def _train(
     left = [spec for spec in specs if run_key(spec) not in done]
     costs = store.info.calibration
     assert costs is not None, "the plan was refused without a calibration"
-    told(announced(plan, len(specs), len(left), lasts(left, workload, costs)))
-    train_alone(store, left, plan.target, workload.steps, watcher)
+    told(announced(plan, len(specs), len(left), lasts(left, workload, costs, workers)))
+    train_more(store, left, plan.target, workload.steps, watcher, workers)
 
 
 def announced(plan: Plan, runs: int, left: int, seconds: float) -> str:

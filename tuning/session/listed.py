@@ -125,10 +125,15 @@ def train_list(
             pass
 
 
-def train_alone(
-    store: Store, specs: Sequence[TrialSpec], target: float, steps: int, watcher: Watcher | None
+def train_more(  # a list, what each run is told, and what looks on
+    store: Store,
+    specs: Sequence[TrialSpec],
+    target: float,
+    steps: int,
+    watcher: Watcher | None,
+    workers: int = 1,
 ) -> None:
-    """Train ``specs`` in a search's run directory, one at a time in this process.
+    """Train ``specs`` in a search's run directory.
 
     Args:
         store: opened under the lease.
@@ -136,6 +141,7 @@ def train_alone(
         target: the loss whose time each record tells.
         steps: of the workload's full-update baseline.
         watcher: None: one that draws on standard error.
+        workers: runs at once; 1: in this process, with nothing beside it.
 
     Raises:
         Interrupted: stopped on request; everything is kept.
@@ -143,14 +149,13 @@ def train_alone(
     """
     costs = store.info.calibration
     assert costs is not None, "a search's clock is set when it is over"
-    recorded = len(store.numbers())
-    with _watching(watcher, recorded + len(specs), recorded, store.info.metric) as watch:
+    with _watching(watcher, len(specs), workers, store) as watch:
         plan = ListPlan(store, ListStudy(store, specs), target, baseline_seconds(costs, steps))
         session = SearchSession(store, plan, watch)
         if specs:
-            watch.phase("warming up")
-        with SerialDriver(store.path, threads=costs.threads, epoch=store.epoch or 0) as driver:
-            if specs:
+            watch.phase("warming up" if workers == 1 else "starting workers")
+        with _driver(store, costs, workers if specs else 1) as driver:
+            if specs and workers == 1:
                 warmed_up(store.path)
             with stopping_on_signals(session):
                 driver.drive(session)
@@ -159,13 +164,15 @@ def train_alone(
         raise Interrupted(session.stop_reason)
 
 
-def lasts(specs: Sequence[TrialSpec], workload: Workload, costs: CostTable) -> float:
-    """About how many seconds the runs take one after another on a quiet machine, their evaluations
-    among them.
+def lasts(
+    specs: Sequence[TrialSpec], workload: Workload, costs: CostTable, workers: int = 1
+) -> float:
+    """About how many seconds the runs take on a quiet machine with a core for each of the workers,
+    their evaluations among them.
     """
     evaluations = workload.steps / workload.eval_every + 1
     whole = baseline_seconds(costs, workload.steps) + evaluations * costs.evaluation_seconds
-    return whole * sum(spec.recipe.horizon for spec in specs)
+    return whole * sum(spec.recipe.horizon for spec in specs) / workers
 
 
 class ListWatch(TerminalWatch):
@@ -179,15 +186,20 @@ class ListWatch(TerminalWatch):
 
 
 @contextlib.contextmanager
-def _watching(
-    watcher: Watcher | None, trials: int, recorded: int, metric: Metric
-) -> Iterator[Watcher]:
+def _watching(watcher: Watcher | None, left: int, workers: int, store: Store) -> Iterator[Watcher]:
     """The watcher that was handed in, or one that draws on standard error."""
     if watcher is not None:
         yield watcher
         return
+    recorded, metric = len(store.numbers()), store.info.metric
     with progress_on() as progress:
-        yield ListWatch(progress, trials=trials, recorded=recorded, concurrency=1, metric=metric)
+        yield ListWatch(
+            progress,
+            trials=recorded + left,
+            recorded=recorded,
+            concurrency=workers,
+            metric=metric,
+        )
 
 
 def recorded_runs(store: Store) -> dict[Run, TrialRecord]:
