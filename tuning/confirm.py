@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=program("confirm"),
         description="Trains the best recipes of a run and its controls again (your own recipe for "
-        "less or more time, and, where the search has them, well tuned and with fewer blocks) on "
+        "less or more time, and, where the search has them, tuned and with fewer blocks) on "
         "fresh seeds that are the same for all, one at a time with nothing beside them unless "
         "--time solo is given, and says which recipe beats each control, by how much and how sure. "
         "May be stopped and repeated: what is recorded is not trained again.",

@@ -133,7 +133,7 @@ def test_where_nothing_won_the_control_is_exported(
 @pytest.mark.parametrize(
     ("knobs", "called"),
     [
-        ({"rate": 2.0}, "your own recipe well tuned"),
+        ({"rate": 2.0}, "your own recipe tuned"),
         ({"depth_start": 0.5, "depth_end": 0.5}, "your own recipe with fewer blocks"),
     ],
 )

@@ -8,7 +8,7 @@ WINS: dict[ControlKind, str] = {TUNED: "Tuning", SMALLER: "A smaller model"}
 """What wins where a rival of the own control does."""
 CALLED: dict[ControlKind, str] = {
     OWN: "your own recipe",
-    TUNED: "your own recipe well tuned",
+    TUNED: "your own recipe tuned",
     SMALLER: "your own recipe with fewer blocks",
 }
 NOT_KNOWN = "not known (not tuned: --space tune)"

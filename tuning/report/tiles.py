@@ -10,7 +10,7 @@ from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 TILES: dict[ControlKind, str] = {
     OWN: "Gain over your own recipe",
-    TUNED: "Over it well tuned",
+    TUNED: "Over it tuned",
     SMALLER: "Over fewer blocks",
 }
 

@@ -303,6 +303,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         replicates=config.replicates,
         first_seed=config.seed,
         longer=True,
+        tuned=config.objective != "pareto",
         line_known=config.objective != "pareto",
         rungs=rungs,
     )

@@ -20,6 +20,7 @@ from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import Sampler
+from tuning.study.tuned import EVERY, tuned_control
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import AGAIN, CONFIRMATION, REPLICATE, RUNG, TrialRecord, TrialSpec
@@ -69,6 +70,8 @@ class Asked:
             again: the control's own runs tell that already.
         longer: whether the own control is trained beyond the baseline's horizon as soon as that
             prices a loss; see ``tuning.study.longer``.
+        tuned: whether the leading recipe's numbers are trained without its levers; see
+            ``tuning.study.tuned``.
     """
 
     trials: int
@@ -80,6 +83,7 @@ class Asked:
     replicates: float = 0.0
     first_seed: int | None = None
     longer: bool = False
+    tuned: bool = False
     line_known: bool = False
     rungs: Rungs | None = None
 
@@ -135,6 +139,7 @@ class Study:
             spec = (
                 self._due(number)
                 or self._longer(number)
+                or self._tuned(number)
                 or self._replicate(number)
                 or self._going_on(number)
                 or self._looked_at(number)
@@ -181,6 +186,16 @@ class Study:
         if not self._asked.longer or number <= len(self._asked.baselines):
             return None
         spec = longer_control(self._finished, self._asked.workload, self._asked.seed)
+        if spec is None or _digest(spec) in self._tried:
+            return None
+        return dataclasses.replace(spec, number=number)
+
+    def _tuned(self, number: int) -> TrialSpec | None:
+        """The leader's numbers without its levers, where their turn has come and they are new."""
+        sampled = number - len(self._asked.baselines)
+        if not self._asked.tuned or sampled < 0 or sampled % EVERY != EVERY - 1:
+            return None
+        spec = tuned_control(self._finished, self._asked.workload, self._asked.seed)
         if spec is None or _digest(spec) in self._tried:
             return None
         return dataclasses.replace(spec, number=number)

@@ -75,7 +75,7 @@ def test_gains_over_every_control_are_found() -> None:
     assert [run.horizon for run in found.rivals[TUNED].runs] == [0.875, 1.25]
     assert "beats training for less" in found.sentence
     tuned, fewer = (f"{won.over[kind].gain:.2f}" for kind in (TUNED, SMALLER))
-    assert f"Over your own recipe well tuned (trial 9) it gains {tuned} (95 %" in found.sentence
+    assert f"Over your own recipe tuned (trial 9) it gains {tuned} (95 %" in found.sentence
     assert f"Over your own recipe with fewer blocks (trial 9) it gains {fewer} " in found.sentence
 
 
@@ -84,7 +84,7 @@ def test_what_the_tuned_control_does_as_well_is_said_to_be_tuning() -> None:
     found = judged(faster(3, 1.2), rivals={TUNED: rival(TUNED, 1.2)})
     assert found.winner == 3
     assert not found.candidates[0].over[TUNED].wins
-    assert "Over your own recipe well tuned (trial 9) it does not win" in found.sentence
+    assert "Over your own recipe tuned (trial 9) it does not win" in found.sentence
     assert "so the win may be tuning." in found.sentence
 
 
@@ -148,7 +148,7 @@ def test_json_and_terminal_tell_it() -> None:
     assert "tuned 1.25" in table
     told = " ".join(text.split())
     assert f"gain over tuned {found.candidates[0].over[TUNED].gain:.2f} (" in told
-    assert "tuned: your own recipe well tuned, full_update + tuned #9; gain over own 1.1" in told
+    assert "tuned: your own recipe tuned, full_update + tuned #9; gain over own 1.1" in told
     assert table.count("control ") == len(HORIZONS) + 1
 
 
@@ -164,4 +164,4 @@ def test_a_rival_that_was_not_trained_again_is_told() -> None:
     console = Console(width=80, record=True, markup=False, file=io.StringIO())
     print_verdict(found, console)
     told = " ".join(console.export_text().split())
-    assert "tuned: your own recipe well tuned gained nothing in the search (#12)" in told
+    assert "tuned: your own recipe tuned gained nothing in the search (#12)" in told

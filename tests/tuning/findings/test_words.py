@@ -108,7 +108,7 @@ SMALLER: dict[str, Any] = {"policy": "full_update", "knobs": {"depth_start": 0.5
         (
             (record(3, 6, 1.8), record(4, 8, 1.8, **TUNED)),
             "dynamic_suffix #3 reaches 1.800 (target 1.900) in 6.00 s, 1.67 times as fast as your "
-            "own recipe (10.0 s) and 1.33 times as fast as your own recipe well tuned; on one "
+            "own recipe (10.0 s) and 1.33 times as fast as your own recipe tuned; on one "
             "seed, unconfirmed.",
         ),
         (
@@ -116,7 +116,7 @@ SMALLER: dict[str, Any] = {"policy": "full_update", "knobs": {"depth_start": 0.5
             "Tuning is what wins: full_update + tuned #4 reaches 1.800 (target 1.900) in 6.00 s, "
             "1.67 times as fast as your own recipe (10.0 s); on one seed, unconfirmed. Beyond that "
             "the best is dynamic_suffix #3, 1.25 times as fast as your own recipe and 0.75 times "
-            "as fast as your own recipe well tuned.",
+            "as fast as your own recipe tuned.",
         ),
         (
             (record(4, 6, 1.8, **TUNED), record(5, 7, 1.8, **SMALLER)),
@@ -133,7 +133,7 @@ SMALLER: dict[str, Any] = {"policy": "full_update", "knobs": {"depth_start": 0.5
         (
             (record(3, 6, 1.8), record(4, 9, 1.95, **TUNED), record(5, 8, 1.8, **SMALLER)),
             "dynamic_suffix #3 reaches 1.800 (target 1.900) in 6.00 s, 1.67 times as fast as your "
-            "own recipe (10.0 s), 1.67 times as fast as your own recipe well tuned and 1.33 "
+            "own recipe (10.0 s), 1.67 times as fast as your own recipe tuned and 1.33 "
             "times as fast as your own recipe with fewer blocks; on one seed, unconfirmed.",
         ),
     ],
