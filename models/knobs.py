@@ -141,6 +141,9 @@ class OwnKnob:
     default: Scalar
 
 
+MUST_RANGE = "a range must be Float(low, high), Int(low, high) or Choice((a, b)) of models.knobs"
+
+
 def own_knobs(factory: Callable[..., Any], name: str) -> dict[str, OwnKnob]:
     """The knobs that ``factory``, of the workload called ``name``, declares, by name.
 
@@ -151,7 +154,10 @@ def own_knobs(factory: Callable[..., Any], name: str) -> dict[str, OwnKnob]:
     found: dict[str, OwnKnob] = {}
     faults: list[str] = []
     for parameter in inspect.signature(factory).parameters.values():
-        ranges = _ranges(hints.get(parameter.name))
+        hint = hints.get(parameter.name)
+        ranges = _ranges(hint)
+        if bare := next(filter(_is_bare, () if ranges else _notes(hint)), None):
+            faults.append(f"knob {parameter.name}: {MUST_RANGE}, but got {bare!r}")
         if not ranges:
             continue
         if wrong := _faults(parameter, hints[parameter.name], ranges):
@@ -222,13 +228,29 @@ def _function(factory: Any) -> Any:
     return inspect.unwrap(factory) if inspect.isroutine(factory) else factory.__call__
 
 
+def arguments_without_range(factory: Callable[..., Any], name: str) -> list[str]:
+    """The keyword arguments of ``factory``, of the workload called ``name``, that are no knobs."""
+    known = own_knobs(factory, name)
+    every = inspect.signature(factory).parameters.values()
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in every if each.kind in kinds and each.name not in known]
+
+
+def _notes(hint: Any) -> tuple[Any, ...]:
+    """What an annotation says beside the type."""
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
+def _is_bare(note: Any) -> bool:
+    """Whether numbers are noted that were meant as a range."""
+    return isinstance(note, (tuple, list, range)) and len(note) > 1
+
+
 def _ranges(hint: Any) -> list[Any]:
     """The ranges in an annotation: instances, and classes written without their values."""
-    if get_origin(hint) is not Annotated:
-        return []
     return [
         each
-        for each in get_args(hint)[1:]
+        for each in _notes(hint)
         if isinstance(each, Range) or (isinstance(each, type) and issubclass(each, Range))
     ]
 

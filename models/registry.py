@@ -19,7 +19,7 @@ from typing import Any
 from models import beside, by_path, workloads
 from models.frames import told
 from models.given import given_factory, is_given
-from models.knobs import OwnKnob, own_knobs, values_given
+from models.knobs import OwnKnob, arguments_without_range, own_knobs, values_given
 from models.workload import Workload
 from policies.rules import Scalar
 
@@ -84,6 +84,15 @@ def own_knobs_of(name: str) -> dict[str, OwnKnob]:
         ValueError: there is no such workload, or it declares one wrongly.
     """
     return own_knobs(_factory(name), name)
+
+
+def unranged_arguments_of(name: str) -> list[str]:
+    """The keyword arguments of the workload's factory that are no knobs; nothing is built.
+
+    Raises:
+        ValueError: as ``own_knobs_of``.
+    """
+    return arguments_without_range(_factory(name), name)
 
 
 def _factory(name: str) -> Factory:

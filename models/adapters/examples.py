@@ -211,11 +211,23 @@ def numbered(given: Any) -> Any:
     if lacking or isinstance(given, (IterableDataset, Mapping, DataLoader)):
         raise ValueError(
             "examples must be had by number, as a list's or a map-style data set's, but "
-            f"{type(given).__name__} is not of that kind: of a DataLoader make "
-            "from_loader(loader, ...), of a stream Cursor(make_stream, ...)"
+            f"{type(given).__name__} is not of that kind: {_instead_of(given)}"
         )
     plain = hasattr(given, "with_format") and (getattr(given, "format", None) or {}).get("type")
     return given.with_format("torch") if plain is None else given
+
+
+def _instead_of(given: Any) -> str:
+    """What to give where examples have no number."""
+    if isinstance(given, Mapping):
+        first, *rest = given or ("train",)
+        if hasattr(given.get(first), "features"):
+            held = f"data[{rest[0]!r}]" if rest else "0.1"
+            return f"give its parts, Examples(data[{first!r}], {held}, ...)"
+        return "of columns make datasets.Dataset.from_dict(columns), or a list of dicts"
+    if isinstance(given, DataLoader):
+        return "of a DataLoader make from_loader(loader, ...)"
+    return "of a stream make Cursor(make_stream, ...)"
 
 
 def taken(source: Any, ids: list[int], collate: Collate | None, numbers: tuple[int, ...]) -> Batch:

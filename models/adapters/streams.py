@@ -20,6 +20,12 @@ KEPT = 8
 """Batches behind each that are kept, as some are asked for again."""
 
 
+def _as_function(made: Any) -> str:
+    if isinstance(made, Iterator):
+        return "give the function that makes it, without calling it"
+    return "give lambda: it"
+
+
 class Cursor:
     """A stream that is read on, or again from its beginning, to the batch that is asked for.
 
@@ -36,6 +42,11 @@ class Cursor:
     """
 
     def __init__(self, make: Callable[[], Iterable[Batch]], held_out: Iterable[Batch]) -> None:
+        if not callable(make):
+            raise ValueError(
+                "a stream must be given as a function that begins it anew, but got a "
+                f"{type(make).__name__}: {_as_function(make)}"
+            )
         self._make, self._held = make, held_out
         self._places: dict[int, _Place] = {}
         first = _Place(make, 0).batch(0)

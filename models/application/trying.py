@@ -13,6 +13,7 @@ from torch import Tensor
 from models.application.batches import Stream, batch_size, cut
 from models.application.prefix import Prefix
 from models.batches import to_device
+from models.frames import told
 from models.levers.cached_prefix import CachedPrefix
 from models.making import blocks_of, new_model
 from models.workload import Workload
@@ -49,8 +50,15 @@ def _told(
         with torch.no_grad():
             return try_it(workload, device)
     except Exception as fault:  # whatever a user's model says of what it was given
-        text = str(fault).strip().splitlines()
-        return f"{type(fault).__name__}: {text[0] if text else ''}"
+        return told(fault)
+
+
+def examples_of(workload: Workload) -> int:
+    """Examples in a batch; 1 where it cannot be cut, which the lever itself is left out for."""
+    try:
+        return batch_size(workload.batch_at(SEED, 0))
+    except ValueError:
+        return 1
 
 
 def _batch_fault(workload: Workload, device: torch.device) -> str | None:

@@ -76,6 +76,10 @@ def bare(*, width: Annotated[int, Int] = 2) -> Workload:
     return tiny()
 
 
+def pair(*, width: Annotated[int, (1, 4)] = 2) -> Workload:
+    return tiny()
+
+
 def crossed(*, width: Annotated[int, Int(4, 1)] = 2) -> Workload:
     return tiny()
 
@@ -118,6 +122,7 @@ WRONG: dict[Callable[..., Workload], str] = {
     other_type: "the default must be a whole number from 1 to 4, but got 2.0",
     other_hint: "the annotated type must be that of its range",
     bare: "a range must be given, but got the bare Int",
+    pair: "a range must be Float(low, high), Int(low, high) or Choice((a, b)) of models.knobs",
     crossed: "low < high must hold",
     log_of_zero: "low > 0 must hold on a log scale",
     infinite: "low and high must be finite numbers",

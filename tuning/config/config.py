@@ -24,8 +24,10 @@ from tuning.config.own import (
     is_workload,
     known_as,
     name_faults_of,
+    no_range,
     range_faults,
     space_for,
+    without_range,
 )
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.config.spaces import is_own, longer, space_named
@@ -349,7 +351,10 @@ class SearchConfig:
         faults = name_faults_of(self.workload) + self._horizon_faults()
         if self._is_known(space):
             return faults
-        narrowed, found = narrow(space, self._overrides)
+        wanted = without_range(space, self.workload, self._overrides)
+        given = {name: value for name, value in self._overrides.items() if name not in wanted}
+        narrowed, found = narrow(space, given)
+        faults += map(no_range, wanted)
         return [*faults, *found, *range_faults(narrowed, self.workload)]
 
     def _horizon_faults(self) -> list[str]:

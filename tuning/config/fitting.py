@@ -33,6 +33,7 @@ GROUPS = (
     ("optimizer", "newton_schulz_steps"),
 )
 """Knobs that must be possible together; the groups are independent of each other."""
+FACTORS = ("batch_start", "batch_end")
 Values = dict[str, Scalar]
 
 
@@ -138,7 +139,7 @@ def fit_computing(space: SearchSpace, device: str) -> Fitted:
 def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None]]) -> Fitted:
     """Close each gate before a lever that the workload cannot have, as ``fault_of`` it tells."""
     choices: dict[str, tuple[Scalar, ...]] = {}
-    remarks: list[str] = []
+    left_out: dict[str, str] = {}
     faults: list[str] = []
     for k in space.knobs:
         lever = owner_of(_opens(k)) if _opens(k) else ""
@@ -146,16 +147,44 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
         if fault is None:
             continue
         if isinstance(k, Fixed) and not same(k.value, _opens_not(k)):
-            faults.append(_told({k.name: k.value}, fault))
+            faults.append(_asked_for(k.name, k.value, fault))
         elif isinstance(k, Gate) and False not in k.choices:
-            faults.append(_told({k.name: True}, fault))
+            faults.append(_asked_for(k.name, True, fault))
         elif isinstance(k, Gate):
             choices[k.name] = (False,)
-            remarks.append(f"{lever} is left out of the space: {fault}")
-    closed = [f"space {space.name}: {remark}" for remark in remarks]
-    return Fitted(
-        choices, tuple(remarks), tuple(faults or (closed if _idle(space, choices) else ()))
-    )
+            left_out[lever] = fault
+    if left_out and not faults and _idle(space, choices):
+        faults = [
+            f"space {space.name} has nothing to search of this workload: {fault}"
+            for fault in left_out.values()
+        ]
+        return Fitted(choices, (), tuple(faults))
+    remarks = (f"{lever} is left out of the space: {fault}" for lever, fault in left_out.items())
+    return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def fit_batches(space: SearchSpace, examples: int) -> Fitted:
+    """Leave out the batch factors of which a workload's batches of so many ``examples`` leave none
+    whole.
+    """
+    rule = f"of batches of {examples} a step needs a factor of at least {1 / examples:.3g}"
+    choices: dict[str, tuple[Scalar, ...]] = {}
+    remarks: list[str] = []
+    faults: list[str] = []
+    for k in (k for k in space.knobs if k.name in FACTORS):
+        few = [value for value in k.values() if float(value) * examples < 1]
+        left = tuple(value for value in k.values() if value not in few)
+        if few and left and isinstance(k, Choice):
+            choices[k.name] = left
+            remarks.append(f"{_listed(k.name, few)} left out of the space: {rule}")
+        elif few:
+            faults.append(f"{k.name} leaves no whole example: {rule}, but got {few[0]}")
+    return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def _listed(name: str, values: Iterable[Scalar]) -> str:
+    found = [f"{name} {value}" for value in values]
+    return f"{', '.join(found)} {'is' if len(found) == 1 else 'are'}"
 
 
 def _opens(k: Knob) -> str:
@@ -252,6 +281,11 @@ def _worst(
     }
     worst = max(shares, key=lambda each: shares[each], default=None)
     return worst if worst is not None and shares[worst] else None
+
+
+def _asked_for(name: str, value: Scalar, fault: str) -> str:
+    said = str(value).lower() if isinstance(value, bool) else value
+    return f"{name} = {said} asks for a lever that this workload cannot have: {fault}"
 
 
 def _told(values: Values, fault: str) -> str:

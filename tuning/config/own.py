@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,29 @@ def name_faults(names: Sequence[str]) -> list[str]:
         for name in names
         if name not in free
     ]
+
+
+def without_range(space: SearchSpace, workload: object, asked: Iterable[str]) -> list[str]:
+    """What is ``asked`` for and no knob of the space, but an argument of the workload's factory
+    without a range.
+    """
+    from models.registry import unranged_arguments_of
+
+    known = {k.name for k in space.knobs}
+    unknown = [name for name in asked if name not in known]
+    try:
+        arguments = unranged_arguments_of(workload) if isinstance(workload, str) else []
+    except ValueError:
+        return []
+    return [name for name in unknown if name in arguments]
+
+
+def no_range(name: str) -> str:
+    """That an argument is no knob, and how it becomes one."""
+    return (
+        f"knob {name} must have a range, but is an argument of the workload's factory without one: "
+        f"annotate it, `{name}: Annotated[float, Float(low, high)]` say"
+    )
 
 
 def space_for(space: SearchSpace, workload: object) -> SearchSpace:

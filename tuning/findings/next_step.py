@@ -19,6 +19,7 @@ from tuning.layout import program
 from tuning.trial.recipe import TUNED, recipe_of
 
 if TYPE_CHECKING:
+    from tuning.findings.verdict import Verdict
     from tuning.store.store import Store
     from tuning.trial.trial import TrialRecord
 
@@ -27,6 +28,8 @@ ENOUGH_TRIALS = 32
 FACTOR = 2
 """How much longer the next search's horizons are."""
 LAST_THIRD = 2 / 3
+USUAL_SEEDS = 5
+"""Of a confirmation that is told nothing else."""
 STILL = "your own recipe's loss still falls at its longest run"
 WIDEST, TUNE = "recipe", "tune"
 """The space of every lever, and that of the numbers of the workload's own optimizer."""
@@ -49,7 +52,7 @@ def next_step(summary: FrontSummary) -> Next | None:
     if known.confirmed is not None and not unseen(summary):
         winner = confirmed_winner(summary)
         if winner is None:
-            return _nothing_won(summary, run)
+            return _more_seeds(known.confirmed, known.confirm_command) or _nothing_won(summary, run)
         command = f"{program('export')} {run} --trial {winner} -o recipe.toml"
         return Next("It is confirmed: take it into your own loop.", command)
     if known.asked.space != TUNE and (why := why_tune_first(summary)):
@@ -68,6 +71,16 @@ def unseen(summary: FrontSummary) -> int | None:
     if best is None or confirmed is None or best.number in {c.number for c in confirmed.candidates}:
         return None
     return best.number
+
+
+def _more_seeds(confirmed: Verdict, command: str) -> Next | None:
+    """A confirmation over the usual number of seeds, where one over fewer saw a gain; else None."""
+    seeds = len(confirmed.seeds)
+    gained = [c for c in confirmed.candidates if (c.gain or 0.0) > 1 and c.bound != "at most"]
+    if seeds >= USUAL_SEEDS or not gained:
+        return None
+    why = f"{seeds} seeds can hardly tell a gain from luck: confirm it over {USUAL_SEEDS}."
+    return Next(why, f"{command} --top {len(confirmed.candidates)} --seeds {USUAL_SEEDS}")
 
 
 def _nothing_won(summary: FrontSummary, run: str) -> Next:

@@ -244,6 +244,9 @@ def legend(summary: FrontSummary, even: Mapping[str, str] | None = None) -> str:
     elif summary.front_seconds is not None:
         where = f"at or {metric.beyond} the target {summary.shown(summary.target)}"
         parts.insert(0, f"*: first {where}.")
+    shown = pd.concat([summary.front, _off_front(summary)])
+    if any(recipe_of(row).pulled for row in rows_of(shown)):
+        parts.append("+: with levers, which the knobs below name.")
     if len(_off_front(summary)):
         parts.append("Below the rule: control runs off the front.")
     if note := noise_note(summary):

@@ -14,7 +14,14 @@ from models.levers.form import PLAIN
 from policies.rules import Scalar
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
-from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
+from tuning.config.fitting import (
+    fit_batches,
+    fit_computing,
+    fit_gates,
+    fit_numbers,
+    fit_space,
+    needs_fitting,
+)
 from tuning.config.resources import Machine, Resources
 from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
@@ -140,7 +147,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     if not needs_fitting(space):
         return config
     from models.application.capabilities import form_fault, number_faults
-    from models.application.trying import lever_faults
+    from models.application.trying import examples_of, lever_faults
     from models.device import run_device
 
     try:
@@ -153,6 +160,8 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         fit_numbers(space, number_faults(workload)),
         fit_gates(space, lever_faults(workload, run_device())),
     ]
+    if (examples := examples_of(workload)) > 1:
+        fits.append(fit_batches(space, examples))
     if config.address is None:
         computing = fit_computing(space, run_device().type)
         taken = {name: {"choices": list(left)} for name, left in computing.choices.items()}

@@ -135,6 +135,7 @@ def test_a_stream_is_read_on_and_not_again() -> None:
     assert data.batch_at(0, 103)[0].item() == 3.0
 
 
+HUGGING = datasets.Dataset.from_dict({"x": [1, 2]})
 REFUSED: dict[str, tuple[Any, str]] = {
     "an iterator that is spent": (
         lambda: Cursor(partial(next, itertools.repeat(iter([torch.zeros(1)]))), []),
@@ -147,6 +148,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "too few": (lambda: Examples(ROWS, batch_size=64), "1 <= batch_size <= 36"),
     "nothing held out": (lambda: Examples(ROWS, 0.001, batch_size=8), "held_out must be a data"),
     "a generator": (lambda: Examples(iter([1])), "examples must be had by number"),
+    "columns": (lambda: Examples({"x": ROWS[0]}), "of columns make datasets.Dataset.from_dict"),
+    "splits": (
+        lambda: Examples(datasets.DatasetDict(train=HUGGING, test=HUGGING)),
+        r"give its parts, Examples\(data\['train'\], data\['test'\], ...\)",
+    ),
+    "a spent generator": (
+        lambda: Cursor((row for row in ROWS), []),  # type: ignore[arg-type]
+        "but got a generator: give the function that makes it, without calling it",
+    ),
+    "a loader, not what makes it": (
+        lambda: Cursor(DataLoader(Noisy(), 8), []),  # type: ignore[arg-type]
+        "but got a DataLoader: give lambda: it",
+    ),
     "rows that differ": (lambda: Examples((ROWS[0], ROWS[1][:3])), "as many rows"),
     "a loader": (lambda: Examples(DataLoader(Noisy(), 8)), "make from_loader"),
     "a short text": (lambda: Windows("short", 8), "two windows at least"),

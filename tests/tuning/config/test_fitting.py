@@ -28,7 +28,7 @@ from tests.support.frames import record
 from tests.support.runs import write_run
 from tests.support.searches import TINY, config_of, search
 from tuning.config.config import SearchConfig
-from tuning.config.fitting import fit_space, needs_fitting
+from tuning.config.fitting import fit_batches, fit_gates, fit_space, needs_fitting
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.session.search import fitted_to_device
@@ -306,3 +306,40 @@ def test_a_warm_start_of_no_use_on_this_device_is_refused(tmp_path: Path) -> Non
     assert config.faults() == []
     with pytest.raises(BadInput, match="points of space sparsity"):
         fitted_to_device(config, tiny.tiny())
+
+
+def test_factors_that_leave_no_whole_example_are_left_out() -> None:
+    """Of two examples a quarter is none, a half is one; of five both leave some."""
+    space = find_space("batch")
+    fitted = fit_batches(space, 2)
+    assert fitted.choices == {"batch_start": (0.5, 2.0)}
+    assert fitted.remarks == (
+        "batch_start 0.25 is left out of the space: of batches of 2 a step needs a factor of at "
+        "least 0.5",
+    )
+    assert fit_batches(space, 5) == fit_batches(space, 4)
+    assert not fit_batches(space, 4).choices
+
+
+def test_a_factor_that_was_asked_for_and_leaves_none_is_a_fault() -> None:
+    """Before anything is created, with what it would take."""
+    space = narrow(find_space("batch"), {"batch_start": 0.25})[0]
+    [fault] = fit_batches(space, 2).faults
+    assert fault == (
+        "batch_start leaves no whole example: of batches of 2 a step needs a factor of at least "
+        "0.5, but got 0.25"
+    )
+
+
+def test_what_is_asked_for_by_name_and_cannot_be_is_one_message() -> None:
+    """A gate that is held open; and a space of that lever alone, of which nothing is left."""
+    lacking = {"input": lambda: "no shrink"}
+    asked = fit_gates(narrow(find_space("recipe"), {"use_input": True})[0], lacking)
+    assert asked.faults == (
+        "use_input = true asks for a lever that this workload cannot have: no shrink",
+    )
+    alone = fit_gates(find_space("input_size"), lacking)
+    assert alone.faults == ("space input_size has nothing to search of this workload: no shrink",)
+    assert not alone.remarks
+    among = fit_gates(find_space("recipe"), lacking)
+    assert (among.faults, among.remarks) == ((), ("input is left out of the space: no shrink",))

@@ -137,6 +137,18 @@ def test_a_knob_without_a_range_is_one_message() -> None:
     assert "knob width: a range must be given" in fault
 
 
+def plain_argument(*, width: int = 2, seed: int = 0) -> Workload:
+    """Arguments that are nobody's to search."""
+    return tiny()
+
+
+def test_an_argument_without_a_range_is_searched_only_with_one() -> None:
+    """Asked for, it is told what it lacks; left alone, it is no fault."""
+    assert faults(f"{HERE}plain_argument") == []
+    (fault,) = faults(f"{HERE}plain_argument", width=3)
+    assert fault.startswith("knob width must have a range, but is an argument of the workload's")
+
+
 def test_both_ends_are_built() -> None:
     """Before a run is created, not when the first trial draws one."""
     assert len(faults(f"{HERE}longer")) == 2

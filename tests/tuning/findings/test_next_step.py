@@ -55,6 +55,29 @@ def test_what_is_confirmed_is_to_be_taken_away() -> None:
     assert command(search_frame(), None, background({28: 1.0})).startswith("confirm DIR")
 
 
+def test_a_gain_that_few_seeds_saw_is_to_be_confirmed_over_more() -> None:
+    """Two of the five are no verdict; where they saw no gain, nor where five did not tell, it is
+    not asked for again.
+    """
+    seen = background({37: 1.06})
+    assert seen.confirmed is not None
+
+    def over(seeds: int, gain: float) -> Background:
+        assert seen.confirmed is not None
+        [schedule] = seen.confirmed.candidates
+        verdict = dataclasses.replace(
+            seen.confirmed,
+            winner=None,
+            seeds=seen.confirmed.seeds[:seeds],
+            candidates=(dataclasses.replace(schedule, gain=gain),),
+        )
+        return dataclasses.replace(seen, confirmed=verdict)
+
+    assert command(search_frame(), None, over(2, 1.06)) == "confirm DIR --top 1 --seeds 5"
+    for others in (over(2, 0.97), over(5, 1.06)):
+        assert not command(search_frame(), None, others).startswith("confirm")
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

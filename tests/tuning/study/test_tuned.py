@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.levers.levers import make_levers
+from policies.rules import Scalar
 from search_spaces.registry import find_space
 from tuning.study.baselines import baseline_specs
 from tuning.study.samplers.sampler import OptunaSampler
@@ -15,15 +16,15 @@ from tuning.study.study import Asked, Study
 from tuning.study.tuned import EVERY, tuned_control
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
-from tuning.trial.trial import TrialSpec
+from tuning.trial.trial import Origin, TrialSpec
 
 SPACE = find_space("recipe")
 BASELINES = baseline_specs("w", 3, space=SPACE)
-MUON = {"optimizer": "muon", "rate": 2.5, "decay_added": 0.2}
-RAMP = {"batch_start": 2.0, "batch_end": 1.0, "batch_change_at": 0.4}
+MUON: dict[str, Scalar] = {"optimizer": "muon", "rate": 2.5, "decay_added": 0.2}
+RAMP: dict[str, Scalar] = {"batch_start": 2.0, "batch_end": 1.0, "batch_change_at": 0.4}
 
 
-def ended(recipe: Recipe, loss: float, number: int = 20, origin: str = "sampled") -> Outcome:
+def ended(recipe: Recipe, loss: float, number: int = 20, origin: Origin = "sampled") -> Outcome:
     """A run of 10 seconds a horizon."""
     spec = TrialSpec(number, "sampled", "w", recipe, 3)
     seconds = 10.0 * recipe.horizon
