@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.jit import RecursiveScriptModule
+from torch.jit._script import RecursiveScriptModule
 from torch.utils.checkpoint import CheckpointFunction
 
 _REDUCE = "__reduce_ex__"

@@ -108,7 +108,7 @@ def test_a_forward_that_writes_a_frozen_weight_is_told_from_the_optimizer() -> N
 def scripted(module: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.script(module)  # type: ignore[no-any-return]
+        return torch.jit.script(module)
 
 
 def test_scripted_modules_beside_and_inside_blocks_are_frozen_like_others() -> None:
