@@ -81,6 +81,9 @@ def kind_of(optimizer: Optimizer) -> str:
 
 
 def _form(tensor: torch.Tensor) -> str:
+    if tensor.is_nested:
+        parts = tensor.unbind()
+        return f"{len(parts)} nested like {_form(parts[0])}" if parts else "nothing nested"
     dtype = str(tensor.dtype).removeprefix("torch.")
     return f"{tuple(tensor.shape)}" + ("" if dtype == "float32" else f" {dtype}")
 

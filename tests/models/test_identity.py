@@ -17,7 +17,7 @@ from torch.optim import SGD, AdamW
 from models.by_path import module_at
 from models.identity import identity_of
 from models.source import source_digests
-from tests.support import tiny
+from tests.support import odd_batches, tiny
 
 
 def test_it_is_plain_and_the_same_twice() -> None:
@@ -122,3 +122,11 @@ def test_a_file_that_is_loaded_by_its_path_may_move(tmp_path: Path) -> None:
         found.append(source_digests([module_at(tmp_path / folder / "mine.py").Layer]))
     assert found[0] == found[1]
     assert found[0].keys() == {"mine.Layer", "mine.Base", "mine.helper"}
+
+
+@pytest.mark.parametrize("kind", odd_batches.KINDS)
+def test_other_values_of_a_batch_are_another_identity(kind: str) -> None:
+    """Whatever holds them; the same ones are the same."""
+    one, same, other = (identity_of(odd_batches.workload(kind, by)) for by in (1.0, 1.0, 1.1))
+    assert one == same
+    assert one["batch's values"] != other["batch's values"]
