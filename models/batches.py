@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,9 @@ there is, or one object with a method ``to(device)``.
 
 The training loop moves it to the device.
 """
+DEEPEST = 5
+LEAVES = (Tensor, np.ndarray, np.generic, bool, int, float, complex, str, bytes, type(None))
+"""What is never looked into."""
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -28,6 +32,11 @@ def map_tensors(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     return _changed(batch, change, None)
 
 
+def apart(batch: Batch) -> Batch:
+    """The batch with the same tensors in containers of its own, from which they may be taken."""
+    return map_tensors(batch, lambda tensor: tensor)
+
+
 def tensors_of(batch: Batch) -> list[Tensor]:
     """Every tensor that is found in the batch, in order."""
     found: list[Tensor] = []
@@ -38,6 +47,48 @@ def tensors_of(batch: Batch) -> list[Tensor]:
 
     map_tensors(batch, note)
     return found
+
+
+def values_of(batch: Batch, depth: int = DEEPEST) -> list[Any]:
+    """Every tensor, array, number and text that is found in the batch, in order.
+
+    Other than for the device, it is looked into objects of any class.
+    """
+    if isinstance(batch, Mapping):
+        batch = tuple(batch.values())
+    if isinstance(batch, (tuple, list)):
+        return [value for each in batch for value in values_of(each, depth)]
+    if isinstance(batch, (type, *LEAVES)) or not depth:
+        return [batch]
+    inner = _attributes(batch)
+    return values_of(inner, depth - 1) if inner else [batch]
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
+    own = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return {**own, **getattr(value, "__dict__", {})}
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def plain_parts(tensor: Tensor) -> list[Tensor]:
+    """The strided tensors that a tensor consists of: of a sparse one its indices and values, of a
+    nested one those that are in it, else itself.
+    """
+    if tensor.is_nested:
+        return list(tensor.unbind())
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce()
+        return [tensor.indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return [tensor]
 
 
 def _changed(value: Any, change: Callable[[Tensor], Tensor], device: torch.device | None) -> Any:

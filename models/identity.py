@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from models.batches import Batch, tensors_of
+from models.batches import Batch, apart, tensors_of
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
@@ -20,6 +22,8 @@ from models.workload import Workload
 
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
+MOST_WEIGHTS = 10_000_000
+"""Of a model that is run once on the CPU to tell its first loss."""
 
 
 def identity_of(workload: Workload) -> dict[str, Any]:
@@ -36,6 +40,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     if faults := parameter_faults(model):
         raise ValueError("; ".join(faults))
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
+    settings = settings_of(code)  # before the loss, which may count its calls
     return {
         **_numbers(workload),
         "decay": workload.decay_shape,
@@ -45,11 +50,29 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "weights": weights_of(model),
         "batch": batch_form(batch),
         "batch's values": batch_values(batch),
+        **_first_loss(workload, model, batch),
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
         "source": source_digests(code),
-        "settings": settings_of(code),
+        "settings": settings,
     }
+
+
+def _first_loss(workload: Workload, model: nn.Module, batch: Batch) -> dict[str, str]:
+    """The loss before any training, roughly: it tells what no source does, a file that is read at
+    every call. Nothing where it cannot be found out here, or would take long.
+    """
+    if sum(p.numel() for p in model.parameters()) > MOST_WEIGHTS:
+        return {}
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    try:
+        with torch.no_grad():
+            loss = float(workload.loss(model, apart(batch)))
+    except Exception:  # it needs a device, or gradients; a fault is told by the examination
+        return {}
+    return {"first loss": f"{loss:.4g}"}
 
 
 def _numbers(workload: Workload) -> dict[str, Any]:
@@ -81,6 +104,9 @@ def kind_of(optimizer: Optimizer) -> str:
 
 
 def _form(tensor: torch.Tensor) -> str:
+    if tensor.is_nested:
+        parts = tensor.unbind()
+        return f"{len(parts)} nested like {_form(parts[0])}" if parts else "nothing nested"
     dtype = str(tensor.dtype).removeprefix("torch.")
     return f"{tuple(tensor.shape)}" + ("" if dtype == "float32" else f" {dtype}")
 

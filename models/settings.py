@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.batches import Batch, tensors_of
+from models.batches import Batch, plain_parts, values_of
 from models.source import CONSTANTS, assigned_in, is_constant, is_users, surroundings
 
 DEEPEST = 5
@@ -73,8 +73,8 @@ def modules_of(model: nn.Module) -> dict[str, str]:
 
 
 def batch_values(batch: Batch) -> str:
-    """The values of a batch's tensors, summed up."""
-    return short("; ".join(map(_tensor, tensors_of(batch))))
+    """The values of a batch, its tensors summed up."""
+    return short("; ".join(map(told, values_of(batch))))
 
 
 def weights_of(model: nn.Module) -> str:
@@ -238,6 +238,8 @@ def _tensor(value: Any) -> str:
     if not isinstance(value, Tensor) and value.dtype.kind not in "biuf":
         return f"{value.shape} {value.dtype}"
     tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
+    if len(parts := plain_parts(tensor)) != 1:
+        return f"{str(tensor.layout).removeprefix('torch.')} of {', '.join(map(_tensor, parts))}"
     form = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
     if not _is_plain(tensor) or not 0 < tensor.numel() <= MOST_ELEMENTS:
         return form

@@ -7,6 +7,7 @@ libraries have versions. Comments, blank lines and docstrings do not count.
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import hashlib
 import inspect
@@ -24,6 +25,8 @@ from models.frames import in_library, is_ours
 
 MOST = 1000
 """Definitions that are looked at."""
+MOST_HELD = 100
+"""Functions in one table."""
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -115,14 +118,44 @@ def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[st
     """
     waiting, seen = list(roots), set[int]()
     while waiting and len(seen) < MOST:
-        value = _definition(waiting.pop())
-        if value is None or id(value) in seen or not is_users(value):
-            continue
-        seen.add(id(value))
-        if (text := _text(value)) is not None:
-            inner = list(_named_by(value))
-            yield value, text, inner
-            waiting += [each for _, each in inner if not isinstance(each, CONSTANTS)]
+        for value in _layers(waiting.pop()):
+            if id(value) in seen or not is_users(value):
+                continue
+            seen.add(id(value))
+            inner, text = list(_named_by(value)), _text(value)
+            waiting += [code for _, each in inner for code in _code_within(each)]
+            if text is not None:
+                yield value, text, inner
+
+
+def _layers(value: Any) -> Iterator[Any]:
+    """The function or class that a value is, and the user's own functions that it is wrapped in."""
+    if isinstance(value, functools.partial):
+        yield from _layers(value.func)
+        return
+    inner = value
+    while callable(inner) and (next_one := getattr(inner, "__wrapped__", None)) is not None:
+        if isinstance(inner, types.FunctionType) and not _is_librarys(inner):
+            yield inner  # what a decorator made
+        inner = next_one
+    if (found := _definition(value)) is not None:
+        yield found
+
+
+def _is_librarys(function: types.FunctionType) -> bool:
+    """By its code: what it wraps has lent it its name and module."""
+    file = function.__code__.co_filename
+    return is_ours(file) or in_library(file)
+
+
+def _code_within(value: Any) -> list[Any]:
+    """What may be code of a value: itself, or what a table or list holds."""
+    if isinstance(value, CONSTANTS):
+        return []
+    if isinstance(value, (dict, list, tuple)):
+        held = list(value.values()) if isinstance(value, dict) else list(value)
+        return [each for each in held if callable(each)] if len(held) <= MOST_HELD else []
+    return [value]
 
 
 def is_constant(value: Any) -> bool:
@@ -159,8 +192,9 @@ def is_users(value: Any) -> bool:
 
 def _text(value: Any) -> str | None:
     """The source as its syntax tree, or without its comments where it cannot be parsed alone."""
+    code = value.__code__ if isinstance(value, types.FunctionType) else value
     try:
-        source = textwrap.dedent(inspect.getsource(value))
+        source = textwrap.dedent(inspect.getsource(code))  # of code it is not what it wraps
     except (OSError, TypeError, IndentationError, SyntaxError):
         return None
     try:
@@ -198,6 +232,8 @@ def _named_by(value: Any) -> Iterator[tuple[str, Any]]:
         for name, member in vars(value).items():
             inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if isinstance(inner, types.FunctionType):
+                if not inner.__qualname__.startswith(f"{value.__qualname__}."):
+                    yield name, inner  # put there from elsewhere
                 yield from _named_by(inner)
             elif isinstance(inner, CONSTANTS) and not name.startswith("__"):
                 yield name, inner
@@ -216,15 +252,22 @@ def _content(cell: Any) -> tuple[Any, ...]:
 
 
 def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in code.co_names:
-        if name in names:
-            value = names[name]
-            yield name, value
-            if isinstance(value, types.ModuleType) and _is_users_module(value):
-                yield from ((n, getattr(value, n)) for n in code.co_names if hasattr(value, n))
+    found = {name: names[name] for name in code.co_names if name in names}
+    for name, value in {**found, **_imported_in(code, names)}.items():
+        yield name, value
+        if isinstance(value, types.ModuleType) and _is_users_module(value):
+            yield from ((n, getattr(value, n)) for n in code.co_names if hasattr(value, n))
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             yield from _globals_of(inner, names)
+
+
+def _imported_in(code: types.CodeType, names: Mapping[str, Any]) -> dict[str, types.ModuleType]:
+    """Modules that a function imports where it runs, those of them that are loaded."""
+    asked = [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
+    paths = {path: path for path in asked}
+    paths |= {f"{names.get('__package__')}.{path}".rstrip("."): path for path in asked}
+    return {path: sys.modules[full] for full, path in paths.items() if full in sys.modules}
 
 
 @functools.cache

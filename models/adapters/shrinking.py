@@ -28,7 +28,8 @@ def shorter(batch: Batch, share: float) -> Batch:
     kept = min(length, max(SHORTEST, round(share * length)))
 
     def cut(tensor: Tensor) -> Tensor:
-        return tensor[:, :kept] if tensor.dim() > 1 and tensor.shape[1] == length else tensor
+        has_tokens = tensor.dim() > 1 and tensor.shape[1] == length
+        return tensor[:, :kept].contiguous() if has_tokens else tensor  # models view() labels flat
 
     return batch if kept == length else map_tensors(batch, cut)
 

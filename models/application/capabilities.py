@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from models.application.optimizers import make_optimizer
-from models.batches import to_device
+from models.batches import apart, to_device
 from models.compute.compiling import compile_fault
 from models.compute.probe import kernels_used
 from models.frames import told
@@ -47,11 +47,11 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
     blocks = blocks_of(workload, model)
     batch = to_device(workload.batch_at(0, 0), device)
     shaped = Shaped(model, workload.blocks, PLAIN)
-    shaped.change(form, lambda: workload.loss(model, batch))
+    shaped.change(form, lambda: workload.loss(model, apart(batch)))
 
     def step() -> None:
         with shaped.computing():
-            loss_of(workload, model, batch).backward()  # type: ignore[no-untyped-call]
+            loss_of(workload, model, apart(batch)).backward()  # type: ignore[no-untyped-call]
 
     used: frozenset[str] = frozenset()
     if form.attention == "default":

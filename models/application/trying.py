@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.application.batches import Stream, batch_size, cut
 from models.application.prefix import Prefix
-from models.batches import to_device
+from models.batches import apart, to_device
 from models.frames import told
 from models.levers.cached_prefix import CachedPrefix
 from models.making import blocks_of, new_model
@@ -145,7 +145,7 @@ def _served_otherwise(workload: Workload, device: torch.device) -> str | None:
     losses = []
     for _ in range(2):
         with prefix.around(ids):
-            losses.append(float(workload.loss(model, batch)))
+            losses.append(float(workload.loss(model, apart(batch))))
     if abs(losses[1] - losses[0]) > CLOSE * abs(losses[0]):
         return (
             f"above kept activations the loss is {losses[1]:.6g}, through the prefix it is "

@@ -21,8 +21,11 @@ _WRAPPERS = {
     "FSDPModule": "it gathers and scatters what required a gradient when it was made",
 }
 _PARAMETERS = {
-    "DTensor": "it is one process's share of a tensor, whose norm and gradient the others hold too",
-    "FlatParameter": "it holds the weights of several modules, of which one may be frozen",
+    "DTensor": "it is one process's share of a tensor, whose norm and gradient the others hold "
+    f"too; {_ALONE}",
+    "FlatParameter": "it holds the weights of several modules, of which one may be frozen; "
+    f"{_ALONE}",
+    "UninitializedParameter": "it has no shape yet; run one batch through the model first",
 }
 
 
@@ -78,7 +81,7 @@ def _wrapper_faults(model: Module) -> list[str]:
         if name in _kinds(model.modules())
     ]
     return faults + [
-        f"parameters must be plain tensors, but the model has one that is a {name}: {why}; {_ALONE}"
+        f"parameters must be plain tensors, but the model has one that is a {name}: {why}"
         for name, why in _PARAMETERS.items()
         if name in _kinds(model.parameters())
     ]
@@ -90,6 +93,12 @@ def _block_faults(model: Module, blocks: Sequence[Module]) -> list[str]:
         f"blocks must be modules of the model, but block {index} ({type(block).__name__}) is not"
         for index, block in enumerate(blocks)
         if id(block) not in inside
+    ]
+    faults += [
+        f"blocks must take hooks, but block {index} is compiled by torch.jit.script, which allows "
+        "none; leave it as it is, or use torch.compile"
+        for index, block in enumerate(blocks)
+        if "RecursiveScriptModule" in _kinds([block])
     ]
     if faults:
         return faults

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
-from policies.applying.moments import forget, is_torchs_own, optimizers_in
+from policies.applying.moments import forget, is_torchs_own, optimizers_in, remembers
 from policies.applying.parts import STEM, Places
 from policies.applying.reading import has_taken_gradients
 from policies.applying.resting import (
@@ -29,6 +30,7 @@ from policies.applying.resting import (
     in_reentrant_checkpoint,
     passing,
 )
+from policies.applying.strangers import Strangers
 from policies.applying.tracing import Trace, graph_of
 from policies.applying.wiring import Part, Stem, Wiring
 
@@ -64,7 +66,7 @@ class Freezer:
         self.active: tuple[int, ...] | None = None
         self._optimizers = optimizers_in(optimizer)
         self._foreign = [each for each in self._optimizers if not is_torchs_own(each)]
-        self._sleep = Sleep()
+        self._sleep, self._strangers = Sleep(), Strangers(self._optimizers)
         self._guard = Guard(
             self._wiring.names,
             {id(module): name for name, module in reversed(self._wiring.named)},
@@ -174,10 +176,18 @@ class Freezer:
             self._resters = [m for part in self._frozen.values() for m in part.modules]
             self._require_grad(active)
             self._gates = self._make_gates()
+            self._watch_strangers()
             self._guard.hold({**self._frozen, **self._unknown()}, self._states())
         elif any(parameter.requires_grad for parameter in self._still):  # the loop has thawed it
             self._require_grad(active)
+        if (name := self._strangers.found()) is not None:
+            raise RuntimeError(f"{name} {STRANGER}")
         drop_gradients(self._still)
+
+    def _watch_strangers(self) -> None:
+        blocks = [(self.names[i], self._blocks[i]) for i in self._frozen if i != STEM]
+        known = {id(p) for part in self.parts.values() for p in part.parameters}
+        self._strangers.watch(blocks, known)
 
     def _unknown(self) -> dict[int, Part]:
         """What is watched for the time being, its part not yet being known."""
@@ -264,30 +274,18 @@ class Freezer:
         drop_gradients(self._still)
 
     def _refuse_moved_by(self, optimizer: Any) -> None:
-        name = type(optimizer).__name__
-        self._refuse_moved(
-            f"{name}.step()",
-            f"{name} moves parameters that have no gradient, along directions or towards weights "
-            "that it remembers; use an optimizer that leaves those alone, make a new one where the "
-            "active blocks change, or take a policy that never freezes (full_update)",
-            closely=not is_torchs_own(optimizer),
-        )
+        name, own = type(optimizer).__name__, is_torchs_own(optimizer)
+        if own and not remembers(optimizer):
+            self._refuse_moved(f"the step that {name} ends", BY_FORWARD)
+        else:
+            self._refuse_moved(f"{name}.step()", f"{name} {BY_MEMORY}", closely=not own)
 
     def _refuse_moved_between(self) -> None:
         names = ", ".join(type(each).__name__ for each in self._optimizers) or "the optimizer"
-        self._refuse_moved(
-            "the last step or after it",
-            "the forward writes to it, slow or averaged weights are left in place, a decay by "
-            f"hand, also inside {names}; let it skip what has requires_grad=False. Where a "
-            "checkpoint was loaded, call updater.load_state_dict() after the model's",
-            closely=True,
-        )
+        cause = BETWEEN.format(optimizers=names)
+        self._refuse_moved("the last step or after it", cause, closely=True)
         if (buffer := self._guard.changed_buffer()) is not None:
-            raise RuntimeError(
-                f"{buffer} is frozen but changed since the last step: the model ran in training "
-                "mode outside 'with updater.step()' (in an optimizer's closure, say), or the loop "
-                "wrote to it; run training forwards inside the step"
-            )
+            raise RuntimeError(f"{buffer} {BUFFER}")
 
     def _refuse_moved(self, when: str, cause: str, *, closely: bool = False) -> None:
         if (name := self._guard.moved(closely=closely)) is not None:

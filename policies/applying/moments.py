@@ -68,6 +68,11 @@ def is_torchs_own(given: Any) -> bool:
     return isinstance(given, Optimizer) and type(given).__module__.startswith("torch.optim")
 
 
+def remembers(given: Any) -> bool:
+    """Whether ``given`` moves parameters along directions that it remembers, gradients or not."""
+    return isinstance(given, LBFGS)
+
+
 def reset_faults(given: Any) -> list[str]:
     """Why the moments of single blocks cannot be reset in the optimizers of ``given``."""
     optimizers = optimizers_in(given)

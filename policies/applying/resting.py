@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.jit._script import RecursiveScriptModule
 from torch.utils.checkpoint import CheckpointFunction
 
 _REDUCE = "__reduce_ex__"
@@ -101,7 +102,11 @@ class Passing:
 def passing(
     before: Sequence[tuple[nn.Module, Passing]], after: Sequence[tuple[nn.Module, Passing]] = ()
 ) -> Iterator[None]:
-    """Hooks before and after the forward of modules, while the context lasts."""
+    """Hooks before and after the forward of modules, while the context lasts.
+
+    A module that ``torch.jit.script`` compiled takes none, and gets none.
+    """
+    before = [pair for pair in before if takes_hooks(pair[0])]
     handles = [module.register_forward_pre_hook(hook) for module, hook in before]
     handles += [m.register_forward_hook(hook, always_call=True) for m, hook in after]
     modules = [module for module, _ in (*before, *after)]
@@ -114,6 +119,11 @@ def passing(
             handle.remove()
         for module in modules:
             module.__dict__.pop(_REDUCE, None)
+
+
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether hooks may be registered with it."""
+    return not isinstance(module, RecursiveScriptModule)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from torch.optim import SGD, AdamW
 from models.by_path import module_at
 from models.identity import identity_of
 from models.source import source_digests
-from tests.support import tiny
+from tests.support import odd_batches, tiny
+from tuning.trial.identity import differences
 
 
 def test_it_is_plain_and_the_same_twice() -> None:
@@ -122,3 +123,95 @@ def test_a_file_that_is_loaded_by_its_path_may_move(tmp_path: Path) -> None:
         found.append(source_digests([module_at(tmp_path / folder / "mine.py").Layer]))
     assert found[0] == found[1]
     assert found[0].keys() == {"mine.Layer", "mine.Base", "mine.helper"}
+
+
+@pytest.mark.parametrize("kind", odd_batches.KINDS)
+def test_other_values_of_a_batch_are_another_identity(kind: str) -> None:
+    """Whatever holds them; the same ones are the same."""
+    one, same, other = (identity_of(odd_batches.workload(kind, by)) for by in (1.0, 1.0, 1.1))
+    assert one == same
+    assert one["batch's values"] != other["batch's values"]
+
+
+CODE = """
+import functools
+import types
+
+
+def doubled(function):
+    @functools.wraps(function)
+    def around(x):
+        return function(x) * 20
+    return around
+
+
+@doubled
+def wrapped(x):
+    return x
+
+
+def first(x):
+    return x + 30
+
+
+TABLE = {"first": first}
+
+
+def forward(self, x):
+    return x * 40
+
+
+Made = types.new_class("Made")
+Made.forward = forward
+
+
+def late(x):
+    from other_file import shifted
+    return shifted(x)
+
+
+def root(x):
+    return wrapped(TABLE["first"](late(Made().forward(x))))
+"""
+OTHER = "def shifted(x):\n    return x + 50\n"
+
+
+@pytest.mark.parametrize("value", ["20", "30", "40", "50"])
+def test_an_edit_is_seen_behind_decorators_tables_made_classes_and_late_imports(
+    tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each number stands in code that the root reaches in another way."""
+
+    def found(folder: str, change: str) -> dict[str, str]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "other_file.py").write_text(OTHER.replace(value, change))
+        (tmp_path / folder / "root_file.py").write_text(CODE.replace(value, change))
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(tmp_path / folder))
+            for name in ("root_file", "other_file"):
+                patch.delitem(sys.modules, name, raising=False)
+            root = importlib.import_module("root_file").root
+            root(1)
+            return source_digests([root])
+
+    one, same, other = found("one", value), found("same", value), found("other", value + "1")
+    assert one == same
+    assert len([name for name in one if one[name] != other.get(name)]) == 1
+
+
+def test_what_is_read_at_every_call_shows_in_the_first_loss(tmp_path: Path) -> None:
+    """A file: no source tells of it, and it is named only where nothing else is."""
+    file = tmp_path / "scale.txt"
+
+    def loss(model: Any, batch: Any) -> Any:
+        return tiny.loss(model, batch) * float(file.read_text())
+
+    def identity(scale: str, steps: int = 20) -> dict[str, Any]:
+        file.write_text(scale)
+        return identity_of(replace(tiny.tiny(steps=steps), loss=loss))
+
+    assert differences(identity("1"), identity("1")) == []
+    (found,) = differences(identity("1"), identity("2"))
+    assert found.startswith("first loss ")
+    assert "read at every call" in found
+    assert differences(identity("1"), identity("2", steps=30)) == ["steps 20 -> 30"]

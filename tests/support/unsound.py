@@ -157,12 +157,42 @@ def explosive(model: nn.Module) -> Optimizer:
     return SGD(model.parameters(), lr=1e30)
 
 
+DATA = torch.randn(64, tiny.FEATURES, generator=torch.Generator().manual_seed(0))
+
+
+def view(seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """A batch that is a part of the data, not a copy."""
+    x = DATA[step % 2 * 32 :][:32]
+    return x, x.sum(1, keepdim=True)
+
+
+def in_place(model: nn.Module, batch: Any) -> Tensor:
+    """Noise that stays in the data."""
+    return tiny.loss(model, (batch[0].add_(0.1), batch[1]))
+
+
+def with_own_schedule(model: nn.Module) -> Optimizer:
+    """Its rate falls with every step that it takes."""
+    optimizer = SGD(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    optimizer.register_step_post_hook(lambda *_: schedule.step())
+    return optimizer
+
+
 REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "weights": (lambda: replace(tiny.tiny(), make_model=unseeded), "differ in head.weight"),
     "an iterator": (lambda: with_batches(lambda s, t: iter([1])), "got a list_iterator"),
     "a stream": (lambda: with_batches(stream()), "must give the same batch each time"),
     "drawn batches": (
         lambda: with_batches(lambda s, t: (torch.randn(4, 8), torch.randn(4, 1))),
+        "must give the same batch each time",
+    ),
+    "batches that a loss changes": (
+        lambda: replace(tiny.tiny(), batch_at=view, loss=in_place),
+        "loss(model, batch) must leave the data as they are, but after it batch_at(0, 0) gave",
+    ),
+    "arrays that are drawn": (
+        lambda: with_batches(lambda s, t: {"x": np.random.default_rng().random(3)}),
         "must give the same batch each time",
     ),
     "too few batches": (lambda: with_batches(short), "at step 200 raised IndexError"),
@@ -268,6 +298,10 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     "a part in evaluation mode": (
         lambda: stateful.workload(lambda: within(tiny.ResidualMLP().eval())),
         "returned inner in evaluation mode, as pretrained models come: it is put into training",
+    ),
+    "a schedule of its own": (
+        lambda: replace(tiny.tiny(), make_optimizer=with_own_schedule),
+        "SGD changes its learning rates when it steps",
     ),
     "one batch": (
         lambda: with_batches(lambda s, t: tiny.batch_at(0, 0)),

@@ -22,11 +22,13 @@ from tuning.session.plan import Plan
 from tuning.session.watch import Watcher
 from tuning.store.info import Target
 from tuning.store.store import AlreadyRecorded, InFlight, Store
+from tuning.store.unsaved import noted_unsaved
 from tuning.study.baselines import automatic_target
 from tuning.study.stopping import Stopping
 from tuning.study.study import Proposer
 from tuning.trial.outcome import outcome_of
 from tuning.trial.record import Circumstances, record_of
+from tuning.trial.soundness import Soundness, unsaved_late
 from tuning.trial.task import Ending, Fault, Lost, Task
 from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
@@ -225,6 +227,7 @@ class SearchSession:
         self._learn(task, record)
         if not task.is_trial:
             self._reference_records[task] = record
+            self._hear_unsaved(noted_unsaved(self._store.trunk_folder(task)))
             return
         assert self._study is not None or self._store.info.target is not None, (
             "a trial was run without a target"
@@ -234,6 +237,19 @@ class SearchSession:
             if self._stopping is not None:
                 self._stopping.tell(record)
             self._stop_if_hopeless(self._study)
+
+    def _hear_unsaved(self, names: list[str]) -> None:
+        """What came too late for the examination: from now on trials train alone, and it is said.
+
+        Those that have forked began where everything could still be saved.
+        """
+        found = self._store.info.soundness or Soundness()
+        if not names or not found.forks:
+            return
+        finding = unsaved_late(names)
+        self._store.reload_info()  # a worker may have added a form of the model to it
+        self._store.update_info(soundness=Soundness.of([*found.findings, finding]))
+        self._watcher.warn(finding.told)
 
     def _learn(self, task: Task, record: TrialRecord) -> None:
         """What the trial tells of how many should run at once, which run.json says as well."""

@@ -18,7 +18,7 @@ from torch import nn
 from models.application.batches import Stream
 from models.application.optimizers import make_optimizer
 from models.application.prefix import Prefix
-from models.batches import to_device
+from models.batches import apart, to_device
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.form import PLAIN, Form
 from models.levers.optimizer import stand_in
@@ -108,11 +108,16 @@ class StepBench:
         own = new_optimizer(workload, self.model)
         self.optimizer = make_optimizer(self.model, blocks, own, stand_in(form))
         self.num_blocks = len(blocks)
-        self.batch = self.make_batch()
+        self._batch = self.make_batch()
         self._prefix = self._kept(blocks)
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))
         policy = DepthDial(form.present, form.cached)
         self.updater = BlockUpdater(self.model, blocks, policy, self.optimizer, stem=places)
+
+    @property
+    def batch(self) -> Any:
+        """The batch of every step, in containers of its own: a loss may take labels out of it."""
+        return apart(self._batch)
 
     def change(self, form: Form) -> None:
         """Bring the model into ``form``; its optimizer is not told."""

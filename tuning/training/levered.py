@@ -31,14 +31,19 @@ from models.levers.shaping import Shaped, carry_moments
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import StepPlan, UpdatePolicy
 from tuning.training.generators import generators_state, set_generators
-from tuning.training.state.attributes import Attributes, restore
+from tuning.training.state.attributes import Attributes, restore, written
 from tuning.training.state.encoding import PLAINLY, decode
-from tuning.training.state.paths import Path
+from tuning.training.state.paths import Path, told
 from tuning.trial.course import Course
 
 FITTED_ON = 8
 """Batches on which an approximation sees the inputs of the layers it replaces."""
 Shrink = Callable[[Batch, float], Batch]
+UNSAVED = "unsaved"
+"""Of a snapshot: names of what changed since the run began and no snapshot can hold.
+
+Where there are any, a run that goes on from it is another one.
+"""
 
 
 @dataclass(frozen=True)
@@ -237,10 +242,11 @@ class Levered:
             "optimizer": self.optimizer.state_dict(),
             **generators_state(self.subject.device),
         }
-        attributes = self._attributes.state(self.model, self.optimizer)
+        changed = self._attributes.changed(self.model, self.optimizer)
         return {
             **{name: PLAINLY.encode(part, name) for name, part in state.items()},
-            "attributes": attributes,
+            "attributes": written(changed),
+            UNSAVED: [told(leaf.path) for leaf in changed if not leaf.saveable],
         }
 
     def unsaved(self) -> list[Path]:

@@ -15,7 +15,7 @@ trials fork is then the same whenever the search is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import torch
 from policies.apply import Step
 from policies.base import RELEVANCE_METRICS
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
+from tuning.training.levered import UNSAVED
 from tuning.trial.course import Timetable
 from tuning.trial.record import Measurements
 from tuning.trial.replay import Trunk
@@ -86,16 +87,21 @@ class TrunkRecorder:
         self._losses: list[float] = []
         self._relevance: dict[str, list[list[float]]] = {metric: [] for metric in RELEVANCE_METRICS}
         self._steps: tuple[int, ...] = (0,)
+        self.unsaved: list[str] = []  # for want of which a snapshot was not taken
         folder.mkdir(exist_ok=True)
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Save the run if a snapshot is due.
+        """Save the run if a snapshot is due and can hold it.
 
         The first one shows how large they are, and so how many there will be.
         """
         if step not in self._steps:
             return
-        size = save_checkpoint(self._file(step), snapshot())
+        state = snapshot()
+        if state[UNSAVED]:
+            self.unsaved = state[UNSAVED]
+            return
+        size = save_checkpoint(self._file(step), state)
         if step == 0:
             self._steps = snapshot_steps(self._timetable, best_count(self._sharing, size))
 
@@ -106,6 +112,16 @@ class TrunkRecorder:
         self._losses.append(loss)
         for metric, scores in self._relevance.items():
             scores.append(list(relevance(metric)))
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """Of the steps so far."""
+        return self._losses
+
+    @property
+    def folder(self) -> Path:
+        """Where the trunk is written."""
+        return self._folder
 
     def finish(self, measured: Measurements) -> None:
         """The run is over: from now on trials may start from it."""

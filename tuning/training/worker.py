@@ -21,14 +21,20 @@ from tuning.layout import STOP
 from tuning.store.info import memory_share
 from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
+from tuning.store.unsaved import note_unsaved
 from tuning.training.calibrate import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
+from tuning.training.examination.rehearsal import Heard
 from tuning.training.generators import generators_kept
 from tuning.training.head_start import HeadStart
+from tuning.training.hindsight import refuse_another_beginning
+from tuning.training.levered import UNSAVED
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.place import cap_memory, describe, set_threads, variant_of, workload_of
+from tuning.training.state.paths import told
 from tuning.training.stopwatch import Stopwatch
+from tuning.training.trunk import TrunkRecorder
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.record import Circumstances, record_of
 from tuning.trial.task import CLOCK, Ending, Task
@@ -157,6 +163,7 @@ def _execute(store: Store, task: Task) -> Ending:
     cap_memory(memory_share(store.info))
     device = device_name(run_device())
     training: TrainingRun | None = None
+    losses: Sequence[float] = ()
     try:
         variant = variant_of(store, spec.recipe)
         refuse_form(store.info, spec.recipe.levers, costs, variant)
@@ -165,8 +172,7 @@ def _execute(store: Store, task: Task) -> Ending:
         ending = _train(execution, training)
         if ending is not Ending.DONE:
             return ending
-        if training.recorder is not None and training.finished:
-            training.recorder.finish(training.measurements())
+        losses = _finish(training)
         record = record_of(
             spec,
             costs,
@@ -190,7 +196,27 @@ def _execute(store: Store, task: Task) -> Ending:
         )
     finally:
         del training
+    if losses and _is_first(execution):
+        refuse_another_beginning(workload_of(store), spec.seed, costs, run_device(), losses)
     return _commit(execution, record)
+
+
+def _is_first(execution: _Execution) -> bool:
+    """Whether it is the run of the workload's own recipe that comes before all others."""
+    return not execution.task.is_trial and execution.spec.number == 0
+
+
+def _finish(training: TrainingRun) -> Sequence[float]:
+    """A run that others may share is over: the losses of one of the workload's own recipe."""
+    recorder = training.recorder
+    if recorder is None or not training.finished:
+        return ()
+    if isinstance(recorder, TrunkRecorder):
+        unsaved = recorder.unsaved or list(map(told, training.unsaved()))
+        note_unsaved(recorder.folder, unsaved)
+    recorder.finish(training.measurements())
+    heard = recorder.losses if isinstance(recorder, (TrunkRecorder, Heard)) else ()
+    return heard if len(heard) == training.steps else ()
 
 
 def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
@@ -208,7 +234,7 @@ def _prepare(execution: _Execution, costs: CostTable) -> TrainingRun:
         costs=costs,
         device=run_device(),
         levers=levers,
-        recorder=start.recorder(),
+        recorder=start.recorder() or (Heard() if _is_first(execution) else None),
     )
     if checkpoint := _saved(execution):
         training.load_state_dict(checkpoint["training"])
@@ -256,6 +282,8 @@ def _save(execution: _Execution, training: TrainingRun) -> None:
     if not execution.store.info.goes_on:
         return
     state = {"training": training.state_dict(), "execution": execution.state_dict()}
+    if state["training"][UNSAVED]:
+        return  # an earlier one, or its first step, is where the trial begins anew
     save_checkpoint(execution.store.checkpoint_path(execution.task), state)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 SHOWN = 3
 """Names given of many that differ alike."""
+FIRST_LOSS = "first loss"
 Identity = Mapping[str, Any]
 """What ``models.identity.identity_of`` makes: JSON values by name."""
 
@@ -21,15 +22,30 @@ def differences(then: Identity, now: Identity) -> list[str]:
     found = [
         f"{name} {then[name]} -> {now[name]}"
         for name in then
-        if name in now and not isinstance(then[name], (dict, list)) and then[name] != now[name]
+        if name in now and _is_one(name, then[name]) and then[name] != now[name]
     ]
-    return [
+    found = [
         *found,
         *_parameters(then.get("parameters", {}), now.get("parameters", {})),
         *_groups(then.get("groups", []), now.get("groups", [])),
         *_source(then.get("source", {}), now.get("source", {})),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
+    ]
+    return found or _loss(then.get(FIRST_LOSS), now.get(FIRST_LOSS))
+
+
+def _is_one(name: str, value: Any) -> bool:
+    return name != FIRST_LOSS and not isinstance(value, (dict, list))
+
+
+def _loss(then: str | None, now: str | None) -> list[str]:
+    """What came of a difference that nothing else has shown; it need not be known."""
+    if None in (then, now) or then == now:
+        return []
+    return [
+        f"{FIRST_LOSS} {then} -> {now}, though its source, weights and first batch are as they "
+        "were: something that is read at every call (a file, a variable of the environment)"
     ]
 
 

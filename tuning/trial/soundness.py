@@ -5,7 +5,7 @@ Pure data, held by run.json.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -39,6 +39,25 @@ class Finding:
         if self.follows not in FOLLOWS:
             raise ValueError(f"follows must be one of {list(FOLLOWS)}, but got {self.follows!r}")
 
+    @property
+    def told(self) -> str:
+        """The text, and what follows from it."""
+        return self.text + (f" ({CONSEQUENCE[self.follows]})" if self.follows != "remark" else "")
+
+
+def unsaveable(names: str) -> str:
+    """What a snapshot must hold and cannot, as a rule and what to do."""
+    return (
+        f"snapshots must hold whatever a training changes, but cannot hold {names}: keep numbers, "
+        "tensors or random generators there"
+    )
+
+
+def unsaved_late(names: Sequence[str]) -> Finding:
+    """What a whole training changed and no snapshot holds, unseen in the examination's steps."""
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return Finding("saving", f"{unsaveable(shown)}; it came late", "unforked")
+
 
 @dataclass(frozen=True)
 class Soundness:
@@ -65,8 +84,4 @@ class Soundness:
     @property
     def warnings(self) -> list[str]:
         """What a user is told of a workload that is trained, a line each."""
-        return [
-            found.text + (f" ({CONSEQUENCE[found.follows]})" if found.follows != "remark" else "")
-            for found in self.findings
-            if found.follows != "refused"
-        ]
+        return [found.told for found in self.findings if found.follows != "refused"]

@@ -255,6 +255,7 @@ def test_texts_become_shorter_and_pictures_smaller() -> None:
     batch = {"input_ids": ids, "attention_mask": mask, "labels": torch.zeros(2)}
     small = shorter(batch, 0.5)
     assert torch.equal(small["input_ids"], ids[:, :6])
+    assert small["input_ids"].is_contiguous()
     assert (small["attention_mask"].shape, small["labels"].shape) == ((2, 6), (2,))
     assert shorter(ids, 0.01).shape == (2, 2)
     assert shorter(batch, 1.0) is batch

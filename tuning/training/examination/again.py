@@ -26,7 +26,7 @@ from tuning.training.examination.subject import (
 from tuning.training.state.attributes import outer_marks
 from tuning.training.state.encoding import Encoder
 from tuning.training.state.paths import told
-from tuning.trial.soundness import Finding
+from tuning.trial.soundness import Finding, unsaveable
 
 NOISE = 1e-3
 """Relative difference between two trainings on an accelerator that its kernels may make.
@@ -160,11 +160,7 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
 def _lost(outside: _Outside) -> Iterator[Finding]:
     """What a training changes and no snapshot holds, though no loss has shown it so far."""
     if names := outside.unsaved():
-        yield unforked(
-            "saving",
-            f"snapshots must hold whatever a training changes, but cannot hold {some(names)}: keep "
-            "numbers, tensors or random generators there",
-        )
+        yield unforked("saving", unsaveable(some(names)))
     if names := outside.numbers():
         yield remark(
             "outside",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from models.frames import told
+from models.identity import kind_of
 from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import measured_depths
@@ -24,7 +25,7 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
     seed_all(SEED)
     bench = StepBench(subject.workload, SEED, subject.device)
     parts = parts_of(subject.workload, bench.model, bench.batch)
-    count, seen = bench.num_blocks, _Gradients(parts)
+    count, seen, rates = bench.num_blocks, _Gradients(parts), _rates(bench)
     for depth in (count, *measured_depths(count)[:-1], count + 1):
         try:
             bench.step(depth, seen.read)
@@ -37,6 +38,17 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
         more -= 1
         bench.step(count, seen.read)
     yield from _of_gradients(bench, seen)
+    if _rates(bench) != rates:
+        yield remark(
+            "learning rates",
+            f"{kind_of(bench.optimizer)} changes its learning rates when it steps (a schedule of "
+            "its own, a scheduler in a hook): the search sets them before every step, from the "
+            "workload's warmup_steps, decay_fraction and decay; leave the other schedule out",
+        )
+
+
+def _rates(bench: StepBench) -> list[float]:
+    return [float(group["lr"]) for group in bench.optimizer.param_groups if "lr" in group]
 
 
 class _Gradients:

@@ -144,12 +144,20 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
 def loss_rules(subject: Subject) -> Iterator[Finding]:
     """A scalar with a gradient, for which blocks run in the order in which they are listed."""
     model, ran = subject.model(), list[int]()
+    drawn = marks_of(subject.workload.batch_at(SEED, 0))
     blocks = blocks_of(subject.workload, model)
     for index, block in enumerate(blocks):
         block.register_forward_pre_hook(lambda *_, index=index: ran.append(index))
     first = loss_of(subject.workload, model, subject.batch()).item()
     if not math.isfinite(first):
         yield refused("loss", f"the first training loss must be finite, but got {first}")
+    if marks_of(subject.workload.batch_at(SEED, 0)) != drawn:
+        yield refused(
+            "batches",
+            "loss(model, batch) must leave the data as they are, but after it batch_at"
+            f"({SEED}, 0) gave another batch: it changes the batch in place, which others share; "
+            "make a new tensor (x = x + noise, not x += noise), or copy in batch_at",
+        )
     order = list(dict.fromkeys(ran))
     if order != sorted(order):
         yield remark(

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.batches import tensors_of, to_device
+from models.batches import LEAVES, plain_parts, to_device, values_of
 from models.making import blocks_of, new_model
 from models.workload import Workload
 from policies.apply import trace_parts
@@ -96,7 +97,9 @@ def state_of(model: nn.Module) -> dict[str, str]:
 
 
 def mark_of(tensor: Tensor) -> str:
-    """A digest of a tensor, to the bit; of its form alone where it is not a plain one."""
+    """A digest of a tensor, to the bit; of its form alone where its values cannot be read."""
+    if len(parts := plain_parts(tensor)) != 1:
+        return f"{tensor.layout} of {', '.join(map(mark_of, parts))}"
     about = f"{tuple(tensor.shape)} {tensor.dtype}"
     if tensor.layout is not torch.strided or tensor.is_meta:
         return about
@@ -105,8 +108,18 @@ def mark_of(tensor: Tensor) -> str:
 
 
 def marks_of(batch: Any) -> list[str]:
-    """Of every tensor in a batch."""
-    return [mark_of(tensor) for tensor in tensors_of(batch)]
+    """Of every value in a batch."""
+    return list(map(_mark_of_value, values_of(batch)))
+
+
+def _mark_of_value(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return mark_of(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+        raw = np.ascontiguousarray(value).tobytes()
+        return f"{value.shape} {value.dtype} {zlib.crc32(raw):08x}"
+    plain = isinstance(value, LEAVES) and not isinstance(value, np.ndarray)
+    return repr(value) if plain else type(value).__name__
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:

@@ -88,17 +88,14 @@ class Attributes:
             if self._marks.get(leaf.path, missing) != leaf.mark
         ]
 
-    def state(self, model: nn.Module, optimizer: Any) -> list[Any]:
-        """What changed, for a checkpoint: [path, value] of each."""
-        return [
-            [[list(step) for step in leaf.path], leaf.encoded]
-            for leaf in self.changed(model, optimizer)
-            if leaf.saveable
-        ]
+
+def written(changed: Iterable[Leaf]) -> list[Any]:
+    """What changed and can be saved, for a checkpoint: [path, value] of each."""
+    return [[[list(step) for step in leaf.path], leaf.encoded] for leaf in changed if leaf.saveable]
 
 
 def restore(state: list[Any], model: nn.Module, optimizer: Any) -> None:
-    """Put what ``Attributes.state`` gave into a new model and its optimizer."""
+    """Put what ``written`` gave into a new model and its optimizer."""
     modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     for steps, encoded in state:
         path: Path = tuple(

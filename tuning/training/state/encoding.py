@@ -75,6 +75,8 @@ class Encoder:
         if type(value) in (list, tuple):
             return type(value)(self._items(value, where))
         if type(value) in (set, frozenset):
+            if list(type(value)(list(value))) != list(value):  # made anew it has another order
+                return self.stranger(value, where)
             return {KIND: type(value).__name__, "items": self._items(value, where)}
         if type(value) is deque:
             return {KIND: "deque", "items": self._items(value, where), "maxlen": value.maxlen}

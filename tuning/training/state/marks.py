@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from models.batches import plain_parts
+
 HASHED = 2**22
 """Elements of a tensor; of a larger one its version tells whether it changed."""
 MOST_BYTES = 2**20
@@ -95,6 +97,8 @@ def _position(value: Any) -> Any:
 
 
 def _mark_of_tensor(tensor: torch.Tensor) -> Any:
+    if len(parts := plain_parts(tensor)) != 1:
+        return (str(tensor.layout), *map(_mark_of_tensor, parts))
     about = (tuple(tensor.shape), str(tensor.dtype))
     if tensor.layout is not torch.strided or tensor.numel() > HASHED:
         return (*about, tensor.data_ptr() if tensor.layout is torch.strided else 0, tensor._version)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from models.workload import Workload
-from tests.support import stateful, tiny, unsound
+from tests.support import odd_batches, stateful, tiny, unsound
 from tuning.training.checkpoint import load_checkpoint
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess
@@ -89,6 +89,12 @@ SOUND: dict[str, type[nn.Module]] = {
 def test_a_sound_workload_has_no_findings(name: str) -> None:
     """State in plain attributes is kept, so nothing has to be said of it."""
     assert examined(stateful.workload(SOUND[name])) == Soundness()
+
+
+@pytest.mark.parametrize("kind", odd_batches.KINDS)
+def test_batches_of_other_kinds_have_no_findings(kind: str) -> None:
+    """Their values are seen, the same for a step and others for another; a loss may take them."""
+    assert examined(odd_batches.workload(kind)) == Soundness()
 
 
 def test_a_new_process_goes_on() -> None:

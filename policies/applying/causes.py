@@ -1,0 +1,38 @@
+"""Who may have moved what is frozen, in words, and what to do about it."""
+
+from __future__ import annotations
+
+BY_MEMORY = (
+    "moves parameters that have no gradient, along directions or towards weights that it "
+    "remembers; use an optimizer that leaves those alone, make a new one where the active blocks "
+    "change, or take a policy that never freezes (full_update). The forward may have written to "
+    "it, too"
+)
+"""Follows the name of an optimizer that may do so."""
+
+BY_FORWARD = (
+    "its step leaves alone what has no gradient, so the forward wrote to it (max_norm of an "
+    "embedding, weights that are clipped or normalized there); do that after optimizer.step() "
+    "instead, and only where requires_grad is True"
+)
+"""Of an optimizer that does not."""
+
+BETWEEN = (
+    "the forward writes to it, slow or averaged weights are left in place, a decay by hand, also "
+    "inside {optimizers}; let it skip what has requires_grad=False. Where a checkpoint was loaded, "
+    "call updater.load_state_dict() after the model's"
+)
+"""Seen when a step begins."""
+
+BUFFER = (
+    "is frozen but changed since the last step: the model ran in training mode outside 'with "
+    "updater.step()' (in an optimizer's closure, say), or the loop wrote to it; run training "
+    "forwards inside the step"
+)
+"""Follows the name of a buffer."""
+
+STRANGER = (
+    "is in a frozen block and the optimizer would move it: it was replaced, added or thawed after "
+    "the updater was made; close() the updater and make another for the model as it is now"
+)
+"""Follows the name of a parameter."""
