@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from models import beside, by_path, workloads
 from models.frames import told
 from models.given import given_factory, is_given
 from models.knobs import OwnKnob, arguments_without_range, own_knobs, values_given
+from models.process_kept import process_kept
 from models.workload import Workload
 from policies.rules import Scalar
 
@@ -151,6 +153,11 @@ def _import(module_name: str, name: str) -> Any:
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     folder = by_path.divided(name)[0].absolute().parent if by_path.is_path(name) else Path.cwd()
+    with process_kept(name):
+        return _loaded(module_name, name, here, folder)
+
+
+def _loaded(module_name: str, name: str, here: str, folder: Path) -> Any:
     try:
         with by_path.importing(name):
             if by_path.is_path(name):
@@ -159,12 +166,25 @@ def _import(module_name: str, name: str) -> Any:
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "
-            f"raised {told(error)}{_clash(error, folder)}"
+            f"raised {told(error)}{_clash(error, folder)}{_package(error, name)}"
         ) from error
 
 
 def _clash(error: BaseException, folder: Path) -> str:
     return beside.clash(getattr(error, "name", None) or "", folder)
+
+
+def _package(error: BaseException, name: str) -> str:
+    """What to do about a file that is a part of a package, by which it has to be named."""
+    if not isinstance(error, ImportError) or "relative import" not in str(error):
+        return ""
+    file, factory = by_path.divided(name)
+    inside = [file.absolute().parent, *file.absolute().parents[1:]]
+    packages = list(itertools.takewhile(lambda folder: (folder / "__init__.py").exists(), inside))
+    if not packages:
+        return ""
+    dotted = ".".join([*(folder.name for folder in reversed(packages)), file.stem])
+    return f": name it {dotted}:{factory}, from {packages[-1].parent}"
 
 
 def _build(name: str, factory: Factory, corpus: Path | None, own: Mapping[str, Scalar]) -> Workload:
@@ -176,13 +196,14 @@ def _build(name: str, factory: Factory, corpus: Path | None, own: Mapping[str, S
             f"{str(corpus)!r}; leave the corpus out, or give the factory an argument "
             f"{CORPUS_ARGUMENT!r}"
         )
-    try:
-        workload = factory(**arguments, **own)
-    except Exception as error:
-        raise ValueError(
-            f"workload {name!r} could not be built{f' with {_given(own)}' if own else ''}: "
-            f"{_reason(error)}"
-        ) from error
+    with process_kept(name):
+        try:
+            workload = factory(**arguments, **own)
+        except (Exception, SystemExit) as error:
+            raise ValueError(
+                f"workload {name!r} could not be built{f' with {_given(own)}' if own else ''}: "
+                f"{_reason(error)}"
+            ) from error
     if not isinstance(workload, Workload):
         raise ValueError(f"workload {name!r} must return a Workload, but got a {_kind(workload)}")
     return workload
@@ -192,7 +213,7 @@ def _takes_corpus(factory: Factory) -> bool:
     return CORPUS_ARGUMENT in inspect.signature(factory).parameters
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Say why: the message alone where it is meant for a user, else with the kind of error."""
     return str(error) if isinstance(error, ValueError) else f"it raised {told(error)}"
 
