@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -49,6 +50,8 @@ def trainer(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
 
     from tuning.callbacks.trainer import RecipeCallback
 
+    if not isinstance(task.batch_at(recipe.seed, 0), Mapping):
+        sys.exit("Trainer needs batches that are a model's arguments by name: choose another loop")
     model: Any = task.make_model(recipe.seed)
     arguments = TrainingArguments(
         tempfile.mkdtemp(), max_steps=recipe.steps, per_device_train_batch_size=rows,

@@ -48,6 +48,8 @@ def space_named(name: str) -> SearchSpace:
         ValueError: there is none, or what is there is no space.
     """
     if not is_own(name):
+        if name.endswith(".py"):
+            raise ValueError(f"space {name!r} must have the form {FORMS}: add the space's name")
         return find_space(name)
     module_name, _, attribute = name.rpartition(":")
     try:
@@ -61,6 +63,8 @@ def space_named(name: str) -> SearchSpace:
             f"{module_name!r} raised {told(error)}"
         ) from error
     found = getattr(module, attribute, None)
+    if found is None:
+        raise ValueError(f"space {name!r} must name a SearchSpace, but {attribute} is not there")
     if not isinstance(found, SearchSpace):
         raise ValueError(
             f"space {name!r} must name a SearchSpace, but {attribute} is a {type(found).__name__}: "

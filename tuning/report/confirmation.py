@@ -65,9 +65,10 @@ def confirmed_table(summary: FrontSummary) -> Table | None:
         name = f"{kind} (#{rival.number})"
         rows += [_control("", name, run, confirmed) for run in rival.runs]
     notes = [Note(text) for text in (_legend(confirmed), *remarks(confirmed))]
-    title = f"Confirmed over {len(confirmed.seeds)} fresh seeds"
+    verb = "Trained again" if confirmed.winner is None else "Confirmed"
+    title = f"{verb} over {len(confirmed.seeds)} fresh seeds"
     over = (f"Over {kind}" for kind in confirmed.rivals)
-    headings = (*BEFORE, confirmed.metric.heading, *AFTER, *over, "Predicted / measured")
+    headings = (*BEFORE, confirmed.metric.heading, *AFTER, *over, "p/m")
     return Table(title, headings, rows, frozenset(headings) - LEFT, notes, kind="confirmed")
 
 
@@ -108,7 +109,8 @@ def _legend(confirmed: Verdict) -> str:
         f"Medians over {len(confirmed.seeds)} fresh seeds, {plural} are means; seconds are {time}. "
         f"Gain: the control's seconds at the same {confirmed.metric.short} over the recipe's, "
         f"with Student's interval, drawn beside 1.00. p: {corrected}; a gain in bold wins, at "
-        f"{confirmed.alpha:g}. Target: {confirmed.shown(confirmed.target_loss)}."
+        f"{confirmed.alpha:g}. Target: {confirmed.shown(confirmed.target_loss)}. p/m: the clock's "
+        "seconds over the measured ones."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tuning.findings import format as form
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
-from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 TILES: dict[ControlKind, str] = {
@@ -16,23 +15,15 @@ TILES: dict[ControlKind, str] = {
 
 
 def key_figures(summary: FrontSummary) -> list[tuple[str, str]]:
-    """Gain over each control, the two times it is made of, and the target, by their names.
+    """The gain over each control, confirmed where it is, and the two times it is made of, by their
+    names.
 
     The times are of the trial that the headline names, at its loss; where it names none, they are
-    read at the target.
+    read at the target, which is told then.
     """
-    noise = summary.background.noise
-    return [
-        *_confirmed_gain(summary),
-        *_gains(summary),
-        *_times(summary),
-        (f"Target {summary.metric.short}", summary.shown(summary.target)),
-        *(
-            []
-            if noise is None
-            else [(_noise(summary.metric), f"± {summary.strays(noise.deviation)}")]
-        ),
-    ]
+    gains = _confirmed_gain(summary) or _gains(summary)
+    target = (f"Target {summary.metric.short}", summary.shown(summary.target))
+    return [*gains, *_times(summary), *([target] if named(summary) is None else [])]
 
 
 def _times(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -48,10 +39,6 @@ def _times(summary: FrontSummary) -> list[tuple[str, str]]:
         (f"Trial {best.number} takes", form.seconds(best.row["train_seconds"])),
         (f"Your own recipe to its {summary.metric.short}", own),
     ]
-
-
-def _noise(metric: Metric) -> str:
-    return "Noise of a loss" if metric.is_default else f"Noise of {metric.short}"
 
 
 def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -75,10 +62,14 @@ def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
         return []
     best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
     return [
-        ("Confirmed gain", form.gain(best.gain, best.bound) + "×"),
+        (f"{_sure(best.wins)} gain", form.gain(best.gain, best.bound) + "×"),
         *(
-            (f"Confirmed {TILES[kind].lower()}", form.gain(over.gain, over.bound) + "×")
+            (f"{_sure(over.wins)} {TILES[kind].lower()}", form.gain(over.gain, over.bound) + "×")
             for kind, over in best.over.items()
             if over.gain is not None
         ),
     ]
+
+
+def _sure(wins: bool) -> str:
+    return "Confirmed" if wins else "Unconfirmed"

@@ -43,6 +43,12 @@ def remove_directory(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def _lacks(path: Path, error: Exception) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"reading that raised {error}"
+    return "it has none" if path.exists() else "there is nothing of that name"
+
+
 def read_info(path: Path) -> RunInfo:
     """The description of the run at ``path``.
 
@@ -53,7 +59,7 @@ def read_info(path: Path) -> RunInfo:
         text = (path / RUN_JSON).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
-            f"{path} must be a run directory, one with a {RUN_JSON}, but got: {error}"
+            f"{path} must be a run directory, one with a {RUN_JSON}, but {_lacks(path, error)}"
         ) from None
     try:
         info = RunInfo.from_json(text)

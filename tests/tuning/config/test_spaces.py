@@ -46,7 +46,8 @@ def test_a_space_that_is_wrong_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, -1.0)
     for name, words in {
         f"{tmp_path}/none.py:SPACE": "a space's file must exist",
-        f"{path}:SPACES": "must name a SearchSpace, but SPACES is a NoneType",
+        f"{path}:SPACES": "must name a SearchSpace, but SPACES is not there",
+        f"{path}": "must have the form package.module:SPACE or path/to/file.py:SPACE: add",
         "no.such:SPACE": "must have the form package.module:SPACE or path/to/file.py:SPACE",
         f"{path}:SPACE": "horizon",
     }.items():

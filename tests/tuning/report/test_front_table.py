@@ -19,7 +19,7 @@ from tuning.findings.win_words import named
 from tuning.report.front_table import marked_number, print_report, told_in_full
 from tuning.report.points import page_data
 from tuning.report.tiles import key_figures
-from tuning.trial.recipe import OWN, Recipe
+from tuning.trial.recipe import Recipe
 
 
 def printed(reading: FrontSummary, *, width: int = 80, encoding: str = "utf-8") -> str:
@@ -75,8 +75,22 @@ def test_headline_table_tile_and_picture_name_the_confirmed_winner() -> None:
     assert [line.split()[1] for line in starred] == ["28"]
     best = named(reading)
     assert best is not None
-    shown = form.gain(best.gains[OWN].value) + "×"
-    assert ("Gain over your own recipe, one seed", shown) in key_figures(reading)
+    names = [name for name, _ in key_figures(reading)]
+    assert names == ["Confirmed gain", "Trial 28 takes", "Your own recipe to its loss"]
+    assert ("Trial 28 takes", form.seconds(best.row["train_seconds"])) in key_figures(reading)
+
+
+def test_three_figures_say_what_is_gained_and_of_what_it_is_made() -> None:
+    """And the target beside them where no trial is named."""
+    reading = summary(search_frame(), None, background())
+    names = [name.replace("37", "N") for name, _ in key_figures(reading)]
+    assert names == ["Gain over your own recipe", "Trial N takes", "Your own recipe to its loss"]
+    lost = summary(search_frame(), None, background({37: 0.97}))
+    assert next(iter(dict(key_figures(lost)))) == "Unconfirmed gain"
+    full = {"policy": "full_update", "origin": "control"}
+    plain = frame_of([record(i, s, 2 - s / 10, **full) for i, s in enumerate((5, 10))])
+    figures = dict(key_figures(summary(plain, 1.2)))
+    assert figures["Target loss"] == "1.200"
 
 
 def test_columns_that_hardly_vary_are_one_line_of_the_legend() -> None:

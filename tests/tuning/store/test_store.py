@@ -255,8 +255,13 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "run.json").write_bytes(b"\xff")
-    for name in ("missing", "empty", "file", "foreign"):
-        with pytest.raises(BadInput, match=f"{name} must be a run directory"):
+    for name, lacks in (
+        ("missing", "there is nothing of that name"),
+        ("empty", "it has none"),
+        ("file", "reading that raised"),
+        ("foreign", "reading that raised"),
+    ):
+        with pytest.raises(BadInput, match=f"{name} must be a run directory, one.*but {lacks}"):
             Store.open(tmp_path / name)
 
 

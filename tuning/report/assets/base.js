@@ -51,7 +51,7 @@ const labelWidth = (labels) => Math.max(46, 14 + 7.4 * Math.max(0, ...labels.map
 const amount = (v, unit) => {
   if (v == null) return "–";
   const [size, prefix] = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [0, ""]].find(([s]) => v >= s);
-  return `${+(v / (size || 1)).toPrecision(3)} ${prefix}${unit}`;
+  return `${size ? (v / size).toPrecision(3) : +v.toPrecision(3)} ${prefix}${unit}`;
 };
 const knob = (v) => (typeof v === "number" ? String(+v.toPrecision(4)) : String(v));
 const name = (t) => `#${t.number} ${t.policy}`;
