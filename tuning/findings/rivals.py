@@ -105,7 +105,11 @@ def _against(
 
 
 def _rival(rival: RivalRuns, control: Mapping[float, Sequence[Run]], terms: Terms) -> RivalVerdict:
-    """The rival's runs, and what it gains over the own control where it trained least."""
+    """The rival's runs, and what it gains over the own control: where it trained least of those
+    that the own control's runs reach down to, as nothing is to be tested below them.
+    """
     runs = tuple(control_run(h, runs, terms) for h, runs in sorted(rival.runs.items()) if runs)
-    over_own = _over([rival.runs[min(rival.runs)]], control, terms, 1)[0]
+    beside = [horizon for horizon in rival.runs if horizon >= min(control)]
+    place = min(beside, default=max(rival.runs))
+    over_own = _over([rival.runs[place]], control, terms, 1)[0]
     return RivalVerdict(rival.found.number, rival.found.recipe, runs, over_own)

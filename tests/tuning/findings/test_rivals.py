@@ -79,6 +79,14 @@ def test_gains_over_every_control_are_found() -> None:
     assert f"Over your own recipe with fewer blocks (trial 9) it gains {fewer} " in found.sentence
 
 
+def test_a_rival_shorter_than_every_own_run_is_judged_where_it_can_be() -> None:
+    """Twice as fast at a quarter and at 0.75 of the horizon, beside own runs from 0.5 on."""
+    fast = rival(TUNED, 2.0, (0.25, 0.75, 1.0))
+    found = judged(faster(3, 1.3), rivals={TUNED: fast}).rivals[TUNED]
+    assert found.over_own.p < 0.001
+    assert found.over_own.gain == pytest.approx(2.0, abs=0.05)
+
+
 def test_what_the_tuned_control_does_as_well_is_said_to_be_tuning() -> None:
     """As fast as the tuned control: a win over the own one, and none over it."""
     found = judged(faster(3, 1.2), rivals={TUNED: rival(TUNED, 1.2)})
