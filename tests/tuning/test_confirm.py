@@ -381,6 +381,7 @@ def test_command_line(
     assert " ".join(sentence.split()) in printed
     first = "10 trainings: 1 recipe and your own at 4 lengths, each on 2 fresh seeds; about "
     assert first in " ".join(err.split())
+    assert "; training " not in err  # which would count those of the search too
     assert "control 0.75" in printed
 
 
@@ -421,4 +422,4 @@ def test_interrupted_command_says_how_to_go_on(
         assert command.main([str(run), "--top", "1", "--seeds", "2"]) == 130
     finally:
         fuse._left = None
-    assert f"python -m tuning.confirm {run} --top 1 --seeds 2" in capsys.readouterr().err
+    assert f"python -m tuning.confirm {run} --top 1 --seeds 2 --time measured" in capsys.readouterr().err

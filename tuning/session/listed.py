@@ -184,6 +184,9 @@ class ListWatch(TerminalWatch):
     def _improve(self, record: TrialRecord) -> bool:
         return False
 
+    def _begun(self, target: str) -> str:
+        return target  # how many there are was said before they are waited for
+
 
 @contextlib.contextmanager
 def _watching(watcher: Watcher | None, left: int, workers: int, store: Store) -> Iterator[Watcher]:

@@ -75,9 +75,10 @@ class TerminalWatch:
         if not self._told:
             self._told = True
             target = form.loss(spec.target_loss, metric=self._metric)
-            self._progress.line(
-                f"target: {self._metric.name} {target}; training {self._trials} trials"
-            )
+            self._progress.line(self._begun(f"target: {self._metric.name} {target}"))
+
+    def _begun(self, target: str) -> str:
+        return f"{target}; training {self._trials} trials"
 
     def ended(self, record: TrialRecord) -> None:
         """Count a record and say what it shows."""
