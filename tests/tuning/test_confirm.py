@@ -422,4 +422,5 @@ def test_interrupted_command_says_how_to_go_on(
         assert command.main([str(run), "--top", "1", "--seeds", "2"]) == 130
     finally:
         fuse._left = None
-    assert f"python -m tuning.confirm {run} --top 1 --seeds 2 --time measured" in capsys.readouterr().err
+    go_on = f"python -m tuning.confirm {run} --top 1 --seeds 2 --time measured"
+    assert go_on in capsys.readouterr().err
