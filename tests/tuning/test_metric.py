@@ -89,7 +89,7 @@ def test_everything_that_is_read_has_the_score_as_it_is(
     shown = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
     assert "<b>Training seconds against score.</b> Left and up is better." in shown
     assert '<th class="figure" scope="col">Score</th>' in shown
-    assert ">Target score<" in shown
+    assert ">Your own recipe to its score<" in shown
     assert "validation loss" not in shown.split("Calibration")[0]
 
 

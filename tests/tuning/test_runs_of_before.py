@@ -65,14 +65,20 @@ def test_it_exports(run: Path, tmp_path: Path) -> None:
 
 
 def test_it_confirms(run: Path) -> None:
-    """All of its runs are recorded, so that nothing is trained and the verdict is the same.
+    """All of its runs are recorded, so that nothing is trained and the verdict says the same.
 
-    Its sentence now has its numbers to four significant digits.
+    Of the five lengths of the own control that were trained then, four are looked at now.
     """
     costs = Store.open(run).info.calibration
     assert costs is not None
     verdict, _ = confirm(Request(run, 1, SEEDS), device=Device(costs.device, 8))
     written = json.loads((BEFORE / "verdict.json").read_text())
-    del written["sentence"]
-    assert as_before(json.loads(verdict.to_json()), written)
+    found = json.loads(verdict.to_json())
+    kept = {run["horizon"]: run for run in written["control"]["runs"]}
+    assert len(found["control"]["runs"]) == len(kept) - 1
+    assert all(run["loss"] == kept[run["horizon"]]["loss"] for run in found["control"]["runs"])
+    assert all(found[name] == written[name] for name in ("winner", "alpha", "tested", "seeds"))
+    (now,), (then,) = found["candidates"], written["candidates"]
+    assert all(now[name] == then[name] for name in ("number", "wins", "bound", "loss"))
+    assert max(now["gain"], then["gain"]) < 1
     assert len(tuning.load(run)) == SEARCHED + CONFIRMED
