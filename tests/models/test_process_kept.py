@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,8 @@ def test_another_default_device_is_refused(tmp_path: Path, where: str) -> None:
     with pytest.raises(ValueError, match=r"^workload .* but it sets their device to meta: leave"):
         find_workload(written(tmp_path / "user", **lines))
     assert torch.get_default_device() == torch.device("cpu")
+    modes: Any = torch.overrides  # untyped
+    assert not modes._get_current_function_mode_stack()
 
 
 def test_a_factory_that_leaves_the_process_is_a_fault(tmp_path: Path) -> None:
