@@ -4,8 +4,8 @@ Two processes, one in each checkout, take turns of a few steps on the same model
 batch, one thread each; only the one whose turn it is computes. Printed are medians of the
 processor's seconds, and the quartiles of the ratios turn by turn less one.
 
-    git worktree add /tmp/before REVISION
-    python -m benchmarks.cost.versions /tmp/before [--workload W[=NAME THERE] ...] [--rounds N]
+    git worktree add ../before REVISION
+    python -m benchmarks.cost.versions ../before [--workload W[=NAME THERE] ...] [--rounds N]
         [--json FILE]
 """
 
