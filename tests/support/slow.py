@@ -4,6 +4,7 @@ that was trained.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -18,6 +19,10 @@ from tuning.trial.task import Ending
 NAME = "tests.support.slow:slow"
 LOG = "SLOW_LOG"
 """Environment variable: a file to which every step adds a line, from whichever process."""
+HOLD = "SLOW_HOLD"
+"""Environment variable: a path. While there is a file, a step adds its process's id to it and
+stays where it is.
+"""
 STEP_SECONDS = 0.01
 _task = "-"
 
@@ -40,27 +45,34 @@ def slow() -> Workload:
 
 
 def _batch_at(seed: int, step: int) -> tiny.Pair:
-    pause()
     note(_task, step)
+    pause()
     return tiny.batch_at(seed, step)
 
 
-def pause() -> None:
-    """What makes a step slow."""
+def pause(environment: Mapping[str, str] = os.environ) -> None:
+    """What makes a step slow, or stay."""
     time.sleep(STEP_SECONDS)
+    hold = Path(environment.get(HOLD, os.devnull))
+    if hold.is_file():
+        with contextlib.suppress(FileNotFoundError):
+            _append(hold, f"{os.getpid()}\n")
+    while hold.is_file():
+        time.sleep(STEP_SECONDS)
 
 
 def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Add a line to the log, if there is one.
+    """Add a line to the log, if there is one."""
+    if LOG in environment:
+        line = f"{time.time():.3f} {os.getpid()} {task} {step}\n"
+        _append(Path(environment[LOG]), line, create=os.O_CREAT)
 
-    Appending so little is one system call, which no kill can halve.
-    """
-    if LOG not in environment:
-        return
-    line = f"{time.time():.3f} {os.getpid()} {task} {step}\n".encode()
-    descriptor = os.open(environment[LOG], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def _append(path: Path, line: str, create: int = 0) -> None:
+    """A line at the end, in one system call: so little no kill can halve."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | create)
     try:
-        os.write(descriptor, line)
+        os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
 
