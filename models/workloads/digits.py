@@ -135,9 +135,8 @@ def make_net(recipe: Recipe, seed: int) -> ConvNet:
 
     Torch's global generator is not touched.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = ConvNet(recipe)
-    model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, module in model.named_modules():

@@ -139,9 +139,8 @@ def make_student(recipe: Recipe, seed: int) -> Student:
 
     Torch's global generator is not touched.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = Student(recipe)
-    model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     # He et al. 2015 (arXiv 1502.01852) where a ReLU follows, so that ``branch`` is the deviation of
     # what a block adds.

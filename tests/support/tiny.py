@@ -71,9 +71,8 @@ def make_model(seed: int, depth: int = 4) -> ResidualMLP:
     """Build a model whose weights depend on ``seed`` alone and leave torch's global generator
     untouched.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = ResidualMLP(depth)
-    model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -11,13 +11,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import ray
 from ray import tune
+from ray.air._internal import usage
 from ray.tune.search import Searcher
 
 from tuning.drivers.driver import Nothing, TaskSource, function_at
@@ -30,6 +31,8 @@ HOLD_SHARE, LEAST_HOLD, MOST_HOLD = 0.1, 0.2, 10.0
 """A slot is held for this share of the time that nothing came for it, in seconds between the two
 bounds.
 """
+START_SECONDS = 3.0
+"""A slot is held at least so long while another's process starts, by how much two may differ."""
 
 
 class TaskTrainable(tune.Trainable):  # type: ignore[misc]
@@ -136,13 +139,16 @@ class HandOver:
 
         It also starts the slots together: a trial that is over before another's process has started
         would be followed by that other in the same process, and so on, and the second process would
-        never start. The longer nothing comes the longer is the hold, so that there are few of them
-        and yet little time is lost when something does.
+        never start; or it would start, be ended unused, and start again. The longer nothing comes
+        the longer is the hold, so that there are few of them and yet little time is lost when
+        something does.
         """
         now = time.monotonic()
         self._waiting_since = now if self._waiting_since is None else self._waiting_since
+        starting = any(flight.started is None for flight in self.flights.values())
+        least = START_SECONDS if starting else LEAST_HOLD
         self.flights[trial] = Flight(None)
-        seconds = min(max(HOLD_SHARE * (now - self._waiting_since), LEAST_HOLD), MOST_HOLD)
+        seconds = min(max(HOLD_SHARE * (now - self._waiting_since), least), MOST_HOLD)
         return {**self.fixed, "task": None, "hold": seconds}
 
     def started(self, trial: str, actor: Any) -> None:
@@ -291,6 +297,21 @@ def cause_in(message: str) -> str:
     return next((line for line in lines if line and line != "None"), "no reason given")[:300]
 
 
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """Ray does not count its users' callbacks, which it does not report either.
+
+    To see whether ours is one of theirs it would import MLflow and W&B where they are installed:
+    two seconds.
+    """
+    count = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = count
+
+
 def drive(hand_over: HandOver, storage: Path, *, cpus: float, gpus: float) -> None:
     """Let Tune run the source's tasks until there are no more.
 
@@ -317,7 +338,8 @@ def drive(hand_over: HandOver, storage: Path, *, cpus: float, gpus: float) -> No
         ),
     )
     try:
-        tuner.fit()
+        with uncounted():
+            tuner.fit()
     except BaseException as error:
         raise (hand_over.failure or error) from None
     if hand_over.failure:

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 
 from search_spaces.base import SearchSpace
 from tuning.study.samplers.known import points
@@ -39,6 +38,8 @@ def importances(
     known = [p for p in points(space, objective, finished, (), len(finished)) if p.values]
     if len(known) < FEWEST:
         return {}
+    from optuna.importance import PedAnovaImportanceEvaluator  # brings scikit-learn
+
     objectives = 2 if objective == "pareto" else 1
     having = Counter(name for point in known for name in point.params)
     told = [k.name for k in space.searched if having[k.name] >= FEWEST]
