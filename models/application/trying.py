@@ -61,6 +61,11 @@ def examples_of(workload: Workload) -> int:
         return 1
 
 
+def count_of_blocks(workload: Workload) -> int:
+    """Blocks that the workload's own model has."""
+    return len(blocks_of(workload, new_model(workload, SEED, torch.device("cpu"))))
+
+
 def _batch_fault(workload: Workload, device: torch.device) -> str | None:
     stream = Stream(partial(workload.batch_at, SEED))
     model = new_model(workload, SEED, device)

@@ -33,7 +33,6 @@ GROUPS = (
     ("optimizer", "newton_schulz_steps"),
 )
 """Knobs that must be possible together; the groups are independent of each other."""
-FACTORS = ("batch_start", "batch_end")
 Values = dict[str, Scalar]
 
 
@@ -161,30 +160,6 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
         return Fitted(choices, (), tuple(faults))
     remarks = (f"{lever} is left out of the space: {fault}" for lever, fault in left_out.items())
     return Fitted(choices, tuple(remarks), tuple(faults))
-
-
-def fit_batches(space: SearchSpace, examples: int) -> Fitted:
-    """Leave out the batch factors of which a workload's batches of so many ``examples`` leave none
-    whole.
-    """
-    rule = f"of batches of {examples} a step needs a factor of at least {1 / examples:.3g}"
-    choices: dict[str, tuple[Scalar, ...]] = {}
-    remarks: list[str] = []
-    faults: list[str] = []
-    for k in (k for k in space.knobs if k.name in FACTORS):
-        few = [value for value in k.values() if float(value) * examples < 1]
-        left = tuple(value for value in k.values() if value not in few)
-        if few and left and isinstance(k, Choice):
-            choices[k.name] = left
-            remarks.append(f"{_listed(k.name, few)} left out of the space: {rule}")
-        elif few:
-            faults.append(f"{k.name} leaves no whole example: {rule}, but got {few[0]}")
-    return Fitted(choices, tuple(remarks), tuple(faults))
-
-
-def _listed(name: str, values: Iterable[Scalar]) -> str:
-    found = [f"{name} {value}" for value in values]
-    return f"{', '.join(found)} {'is' if len(found) == 1 else 'are'}"
 
 
 def _opens(k: Knob) -> str:

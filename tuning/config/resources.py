@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 DEFAULT_GPU_FRACTION = 0.25
 MOST_ON_A_GPU = 8
@@ -154,3 +157,14 @@ def _count_gpus() -> int:
     from models.device import count_gpus
 
     return count_gpus()
+
+
+def memory_gib(cgroup: Path = CGROUP) -> float:
+    """Main memory that this process may use, in GiB: the machine's, or its control group's limit
+    where that is less.
+    """
+    found = [float(psutil.virtual_memory().total)]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, then version 1
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            found.append(float((cgroup / name).read_text()))
+    return min(found) / 2**30

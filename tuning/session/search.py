@@ -14,15 +14,9 @@ from models.levers.form import PLAIN
 from policies.rules import Scalar
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
-from tuning.config.fitting import (
-    fit_batches,
-    fit_computing,
-    fit_gates,
-    fit_numbers,
-    fit_space,
-    needs_fitting,
-)
-from tuning.config.resources import Machine, Resources
+from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
+from tuning.config.limits import fit_batches, fit_growth, fit_memory
+from tuning.config.resources import Machine, Resources, memory_gib
 from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
 from tuning.layout import RUN_JSON
@@ -147,7 +141,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     if not needs_fitting(space):
         return config
     from models.application.capabilities import form_fault, number_faults
-    from models.application.trying import examples_of, lever_faults
+    from models.application.trying import count_of_blocks, examples_of, lever_faults
     from models.device import run_device
 
     try:
@@ -162,6 +156,10 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     ]
     if (examples := examples_of(workload)) > 1:
         fits.append(fit_batches(space, examples))
+    if (blocks := count_of_blocks(workload)) > 1:
+        fits.append(fit_growth(space, blocks))
+    if config.address is None:
+        fits.append(fit_memory(space, memory_gib()))
     if config.address is None:
         computing = fit_computing(space, run_device().type)
         taken = {name: {"choices": list(left)} for name, left in computing.choices.items()}

@@ -28,7 +28,8 @@ from tests.support.frames import record
 from tests.support.runs import write_run
 from tests.support.searches import TINY, config_of, search
 from tuning.config.config import SearchConfig
-from tuning.config.fitting import fit_batches, fit_gates, fit_space, needs_fitting
+from tuning.config.fitting import fit_gates, fit_space, needs_fitting
+from tuning.config.limits import fit_batches
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.session.search import fitted_to_device

@@ -1,0 +1,54 @@
+"""What Tune is handed while a source has nothing for a slot. No Ray runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuning.drivers.driver import Nothing
+from tuning.drivers.ray_tune import LEAST_HOLD, START_SECONDS, HandOver
+from tuning.trial.task import Ending, Lost
+
+
+class Source:
+    """One task, and then nothing for a while."""
+
+    def __init__(self) -> None:
+        self.tasks: list[object] = ["clock"]
+
+    def ask(self) -> object | Nothing:
+        """The task, once."""
+        return self.tasks.pop() if self.tasks else Nothing.WAIT
+
+    def ended(self, task: object, ending: Ending) -> None:
+        """It is of no interest here."""
+
+    def lost(self, task: object, why: Lost) -> None:
+        """It is of no interest here."""
+
+    def deadline(self, task: object) -> float | None:
+        """None."""
+        return None
+
+    def tick(self) -> None:
+        """Nothing is watched."""
+
+
+def handed(hand_over: HandOver, trial: str) -> dict[str, Any]:
+    """A configuration that Tune is given."""
+    found = hand_over.next_config(trial)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_slot_is_held_until_the_others_process_has_started() -> None:
+    """Tune would give the other's task to the process that is idle first, end the one that was
+    started for it, and start a third for the next hold.
+    """
+    hand_over = HandOver(Source(), 2, {}, lambda: None)
+    assert handed(hand_over, "first")["task"] == "clock"
+    held = handed(hand_over, "second")
+    assert (held["task"], held["hold"]) == (None, START_SECONDS)
+    for trial in ("first", "second"):
+        hand_over.started(trial, None)
+    hand_over.ended("second", {"ending": None})
+    assert LEAST_HOLD <= handed(hand_over, "third")["hold"] < START_SECONDS

@@ -1,0 +1,78 @@
+"""Values of knobs that a workload or a machine is too small for, left out of a space. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from policies.rules import Scalar
+from search_spaces.base import SearchSpace
+from search_spaces.knobs import Choice
+from tuning.config.fitting import Fitted
+
+FACTORS = ("batch_start", "batch_end")
+
+
+def fit_batches(space: SearchSpace, examples: int) -> Fitted:
+    """Leave out the batch factors of which a workload's batches of so many ``examples`` leave none
+    whole.
+    """
+    return _without(
+        space,
+        FACTORS,
+        lambda factor: factor * examples < 1,
+        "leaves no whole example",
+        f"of batches of {examples} a step needs a factor of at least {1 / examples:.3g}",
+    )
+
+
+def fit_growth(space: SearchSpace, blocks: int) -> Fitted:
+    """Leave out growth in more steps than a workload's ``blocks``, of which one is there from the
+    start, can be added in.
+    """
+    return _without(
+        space,
+        ("growth_steps",),
+        lambda steps: steps > max(1, blocks - 1),
+        "has steps that add nothing",
+        f"a model of {blocks} blocks grows in at most {max(1, blocks - 1)}",
+    )
+
+
+def fit_memory(space: SearchSpace, gib: float) -> Fitted:
+    """Leave out bounds of the kept prefix beyond the machine's memory of so many ``gib``."""
+    return _without(
+        space,
+        ("prefix_memory",),
+        lambda bound: bound > gib,
+        "is more than there is",
+        f"the machine has {gib:.3g} GiB of memory",
+    )
+
+
+def _without(
+    space: SearchSpace,
+    names: tuple[str, ...],
+    impossible: Callable[[float], bool],
+    what: str,
+    rule: str,
+) -> Fitted:
+    """Leave out values of the knobs ``names`` that are ``impossible``; where a range has some, or
+    none would be left, it is a fault, which says ``what`` such a value does, and the ``rule``.
+    """
+    choices: dict[str, tuple[Scalar, ...]] = {}
+    remarks: list[str] = []
+    faults: list[str] = []
+    for k in (k for k in space.knobs if k.name in names):
+        bad = [value for value in k.values() if impossible(float(value))]
+        left = tuple(value for value in k.values() if value not in bad)
+        if bad and left and isinstance(k, Choice):
+            choices[k.name] = left
+            remarks.append(f"{_listed(k.name, bad)} left out of the space: {rule}")
+        elif bad:
+            faults.append(f"{k.name} {what}: {rule}, but got {bad[0]}")
+    return Fitted(choices, tuple(remarks), tuple(faults))
+
+
+def _listed(name: str, values: list[Scalar]) -> str:
+    found = [f"{name} {value}" for value in values]
+    return f"{', '.join(found)} {'is' if len(found) == 1 else 'are'}"
