@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,14 @@ def loader(batch: int = BATCH, *, shuffle: bool = False) -> Any:
     return DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch, shuffle=shuffle)
 
 
-def begun(knobs: dict[str, Any], micro: int = 1, **told: Any) -> tuple[Accelerator, AcceleratedRun]:
+def begun(
+    knobs: dict[str, Any], micro: int = 1, precision: str | None = None, **told: Any
+) -> tuple[Accelerator, AcceleratedRun]:
     """A new model under a recipe."""
-    accelerator, model = Accelerator(cpu=True, gradient_accumulation_steps=micro), make_model()
+    accelerator = Accelerator(
+        cpu=True, gradient_accumulation_steps=micro, mixed_precision=precision
+    )
+    model = make_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     given = {"total_steps": STEPS} | told
     return accelerator, follow(recipe(knobs), accelerator, model, "blocks", optimizer, **given)
@@ -67,7 +73,9 @@ def train(accelerator: Accelerator, run: AcceleratedRun, data: Any, until: int =
     return losses
 
 
-def plain(knobs: dict[str, Any], micro: int = 1) -> tuple[nn.Module, list[float]]:
+def plain(
+    knobs: dict[str, Any], micro: int = 1, *, mixed: bool = False
+) -> tuple[nn.Module, list[float]]:
     """The same in a plain loop, each batch in so many parts."""
     model, losses = make_model(), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -76,7 +84,9 @@ def plain(knobs: dict[str, Any], micro: int = 1) -> tuple[nn.Module, list[float]
         with run.step() as step:
             whole = torch.zeros(())
             for some, wanted in zip(x.chunk(micro), y.chunk(micro), strict=True):
-                loss = nn.functional.mse_loss(model(some), wanted)
+                with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+                    out = model(some)
+                loss = nn.functional.mse_loss(out.float() if mixed else out, wanted)
                 losses.append(loss.item())
                 (loss / micro).backward()  # type: ignore[no-untyped-call]
                 whole = whole + loss / micro
@@ -114,6 +124,17 @@ def test_accumulated_micro_batches_are_one_step() -> None:
     model, wanted = plain({}, micro=2)
     assert losses == wanted
     assert len(losses) == 2 * run.steps
+    assert_same_weights(run.model, model)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "bfloat16"])
+def test_bf16_stays_the_accelerators(name: str) -> None:
+    """Its autocast in the plain loop: every step's loss and the weights at the end."""
+    accelerator, run = begun(RECIPES[name], precision="bf16")
+    losses = train(accelerator, run, accelerator.prepare(loader()))
+    model, wanted = plain(RECIPES[name], mixed=True)
+    assert losses == wanted
+    assert losses != plain(RECIPES[name])[1]
     assert_same_weights(run.model, model)
 
 

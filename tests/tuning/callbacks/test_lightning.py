@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def make_trainer(folder: Path, callbacks: list[Any], **told: Any) -> Any:
     return pl.Trainer(default_root_dir=folder, **QUIET | steps | told)
 
 
-def plain(knobs: dict[str, Any], micro: int = 1) -> tuple[nn.Module, list[float]]:
+def plain(
+    knobs: dict[str, Any], micro: int = 1, *, mixed: bool = False
+) -> tuple[nn.Module, list[float]]:
     """The same in a plain loop, each batch in so many parts of which every loss is told."""
     module, losses = Module(), []
     optimizer = module.configure_optimizers()
@@ -82,7 +85,8 @@ def plain(knobs: dict[str, Any], micro: int = 1) -> tuple[nn.Module, list[float]
         with run.step() as step:
             whole = torch.zeros(())
             for some, wanted in zip(x.chunk(micro), y.chunk(micro), strict=True):
-                loss = nn.functional.mse_loss(module.net(some), wanted)
+                with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+                    loss = nn.functional.mse_loss(module.net(some), wanted)
                 losses.append(loss.item())
                 (loss / micro).backward()  # type: ignore[no-untyped-call]
                 whole = whole + loss / micro
@@ -102,6 +106,17 @@ def test_lightning_equals_the_plain_loop(name: str, tmp_path: Path) -> None:
     make_trainer(tmp_path, [callback]).fit(module, data(), data())
     model, losses = plain(RECIPES[name])
     assert module.seen == losses
+    assert_same_weights(module, model)
+
+
+def test_bf16_stays_lightnings(tmp_path: Path) -> None:
+    """Its autocast in the plain loop: every step's loss and the weights at the end."""
+    module, knobs = Module(), RECIPES["muon, averaged"]
+    callback = RecipeCallback(recipe(knobs), "net.blocks")
+    make_trainer(tmp_path, [callback], precision="bf16-mixed").fit(module, data(), data())
+    model, losses = plain(knobs, mixed=True)
+    assert module.seen == losses
+    assert losses != plain(knobs)[1]
     assert_same_weights(module, model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ def make_trainer(folder: Path, **told: Any) -> Any:
 
 
 def plain(
-    knobs: dict[str, Any], trainer: Any, steps: int = STEPS, micro: int = 1
+    knobs: dict[str, Any],
+    trainer: Any,
+    steps: int = STEPS,
+    micro: int = 1,
+    *,
+    mixed: bool = False,
 ) -> tuple[nn.Module, list[float]]:
     """The same in a plain loop: the model at its end, and the loss of each micro-batch.
 
@@ -80,7 +86,8 @@ def plain(
             whole = []
             for tokens in batch.chunk(micro):
                 items = torch.tensor(BATCH * LENGTH)
-                loss = model(tokens, labels=tokens, num_items_in_batch=items).loss
+                with torch.autocast("cpu", torch.bfloat16) if mixed else contextlib.nullcontext():
+                    loss = model(tokens, labels=tokens, num_items_in_batch=items).loss
                 loss.backward()
                 losses.append(loss.item())
                 whole.append(loss)
@@ -108,6 +115,17 @@ def test_trainer_equals_the_plain_loop(name: str, tmp_path: Path) -> None:
     model, losses = plain(RECIPES[name], trainer)
     assert trainer.seen == losses
     assert trainer.state.global_step == len(losses)
+    assert_same_weights(trainer.model, model)
+
+
+def test_bf16_stays_the_trainers(tmp_path: Path) -> None:
+    """Its autocast in the plain loop: every step's loss and the weights at the end."""
+    trainer = make_trainer(tmp_path, bf16=True)
+    RecipeCallback(recipe(RECIPES["growing"]), "transformer.h").add_to(trainer)
+    trainer.train()
+    model, losses = plain(RECIPES["growing"], trainer, mixed=True)
+    assert trainer.seen == losses
+    assert losses != plain(RECIPES["growing"], trainer)[1]
     assert_same_weights(trainer.model, model)
 
 
