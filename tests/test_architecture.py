@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -96,7 +97,8 @@ class Import:
     for_types: bool
 
 
-def imports(path: Path) -> Iterator[Import]:
+@functools.cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, those of a submodule (``from package import module``) by their full
     name.
     """
@@ -115,7 +117,7 @@ def imports(path: Path) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, inside, typed)
 
-    return walk(ast.parse(path.read_text(encoding="utf-8")), False, False)
+    return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), False, False))
 
 
 def module_file(module: str) -> Path | None:
@@ -213,15 +215,19 @@ def test_imports_in_functions_are_for_heavy_libraries(path: Path) -> None:
     )
 
 
-def loads_heavy(module: str, seen: frozenset[str] = frozenset()) -> bool:
+def loads_heavy(module: str) -> bool:
     """Whether importing one of the project's modules loads a heavy library or pandas with it."""
-    path = module_file(module)
-    if path is None or module in seen:
-        return False
-    here = [found.module for found in imports(path) if not found.lazy and not found.for_types]
-    if any(name.split(".")[0] in {*HEAVY, "pandas", "numpy", "scipy", "psutil"} for name in here):
-        return True
-    return any(loads_heavy(other, seen | {module}) for other in here)
+    seen, ahead = set[str](), [module]
+    while ahead:
+        name = ahead.pop()
+        if name.split(".")[0] in {*HEAVY, "pandas", "numpy", "scipy", "psutil"}:
+            return True
+        path = module_file(name)
+        if path is None or name in seen:
+            continue
+        seen.add(name)
+        ahead += [each.module for each in imports(path) if not (each.lazy or each.for_types)]
+    return False
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])

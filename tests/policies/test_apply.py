@@ -97,7 +97,7 @@ def test_param_groups_are_not_edited() -> None:
     ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 20),
     st.sampled_from(sorted(OPTIMIZERS)),

@@ -74,7 +74,7 @@ def same(loss: float) -> float:
     return loss
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     power=st.integers(-1074, -1010) | st.integers(-40, 600),
     maximize=st.booleans(),

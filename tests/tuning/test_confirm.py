@@ -40,16 +40,21 @@ SEARCHED = 12
 CONTROL = [0.75, 0.875, 1.0, 1.5]
 
 
-@pytest.fixture(autouse=True)
-def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def faked(patch: pytest.MonkeyPatch) -> None:
     """Measured seconds count how often the watch was read, so that they are the same in every run;
     no page is drawn.
 
     A tick is a power of two, so that sums of them are exact wherever they begin.
     """
     clock = itertools.count(0.0, 2**-7).__next__
-    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
-    monkeypatch.setattr(confirm_run, "write_report", lambda store: None)
+    patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
+    patch.setattr(confirm_run, "write_report", lambda store: None)
+
+
+@pytest.fixture(autouse=True)
+def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every test."""
+    faked(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,29 @@ def run(searched: Path, tmp_path: Path) -> Path:
 def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
     verdict, _ = confirm(Request(run, top, seeds), watcher=Remembering(), device=DEVICE)
     return verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """The finished search after a confirmation; ``run`` is to be copied, not changed."""
+
+    run: Path
+    verdict: Verdict
+
+
+@pytest.fixture(scope="module")
+def done(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """One candidate on two seeds."""
+    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("done") / "run"))
+    with pytest.MonkeyPatch.context() as patch:
+        faked(patch)
+        return Done(run, confirmed(run))
+
+
+@pytest.fixture
+def run_done(done: Done, tmp_path: Path) -> Path:
+    """A copy of what is done, to go on with."""
+    return Path(shutil.copytree(done.run, tmp_path / "again"))
 
 
 def replicates(run: Path) -> pd.DataFrame:
@@ -117,12 +145,12 @@ def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
     assert len(orders) > 1
 
 
-def test_candidates_are_the_best_of_the_front(run: Path) -> None:
+def test_candidates_are_the_best_of_the_front(done: Done) -> None:
     """The replicated schedules are members of the front that are not control."""
     from tuning.findings.front import front
 
-    members = front(Store.open(run).frame())
-    found = confirmed(run, top=1).candidates[0]
+    members = front(Store.open(done.run).frame())
+    found = done.verdict.candidates[0]
     assert found.number in set(members.loc[members["policy"] != "full_update", "number"])
 
 
@@ -182,48 +210,40 @@ def test_runs_at_once_that_cannot_be(run: Path, changed: dict[str, Any], said: s
 
 
 @pytest.mark.parametrize("steps", [1, 60])
-def test_interrupted_equals_straight(searched: Path, tmp_path: Path, steps: int) -> None:
+def test_interrupted_equals_straight(done: Done, run: Path, steps: int) -> None:
     """The process dies at a training step, twice.
 
     Gone on with, table and verdict are those of the straight one.
     """
-    straight, broken = (
-        Path(shutil.copytree(searched, tmp_path / name)) for name in ("straight", "broken")
-    )
-    wanted = confirmed(straight)
     for _ in range(2):
         with fuse.burning_after(steps):
-            confirmed(broken)
-    assert confirmed(broken) == wanted
-    pd.testing.assert_frame_equal(
-        own_columns(replicates(broken)), own_columns(replicates(straight))
-    )
-    assert not Store.open(broken).in_flight()
+            confirmed(run)
+    assert confirmed(run) == done.verdict
+    pd.testing.assert_frame_equal(own_columns(replicates(run)), own_columns(replicates(done.run)))
+    assert not Store.open(run).in_flight()
 
 
-def test_done_is_not_done_again_and_more_seeds_extend(run: Path) -> None:
+def test_done_is_not_done_again_and_more_seeds_extend(done: Done, run_done: Path) -> None:
     """Confirmed twice: the same table. With one seed more.
 
     The old rows unchanged, and just that seed's new.
     """
-    confirmed(run)
-    first = replicates(run)
-    assert confirmed(run).seeds == tuple(sorted(set(first["seed"])))
-    pd.testing.assert_frame_equal(replicates(run), first)
-    confirmed(run, seeds=3)
-    longer = replicates(run)
+    first = replicates(done.run)
+    assert confirmed(run_done).seeds == tuple(sorted(set(first["seed"])))
+    pd.testing.assert_frame_equal(replicates(run_done), first)
+    confirmed(run_done, seeds=3)
+    longer = replicates(run_done)
     pd.testing.assert_frame_equal(longer.iloc[: len(first)], first)
     assert len(longer) == 3 * 5
     assert set(longer.iloc[len(first) :]["seed"]) == {first["seed"].max() + 1}
 
 
-def test_another_schedule_counts_those_tested_before(run: Path) -> None:
+def test_another_schedule_counts_those_tested_before(run_done: Path) -> None:
     """First one, then two: the second verdict corrects for both, and trained only what was new."""
-    confirmed(run, top=1)
-    verdict = confirmed(run, top=2)
+    verdict = confirmed(run_done, top=2)
     assert verdict.tested == 2
-    assert len(replicates(run)) == 2 * 6
-    assert confirmed(run, top=1).tested == 2
+    assert len(replicates(run_done)) == 2 * 6
+    assert confirmed(run_done, top=1).tested == 2
 
 
 class Stops(Remembering):

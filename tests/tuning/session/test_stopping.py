@@ -139,7 +139,7 @@ def test_limits_stay_with_the_task() -> None:
 
 
 @given(numbers=st.sets(st.integers(0, 15)))
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_some_records_are_read_by_number(numbers: set[int]) -> None:
     """Property: those of all that have these numbers, whichever files they are in."""
     with merging_by_three(), fresh_store() as store:

@@ -123,7 +123,7 @@ def calls(_small_files: None) -> int:
     return files.calls
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_a_death_leaves_each_trial_failed_or_in_flight(calls: int, data: st.DataObject) -> None:
     """Dies at any call, also by loss of power: no finished row is touched.

@@ -147,4 +147,4 @@ class StoreLife(RuleBasedStateMachine):
 
 
 TestStoreLife = StoreLife.TestCase
-TestStoreLife.settings = settings(deadline=None, max_examples=15, stateful_step_count=25)
+TestStoreLife.settings = settings(deadline=None, max_examples=10, stateful_step_count=25)

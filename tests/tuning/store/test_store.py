@@ -68,7 +68,7 @@ COLUMNS = [
 ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(records(), max_size=4, unique_by=lambda r: r.number))
 def test_load_after_append_is_the_identity(written: list[TrialRecord]) -> None:
     """Appends anything in any order and reads it with a store opened anew.

@@ -85,7 +85,7 @@ def test_full_update_takes_exactly_the_baseline_steps() -> None:
     assert measured.curve[-1].step == workload.steps
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(st.floats(0.1, 1.5))
 def test_no_horizon_is_overspent_by_more_than_a_step(horizon: float) -> None:
     """Property: a run ends at the first step at which its horizon is spent."""
@@ -109,7 +109,7 @@ def test_a_lighter_policy_takes_more_steps_in_the_same_time() -> None:
     assert set(light.steps_at_depth) == {2}
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=5)
 @given(
     stop=st.integers(0, 22),
     policy=st.sampled_from(["full_update", "static_suffix", "dynamic_suffix"]),
@@ -281,7 +281,7 @@ def straight_with(name: str) -> tuple[TrainingRun, Any]:
     return run, finish(run)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(stop=st.integers(0, 30), name=st.sampled_from(sorted({**LEVERS, **STEPWISE})))
 def test_stopped_and_resumed_equals_straight_with_levers(stop: int, name: str) -> None:
     """Property: saved at any step, whatever form the model then has, and loaded into a new run,

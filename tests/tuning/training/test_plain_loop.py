@@ -210,7 +210,7 @@ STEPWISE_PLAN = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(plan=STEPWISE_PLAN)
 def test_at_any_length_what_is_counted_stays_and_what_is_a_fraction_scales(
     plan: dict[str, Any],
@@ -258,16 +258,16 @@ def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
 
 @pytest.mark.parametrize(
     "knobs",
-    [{"compiled": True}, {"attention_backend": "math"}, {"compiled": True, "optimizer": "muon"}],
+    [{"compiled": True, "optimizer": "muon"}, {"attention_backend": "math"}],
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str, Any]) -> None:
     """A transformer's blocks compiled, and its attention forced onto a kernel."""
     workload = replace(find_workload("byte_lm", None), steps=4, eval_every=4, warmup_steps=1)
-    schedule = make_policy("static_suffix", {"active_fraction": 0.5})
-    ours = trained(knobs, schedule, workload)
-    model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
+    full = make_policy("full_update", {})  # the fewest graphs: each is compiled for seconds
+    ours = trained(knobs, full, workload)
+    model, run = applied(recipe_of(knobs, full, workload, ours[0].steps), workload)
     assert_same(ours, loop(model, run, workload))
 
 

@@ -109,7 +109,7 @@ def key(knobs: Knobs) -> tuple[tuple[str, Scalar], ...]:
     return tuple(sorted(knobs.items()))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(st.fixed_dictionaries(SETTINGS), st.data())
 def test_a_repeated_run_is_what_training_gives(knobs: Knobs, data: st.DataObject) -> None:
     """Property, over pairs of random settings that often plan alike: ledger, decisions, losses

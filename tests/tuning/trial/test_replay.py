@@ -119,7 +119,7 @@ def possible(levers: Levers) -> Levers:
     return levers.having(replace(lever, approximation="svd")) if lever.share == 0.5 else levers
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(trials())
 def test_forked_equals_unforked(
     trunk_folder: Path, trial: tuple[UpdatePolicy[Any], float, Levers]
