@@ -2,7 +2,8 @@
 loop.
 
 ``policies.settings.load_policy`` and ``models.levers.levers.load_levers`` read the policy and the
-levers alone from the same file. Where nothing beat training for less, ``best`` is the control.
+levers alone from the same file. ``best`` is the trial that the report names; where nothing beat
+training for less, the control.
 
 Exit status: 0 done; 2 bad input, named in one message; 1 anything else.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from policies.rules import Scalar
+    from tuning.findings.context import Background
     from tuning.findings.rows import Row
     from tuning.store.info import RunInfo
     from tuning.store.store import Store
@@ -103,10 +105,11 @@ def export(run: Path, trial: str, output: Path | None) -> None:
         BadInput: not a run, no such finished trial, settings of a policy not known here, an
             unwritable file.
     """
+    from tuning.findings.context import background_of
     from tuning.trial.recipe import recipe_of
 
     number, store = _number(trial), _open(run)
-    row = chosen(_load(store), number, store.info.metric)
+    row = chosen(_load(store), number, background_of(store))
     text = settings_text(row, store.info.metric, store.info)
     _warn_of_another_workload(run)
     if output is None:
@@ -119,7 +122,7 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     )
 
 
-def chosen(frame: pd.DataFrame, number: int | None, metric: Metric = LOSS) -> Row:
+def chosen(frame: pd.DataFrame, number: int | None, background: Background | None = None) -> Row:
     """The trial of that number, which must have finished; with None the best one (see ``best``).
 
     Raises:
@@ -128,7 +131,7 @@ def chosen(frame: pd.DataFrame, number: int | None, metric: Metric = LOSS) -> Ro
     from tuning.findings.rows import rows_of
 
     if number is None:
-        return rows_of(best(frame, metric).to_frame().T)[0]
+        return rows_of(best(frame, background).to_frame().T)[0]
     found = frame[frame["number"] == number]
     if found.empty:
         raise BadInput(
@@ -144,7 +147,7 @@ def chosen(frame: pd.DataFrame, number: int | None, metric: Metric = LOSS) -> Ro
     return row
 
 
-def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
+def best(frame: pd.DataFrame, background: Background | None = None) -> pd.Series:
     """What ``tuning.findings.best.best`` takes, and what is to be said of it printed.
 
     Raises:
@@ -152,7 +155,7 @@ def best(frame: pd.DataFrame, metric: Metric = LOSS) -> pd.Series:
     """
     from tuning.findings.best import best as best_of
 
-    if (found := best_of(frame, metric)) is None:
+    if (found := best_of(frame, background)) is None:
         raise BadInput(
             f"--trial best needs a finished trial, but there is none; {_recorded(frame)}"
         )
@@ -246,9 +249,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--trial",
         metavar="N|best",
-        help="number of a finished trial; or best: the front's member with the least seconds the "
-        "run's target or better, or with the lowest loss (the best value of the workload's metric) "
-        "where none reached it",
+        help="number of a finished trial; or best: the one that the report names, the confirmed "
+        "winner or the search's leader; where none gains anything, the own control that reaches "
+        "the target",
     )
     made.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="file to write (default: standard output)"

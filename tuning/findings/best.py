@@ -1,56 +1,56 @@
-"""Which trial a user takes away: what wins, or the control that does as well. Pure."""
+"""Which trial a user takes away: what the headline names, or the control. Pure."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from tuning.findings import format as form
-from tuning.findings.called import CALLED
-from tuning.findings.front import control_kinds, front
+from tuning.findings.called import WINS
+from tuning.findings.context import Background
+from tuning.findings.front import control_kinds
 from tuning.findings.summary import fastest_at, recorded_target, summary
-from tuning.trial.metric import LOSS, Metric
+from tuning.findings.win_words import named
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import ControlKind
 
 
-def best(frame: pd.DataFrame, metric: Metric = LOSS) -> tuple[pd.Series, str] | None:
-    """The front's member with the least seconds at the target or better; if none reached it, the
-    best value of the ``metric``. Where no recipe beats training for less it is the own control that
-    reaches the target, or the rival of it that does so first.
+def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.Series, str] | None:
+    """The trial that the headline names: the confirmed winner, else the one that leads. Where there
+    is none, or it missed the target unconfirmed, the own control that reaches the target first, and
+    where that does not, the trial that does or has the best value of the metric.
 
     Returns:
         The row, and what is to be said of it, empty where a recipe won; None where no trial has
         finished.
     """
-    members, target = front(frame), recorded_target(frame)
-    if members.empty:
+    known = background or Background()
+    reading, target = summary(frame, background=known), recorded_target(frame)
+    if reading.front.empty:
         return None
-    found = None if target is None else fastest_at(members, target)
-    if found is not None and target is not None:
-        return _winner_or_control(frame, found, target)
-    return members.iloc[-1], _instead(members.iloc[-1], target, metric)
-
-
-def _winner_or_control(
-    frame: pd.DataFrame, found: pd.Series, target: float
-) -> tuple[pd.Series, str]:
-    """The trial that is first at the target; a control where that is what wins."""
-    reading = summary(frame, target)
-    control, kind = fastest_at(reading.control, target), control_kinds(found.to_frame().T)[0]
-    rival = reading.bests.rivals.get(kind)
-    if rival is not None and rival.row["val_loss"] <= target:
-        return found, _rival_wins(found, kind, reading.winner)
-    if control is None or (reading.winner is not None and kind is None):
-        return found, ""
+    found = named(reading)
+    if found is not None and (known.confirmed or target is None or _reached(found.row, target)):
+        kind = control_kinds(found.row.to_frame().T)[0]
+        return found.row, "" if kind is None else _rival_wins(found.row, kind)
+    first = None if target is None else fastest_at(reading.front, target)
+    if first is None or target is None:
+        lowest = reading.front.iloc[-1]
+        return lowest, _instead(lowest, target, known.metric)
+    control = fastest_at(reading.control, target)
+    if control is None:
+        return first, ""
     return control, (
         "no recipe beat training for less: taking the control that reaches the target, "
         f"{_named(control)}"
     )
 
 
-def _rival_wins(found: pd.Series, kind: ControlKind, winner: int | None) -> str:
-    """That a control is first at the target, and which recipe is not."""
-    best = "no recipe" if winner is None else f"not the best recipe, trial {winner},"
-    return f"{best} but {CALLED[kind]} is first at the target: taking {_named(found)}"
+def _reached(row: pd.Series, target: float) -> bool:
+    return bool(row["val_loss"] <= target)
+
+
+def _rival_wins(found: pd.Series, kind: ControlKind) -> str:
+    """That a control is what wins."""
+    return f"{WINS[kind]} is what wins: taking {_named(found)}"
 
 
 def _named(row: pd.Series) -> str:
