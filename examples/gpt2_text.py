@@ -20,8 +20,10 @@ TEXT = Path(pydoc_data.topics.__file__)
 
 def make() -> Workload:
     """Next bytes; the loss is in nats a byte."""
-    config = GPT2Config(vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2)
-    config.bos_token_id = config.eos_token_id = 0  # a byte of the vocabulary
+    config = GPT2Config(
+        vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2,
+        bos_token_id=0, eos_token_id=0,  # a byte of the vocabulary
+    )  # fmt: skip
     return bring(
         "gpt2_text",
         model=lambda: GPT2LMHeadModel(config),

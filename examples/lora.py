@@ -20,8 +20,10 @@ TEXT = Path(pydoc_data.topics.__file__)
 
 def model() -> PeftModel:
     """At random weights here; in earnest ``GPT2LMHeadModel.from_pretrained(...)``."""
-    config = GPT2Config(vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2)
-    config.bos_token_id = config.eos_token_id = 0  # a byte of the vocabulary
+    config = GPT2Config(
+        vocab_size=256, n_positions=32, n_embd=32, n_layer=4, n_head=2,
+        bos_token_id=0, eos_token_id=0,  # a byte of the vocabulary
+    )  # fmt: skip
     lora = LoraConfig(r=8, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
     pretrained = GPT2LMHeadModel(config)
     pretrained.train(False)  # as pretrained models come
