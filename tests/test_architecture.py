@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ class Import:
     for_types: bool
 
 
-def imports(path: Path) -> Iterator[Import]:
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, those of a submodule (``from package import module``) by their full
     name.
     """
@@ -115,9 +117,10 @@ def imports(path: Path) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, inside, typed)
 
-    return walk(ast.parse(path.read_text(encoding="utf-8")), False, False)
+    return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), False, False))
 
 
+@cache
 def module_file(module: str) -> Path | None:
     """The file of one of the project's modules, or None."""
     path = ROOT / (module.replace(".", "/") + ".py")
