@@ -7,7 +7,7 @@ import html
 import itertools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,11 +52,13 @@ WHOLE = Recipe(
 NAMES = {"averaging", "batch", "optimizer's numbers"}
 
 
-@pytest.fixture(autouse=True)
-def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _fake_time() -> Iterator[None]:
     """Measured seconds count how often the watch was read."""
     clock = itertools.count(0.0, 2**-7).__next__
-    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,29 @@ def run(searched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(searched, tmp_path / "run"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """A copy of the finished search whose trial was taken apart, and what that came to."""
+
+    run: Path
+    found: Apart
+    told: list[str]
+
+
+@pytest.fixture(scope="module")
+def straight(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Taken:
+    """Once, for all that read what came of it; to be copied, not changed."""
+    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("straight") / "run"))
+    return Taken(run, *taken(run))
+
+
+@pytest.fixture
+def done(straight: Taken, tmp_path: Path) -> Taken:
+    """A copy of it."""
+    run = Path(shutil.copytree(straight.run, tmp_path / "done"))
+    return dataclasses.replace(straight, run=run)
+
+
 def taken(run: Path, trial: int | None = 4, seeds: int = 1) -> tuple[Apart, list[str]]:
     """What was found, and what was said before."""
     told: list[str] = []
@@ -102,11 +127,11 @@ def parts(run: Path) -> pd.DataFrame:
     return frame[frame["origin"] == "confirmation"].reset_index(drop=True)
 
 
-def test_each_lever_off_and_alone_on_the_trials_seed(run: Path) -> None:
+def test_each_lever_off_and_alone_on_the_trials_seed(straight: Taken) -> None:
     """Reads the table: three recipes without one lever, three of one alone, none twice; the trial
     itself is not trained again, and no row is on the front.
     """
-    found, told = taken(run)
+    run, found, told = straight.run, straight.found, straight.told
     rows = parts(run)
     own = Store.open(run).record(4)
     assert len(rows) == 6
@@ -121,10 +146,9 @@ def test_each_lever_off_and_alone_on_the_trials_seed(run: Path) -> None:
     assert "6 runs, about" in told[0]
 
 
-def test_what_is_found_is_what_the_rows_say(run: Path) -> None:
+def test_what_is_found_is_what_the_rows_say(straight: Taken) -> None:
     """Each piece's loss without it is that of the row that has the two others."""
-    found, _ = taken(run)
-    store = Store.open(run)
+    found, store = straight.found, Store.open(straight.run)
     records = [store.record(n) for n in store.numbers()]
     by_recipe = {plain(r.recipe): r for r in records if r.seed == found.seeds[0]}
     for piece in found.pieces:
@@ -137,13 +161,13 @@ def test_what_is_found_is_what_the_rows_say(run: Path) -> None:
         )
 
 
-def test_left_in_the_run_and_on_its_page(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_left_in_the_run_and_on_its_page(done: Taken, capsys: pytest.CaptureFixture[str]) -> None:
     """RUN/apart.json is what was returned; the page and the terminal show every lever, and the
     report that is written anew later too.
     """
     from tuning.pareto import main
 
-    found, _ = taken(run)
+    run, found = done.run, done.found
     assert read_apart(run) == (found, "")
     (run / "report.html").unlink()
     assert main([str(run)]) == 0
@@ -156,21 +180,20 @@ def test_left_in_the_run_and_on_its_page(run: Path, capsys: pytest.CaptureFixtur
     assert " ".join(found.sentence.split()) in " ".join(printed.split())
 
 
-def test_the_search_counts_none_of_it(run: Path) -> None:
+def test_the_search_counts_none_of_it(searched: Path, straight: Taken) -> None:
     """They are no replicates on other seeds, and a search that goes on adds its own trials."""
     from tuning.findings.summary import summary
 
-    before = summary(Store.open(run).frame())
-    taken(run)
-    after = summary(Store.open(run).frame())
+    before = summary(Store.open(searched).frame())
+    after = summary(Store.open(straight.run).frame())
+    assert len(parts(straight.run)) == 6
     assert after.replicates == before.replicates
     assert after.front["number"].tolist() == before.front["number"].tolist()
 
 
-def test_repeated_it_trains_nothing(run: Path) -> None:
+def test_repeated_it_trains_nothing(done: Taken) -> None:
     """The same findings, the same rows; what was said says so."""
-    found, _ = taken(run)
-    rows = parts(run)
+    run, found, rows = done.run, done.found, parts(done.run)
     again, told = taken(run)
     assert again == found
     assert told[0].endswith("every run is recorded already")
@@ -178,23 +201,19 @@ def test_repeated_it_trains_nothing(run: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [4, 60])
-def test_killed_and_gone_on_equals_straight(searched: Path, tmp_path: Path, steps: int) -> None:
+def test_killed_and_gone_on_equals_straight(straight: Taken, run: Path, steps: int) -> None:
     """The process dies at a training step, twice; the table and what is found are the same."""
-    straight, broken = (
-        Path(shutil.copytree(searched, tmp_path / name)) for name in ("straight", "broken")
-    )
-    wanted, _ = taken(straight)
     for _ in range(2):
         with burning_after(steps):
-            taken(broken)
-    assert taken(broken)[0] == wanted
-    pd.testing.assert_frame_equal(own_columns(parts(broken)), own_columns(parts(straight)))
-    assert not Store.open(broken).in_flight()
+            taken(run)
+    assert taken(run)[0] == straight.found
+    pd.testing.assert_frame_equal(own_columns(parts(run)), own_columns(parts(straight.run)))
+    assert not Store.open(run).in_flight()
 
 
-def test_more_seeds_are_fresh_and_no_confirmations(run: Path) -> None:
+def test_more_seeds_are_fresh_and_no_confirmations(done: Taken) -> None:
     """The trial's own, and one beyond every seed of a confirmation; the whole is trained there."""
-    first, _ = taken(run)
+    run, first = done.run, done.found
     found, told = taken(run, seeds=2)
     assert "7 runs" in told[0]
     assert found.seeds[0] == first.seeds[0]
