@@ -11,6 +11,9 @@ from pathlib import Path
 # Before torch is imported: its threads wait by spinning, which on a busy machine costs more than
 # the arithmetic.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And torch's compiler starts no processes of its own: loading torch in them costs more than they
+# take over.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
 from hypothesis import settings

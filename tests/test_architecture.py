@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,7 @@ class Import:
     for_types: bool
 
 
-@functools.cache
+@cache
 def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, those of a submodule (``from package import module``) by their full
     name.
@@ -120,6 +120,7 @@ def imports(path: Path) -> tuple[Import, ...]:
     return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), False, False))
 
 
+@cache
 def module_file(module: str) -> Path | None:
     """The file of one of the project's modules, or None."""
     path = ROOT / (module.replace(".", "/") + ".py")
@@ -215,19 +216,15 @@ def test_imports_in_functions_are_for_heavy_libraries(path: Path) -> None:
     )
 
 
-def loads_heavy(module: str) -> bool:
+def loads_heavy(module: str, seen: frozenset[str] = frozenset()) -> bool:
     """Whether importing one of the project's modules loads a heavy library or pandas with it."""
-    seen, ahead = set[str](), [module]
-    while ahead:
-        name = ahead.pop()
-        if name.split(".")[0] in {*HEAVY, "pandas", "numpy", "scipy", "psutil"}:
-            return True
-        path = module_file(name)
-        if path is None or name in seen:
-            continue
-        seen.add(name)
-        ahead += [each.module for each in imports(path) if not (each.lazy or each.for_types)]
-    return False
+    path = module_file(module)
+    if path is None or module in seen:
+        return False
+    here = [found.module for found in imports(path) if not found.lazy and not found.for_types]
+    if any(name.split(".")[0] in {*HEAVY, "pandas", "numpy", "scipy", "psutil"} for name in here):
+        return True
+    return any(loads_heavy(other, seen | {module}) for other in here)
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])

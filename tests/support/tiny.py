@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -105,9 +106,15 @@ def examples_at(seed: int, step: int) -> Tensor:
     return torch.from_numpy(order[place * BATCH : (place + 1) * BATCH])
 
 
+@cache
+def fixed(seed: int, count: int) -> tuple[Pair, ...]:
+    """The first batches of a seed that no run trains on, drawn once: nobody writes to them."""
+    return tuple(batch_at(seed, i) for i in range(count))
+
+
 def again_at(seed: int, step: int) -> Pair:
     """``batch_at`` of as many fixed examples as an epoch has."""
-    x, y = (torch.cat(each) for each in zip(*(batch_at(9, i) for i in range(EPOCH)), strict=True))
+    x, y = (torch.cat(each) for each in zip(*fixed(9, EPOCH), strict=True))
     ids = examples_at(seed, step)
     return x[ids], y[ids]
 
@@ -129,7 +136,7 @@ def evaluate(model: nn.Module) -> float:
     """Mean squared error over eight batches no run trains on."""
     device = next(model.parameters()).device
     with torch.no_grad():
-        batches = [batch_at(2**31, i) for i in range(8)]
+        batches = fixed(2**31, 8)
         return sum(float(loss(model, (x.to(device), y.to(device)))) for x, y in batches) / len(
             batches
         )

@@ -8,7 +8,6 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,6 +90,29 @@ def run(searched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(searched, tmp_path / "run"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """A copy of the finished search whose trial was taken apart, and what that came to."""
+
+    run: Path
+    found: Apart
+    told: list[str]
+
+
+@pytest.fixture(scope="module")
+def straight(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Taken:
+    """Once, for all that read what came of it; to be copied, not changed."""
+    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("straight") / "run"))
+    return Taken(run, *taken(run))
+
+
+@pytest.fixture
+def done(straight: Taken, tmp_path: Path) -> Taken:
+    """A copy of it."""
+    run = Path(shutil.copytree(straight.run, tmp_path / "done"))
+    return dataclasses.replace(straight, run=run)
+
+
 def taken(run: Path, trial: int | None = 4, seeds: int = 1) -> tuple[Apart, list[str]]:
     """What was found, and what was said before."""
     told: list[str] = []
@@ -99,44 +121,23 @@ def taken(run: Path, trial: int | None = 4, seeds: int = 1) -> tuple[Apart, list
     return found, told
 
 
-@dataclass(frozen=True)
-class Done:
-    """The finished search after its trial was taken apart; ``run`` is to be copied, not changed."""
-
-    run: Path
-    found: Apart
-    told: list[str]
-
-
-@pytest.fixture(scope="module")
-def done(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """Trial 4, on its own seed."""
-    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("done") / "run"))
-    return Done(run, *taken(run))
-
-
-@pytest.fixture
-def again(done: Done, tmp_path: Path) -> Path:
-    """A copy of what is done, to go on with."""
-    return Path(shutil.copytree(done.run, tmp_path / "again"))
-
-
 def parts(run: Path) -> pd.DataFrame:
     """The rows that were trained for it."""
     frame = Store.open(run).frame()
     return frame[frame["origin"] == "confirmation"].reset_index(drop=True)
 
 
-def test_each_lever_off_and_alone_on_the_trials_seed(done: Done) -> None:
+def test_each_lever_off_and_alone_on_the_trials_seed(straight: Taken) -> None:
     """Reads the table: three recipes without one lever, three of one alone, none twice; the trial
     itself is not trained again, and no row is on the front.
     """
-    rows, found, told = parts(done.run), done.found, done.told
-    own = Store.open(done.run).record(4)
+    run, found, told = straight.run, straight.found, straight.told
+    rows = parts(run)
+    own = Store.open(run).record(4)
     assert len(rows) == 6
     assert set(rows["seed"]) == {own.seed}
     assert set(rows["horizon"]) == {1.0}
-    recipes = [Store.open(done.run).record(int(n)).recipe for n in rows["number"]]
+    recipes = [Store.open(run).record(int(n)).recipe for n in rows["number"]]
     assert len({plain(recipe) for recipe in recipes}) == 6
     assert sorted(len(recipe.pulled) for recipe in recipes) == [1, 1, 1, 2, 2, 2]
     assert {piece.name for piece in found.pieces} == NAMES
@@ -145,9 +146,9 @@ def test_each_lever_off_and_alone_on_the_trials_seed(done: Done) -> None:
     assert "6 runs, about" in told[0]
 
 
-def test_what_is_found_is_what_the_rows_say(done: Done) -> None:
+def test_what_is_found_is_what_the_rows_say(straight: Taken) -> None:
     """Each piece's loss without it is that of the row that has the two others."""
-    found, store = done.found, Store.open(done.run)
+    found, store = straight.found, Store.open(straight.run)
     records = [store.record(n) for n in store.numbers()]
     by_recipe = {plain(r.recipe): r for r in records if r.seed == found.seeds[0]}
     for piece in found.pieces:
@@ -160,19 +161,17 @@ def test_what_is_found_is_what_the_rows_say(done: Done) -> None:
         )
 
 
-def test_left_in_the_run_and_on_its_page(
-    done: Done, again: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_left_in_the_run_and_on_its_page(done: Taken, capsys: pytest.CaptureFixture[str]) -> None:
     """RUN/apart.json is what was returned; the page and the terminal show every lever, and the
     report that is written anew later too.
     """
     from tuning.pareto import main
 
-    found = done.found
-    assert read_apart(again) == (found, "")
-    (again / "report.html").unlink()
-    assert main([str(again)]) == 0
-    page = html.unescape((again / "report.html").read_text())
+    run, found = done.run, done.found
+    assert read_apart(run) == (found, "")
+    (run / "report.html").unlink()
+    assert main([str(run)]) == 0
+    page = html.unescape((run / "report.html").read_text())
     assert found.sentence in page
     assert "What each lever of trial 4 brings" in page
     assert page.count('class="bar"') == 3
@@ -181,42 +180,45 @@ def test_left_in_the_run_and_on_its_page(
     assert " ".join(found.sentence.split()) in " ".join(printed.split())
 
 
-def test_the_search_counts_none_of_it(searched: Path, done: Done) -> None:
+def test_the_search_counts_none_of_it(searched: Path, straight: Taken) -> None:
     """They are no replicates on other seeds, and a search that goes on adds its own trials."""
     from tuning.findings.summary import summary
 
     before = summary(Store.open(searched).frame())
-    after = summary(Store.open(done.run).frame())
+    after = summary(Store.open(straight.run).frame())
+    assert len(parts(straight.run)) == 6
     assert after.replicates == before.replicates
     assert after.front["number"].tolist() == before.front["number"].tolist()
 
 
-def test_repeated_it_trains_nothing(done: Done, again: Path) -> None:
+def test_repeated_it_trains_nothing(done: Taken) -> None:
     """The same findings, the same rows; what was said says so."""
-    found, told = taken(again)
-    assert found == done.found
+    run, found, rows = done.run, done.found, parts(done.run)
+    again, told = taken(run)
+    assert again == found
     assert told[0].endswith("every run is recorded already")
-    pd.testing.assert_frame_equal(parts(again), parts(done.run))
+    pd.testing.assert_frame_equal(parts(run), rows)
 
 
 @pytest.mark.parametrize("steps", [4, 60])
-def test_killed_and_gone_on_equals_straight(done: Done, run: Path, steps: int) -> None:
+def test_killed_and_gone_on_equals_straight(straight: Taken, run: Path, steps: int) -> None:
     """The process dies at a training step, twice; the table and what is found are the same."""
     for _ in range(2):
         with burning_after(steps):
             taken(run)
-    assert taken(run)[0] == done.found
-    pd.testing.assert_frame_equal(own_columns(parts(run)), own_columns(parts(done.run)))
+    assert taken(run)[0] == straight.found
+    pd.testing.assert_frame_equal(own_columns(parts(run)), own_columns(parts(straight.run)))
     assert not Store.open(run).in_flight()
 
 
-def test_more_seeds_are_fresh_and_no_confirmations(done: Done, again: Path) -> None:
+def test_more_seeds_are_fresh_and_no_confirmations(done: Taken) -> None:
     """The trial's own, and one beyond every seed of a confirmation; the whole is trained there."""
-    found, told = taken(again, seeds=2)
+    run, first = done.run, done.found
+    found, told = taken(run, seeds=2)
     assert "7 runs" in told[0]
-    assert found.seeds[0] == done.found.seeds[0]
+    assert found.seeds[0] == first.seeds[0]
     assert found.seeds[1] >= 2000
-    assert len(parts(again)) == 6 + 7
+    assert len(parts(run)) == 6 + 7
     assert all(p.without and p.without.deviation is not None for p in found.pieces)
 
 

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from tuning import confirm as command
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput, Interrupted
 from tuning.findings.verdict import Verdict
+from tuning.session import conduct
 from tuning.session import confirm as confirm_run
 from tuning.session.confirm import Device, Request, confirm
 from tuning.store.info import Target
@@ -40,21 +42,18 @@ SEARCHED = 12
 CONTROL = [0.75, 0.875, 1.0, 1.5]
 
 
-def faked(patch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _fake_time() -> Iterator[None]:
     """Measured seconds count how often the watch was read, so that they are the same in every run;
     no page is drawn.
 
     A tick is a power of two, so that sums of them are exact wherever they begin.
     """
     clock = itertools.count(0.0, 2**-7).__next__
-    patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
-    patch.setattr(confirm_run, "write_report", lambda store: None)
-
-
-@pytest.fixture(autouse=True)
-def _fake_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every test."""
-    faked(monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
+        patch.setattr(confirm_run, "write_report", lambda store: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -81,26 +80,24 @@ def confirmed(run: Path, top: int | None = 1, seeds: int = 2) -> Verdict:
 
 
 @dataclasses.dataclass(frozen=True)
-class Done:
-    """The finished search after a confirmation; ``run`` is to be copied, not changed."""
+class Confirmed:
+    """A copy of the finished search whose best recipe was confirmed on two seeds."""
 
     run: Path
     verdict: Verdict
 
 
 @pytest.fixture(scope="module")
-def done(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """One candidate on two seeds."""
-    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("done") / "run"))
-    with pytest.MonkeyPatch.context() as patch:
-        faked(patch)
-        return Done(run, confirmed(run))
+def straight(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Confirmed:
+    """Once, for all that read what came of it; to be copied, not changed."""
+    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("straight") / "run"))
+    return Confirmed(run, confirmed(run))
 
 
 @pytest.fixture
-def run_done(done: Done, tmp_path: Path) -> Path:
-    """A copy of what is done, to go on with."""
-    return Path(shutil.copytree(done.run, tmp_path / "again"))
+def done(straight: Confirmed, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(straight.run, tmp_path / "run"))
 
 
 def replicates(run: Path) -> pd.DataFrame:
@@ -145,12 +142,12 @@ def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
     assert len(orders) > 1
 
 
-def test_candidates_are_the_best_of_the_front(done: Done) -> None:
+def test_candidates_are_the_best_of_the_front(searched: Path, straight: Confirmed) -> None:
     """The replicated schedules are members of the front that are not control."""
     from tuning.findings.front import front
 
-    members = front(Store.open(done.run).frame())
-    found = done.verdict.candidates[0]
+    members = front(Store.open(searched).frame())
+    found = straight.verdict.candidates[0]
     assert found.number in set(members.loc[members["policy"] != "full_update", "number"])
 
 
@@ -158,7 +155,8 @@ def test_verdict_is_left_in_the_run_and_on_its_page(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RUN/verdict.json is what was returned; the report was written anew."""
-    monkeypatch.undo()
+    monkeypatch.setattr(stopwatch, "time", time)
+    monkeypatch.setattr(confirm_run, "write_report", conduct.write_report)
     (run / "report.html").unlink(missing_ok=True)
     verdict = confirmed(run)
     assert (run / "verdict.json").read_text() == verdict.to_json()
@@ -210,7 +208,7 @@ def test_runs_at_once_that_cannot_be(run: Path, changed: dict[str, Any], said: s
 
 
 @pytest.mark.parametrize("steps", [1, 60])
-def test_interrupted_equals_straight(done: Done, run: Path, steps: int) -> None:
+def test_interrupted_equals_straight(straight: Confirmed, run: Path, steps: int) -> None:
     """The process dies at a training step, twice.
 
     Gone on with, table and verdict are those of the straight one.
@@ -218,32 +216,35 @@ def test_interrupted_equals_straight(done: Done, run: Path, steps: int) -> None:
     for _ in range(2):
         with fuse.burning_after(steps):
             confirmed(run)
-    assert confirmed(run) == done.verdict
-    pd.testing.assert_frame_equal(own_columns(replicates(run)), own_columns(replicates(done.run)))
+    assert confirmed(run) == straight.verdict
+    pd.testing.assert_frame_equal(
+        own_columns(replicates(run)), own_columns(replicates(straight.run))
+    )
     assert not Store.open(run).in_flight()
 
 
-def test_done_is_not_done_again_and_more_seeds_extend(done: Done, run_done: Path) -> None:
+def test_done_is_not_done_again_and_more_seeds_extend(done: Path) -> None:
     """Confirmed twice: the same table. With one seed more.
 
     The old rows unchanged, and just that seed's new.
     """
-    first = replicates(done.run)
-    assert confirmed(run_done).seeds == tuple(sorted(set(first["seed"])))
-    pd.testing.assert_frame_equal(replicates(run_done), first)
-    confirmed(run_done, seeds=3)
-    longer = replicates(run_done)
+    run = done
+    first = replicates(run)
+    assert confirmed(run).seeds == tuple(sorted(set(first["seed"])))
+    pd.testing.assert_frame_equal(replicates(run), first)
+    confirmed(run, seeds=3)
+    longer = replicates(run)
     pd.testing.assert_frame_equal(longer.iloc[: len(first)], first)
     assert len(longer) == 3 * 5
     assert set(longer.iloc[len(first) :]["seed"]) == {first["seed"].max() + 1}
 
 
-def test_another_schedule_counts_those_tested_before(run_done: Path) -> None:
+def test_another_schedule_counts_those_tested_before(done: Path) -> None:
     """First one, then two: the second verdict corrects for both, and trained only what was new."""
-    verdict = confirmed(run_done, top=2)
+    verdict = confirmed(done, top=2)
     assert verdict.tested == 2
-    assert len(replicates(run_done)) == 2 * 6
-    assert confirmed(run_done, top=1).tested == 2
+    assert len(replicates(done)) == 2 * 6
+    assert confirmed(done, top=1).tested == 2
 
 
 class Stops(Remembering):
@@ -284,11 +285,10 @@ def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None
     assert SEARCHED not in Store.open(run).numbers()
 
 
-def test_a_search_goes_on_after_a_confirmation(run: Path) -> None:
+def test_a_search_goes_on_after_a_confirmation(done: Path) -> None:
     """Extended by two: two rows more beside the replicates, which are not counted as trials."""
-    confirmed(run)
-    frame = search(searching(run, SEARCHED + 2), Remembering()).trials
-    assert len(frame) - len(replicates(run)) == SEARCHED + 2
+    frame = search(searching(done, SEARCHED + 2), Remembering()).trials
+    assert len(frame) - len(replicates(done)) == SEARCHED + 2
     assert frame["number"].tolist() == list(range(SEARCHED + 2 + 10))
 
 

@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         no_home(monkeypatch)
-        words = ["--workload", "my own.py:tiny", "--driver", "serial", "--trials", "9"]
+        words = ["--workload", "my own.py:tiny", "--driver", "serial", "--trials", "6"]
         words += ["--space", "static_suffix"]
         assert search.main([*words, "--run", str(folder / "run")]) == 0
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,27 @@ def kept(run: Path) -> list[int]:
     return [len(snapshots(folder)) for folder in trunk_folders(run)]
 
 
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished search of nine trials; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("nine") / "run"
+    search(config_of(run, trials=9))
+    return run
+
+
+@pytest.fixture
+def run(nine: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(nine, tmp_path / "run"))
+
+
 def test_a_finished_search_is_small_and_can_be_extended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A real search, done, tidied and extended, has the rows of the straight one, but for where
     they forked.
     """
     straight = search(config_of(tmp_path / "straight", trials=11)).trials
-    run = tmp_path / "run"
-    search(config_of(run, trials=9))
     assert sum(kept(run)) <= FINISHED
     assert main([str(tmp_path), "--dry-run"]) == 0
     assert sum(kept(run)) > 0
@@ -45,22 +58,19 @@ def test_a_finished_search_is_small_and_can_be_extended(
     )
 
 
-def test_a_run_in_use_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_in_use_is_named_and_left(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another process's lease, here this one's; status 2."""
-    search(config_of(tmp_path / "run", trials=9))
-    before = kept(tmp_path / "run")
-    with Lease.acquire(tmp_path / "run"):
-        assert main([str(tmp_path / "run")]) == 2
+    before = kept(run)
+    with Lease.acquire(run):
+        assert main([str(run)]) == 2
     assert "run" in capsys.readouterr().err
-    assert kept(tmp_path / "run") == before
+    assert kept(run) == before
 
 
 def test_what_can_be_gone_on_with_keeps_its_snapshots(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """More trials are asked for than are recorded."""
-    run = tmp_path / "run"
-    search(config_of(run, trials=9))
     before, store = kept(run), Store.open(run)
     store.update_info(config={**store.info.config, "trials": 20})
     assert main([str(run)]) == 0

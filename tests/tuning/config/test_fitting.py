@@ -68,7 +68,7 @@ def device_lacking(failing: Collection[int]) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=12)
+@settings(max_examples=15)
 @given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
 def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
     """Property, over any set of forms a device may lack.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from tests.support.searches import config_of, own_columns, search
 from tuning.export import main as export
 from tuning.search import main
 from tuning.session.watch import Silent
+from tuning.store.store import Store
 
 
 class Warned(Silent):
@@ -24,10 +26,18 @@ class Warned(Silent):
         self.warnings.append(text)
 
 
-def test_trials_are_told_as_they_end_and_those_of_before_too(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a search of nine trials that nobody follows; to be copied, not changed."""
+    watcher, run = Warned(), tmp_path_factory.mktemp("plain") / "run"
+    search(config_of(run, trials=9), watcher)
+    assert not [w for w in watcher.warnings if "no more trials are told" in w]
+    return run
+
+
+def test_trials_are_told_as_they_end_and_those_of_before_too(plain: Path, tmp_path: Path) -> None:
     """Nine trials, unfollowed; followed on to eleven the file has eleven, as the table has."""
-    run = tmp_path / "run"
-    search(config_of(run, trials=9))
+    run = Path(shutil.copytree(plain, tmp_path / "run"))
     trials = search(config_of(run, trials=11, log=f"csv:{tmp_path}/told.csv")).trials
     told = pd.read_csv(tmp_path / "told.csv").sort_values("number")
     assert told["number"].tolist() == trials["number"].tolist()
@@ -35,18 +45,18 @@ def test_trials_are_told_as_they_end_and_those_of_before_too(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("where", ["/dev/full", "{}/nowhere/told.csv"])
-def test_one_that_fails_says_so_once_and_harms_nothing(where: str, tmp_path: Path) -> None:
+def test_one_that_fails_says_so_once_and_harms_nothing(
+    where: str, plain: Path, tmp_path: Path
+) -> None:
     """A disk that is full, a folder that is not there: the search has the trials of one that is
     not followed.
     """
     watcher = Warned()
-    plain = search(config_of(tmp_path / "plain", trials=9), watcher).trials
-    before = len([w for w in watcher.warnings if "no more trials are told" in w])
     log = f"csv:{where.format(tmp_path)}"
     followed = search(config_of(tmp_path / "run", trials=9, log=log), watcher).trials
     said = [w for w in watcher.warnings if "no more trials are told to csv" in w]
-    assert (before, len(said)) == (0, 1)
-    pd.testing.assert_frame_equal(own_columns(followed), own_columns(plain))
+    assert len(said) == 1
+    pd.testing.assert_frame_equal(own_columns(followed), own_columns(Store.open(plain).frame()))
 
 
 def test_a_place_that_cannot_be_is_bad_input(
@@ -61,10 +71,11 @@ def test_a_place_that_cannot_be_is_bad_input(
     assert not run.exists()
 
 
-def test_export_tells_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_tells_a_whole_run(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the command; a place that refuses is bad input, and so is asking for nothing."""
-    run = tmp_path / "run"
-    trials = search(config_of(run, trials=9)).trials
+    run, trials = plain, Store.open(plain).frame()
     assert export([str(run), "--to", "csv", str(tmp_path / "told.csv")]) == 0
     assert len(pd.read_csv(tmp_path / "told.csv")) == len(trials)
     assert "9 trials" in capsys.readouterr().err

@@ -32,11 +32,16 @@ ENTRY = "tests.tuning.session.test_faults:records_and_dies"
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of a search on a file system without faults."""
-    return search(
-        config_of(tmp_path_factory.mktemp("straight") / "run", trials=TRIALS), Remembering()
-    ).trials
+def straight_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search on a file system without faults; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("straight") / "run"
+    return search(config_of(run, trials=TRIALS), Remembering()).run
+
+
+@pytest.fixture(scope="module")
+def straight(straight_run: Path) -> pd.DataFrame:
+    """Its table."""
+    return Store.open(straight_run).frame()
 
 
 @contextmanager
@@ -99,14 +104,16 @@ def test_a_directory_that_is_removed_stops_the_search(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_named_on_the_terminal_and_survived(
-    straight: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    straight_run: Path,
+    straight: pd.DataFrame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A truncated record and a foreign file: both named when the search goes on.
 
     The torn trial runs again.
     """
-    run = tmp_path / "run"
-    search(config_of(run, trials=TRIALS), Remembering())
+    run = Path(shutil.copytree(straight_run, tmp_path / "run"))
     torn = run / "trials" / "00000003.parquet"
     torn.write_bytes(torn.read_bytes()[:-100])
     (run / "trials" / "notes.txt").write_text("mine")

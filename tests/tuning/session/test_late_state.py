@@ -87,7 +87,7 @@ def run(folder: Path, name: str, forks: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what was warned of."""
     watcher = Remembering()
     config = config_of(
-        folder, workload=f"{HERE}:{name}", space="schedule", target=1.0, trials=12, forks=forks
+        folder, workload=f"{HERE}:{name}", space="schedule", target=1.0, trials=9, forks=forks
     )
     return search(config, watcher).trials, watcher.warnings
 

@@ -21,6 +21,7 @@ from tests.support.watch import Remembering
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.session.calibrations import disturbed
+from tuning.session.conduct import SearchResult
 from tuning.session.search import (
     fitted_as_there,
     fitted_to_device,
@@ -54,14 +55,21 @@ def a_run(path: Path, costs: CostTable | None = None, **options: Any) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A search of twelve trials on that clock; to be read, not changed."""
+    run = tmp_path_factory.mktemp("twelve") / "run"
+    return search(config_of(a_run(run)), Remembering())
+
+
 @pytest.mark.parametrize("forks", [True, False])
 def test_the_same_search_with_the_same_clock_has_the_same_table(
-    tmp_path: Path, forks: bool
+    twelve: SearchResult, tmp_path: Path, forks: bool
 ) -> None:
     """Twelve trials, then again with their clock: every column but what forks say of themselves."""
-    first, watcher = search(config_of(a_run(tmp_path / "a")), Remembering()), Remembering()
+    first, watcher = twelve, Remembering()
     second = run_search(
-        config_of(tmp_path / "b", clock=str(tmp_path / "a"), forks=forks), watcher=watcher
+        config_of(tmp_path / "b", clock=str(first.run), forks=forks), watcher=watcher
     )
     assert "calibrating the clock, alone on the device" not in watcher.phases
     assert "checking that the clock holds here" in watcher.phases

@@ -83,18 +83,26 @@ def alone(run: Path, **options: Any) -> Any:
     return search(config, Remembering()).trials
 
 
-def test_trials_that_train_alone_are_what_they_are_without_forks(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of such a search that nothing interrupted."""
+    found: pd.DataFrame = alone(tmp_path_factory.mktemp("straight") / "run")
+    return found
+
+
+def test_trials_that_train_alone_are_what_they_are_without_forks(
+    straight: pd.DataFrame, tmp_path: Path
+) -> None:
     """The same table as with forks turned off, and no trial forked."""
-    found, unforked = alone(tmp_path / "a"), alone(tmp_path / "b", forks=False)
+    found, unforked = straight, alone(tmp_path / "b", forks=False)
     assert found["forked_from_step"].isna().all()
     assert own_columns(found).equals(own_columns(unforked))
 
 
 def test_a_trial_that_was_stopped_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    straight: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stops a search within a trial and goes on with it: the table is the uninterrupted one's."""
-    straight = alone(tmp_path / "straight")
     run, polls = tmp_path / "stopped", iter(range(1000))
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.0)
     count = Store.count_in_flight

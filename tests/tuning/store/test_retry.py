@@ -6,7 +6,9 @@ What leaves the table, what stays, and a death at any point between.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -44,16 +46,30 @@ def _trial(number: int) -> TrialRecord:
     return record(number)
 
 
+@functools.cache
+def _files() -> dict[Path, bytes]:
+    """Twelve trials, nine of them in one file, and two runs for the target, one of which failed:
+    every file of such a store, by its place in it.
+    """
+    with fresh_store() as store:
+        for number in range(TRIALS):
+            store.append(_trial(number))
+        while store.compact():
+            pass
+        store.append_reference(Task.reference(0), record(0))
+        store.append_reference(
+            Task.reference(1), record(1, state="failed", error="no luck", executions=3)
+        )
+        assert Shard(0, 9).name in parquet_files(store.path)
+        files = [path for path in store.path.rglob("*") if path.is_file()]
+        return {path.relative_to(store.path): path.read_bytes() for path in files}
+
+
 def _fill(store: Store) -> None:
-    """Twelve trials, nine of them in one file, and two runs for the target, one of which failed."""
-    for number in range(TRIALS):
-        store.append(_trial(number))
-    while store.compact():
-        pass
-    store.append_reference(Task.reference(0), record(0))
-    store.append_reference(
-        Task.reference(1), record(1, state="failed", error="no luck", executions=3)
-    )
+    """Put those files into a new store."""
+    for place, data in _files().items():
+        (store.path / place).parent.mkdir(parents=True, exist_ok=True)
+        (store.path / place).write_bytes(data)
     assert Shard(0, 9).name in parquet_files(store.path)
 
 
@@ -123,7 +139,7 @@ def calls(_small_files: None) -> int:
     return files.calls
 
 
-@settings(max_examples=12)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_death_leaves_each_trial_failed_or_in_flight(calls: int, data: st.DataObject) -> None:
     """Dies at any call, also by loss of power: no finished row is touched.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,6 +61,15 @@ def trained(knobs: dict[str, Any], policy: UpdatePolicy[Any], workload: Workload
     while not run.finished:
         run.advance()
     return run, heard.losses
+
+
+@cache
+def trial(name: str, policy: str) -> tuple[UpdatePolicy[Any], Any]:
+    """The schedule, and the search's own run of ``tiny.again`` by it and the levers of a name:
+    trained once, for all that are compared with it.
+    """
+    schedule = make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {})
+    return schedule, trained(ALL[name], schedule, tiny.again())
 
 
 def recipe_of(
@@ -126,8 +135,7 @@ def assert_same(ours: Any, plain: Loop) -> None:
 def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:
     """Trains both on the CPU, for every lever, through the text of the file."""
     knobs, workload = ALL[name], tiny.again()
-    schedule = make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {})
-    ours = trained(knobs, schedule, workload)
+    schedule, ours = trial(name, policy)
     model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
     assert_same(ours, loop(model, run, workload))
 
@@ -148,8 +156,7 @@ def test_a_loader_does_as_well_and_nothing_else_need_be_told(name: str) -> None:
     knobs, workload = ALL[name], tiny.again()
     if knobs.get("approximation") == "low_rank_diagonal":
         return
-    schedule = make_policy("dynamic_suffix", DYNAMIC)
-    ours = trained(knobs, schedule, workload)
+    schedule, ours = trial(name, "dynamic_suffix")
     recipe = recipe_of(knobs, schedule, workload, ours[0].steps)
     model, run = applied(recipe, workload, batch_at=None, loss=None)
     stream = map(partial(workload.batch_at, SEED), range(1000))
