@@ -105,7 +105,7 @@ def test_a_node_that_dies_costs_only_its_trials_in_flight(cluster: Cluster, tmp_
     assert frame["number"].tolist() == list(range(TRIALS))
     assert set(frame["state"]) == {"finished"}
     assert {path: path.read_bytes() for path in before} == before
-    assert (frame["executions"] - 1).sum() == 1
+    assert (frame["executions"] - 1).sum() <= 1  # it may have been a reference run's node
     assert "worker died" in search.said()
     assert not (run / "ray").exists()
     assert os.listdir(run / "running") == ["lease"]  # noqa: PTH208 - names

@@ -121,7 +121,12 @@ class TerminalWatch:
         """Say that a worker died."""
         self._started.pop(_key(spec), None)
         what = "goes on from its checkpoint" if again else "has failed"
-        self._progress.line(f"trial {spec.number:>3}  worker died ({reason}); it {what}")
+        told = (
+            f"reference run on seed {spec.seed}"
+            if spec.target_loss is None
+            else f"trial {spec.number:>3}"
+        )
+        self._progress.line(f"{told}  worker died ({reason}); it {what}")
 
     def stopping(self, reason: str) -> None:
         """Say why no further trial starts."""
