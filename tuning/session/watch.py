@@ -126,7 +126,8 @@ class TerminalWatch:
             if spec.target_loss is None
             else f"trial {spec.number:>3}"
         )
-        self._progress.line(f"{told}  worker died ({reason}); it {what}")
+        why = reason.removeprefix("the worker died: ")
+        self._progress.line(f"{told}  worker died ({why}); it {what}")
 
     def stopping(self, reason: str) -> None:
         """Say why no further trial starts."""

@@ -123,7 +123,7 @@ def test_a_lost_worker_is_told_of_the_run_it_had() -> None:
     """A trial by its number; a run for the target, which has numbers of its own, by its seed."""
     drawn = Drawn()
     watch = new_watch(drawn)
-    watch.lost(spec(3), "killed", again=True)
+    watch.lost(spec(3), "the worker died: killed", again=True)
     watch.lost(spec(0, target=None), "killed", again=False)
     assert drawn.lines == [
         "trial   3  worker died (killed); it goes on from its checkpoint",
