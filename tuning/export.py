@@ -109,7 +109,8 @@ def export(run: Path, trial: str, output: Path | None) -> None:
     from tuning.trial.recipe import recipe_of
 
     number, store = _number(trial), _open(run)
-    row = chosen(_load(store), number, background_of(store))
+    known = background_of(store) if number is None else None
+    row = chosen(_load(store), number, known)
     text = settings_text(row, store.info.metric, store.info)
     _warn_of_another_workload(run)
     if output is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from models.registry import find_workload
 from tests.support.costs import made_up_costs
@@ -56,19 +55,12 @@ def prepared(config: SearchConfig) -> Store:
     return store
 
 
-def search(
-    config: SearchConfig, watcher: Watcher | None = None, *, drawn: bool = False
-) -> SearchResult:
-    """Start the search, or go on with it where the run exists; page and picture only if ``drawn``,
-    since they take longer than the trials.
-    """
+def search(config: SearchConfig, watcher: Watcher | None = None) -> SearchResult:
+    """Start the search, or go on with it where the run exists."""
     run = Path(config.run)
     store = Store.open(run) if run.exists() else prepared(config)
     workload = find_workload(config.workload, None)
-    with pytest.MonkeyPatch.context() as patch:
-        if not drawn:
-            patch.setattr("tuning.session.conduct.write_report", lambda store: None)
-        return conduct(store, config, workload, config.resources(MACHINE), watcher)
+    return conduct(store, config, workload, config.resources(MACHINE), watcher)
 
 
 def own_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def test_levers_that_cannot_be_read_are_named(tmp_path: Path, text: str, said: s
         load_levers(file)
 
 
-def test_best_is_the_first_at_the_target(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_best_is_the_searchs_leader(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On standard output: the policy, its knobs, and where they come from."""
     assert main([str(run), "--trial", "best"]) == 0
     printed = capsys.readouterr()

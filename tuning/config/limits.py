@@ -10,6 +10,13 @@ from search_spaces.knobs import Choice
 from tuning.config.fitting import Fitted
 
 FACTORS = ("batch_start", "batch_end")
+GROWTH, MEMORY = "growth_steps", "prefix_memory"
+
+
+def has_limited(space: SearchSpace, *names: str) -> bool:
+    """Whether the space has one of the knobs ``names``, by default of any that may be limited."""
+    looked = names or (*FACTORS, GROWTH, MEMORY)
+    return any(k.name in looked for k in space.knobs)
 
 
 def fit_batches(space: SearchSpace, examples: int) -> Fitted:
@@ -31,7 +38,7 @@ def fit_growth(space: SearchSpace, blocks: int) -> Fitted:
     """
     return _without(
         space,
-        ("growth_steps",),
+        (GROWTH,),
         lambda steps: steps > max(1, blocks - 1),
         "has steps that add nothing",
         f"a model of {blocks} blocks grows in at most {max(1, blocks - 1)}",
@@ -42,7 +49,7 @@ def fit_memory(space: SearchSpace, gib: float) -> Fitted:
     """Leave out bounds of the kept prefix beyond the machine's memory of so many ``gib``."""
     return _without(
         space,
-        ("prefix_memory",),
+        (MEMORY,),
         lambda bound: bound > gib,
         "is more than there is",
         f"the machine has {gib:.3g} GiB of memory",

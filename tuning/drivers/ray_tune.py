@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 import ray
 from ray import tune
-from ray.air._internal import usage
 from ray.tune.search import Searcher
 
 from tuning.drivers.driver import Nothing, TaskSource, function_at
@@ -104,6 +103,7 @@ class HandOver:
     flights: dict[str, Flight] = field(default_factory=dict)
     failure: BaseException | None = None
     _ticked: float = 0.0
+    _starts: int = 0
     _waiting_since: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,7 +145,8 @@ class HandOver:
         """
         now = time.monotonic()
         self._waiting_since = now if self._waiting_since is None else self._waiting_since
-        starting = any(flight.started is None for flight in self.flights.values())
+        unstarted = any(flight.started is None for flight in self.flights.values())
+        starting = unstarted and self._starts < self.concurrency  # not in one that is there
         least = START_SECONDS if starting else LEAST_HOLD
         self.flights[trial] = Flight(None)
         seconds = min(max(HOLD_SHARE * (now - self._waiting_since), least), MOST_HOLD)
@@ -153,6 +154,7 @@ class HandOver:
 
     def started(self, trial: str, actor: Any) -> None:
         """An actor begins a task."""
+        self._starts += 1
         if flight := self.flights.get(trial):
             flight.started, flight.actor = time.monotonic(), actor
 
@@ -304,7 +306,13 @@ def uncounted() -> Iterator[None]:
     To see whether ours is one of theirs it would import MLflow and W&B where they are installed:
     two seconds.
     """
-    count = usage.tag_callbacks
+    try:
+        from ray.air._internal import usage
+
+        count = usage.tag_callbacks
+    except (ImportError, AttributeError):  # Ray's own business, elsewhere in another version
+        yield
+        return
     usage.tag_callbacks = lambda callbacks: False
     try:
         yield

@@ -37,7 +37,10 @@ def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.
         return lowest, _instead(lowest, target, known.metric)
     control = fastest_at(reading.control, target)
     if control is None:
-        return first, ""
+        return first, (
+            "no recipe beat training for less, and the control did not reach the target: taking "
+            f"the first that did, {_named(first)}"
+        )
     return control, (
         "no recipe beat training for less: taking the control that reaches the target, "
         f"{_named(control)}"

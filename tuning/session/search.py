@@ -15,7 +15,7 @@ from policies.rules import Scalar
 from search_spaces.narrow import applied
 from tuning.config.config import FindWorkload, SearchConfig
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
-from tuning.config.limits import fit_batches, fit_growth, fit_memory
+from tuning.config.limits import GROWTH, fit_batches, fit_growth, fit_memory, has_limited
 from tuning.config.resources import Machine, Resources, memory_gib
 from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
@@ -138,7 +138,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         BadInput: nothing would be left, or nothing that a warm start is of use for.
     """
     space = config.search_space()
-    if not needs_fitting(space):
+    if not (needs_fitting(space) or has_limited(space)):
         return config
     from models.application.capabilities import form_fault, number_faults
     from models.application.trying import count_of_blocks, examples_of, lever_faults
@@ -156,11 +156,10 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     ]
     if (examples := examples_of(workload)) > 1:
         fits.append(fit_batches(space, examples))
-    if (blocks := count_of_blocks(workload)) > 1:
+    if has_limited(space, GROWTH) and (blocks := count_of_blocks(workload)) > 1:
         fits.append(fit_growth(space, blocks))
     if config.address is None:
         fits.append(fit_memory(space, memory_gib()))
-    if config.address is None:
         computing = fit_computing(space, run_device().type)
         taken = {name: {"choices": list(left)} for name, left in computing.choices.items()}
         narrower = applied(space, taken)[0]

@@ -126,8 +126,7 @@ class TerminalWatch:
             if spec.target_loss is None
             else f"trial {spec.number:>3}"
         )
-        why = reason.removeprefix("the worker died: ")
-        self._progress.line(f"{told}  worker died ({why}); it {what}")
+        self._progress.line(f"{told}  {reason}; it {what}")
 
     def stopping(self, reason: str) -> None:
         """Say why no further trial starts."""

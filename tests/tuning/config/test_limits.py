@@ -65,6 +65,10 @@ def test_a_kept_prefix_beyond_the_memory_there_is_is_left_out_or_refused(tmp_pat
     asked = config_of(tmp_path / "never", space=own, knobs={"prefix_memory": 900_000})
     with pytest.raises(BadInput, match=r"prefix_memory is more than there is: .* GiB of memory"):
         fitted_to_device(asked, tiny.again())
+    ungated = OWN_SPACE.replace("*prefix_knobs(), ", "")
+    (tmp_path / "plain.py").write_text(ungated)
+    plain = config_of(tmp_path / "never", space=f"{tmp_path}/plain.py:SPACE")
+    assert fitted_to_device(plain, tiny.again()).device_choices["prefix_memory"] == [0.5]
     allowed = narrow(space_named(own), {"prefix_memory": 0.5})[0]
     assert fit_memory(allowed, 1.0).faults == ()
     assert fit_memory(allowed, 0.25).faults == (

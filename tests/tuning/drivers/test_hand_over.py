@@ -52,3 +52,17 @@ def test_a_slot_is_held_until_the_others_process_has_started() -> None:
         hand_over.started(trial, None)
     hand_over.ended("second", {"ending": None})
     assert LEAST_HOLD <= handed(hand_over, "third")["hold"] < START_SECONDS
+
+
+def test_a_task_that_goes_to_a_process_that_is_there_holds_nobody_up() -> None:
+    """Both processes have started; one is given a task and has not begun it yet."""
+    source = Source()
+    hand_over = HandOver(source, 2, {}, lambda: None)
+    for trial in ("first", "second"):
+        handed(hand_over, trial)
+        hand_over.started(trial, None)
+    hand_over.ended("first", {"ending": next(iter(Ending)).name})
+    hand_over.ended("second", {"ending": None})
+    source.tasks.append("forms")
+    assert handed(hand_over, "third")["task"] == "forms"
+    assert handed(hand_over, "fourth")["hold"] < START_SECONDS

@@ -124,8 +124,8 @@ def test_a_lost_worker_is_told_of_the_run_it_had() -> None:
     drawn = Drawn()
     watch = new_watch(drawn)
     watch.lost(spec(3), "the worker died: killed", again=True)
-    watch.lost(spec(0, target=None), "killed", again=False)
+    watch.lost(spec(0, target=None), "the worker died: killed", again=False)
     assert drawn.lines == [
-        "trial   3  worker died (killed); it goes on from its checkpoint",
-        "reference run on seed 0  worker died (killed); it has failed",
+        "trial   3  the worker died: killed; it goes on from its checkpoint",
+        "reference run on seed 0  the worker died: killed; it has failed",
     ]
