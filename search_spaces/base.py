@@ -83,8 +83,8 @@ class SearchSpace:
         title: one line for a reader.
         knobs: what is searched, and what is held fixed.
         policy: the policy of all points; None where a knob named ``policy`` chooses it.
-        suggested: knobs of recipes worth trying before any other, of full updates for the whole
-            horizon; those that are no point of what is left of the space are passed over.
+        suggested: recipes worth trying before any other, each by the knobs of its alternatives, of
+            which the first that is a point of what is left of the space is meant.
         own: the workload's own knobs and their defaults (``tuning.config.own``).
         rivals: knobs of controls to be trained beside whatever is found, as smaller models; they
             need not be points of the space, and are left out where it does not search all of them.
@@ -94,7 +94,7 @@ class SearchSpace:
     title: str
     knobs: tuple[Knob, ...]
     policy: str | None = None
-    suggested: tuple[Mapping[str, Scalar], ...] = ()
+    suggested: tuple[tuple[Mapping[str, Scalar], ...], ...] = ()
     rivals: tuple[Mapping[str, Scalar], ...] = ()
     own: Mapping[str, Scalar] = field(default_factory=dict)
 
@@ -181,6 +181,19 @@ class SearchSpace:
                 return None
             params[k.name] = given[k.name]
         return params
+
+    def suggestions(self, policy: str) -> tuple[Mapping[str, Scalar], ...]:
+        """The knobs of what is suggested, as far as the space still has it, each recipe once.
+
+        Under ``policy`` for the whole horizon.
+        """
+        found: list[Mapping[str, Scalar]] = []
+        for alternatives in self.suggested:
+            points = (knobs for knobs in alternatives if self.params_of(policy, 1.0, knobs))
+            first = next(points, None)
+            if first is not None and first not in found:
+                found.append(first)
+        return tuple(found)
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with what a search depends on.

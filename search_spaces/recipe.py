@@ -12,7 +12,7 @@ from models.levers.approximation import NONE, Approximation
 from models.levers.averaging import EMA
 from models.levers.computing import Computing
 from models.levers.optimizer import MUON, NUMBERS, OWN, Optimization
-from policies.base import Scalar
+from policies.base import COPY, Scalar
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.static_suffix import StaticSuffix
@@ -80,7 +80,7 @@ def cheaper_knobs() -> tuple[Knob, ...]:
     )
 
 
-MUON_NUMBERS: Mapping[str, Scalar] = {
+CAREFUL: Mapping[str, Scalar] = {
     "optimizer": MUON,
     "muon_momentum": 0.95,
     "newton_schulz_steps": 3,
@@ -92,17 +92,31 @@ MUON_NUMBERS: Mapping[str, Scalar] = {
     "decay_added": 0.3,
     "final_rate": 0.0,
 }
+"""Muon near the workload's own numbers, which a pretrained model bears."""
 FAST: Mapping[str, Scalar] = {
-    "rate": 4.0,
+    "optimizer": MUON,
+    "muon_momentum": 0.85,
+    "newton_schulz_steps": 5,
+    "rate": 5.2,
     "weight_decay_factor": 0.6,
+    "beta1_memory": 0.5,
+    "beta2_memory": 0.5,
     "warmup_factor": 0.25,
-    "decay_added": 0.6,
+    "decay_added": 0.7,
     "final_rate": 0.1,
     "batch_start": 2.0,
     "batch_end": 2.0,
     "batch_change_at": 0.5,
 }
-"""Twice the examples at three times the rate, which Muon bears and AdamW does not."""
+"""Twice the examples at five times the rate, which Muon with a short memory bears."""
+GROWING: Mapping[str, Scalar] = {
+    "depth_start": 0.5,
+    "depth_end": 1.0,
+    "growth_at": 0.4,
+    "growth_steps": 1,
+    "new_blocks": COPY,
+}
+SMALL: Mapping[str, Scalar] = {"input_start": 0.5, "input_whole_from": 0.25}
 KEPT: Mapping[str, Scalar] = {
     "prefix": 0.5,
     "prefix_until": 0.9,
@@ -125,9 +139,15 @@ SPACE = SearchSpace(
         *prefix_knobs(when={DEPTH: (False,), POLICY: (FullUpdate.name,)}),
         *cheaper_knobs(),
     ),
-    suggested=(MUON_NUMBERS, {**MUON_NUMBERS, **FAST}, KEPT),
+    suggested=(
+        ({**FAST, **GROWING}, FAST),
+        ({**FAST, **GROWING, **SMALL}, {**FAST, **SMALL}),
+        (CAREFUL,),
+        (KEPT,),
+    ),
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),
 )
-"""What is suggested came first in searches of the embedded workloads: docs/wins.md. A model of half
-the blocks is what a gain has to be held against, most of all where blocks are left out.
+"""What is suggested came first in searches of the embedded workloads (docs/wins.md), the most
+promising first; where a workload's blocks cannot be left out, the same without growth. A model of
+half the blocks is what a gain has to be held against, most of all where blocks are left out.
 """

@@ -1,9 +1,9 @@
-"""What each lever gains alone, and what it costs, on fresh seeds.
+"""What each lever gains alone, and levers together, and what they cost, on fresh seeds.
 
-One setting of each lever, chosen before (by searches, and by what its page suggests), is trained on
-every seed beside the own control at several horizons, all on one clock. A row a lever: the gain
-over the own control with its interval and corrected p, its loss, the seconds of a step in units of
-a plain one.
+One setting of each lever, chosen before (by searches, and by what its page suggests), and the whole
+recipes that the space `recipe` suggests are trained on every seed beside the own control at several
+horizons, all on one clock. A row a setting: the gain over the own control with its interval and
+corrected p, its loss, the seconds of a step.
 
     python -m benchmarks.quality.alone [--workload W] [--dir DIR] [--seeds K] [--workers N]
         [--levers NAME ...] [--horizon H] [--control H ...]
@@ -23,6 +23,7 @@ from benchmarks.studies.runs import RUNS, Done, recorded, train
 from benchmarks.studies.tables import control_curves, gain_row
 from policies.registry import make_policy
 from policies.settings import knobs_of
+from search_spaces.recipe import FAST, GROWING, SMALL
 from tuning.config.config import SearchConfig
 from tuning.findings.paired import ControlCurve, compare, holm
 from tuning.session.compare import measured_costs
@@ -53,6 +54,10 @@ SETTINGS: Mapping[str, tuple[str, Knobs]] = {
     ),
     "top third, the rest kept": (CONTROL_POLICY, {"prefix": 0.7, "prefix_until": 1.0}),
     "top third only": ("static_suffix", {"active_fraction": 0.33}),
+    "together: Muon, batch, numbers": (CONTROL_POLICY, FAST),
+    "together, and growth": (CONTROL_POLICY, {**FAST, **GROWING}),
+    "together, and half windows": (CONTROL_POLICY, {**FAST, **SMALL}),
+    "together, growth, half windows": (CONTROL_POLICY, {**FAST, **GROWING, **SMALL}),
 }
 
 

@@ -135,9 +135,8 @@ def _baselines(
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
     if space is not None and space.suggested:
-        for knobs in space.suggested:
-            if space.params_of(FullUpdate.name, 1.0, knobs) is not None:
-                yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
+        for knobs in space.suggestions(FullUpdate.name):
+            yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
         searched = {knob.name for knob in space.searched}
         for knobs in space.rivals:
             if knobs.keys() <= searched:
