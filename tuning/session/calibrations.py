@@ -8,6 +8,7 @@ does depends on the clock, so its session is built only then.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Set
 from typing import Protocol
 
@@ -158,45 +159,77 @@ NOTHING: frozenset[str] = frozenset()
 
 
 class FormGate:
-    """Holds the one task that waits for a calibration.
+    """Holds tasks that wait for a calibration, and those that come after them.
+
+    Forms are timed alone on the device, and a device that falls idle for each trial that brings one
+    trains one trial at a time. So as many tasks are held as run at once, their forms are timed one
+    after another, and all begin together.
 
     Args:
         unknown: spec -> forms of the model that it may need and the clock does not know.
+        room: how many tasks run at once now.
     """
 
-    def __init__(self, unknown: Callable[[TrialSpec], Set[str]]) -> None:
-        self._unknown = unknown
+    def __init__(
+        self, unknown: Callable[[TrialSpec], Set[str]], room: Callable[[], int] = lambda: 1
+    ) -> None:
+        self._unknown, self._room = unknown, room
         self._tried: set[str] = set()
-        self._held: Task | None = None
+        self._held: deque[tuple[Task, TrialSpec]] = deque()
+        self._ready: list[Task] = []
         self._begun = False
-        self.forms: frozenset[str] = NOTHING
+
+    @property
+    def empty(self) -> bool:
+        """Whether no task is held."""
+        return not self._held and not self._ready
 
     @property
     def closed(self) -> bool:
-        """Whether a task is held."""
-        return self._held is not None
+        """Whether nothing more may be asked for: a calibration has begun, or none has room."""
+        return self._begun or len(self._held) + len(self._ready) >= max(self._room(), 1)
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """Those of the task whose turn it is."""
+        return self._forms(self._held[0][1]) if self._held else NOTHING
 
     def hold(self, task: Task, spec: TrialSpec) -> bool:
-        """Hold ``task`` if it needs a calibration; whether it does.
+        """Hold ``task`` if it needs a calibration or another is held; whether it is.
 
         One that was tried in vain is not tried again.
         """
-        self.forms = frozenset(self._unknown(spec) - self._tried)
-        self._held = task if self.forms else None
-        return self.closed
+        if self._held or self._forms(spec):
+            self._held.append((task, spec))
+            return True
+        return False
 
     def calibration(self, *, busy: bool) -> Task | None:
-        """The calibration, once nothing else runs and it has not begun."""
-        if busy or self._begun or self._held is None:
+        """The next calibration, once nothing else runs and none has begun."""
+        if busy or self._begun or not self._held:
             return None
         self._begun = True
-        return self._held.forms
+        return self._held[0][0].forms
 
-    def release(self, *, done: bool) -> Task:
-        """The held task; ``done`` unless the worker died on the calibration."""
-        assert self._held is not None, "a calibration ended that nothing waits for"
-        task = self._held
-        self._held, self._begun = None, False
+    def release(self, *, done: bool) -> list[Task]:
+        """The tasks that may begin now that a calibration has ended.
+
+        ``done`` unless the worker died on it; then the first is the one it died on, and the others
+        are all that need none.
+        """
+        assert self._held, "a calibration ended that nothing waits for"
         if done:
             self._tried |= self.forms
-        return task
+        self._begun = False
+        first, _ = self._held.popleft()
+        gone = [] if done else [first]
+        self._ready += [first] if done else []
+        while self._held and not self.forms:
+            self._ready.append(self._held.popleft()[0])
+        if self._held:
+            return gone
+        ready, self._ready = self._ready, []
+        return gone + ready
+
+    def _forms(self, spec: TrialSpec) -> frozenset[str]:
+        return frozenset(self._unknown(spec) - self._tried)

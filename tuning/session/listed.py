@@ -116,7 +116,7 @@ def train_list(
         costs = store.info.calibration
         assert costs is not None, "a list's directory is made with its clock"
         study = ListStudy(store, specs, recorded_runs(store))
-        plan = ListPlan(store, study, NO_TARGET, baseline_seconds(costs, steps))
+        plan = ListPlan(store, study, NO_TARGET, baseline_seconds(costs, steps), at_once=workers)
         with _driver(store, costs, workers) as driver:
             if workers == 1:
                 warmed_up(path)
@@ -150,7 +150,8 @@ def train_more(  # a list, what each run is told, and what looks on
     costs = store.info.calibration
     assert costs is not None, "a search's clock is set when it is over"
     with _watching(watcher, len(specs), workers, store) as watch:
-        plan = ListPlan(store, ListStudy(store, specs), target, baseline_seconds(costs, steps))
+        study, baseline = ListStudy(store, specs), baseline_seconds(costs, steps)
+        plan = ListPlan(store, study, target, baseline, at_once=workers)
         session = SearchSession(store, plan, watch)
         if specs:
             watch.phase("warming up" if workers == 1 else "starting workers")

@@ -66,7 +66,7 @@ class Plan:
     Attributes:
         target: the loss to reach, or None for the median of full_update over seeds.
         references: the full-update runs that come before the trials, or beside them.
-        slowdown: how many times as long a task may take beside its neighbours.
+        at_once: tasks that the driver runs at once, so many times as long as alone at most.
         order: what puts the trials in order while their trunk is trained beside them; None without
             forks.
         slots: what finds how many trials run at once; None where as many do as the driver takes.
@@ -75,7 +75,7 @@ class Plan:
 
     target: float | None
     references: Mapping[Task, TrialSpec] = MappingProxyType({})
-    slowdown: float = 1.0
+    at_once: int = 1
     order: TrunkWait | None = None
     slots: Slots | None = None
     time_budget: float | None = None
@@ -95,6 +95,10 @@ class Plan:
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Forms of the model that must be timed before it is trained."""
         return frozenset()
+
+    def room(self) -> int:
+        """How many tasks are to run at once now."""
+        return self.at_once if self.slots is None else self.slots.limit
 
     def takes(self, spec: TrialSpec) -> bool:
         """Whether a task that an earlier session left in flight is this one's."""
@@ -128,7 +132,7 @@ class SearchPlan(Plan):
         self._store, self._config, self._workload, self._costs = store, config, workload, costs
         self._baseline = baseline_seconds(costs, workload.steps)
         self.target = target_of(config, workload)
-        self.slowdown = resources.concurrency
+        self.at_once = resources.concurrency
         self.order = TrunkWait(costs.num_blocks) if store.info.forks else None
         # An automatic target needs all of them before the first trial; a trunk alone is trained
         # beside the trials.
@@ -174,10 +178,14 @@ class ListPlan(Plan):
         study: the list.
         target: the loss whose time each run's record tells.
         baseline: solo seconds of a full-update run of horizon 1.
+        at_once: runs that the driver trains at once.
     """
 
-    def __init__(self, store: Store, study: ListStudy, target: float, baseline: float) -> None:
+    def __init__(
+        self, store: Store, study: ListStudy, target: float, baseline: float, *, at_once: int
+    ) -> None:
         self._store, self._study, self._baseline, self.target = store, study, baseline, target
+        self.at_once = at_once
 
     def study(self, target: Target) -> ListStudy:
         """The list."""

@@ -67,7 +67,7 @@ class SearchSession:
         }
         self._left_over: deque[Task] = deque(self._specs)
         self._running: set[Task] = set()
-        self._gate = FormGate(plan.unknown_forms)
+        self._gate = FormGate(plan.unknown_forms, plan.room)
         self._losses: Counter[Task] = Counter()
         self._stop_reason: str | None = None
         self._study: Proposer | None = None
@@ -123,9 +123,11 @@ class SearchSession:
             self._plan.slots.end(task)
 
     def _next_task(self) -> Task | None:
-        if not self._gate.closed:
+        while not self._gate.closed:
             task = self._candidate()
-            if task is None or not self._gate.hold(task, self._specs[task]):
+            if task is None:
+                break
+            if not self._gate.hold(task, self._specs[task]):
                 return task
         return self._gate.calibration(busy=bool(self._running))
 
@@ -149,7 +151,8 @@ class SearchSession:
                 Task.trial(spec.number),
                 self._stopping.limits(spec) if self._stopping else None,
             )
-        if self._study.exhausted and not self._running and self._stop_reason is None:
+        idle = not self._running and self._gate.empty
+        if self._study.exhausted and idle and self._stop_reason is None:
             self._stop_reason = "every point of the space that the sampler finds has been tried"
         return None
 
@@ -204,7 +207,7 @@ class SearchSession:
                 f"another search holds {self._store.path} now; this one writes nothing more"
             )
         if task.is_forms:
-            self._left_over.appendleft(self._gate.release(done=True))
+            self._left_over.extendleft(reversed(self._gate.release(done=True)))
             return
         if ending is Ending.INTERRUPTED:
             self._left_over.append(task)
@@ -293,7 +296,8 @@ class SearchSession:
                 "alone"
             )
         if task.is_forms:
-            task = self._gate.release(done=False)
+            task, *free = self._gate.release(done=False)
+            self._left_over.extendleft(reversed(free))
         if (record := self._record_of(task)) is not None:
             # It died after its record was written and before it could say so.
             self._store.end(task)
@@ -322,9 +326,7 @@ class SearchSession:
 
     def deadline(self, task: Task) -> float | None:
         """Ten times what the clock predicts, and a minute: a worker past that hangs."""
-        return 60 + 10 * self._plan.slowdown * self._plan.expected_seconds(
-            self._specs[task.subject]
-        )
+        return 60 + 10 * self._plan.at_once * self._plan.expected_seconds(self._specs[task.subject])
 
     def tick(self) -> None:
         """Watch the time budget and let the watcher draw."""

@@ -124,9 +124,14 @@ class Slots:
         return AtOnce(self._filling.limit, self._filling.reason)
 
     @property
+    def limit(self) -> int:
+        """How many tasks may run at once now."""
+        return self._filling.limit
+
+    @property
     def full(self) -> bool:
         """Whether another task must wait."""
-        return len(self._begun) >= self._filling.limit
+        return len(self._begun) >= self.limit
 
     def begin(self, task: Task) -> None:
         """A worker was given a task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,28 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
 
-TASK = Task.trial(3)
-SPEC = TrialSpec(3, "sampled", "tiny", Recipe("full_update", 1.0, {"approximation": "svd"}), 0)
+PLAIN = Recipe("full_update")
+
+
+def spec_of(number: int, approximation: str | None) -> TrialSpec:
+    """A trial that needs the form of that name, or none."""
+    recipe = (
+        PLAIN
+        if approximation is None
+        else Recipe("full_update", 1.0, {"approximation": approximation})
+    )
+    return TrialSpec(number, "sampled", "tiny", recipe, 0)
+
+
+class Clock:
+    """What a gate asks and what a calibration teaches."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def unknown(self, spec: TrialSpec) -> set[str]:
+        needed = spec.recipe.knobs.get("approximation")
+        return set() if needed is None else {str(needed)} - self.known
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
@@ -29,11 +50,11 @@ def test_a_calibration_waits_until_nothing_runs_and_begins_once(busy: list[bool]
 
     One task is given, the first time none runs.
     """
-    gate = FormGate(lambda spec: {"svd"})
-    assert gate.hold(TASK, SPEC)
+    gate, task = FormGate(lambda spec: {"svd"}), Task.trial(3)
+    assert gate.hold(task, spec_of(3, "svd"))
     given = [gate.calibration(busy=each) for each in busy]
     first = busy.index(False) if False in busy else None
-    assert given == [TASK.forms if index == first else None for index in range(len(busy))]
+    assert given == [task.forms if index == first else None for index in range(len(busy))]
 
 
 def test_the_held_task_goes_on_and_is_not_held_again() -> None:
@@ -41,15 +62,73 @@ def test_the_held_task_goes_on_and_is_not_held_again() -> None:
 
     After a death it is held again.
     """
-    gate = FormGate(lambda spec: {"svd"})
-    assert gate.hold(TASK, SPEC)
+    gate, task, spec = FormGate(lambda spec: {"svd"}), Task.trial(3), spec_of(3, "svd")
+    assert gate.hold(task, spec)
     gate.calibration(busy=False)
-    assert gate.release(done=False) == TASK
-    assert gate.hold(TASK, SPEC)
+    assert gate.release(done=False) == [task]
+    assert gate.hold(task, spec)
     gate.calibration(busy=False)
-    assert gate.release(done=True) == TASK
-    assert not gate.hold(TASK, SPEC)
+    assert gate.release(done=True) == [task]
+    assert not gate.hold(task, spec)
+    assert gate.empty
     assert not gate.closed
+
+
+@given(
+    st.lists(st.sampled_from([None, "svd", "monarch", "hidden_units"]), min_size=1, max_size=12),
+    st.integers(1, 4),
+    st.lists(st.booleans(), max_size=6),
+)
+def test_tasks_are_held_together_and_timed_one_after_another(
+    needed: list[str | None], room: int, deaths: list[bool]
+) -> None:
+    """Property, for any trials, any number at once and workers that die on a calibration.
+
+    No more than there is room for are held. While one is timed nothing may begin; what is given
+    back needs no form that is unknown, unless a worker died on it; all are given back, once each
+    death and once for good.
+    """
+    clock, dying = Clock(), list(deaths)
+    gate = FormGate(clock.unknown, lambda: room)
+    left = deque((Task.trial(i), spec_of(i, each)) for i, each in enumerate(needed))
+    specs, begun = dict(left), []
+    while left or not gate.empty:
+        while left and not gate.closed:
+            task, spec = left.popleft()
+            if not gate.hold(task, spec):
+                begun.append(task)
+                assert not clock.unknown(spec)
+        timed = gate.calibration(busy=False)
+        if timed is None:
+            continue
+        assert gate.closed
+        assert gate.calibration(busy=False) is None
+        died = bool(dying) and dying.pop()
+        if not died:
+            clock.known |= gate.forms
+        free = gate.release(done=not died)
+        if died:
+            assert free[0].forms == timed
+        assert len(free) <= room
+        left.extendleft(reversed([(task, specs[task]) for task in free]))
+    assert sorted(task.number for task in begun) == list(range(len(needed)))
+
+
+def test_two_that_bring_forms_stop_the_device_once() -> None:
+    """By hand: both are timed before either begins, and what came between waits with them."""
+    clock = Clock()
+    gate = FormGate(clock.unknown, lambda: 3)
+    tasks = [Task.trial(number) for number in range(3)]
+    for task, needed in zip(tasks, ("svd", None, "monarch"), strict=True):
+        assert gate.hold(task, spec_of(task.number, needed))
+    assert gate.closed
+    assert gate.calibration(busy=True) is None
+    assert gate.calibration(busy=False) == tasks[0].forms
+    clock.known |= gate.forms
+    assert gate.release(done=True) == []
+    assert gate.calibration(busy=False) == tasks[2].forms
+    clock.known |= gate.forms
+    assert gate.release(done=True) == tasks
 
 
 @pytest.fixture
