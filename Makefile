@@ -1,7 +1,8 @@
 # Two commands do all the set-up on a machine with Python 3.11 or newer: `make search` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-SEARCH_ARGS ?=
+# On a slow day fewer trials, not more minutes.
+SEARCH_ARGS ?= --time-budget 220
 # Two processes: while one waits, for Ray to start say, the other computes. One file stays in one of them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

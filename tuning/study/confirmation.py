@@ -162,11 +162,12 @@ def ranked(
     Those that trained less than any control are left out: on a fresh seed too there would be
     nothing beside them. Where there is none, it is the recipe that comes closest to the control. A
     schedule that never froze a block is none: it is training for less under another name. Where
-    nothing but a tuned or a smaller control gains anything, these are the candidates.
+    nothing but a tuned or a smaller control gains anything, or the search drew nothing else and
+    what it was given beside gains no more, these are the candidates.
     """
     curve, controls = _control_curve(frame), Controls.of(frame)
     best = Bests.of(ahead(finished(frame), controls, target, noise), controls)
-    if best.recipe is None and best.rivals:
+    if best.rivals and (best.recipe is None or (best.recipe.not_ahead_of and _tunes(frame))):
         return _by_merit(_rows(each.row for each in best.rivals.values()), curve), True
     recipes = frame[[kind not in RIVALS for kind in control_kinds(frame)]]
     first = [] if best.recipe is None else _by_merit(_rows([best.recipe.row]), curve)
@@ -174,6 +175,12 @@ def ranked(
     if first or members:
         return list(dict.fromkeys([*first, *members])), True
     return _by_merit(finished(recipes), curve)[:1], False
+
+
+def _tunes(frame: pd.DataFrame) -> bool:
+    """Whether all that was sampled is a control, as in the space ``tune``."""
+    sampled = frame[frame["origin"] == "sampled"]
+    return not sampled.empty and all(kind is not None for kind in control_kinds(sampled))
 
 
 def _rows(rows: Iterable[pd.Series]) -> pd.DataFrame:

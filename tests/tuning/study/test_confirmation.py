@@ -49,6 +49,23 @@ def test_a_front_whose_schedules_trained_too_little_falls_back_to_the_others() -
     assert ([candidate.number for candidate in found], on_front) == ([4], False)
 
 
+def test_in_a_search_of_numbers_the_tuned_one_that_leads_is_confirmed() -> None:
+    """A preset gains a little and the tuned control more: where nothing but numbers was drawn the
+    tuned one is the candidate, as the headline names it; where levers were too, the preset is.
+    """
+    full: dict[str, Any] = {"policy": "full_update", "mean_active_fraction": 1.0}
+    preset = record(3, 9, 1.83, origin="enqueued", policy="static_suffix")
+    tuned = record(4, 9, 1.7, knobs={"rate": 2.0}, **full)
+    lever = record(5, 9, 1.84, knobs={"optimizer": "muon"}, **full)
+    found, _ = ranked(beside_control(preset, tuned))
+    assert [candidate.number for candidate in found] == [4]
+    found, _ = ranked(beside_control(preset, tuned, lever))
+    assert found[0].number == 3
+    better = record(3, 7, 1.6, origin="enqueued", policy="static_suffix")
+    found, _ = ranked(beside_control(better, tuned))
+    assert found[0].number == 3
+
+
 def test_the_own_control_is_trained_around_the_candidates_alone() -> None:
     """Beside one of horizon 0.9 that gains little, four around it and not the shortest; one of
     horizon 0.6 has the shorter ones trained in their place, and both have the ends of both.
