@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import deque
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.searches import config_of, search
+from tuning.drivers.driver import Nothing, TaskSource
+from tuning.drivers.serial import SerialDriver
 from tuning.findings.front import control, front
+from tuning.session import conduct
 from tuning.session.calibrations import FormGate
 from tuning.session.search import resume_search
 from tuning.store.store import Store
@@ -139,6 +145,55 @@ def levered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     knobs = {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5}
     search(config_of(run, space="low_rank", trials=12, target=1.0, knobs=knobs))
     return run
+
+
+class TwoInHand(SerialDriver):
+    """Asks for a second task while it has one, and carries out the older of two.
+
+    Attributes:
+        log: every task that was given, with how many were in hand already.
+    """
+
+    log: ClassVar[list[tuple[Task, int]]] = []
+
+    def drive(self, source: TaskSource[Any]) -> None:
+        """As two workers would, in one process."""
+        hand: deque[Task] = deque()
+        while True:
+            task = source.ask() if len(hand) < 2 else Nothing.FULL
+            if isinstance(task, Task):
+                self.log.append((task, len(hand)))
+                hand.append(task)
+            elif hand:
+                self._carry_out(source, hand.popleft())
+            elif task is Nothing.DONE:
+                return
+
+
+def test_where_two_run_at_once_forms_are_timed_alone_and_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole search by two at once: no form is timed while a trial is in hand, two are timed one
+    after another at least once, and every trial is given once and trained.
+    """
+    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
+    monkeypatch.setattr(TwoInHand, "log", [])
+    monkeypatch.setattr(
+        conduct, "make_driver", lambda run, config, resources, epoch: TwoInHand(run, epoch=epoch)
+    )
+    knobs = {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5}
+    run = tmp_path / "run"
+    config = config_of(run, space="low_rank", trials=14, target=1.0, knobs=knobs)
+    search(dataclasses.replace(config, driver="ray", concurrency=2))
+    given = [task for task, _ in TwoInHand.log]
+    timed = [place for place, task in enumerate(given) if task.is_forms]
+    assert len(timed) >= 2
+    assert all(TwoInHand.log[place][1] == 0 for place in timed)
+    assert any(second == first + 1 for first, second in itertools.pairwise(timed))
+    frame = Store.open(run).frame()
+    assert (frame["state"] == "finished").all()
+    assert len(frame) == 14
+    assert len(given) == len(set(given))
 
 
 def test_levered_trials_are_trained_charged_and_no_control(levered: Path) -> None:
