@@ -43,10 +43,6 @@ class Knob(ABC):
         """The value at ``u`` where likely values have the larger shares; ``at`` where none are."""
         return self.at(u)
 
-    def place(self, value: Scalar) -> float:
-        """A coordinate of ``value``, such that ``at`` of it is the value."""
-        raise TypeError(f"a place is of a number's range, but got {self!r} and {value!r}")
-
     @abstractmethod
     def contains(self, value: object) -> bool:
         """Whether ``value`` lies in the range and has the right type."""
@@ -94,19 +90,17 @@ class _Range(Knob):
         """Quantile ``u`` of a normal distribution about what is likely, cut off at both ends."""
         if self.likely is None or self.low == self.high:
             return self.at(u)
-        about = NormalDist(self.place(self.likely), self.unsure)
+        about = NormalDist(self._place(self.likely), self.unsure)
         low, high = about.cdf(0.0), about.cdf(1.0)
         share = min(max((1 - u) * low + u * high, 1e-12), 1 - 1e-12)
         return self.at(min(max(about.inv_cdf(share), 0.0), 1.0))
 
-    def place(self, value: Scalar) -> float:
-        """The coordinate of a number; where a narrower range has cut it off, the end's."""
-        inside = min(max(float(value), self.low), self.high)
-        return _share(*self._ends(), inside, self.log)
-
-    def _ends(self) -> tuple[float, float]:
-        """What the coordinates 0 and 1 stand for."""
-        return self.low, self.high
+    def _place(self, value: float) -> float:
+        """The coordinate of a value; where a narrower range has cut it off, the end's."""
+        inside = min(max(value, self.low), self.high)
+        if self.log:
+            return math.log(inside / self.low) / math.log(self.high / self.low)
+        return (inside - self.low) / (self.high - self.low)
 
     def values(self) -> tuple[Scalar, ...]:
         """Both ends; one where they are the same."""
@@ -142,22 +136,13 @@ def _between(low: float, high: float, u: float, log: bool) -> float:
     return (1 - u) * low + u * high
 
 
-def _share(low: float, high: float, value: float, log: bool) -> float:
-    """The inverse of ``_between``; the middle where there is but one value."""
-    if low == high:
-        return 0.5
-    if log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
-
-
 @dataclass(frozen=True)
 class Float(_Range):
     """A real number in [low, high]."""
 
     def at(self, u: float) -> float:
         """The value at ``u``; what rounding adds beyond an end is cut off."""
-        return min(max(_between(*self._ends(), u, self.log), self.low), self.high)
+        return min(max(_between(self.low, self.high, u, self.log), self.low), self.high)
 
     def contains(self, value: object) -> bool:
         """Whether it is a number between the ends."""
@@ -177,10 +162,8 @@ class Int(_Range):
 
     def at(self, u: float) -> int:
         """The value at ``u``; shares reach half a unit beyond the ends, which else had half."""
-        return min(max(round(_between(*self._ends(), u, self.log)), self.low), self.high)
-
-    def _ends(self) -> tuple[float, float]:
-        return self.low - 0.5, self.high + 0.5
+        value = round(_between(self.low - 0.5, self.high + 0.5, u, self.log))
+        return min(max(value, self.low), self.high)
 
     def contains(self, value: object) -> bool:
         """Whether it is a whole number between the ends."""

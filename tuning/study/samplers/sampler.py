@@ -19,7 +19,6 @@ from search_spaces.base import SearchSpace
 from tuning.study.samplers.draws import seed_of, space_filling, uniform
 from tuning.study.samplers.knowledge import Knowledge
 from tuning.study.samplers.known import points
-from tuning.study.samplers.near import near
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.scalar import scalarised
 from tuning.trial.outcome import Outcome
@@ -33,10 +32,6 @@ A power of two, as a Sobol' sequence wants it.
 LOOK_ELSEWHERE = 4
 """One proposal in so many is drawn whatever is known: a model that has seen one choice do well
 proposes hardly another (``docs/decisions/likely-values.md``).
-"""
-KEEP_ONE = 2
-"""One proposal in so many keeps most of one of the best recipes, where knobs are modelled one by
-one: what is good in a space of many levers goes together.
 """
 START_WARM = 2
 """Fewer where another run's trials are known: they have spread over the space already."""
@@ -109,11 +104,9 @@ class OptunaSampler:
         known = points(self._space, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
             return self._start(number, index, attempt)
-        seed = seed_of(self._seed, number, attempt)
-        if self._near(index):
-            return near(self._space, known, seed)
         from tuning.study.samplers.optuna_ask import propose
 
+        seed = seed_of(self._seed, number, attempt)
         objectives = 2 if self._objective == "pareto" else 1
         if self.name == "gp" and objectives == 2 and number % 2:
             known, objectives = scalarised(known, seed), 1
@@ -138,10 +131,6 @@ class OptunaSampler:
         if attempt or index < 0:
             return self.draw(number, attempt)
         return space_filling(self._space, self._seed, index, likely=index % 2 == 0)
-
-    def _near(self, index: int) -> bool:
-        """Whether the proposal keeps most of one good recipe; a front has no best one."""
-        return self.name == "tpe" and self._objective != "pareto" and index % KEEP_ONE == 1
 
     def _elsewhere(self, index: int) -> bool:
         """Whether the proposal is drawn whatever is known, as the start is.
