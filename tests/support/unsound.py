@@ -152,6 +152,35 @@ def within(inner: nn.Module) -> nn.Module:
     return Around(inner)
 
 
+class SlowWeights(SGD):
+    """Every so many steps all weights are set to the middle of themselves and a slow copy."""
+
+    def __init__(self, parameters: Any, every: int) -> None:
+        super().__init__(parameters, lr=1e-2)
+        self.every, self.count = every, 0
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        self.count += 1
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                slow = self.state[parameter].setdefault("slow", parameter.detach().clone())
+                if self.count % self.every == 0:
+                    parameter.copy_(slow.lerp_(parameter, 0.5))
+        return found
+
+
+class Decaying(SGD):
+    """All weights become smaller, with a gradient and without."""
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.mul_(0.999)
+        return found
+
+
 def explosive(model: nn.Module) -> Optimizer:
     """A rate at which nothing stays finite."""
     return SGD(model.parameters(), lr=1e30)
@@ -261,6 +290,14 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "nothing to train": (
         lambda: stateful.workload(lambda: tiny.ResidualMLP().requires_grad_(False)),
         "no parameter requires a grad",
+    ),
+    "slow weights": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: SlowWeights(m.parameters(), 50)),
+        "but SlowWeights moves stem.weight, stem.bias, blocks.0.up.weight and 17 more in steps in",
+    ),
+    "a decay of everything": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: Decaying(m.parameters(), lr=1e-2)),
+        "let its step leave out those whose grad is None, use another optimizer",
     ),
     "another model's optimizer": (
         lambda: replace(tiny.tiny(), make_optimizer=lambda m: SGD(tiny.ResidualMLP().parameters())),
