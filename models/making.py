@@ -100,7 +100,7 @@ def blocks_of(workload: Workload, model: nn.Module) -> list[nn.Module]:
         ValueError: ``blocks`` returned no modules of the model, or one of them twice.
     """
     found = workload.blocks(model)
-    if isinstance(found, Mapping):
+    if isinstance(found, (Mapping, nn.ModuleDict)):
         raise ValueError(
             "blocks(model) must list modules in forward order, but got a "
             f"{type(found).__name__}: return list(....values())"
