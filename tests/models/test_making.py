@@ -43,7 +43,7 @@ def test_what_is_no_model(make: Make, words: str) -> None:
         (lambda model: [], "must list at least one module, but got none"),
         (lambda model: iter(()), "a generator is empty"),
         (lambda model: [model.blocks[0], model.blocks[0]], "blocks 0 and 1 are the same"),
-        (lambda model: nn.ModuleDict({"a": model.blocks[0]}), "block 0 is"),
+        (lambda model: nn.ModuleDict({"a": model.blocks[0]}), r"got a ModuleDict: return list"),
         (lambda model: {"a": model.blocks[0]}, "a dict: return list"),
         (lambda model: [nn.Linear(1, 1)], "block 0 is a Linear of another"),
         (lambda model: 4, r"must list modules, but got 4 \(int\)"),
