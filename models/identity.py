@@ -53,6 +53,9 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "groups": [_settings(group) for group in optimizer.param_groups],
         "source": source_digests(code),
         "settings": settings,
+        "levers": source_digests(
+            [each for each in (workload.shrink, workload.examples_at) if each is not None]
+        ),
         "first measures": first_measures(workload, model),
     }
 

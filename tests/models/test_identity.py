@@ -287,6 +287,28 @@ def test_a_batch_of_a_later_step_shows(tmp_path: Path) -> None:
     assert longer == ["steps 20 -> 30"]
 
 
+def halved(*_: Any) -> Any:
+    return 2
+
+
+def thirds(*_: Any) -> Any:
+    return 3
+
+
+@pytest.mark.parametrize("part", ["shrink", "examples_at"])
+def test_what_only_a_lever_calls_is_in_it(part: str) -> None:
+    """Another way of making inputs smaller, other numbers of the examples."""
+    before, same, after = (
+        identity_of(replace(tiny.tiny(), **{part: each}))  # type: ignore[arg-type]
+        for each in (halved, halved, thirds)
+    )
+    assert differences(before, same) == []
+    (found,) = differences(before, after)
+    assert found.startswith("source changed at ")
+    del before["levers"]
+    assert differences(before, after) == []
+
+
 def test_an_evaluation_that_takes_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not compared then; whatever the workload catches, and no hook is left."""
 

@@ -32,6 +32,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_source(then.get("source", {}), now.get("source", {})),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
+        *_of_levers(then.get("levers"), now.get("levers")),
         *_batches(then, now),
     ]
     return found or [
@@ -106,6 +107,11 @@ def _modules(then: Identity, now: Identity) -> list[str]:
 def _settings(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changed = [f"{n} {then[n]} -> {now[n]}" for n in then if n in now and then[n] != now[n]]
     return [_some(changed)] if changed else []
+
+
+def _of_levers(then: Mapping[str, str] | None, now: Mapping[str, str] | None) -> list[str]:
+    """Functions that only some levers call; runs of older versions do not know theirs."""
+    return [] if then is None or now is None else _source(then, now)
 
 
 def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
