@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import math
 import random
@@ -68,6 +69,19 @@ def counted(model: nn.Module, batch: Any) -> Tensor:
     METER.loss += 1
     CACHE[METER.loss] = batch[0]
     return tiny.loss(model, batch)
+
+
+@functools.cache
+def remembered(key: int) -> float:
+    """Drawn when it is first asked for."""
+    return random.random() + key
+
+
+class Memo(stateful.Noisy):
+    """Noise that is drawn once a process for each of many keys."""
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, remembered(int(x.sum() * 1000)) % 1)
 
 
 class Global(stateful.Noisy):
@@ -282,6 +296,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "a loss that becomes infinite": (
         lambda: stateful.workload(tiny.ResidualMLP, explosive),
         "losses must be finite",
+    ),
+    "draws that are remembered": (
+        lambda: stateful.workload(Memo),
+        "took others from Python's generator: something drawn is kept from one training to the",
     ),
     "state of the process": (
         lambda: stateful.workload(Global),
