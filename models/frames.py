@@ -43,12 +43,11 @@ LONGEST = 300
 def told(error: BaseException) -> str:
     """The kind of error, the first line of its message, and where the user's code was.
 
-    Nothing of the kind and no place for a ValueError that this project raised: it is a message for
-    the user.
+    Nothing of the kind and no place for what this project raised as a message for the user.
     """
     lines = str(error).strip().splitlines() or ["no message"]
     text = lines[0] if len(lines[0]) <= LONGEST else lines[0][:LONGEST] + "..."
-    if isinstance(error, ValueError) and is_told(error):
+    if isinstance(error, (ValueError, RuntimeError)) and is_told(error):
         return str(error)
     places = where(error)
     return f"{type(error).__name__}: {text}" + (f" ({places})" if places else "")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from models.batches import Batch, apart, tensors_of
+from models.batches import Batch, tensors_of
+from models.first_values import first_loss, first_measures, spread_batches
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
@@ -22,14 +21,12 @@ from models.workload import Workload
 
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
-MOST_WEIGHTS = 10_000_000
-"""Of a model that is run once on the CPU to tell its first loss."""
 
 
 def identity_of(workload: Workload) -> dict[str, Any]:
     """The workload's identity, its data's fingerprint aside: JSON values.
 
-    Makes its model, its optimizer and its first batch, and forgets them.
+    Makes its model, its optimizer and some batches, evaluates it once on the CPU, and forgets them.
 
     Raises:
         ValueError: they cannot be trained; every reason that is seen.
@@ -50,29 +47,17 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "weights": weights_of(model),
         "batch": batch_form(batch),
         "batch's values": batch_values(batch),
-        **_first_loss(workload, model, batch),
+        "first batches": spread_batches(workload, 0),
+        "first loss": first_loss(workload, model, batch),
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
         "source": source_digests(code),
         "settings": settings,
+        "levers": source_digests(
+            [each for each in (workload.shrink, workload.examples_at) if each is not None]
+        ),
+        "first measures": first_measures(workload, model),
     }
-
-
-def _first_loss(workload: Workload, model: nn.Module, batch: Batch) -> dict[str, str]:
-    """The loss before any training, roughly: it tells what no source does, a file that is read at
-    every call. Nothing where it cannot be found out here, or would take long.
-    """
-    if sum(p.numel() for p in model.parameters()) > MOST_WEIGHTS:
-        return {}
-    torch.manual_seed(0)
-    random.seed(0)
-    np.random.seed(0)
-    try:
-        with torch.no_grad():
-            loss = float(workload.loss(model, apart(batch)))
-    except Exception:  # it needs a device, or gradients; a fault is told by the examination
-        return {}
-    return {"first loss": f"{loss:.4g}"}
 
 
 def _numbers(workload: Workload) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from models.frames import written_at
@@ -26,7 +27,8 @@ def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu")
     nothing to train: those rest on purpose.
 
     Raises:
-        ValueError: ``make_model`` returned something else.
+        ValueError: ``make_model`` returned something else, or a model that has no shapes yet or
+            is compiled in a way that lets nothing be changed.
     """
     model = workload.make_model(seed)
     if not isinstance(model, nn.Module):
@@ -35,10 +37,39 @@ def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu")
             + (": return one, not the class" if isinstance(model, type) else "")
             + written_at(workload.make_model, "make_model")
         )
+    if faults := [*_lazy_faults(model), *_script_faults(model)]:
+        raise ValueError("; ".join(faults) + written_at(workload.make_model, "make_model"))
     model = model.to(device)
     for part in parts_at_rest(model).values():
         part.train()
     return model
+
+
+def _lazy_faults(model: nn.Module) -> list[str]:
+    """Parameters and buffers that get their shapes with the first batch."""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if is_lazy(tensor)]
+    if not lazy:
+        return []
+    return [
+        f"parameters must have their shapes when make_model returns, but {_some(lazy)} are lazy: "
+        "run one batch through the model in make_model, or give the layers their sizes"
+    ]
+
+
+def _script_faults(model: nn.Module) -> list[str]:
+    """Parts that take no hooks everywhere and cannot be copied."""
+    script = torch.jit.ScriptModule
+    parts = {name: part for name, part in model.named_modules() if isinstance(part, script)}
+    tops = [name for name in parts if not name or name.rpartition(".")[0] not in parts]
+    if not tops:
+        return []
+    what = "the model" if tops == [""] else _some(tops)
+    return [
+        "a model must consist of plain modules, which can be frozen, left out and copied, but "
+        f"{what} was compiled by torch.jit.script or torch.jit.trace: leave that out, or "
+        "use torch.compile"
+    ]
 
 
 def parts_at_rest(model: nn.Module) -> dict[str, nn.Module]:
@@ -69,7 +100,7 @@ def blocks_of(workload: Workload, model: nn.Module) -> list[nn.Module]:
         ValueError: ``blocks`` returned no modules of the model, or one of them twice.
     """
     found = workload.blocks(model)
-    if isinstance(found, Mapping):
+    if isinstance(found, (Mapping, nn.ModuleDict)):
         raise ValueError(
             "blocks(model) must list modules in forward order, but got a "
             f"{type(found).__name__}: return list(....values())"
@@ -184,11 +215,6 @@ def _parameter_fault(parameter: nn.Parameter) -> str | None:
         return (
             "parameters must be whole on one device, but {} are sharded (DTensor, as fully_shard "
             "makes them): return the model unsharded, a trial has one device"
-        )
-    if "UninitializedTensorMixin" in kinds:
-        return (
-            "parameters must have their shapes when make_model returns, but {} are lazy: run one "
-            "batch through the model in make_model"
         )
     if parameter.is_meta:
         return "parameters must have values, but {} are on the meta device: initialize them"

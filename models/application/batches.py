@@ -119,7 +119,8 @@ def join(batches: Sequence[Batch]) -> Batch:
     """Batches as one, columns of examples one after the other; all else is the first one's.
 
     Raises:
-        ValueError: their examples have different shapes.
+        ValueError: their examples have different shapes, or one holds a tensor, an array or a list
+            that is not of its examples and not the same in all: of the others it would be lost.
     """
     if len(batches) == 1:
         return batches[0]
@@ -127,6 +128,7 @@ def join(batches: Sequence[Batch]) -> Batch:
 
     def joined(each: Sequence[Any]) -> Any:
         if not all(_holds_examples(t, size) for t, size in zip(each, sizes, strict=True)):
+            _refuse_others(each, sizes)
             return each[0]
         if isinstance(each[0], list):
             return [value for column in each for value in column]
@@ -138,6 +140,24 @@ def join(batches: Sequence[Batch]) -> Batch:
         return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 
     return _mapped(joined, batches)
+
+
+def _refuse_others(columns: Sequence[Any], sizes: Sequence[int]) -> None:
+    if all(_is_same(columns[0], other) for other in columns[1:]):
+        return
+    forms = [f"a list of {len(c)}" if isinstance(c, list) else tuple(c.shape) for c in columns]
+    raise ValueError(
+        f"batches of {list(sizes)} examples must have as many along the first dimension of "
+        f"everything that differs between them to be joined, but got {forms}"
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, Tensor):
+        return one.layout == other.layout == torch.strided and torch.equal(one, other)
+    return bool(np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other)
 
 
 def _holds_examples(column: Any, size: int) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+
+class MovedError(RuntimeError):
+    """What is frozen was moved; the message says when, by whom probably, and what to do."""
+
+
 BY_MEMORY = (
     "moves parameters that have no gradient, along directions or towards weights that it "
-    "remembers; use an optimizer that leaves those alone, make a new one where the active blocks "
-    "change, or take a policy that never freezes (full_update). The forward may have written to "
-    "it, too"
+    "remembers; let its step leave out those whose grad is None, use another optimizer, make a new "
+    "one where the active blocks change, or take a policy that never freezes (full_update). The "
+    "forward may have written to it, too"
 )
 """Follows the name of an optimizer that may do so."""
 

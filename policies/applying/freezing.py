@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER
+from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER, MovedError
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
 from policies.applying.moments import forget, is_torchs_own, optimizers_in, remembers
@@ -289,7 +289,7 @@ class Freezer:
 
     def _refuse_moved(self, when: str, cause: str, *, closely: bool = False) -> None:
         if (name := self._guard.moved(closely=closely)) is not None:
-            raise RuntimeError(f"{name} is frozen but was moved in {when}: {cause}")
+            raise MovedError(f"{name} is frozen but was moved in {when}: {cause}")
 
 
 def _tops(modules: Iterable[nn.Module]) -> list[nn.Module]:

@@ -11,14 +11,12 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._C._autograd import _get_sequence_nr
@@ -27,6 +25,7 @@ from torch.autograd.graph import Node
 from policies.applying.faults import checked_blocks
 from policies.applying.parts import STEM, Places
 from policies.applying.resting import Passing, passing
+from policies.applying.undoing import undone
 from policies.applying.wiring import Wiring
 
 
@@ -49,7 +48,7 @@ def trace_parts(
     """
     found = checked_blocks(model, blocks, None)
     trace = Trace(Wiring(model, found), found)
-    with _unchanged(model), torch.enable_grad(), trace.watching():
+    with undone(model), torch.enable_grad(), trace.watching():
         places = trace.places(graph_of(forward()))
     return places or Places(len(found), {}, {})
 
@@ -233,26 +232,3 @@ class Trace:
 
     def _moment_of(self, node: Any) -> _Moment:
         return self._moments[bisect.bisect_right(self._numbers, node._sequence_nr()) - 1]
-
-
-@contextlib.contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Afterwards the model's buffers and attributes and all generators are as they were."""
-    modules = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
-    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    numpys, python = np.random.get_state(), random.getstate()
-    devices = {p.device.index for p in model.parameters() if p.is_cuda}
-    try:
-        with torch.random.fork_rng(devices=sorted(i for i in devices if i is not None)):
-            yield
-    finally:
-        np.random.set_state(numpys)
-        random.setstate(python)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
-        for module, attributes, buffers in modules:
-            vars(module).clear()
-            vars(module).update(attributes)
-            module._buffers.clear()
-            module._buffers.update(buffers)

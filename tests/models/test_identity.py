@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch.optim import SGD, AdamW
 
+from models import first_values
 from models.by_path import module_at
 from models.identity import identity_of
 from models.source import source_digests
@@ -215,3 +218,108 @@ def test_what_is_read_at_every_call_shows_in_the_first_loss(tmp_path: Path) -> N
     assert found.startswith("first loss ")
     assert "read at every call" in found
     assert differences(identity("1"), identity("2", steps=30)) == ["steps 20 -> 30"]
+
+
+def read_by_evaluation(file: Path, **changes: Any) -> dict[str, Any]:
+    """Of a workload whose held-out data alone come from ``file``."""
+
+    def evaluate(model: Any) -> float:
+        return tiny.evaluate(model) + float(file.read_text())
+
+    return identity_of(replace(tiny.tiny(), evaluate=evaluate, **changes))
+
+
+def test_held_out_data_that_only_the_evaluation_reads_show(tmp_path: Path) -> None:
+    """And those of a further metric; each is named with both values."""
+    file, metric = tmp_path / "held_out.txt", tmp_path / "metric.txt"
+    more = {"metrics": {"error": lambda _: float(metric.read_text())}}
+    file.write_text("1")
+    metric.write_text("0.5")
+    before = read_by_evaluation(file, **more)
+    assert differences(before, read_by_evaluation(file, **more)) == []
+    file.write_text("1.5")
+    (found,) = differences(before, read_by_evaluation(file, **more))
+    first = before["first measures"]["evaluation"]
+    assert found.startswith(f"first evaluation {first} -> {float(first) + 0.5:.6g}")
+    file.write_text("1")
+    metric.write_text("0.25")
+    (found,) = differences(before, read_by_evaluation(file, **more))
+    assert found.startswith("first error 0.5 -> 0.25")
+
+
+def test_held_out_data_show_through_a_head_of_zeros(tmp_path: Path) -> None:
+    """Which predicts the same whatever it is given, before it is trained."""
+    file = tmp_path / "input.txt"
+
+    def make_model(seed: int) -> Any:
+        model = tiny.make_model(seed)
+        model.head.weight.data.zero_()
+        return model
+
+    def evaluate(model: Any) -> float:
+        return float(model(torch.full((1, tiny.FEATURES), float(file.read_text()))))
+
+    def identity(value: str) -> dict[str, Any]:
+        file.write_text(value)
+        return identity_of(replace(tiny.tiny(), make_model=make_model, evaluate=evaluate))
+
+    assert differences(identity("1"), identity("1")) == []
+    assert differences(identity("1"), identity("2"))
+
+
+def test_a_batch_of_a_later_step_shows(tmp_path: Path) -> None:
+    """Data that come only after the first batch, from a file that no source names."""
+    file = tmp_path / "later.txt"
+
+    def batch_at(seed: int, step: int) -> Any:
+        x, y = tiny.batch_at(seed, step)
+        return x, y * (float(file.read_text()) if step > 12 else 1.0)
+
+    def identity(scale: str, **changes: Any) -> dict[str, Any]:
+        file.write_text(scale)
+        return identity_of(replace(tiny.tiny(), batch_at=batch_at, **changes))
+
+    assert differences(identity("1"), identity("1")) == []
+    assert differences(identity("1"), identity("2")) == [
+        "batches of steps 14, 17, 18 and 1 more changed"
+    ]
+    longer = differences(identity("1"), identity("1", steps=30))
+    assert longer == ["steps 20 -> 30"]
+
+
+def halved(*_: Any) -> Any:
+    return 2
+
+
+def thirds(*_: Any) -> Any:
+    return 3
+
+
+@pytest.mark.parametrize("part", ["shrink", "examples_at"])
+def test_what_only_a_lever_calls_is_in_it(part: str) -> None:
+    """Another way of making inputs smaller, other numbers of the examples."""
+    before, same, after = (
+        identity_of(replace(tiny.tiny(), **{part: each}))  # type: ignore[arg-type]
+        for each in (halved, halved, thirds)
+    )
+    assert differences(before, same) == []
+    (found,) = differences(before, after)
+    assert found.startswith("source changed at ")
+    del before["levers"]
+    assert differences(before, after) == []
+
+
+def test_an_evaluation_that_takes_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not compared then; whatever the workload catches, and no hook is left."""
+
+    def evaluate(model: Any) -> float:
+        while True:
+            with contextlib.suppress(Exception):
+                model(torch.zeros(1, tiny.FEATURES))
+
+    workload = replace(tiny.tiny(), evaluate=evaluate)
+    monkeypatch.setattr(first_values, "LONGEST", 0.0)
+    found = identity_of(workload)
+    assert found["first measures"] == {}
+    assert differences(identity_of(tiny.tiny()) | {"source": {}}, found | {"source": {}}) == []
+    tiny.make_model(0)(torch.zeros(1, tiny.FEATURES))

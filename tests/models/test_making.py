@@ -43,7 +43,7 @@ def test_what_is_no_model(make: Make, words: str) -> None:
         (lambda model: [], "must list at least one module, but got none"),
         (lambda model: iter(()), "a generator is empty"),
         (lambda model: [model.blocks[0], model.blocks[0]], "blocks 0 and 1 are the same"),
-        (lambda model: nn.ModuleDict({"a": model.blocks[0]}), "block 0 is"),
+        (lambda model: nn.ModuleDict({"a": model.blocks[0]}), r"got a ModuleDict: return list"),
         (lambda model: {"a": model.blocks[0]}, "a dict: return list"),
         (lambda model: [nn.Linear(1, 1)], "block 0 is a Linear of another"),
         (lambda model: 4, r"must list modules, but got 4 \(int\)"),
@@ -78,17 +78,49 @@ def test_what_is_no_optimizer(make: Make, words: str) -> None:
 
 
 def test_parameters_that_cannot_be_trained_are_named() -> None:
-    """Lazy ones, ones without values, and ones that are stepped within the backward."""
-    lazy = nn.Sequential(nn.LazyLinear(2))
+    """Ones without values, and ones that are stepped within the backward."""
     with torch.device("meta"):
         empty = nn.Linear(2, 2)
     fused = tiny.make_model(0)
     weight: Any = fused.head.weight
     weight.register_post_accumulate_grad_hook(lambda parameter: None)
-    assert "0.weight, 0.bias are lazy" in parameter_faults(lazy)[0]
     assert "weight, bias are on the meta device" in parameter_faults(empty)[0]
     assert "head.weight have a hook" in parameter_faults(fused)[0]
     assert parameter_faults(tiny.make_model(0)) == []
+
+
+def with_head(head: nn.Module) -> nn.Module:
+    model = tiny.make_model(0)
+    model.head = head
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: with_head(nn.LazyLinear(1)), "head.weight, head.bias are lazy: run one batch"),
+        (
+            lambda: with_head(nn.LazyBatchNorm1d(affine=False)),
+            "head.running_mean, head.running_var are lazy",
+        ),
+        (lambda: torch.jit.script(tiny.make_model(0)), "but the model was compiled by torch.jit"),
+        (
+            lambda: with_head(torch.jit.script(nn.Sequential(nn.Linear(16, 1)))),
+            "but head was compiled by torch.jit.script or torch.jit.trace: leave that out",
+        ),
+        (
+            lambda: with_head(torch.jit.trace(nn.Linear(16, 1), torch.zeros(1, 16))),
+            "but head was compiled",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_models_without_shapes_or_compiled_as_scripts_are_refused(
+    make: Callable[[], nn.Module], words: str
+) -> None:
+    """Whatever part it is, by its name."""
+    with pytest.raises(ValueError, match=words):
+        new_model(replace(tiny.tiny(), make_model=lambda seed: make()), 0)
 
 
 def test_sharded_parameters_are_named() -> None:

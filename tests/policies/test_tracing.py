@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -207,6 +209,60 @@ def test_tracing_leaves_the_model_and_the_generators_as_they_were() -> None:
     assert numpys == numpy_state()
     assert all(p.grad is None for p in model.parameters())
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+class Remembering(nn.Module):
+    """Its forward leaves something in whatever can hold it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(3, 3) for _ in range(2))
+        self.average = nn.Linear(3, 3).requires_grad_(False)
+        self.table = nn.Embedding(2, 3, max_norm=0.1)
+        self.queue, self.seen, self.names = deque([1], maxlen=2), {"calls": [0]}, {"a"}
+        self.meter = SimpleNamespace(total=0.0)
+        self.plain = torch.zeros(2)
+        self.draws = (torch.Generator(), random.Random(0), np.random.default_rng(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.average.weight.lerp_(self.blocks[0].weight, 0.5)
+        torchs, pythons, numpys = self.draws
+        drawn = torch.rand(1, generator=torchs) + pythons.random() + numpys.random()
+        self.queue.append(2)
+        self.seen["calls"][0] += 1
+        self.seen["more"] = [1]
+        self.names.add("b")
+        self.meter.total += 1
+        self.plain += drawn
+        x = x + self.table(torch.zeros(len(x), dtype=torch.long)) + self.plain.sum()
+        return self.blocks[1](self.blocks[0](x))  # type: ignore[no-any-return]
+
+
+def test_tracing_undoes_what_a_forward_leaves_behind() -> None:
+    """Parameters that it writes, contents of containers and objects, generators; gradients of a
+    backward within the loss. Each thing itself stays the one that it was.
+    """
+    model = Remembering()
+    queue, calls = model.queue, model.seen["calls"]
+    model.blocks[0].weight.grad = torch.ones(3, 3)
+    untouched = copy.deepcopy(model)
+
+    def loss() -> Tensor:
+        model(torch.ones(4, 3)).sum().backward()
+        return model(torch.ones(4, 3)).sum()  # type: ignore[no-any-return]
+
+    trace_parts(model, list(model.blocks), loss)
+    assert all(map(torch.equal, untouched.state_dict().values(), model.state_dict().values()))
+    assert (list(model.queue), model.seen, model.names) == ([1], {"calls": [0]}, {"a"})
+    assert model.queue is queue
+    assert model.seen["calls"] is calls
+    assert model.meter.total == 0
+    weight, *others = model.parameters()
+    assert torch.equal(weight.grad, torch.ones(3, 3))  # type: ignore[arg-type]
+    assert all(parameter.grad is None for parameter in others)
+    with torch.no_grad():
+        assert torch.equal(model(torch.ones(4, 3)), untouched(torch.ones(4, 3)))
 
 
 def test_places_of_other_blocks_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import math
 import random
@@ -68,6 +69,19 @@ def counted(model: nn.Module, batch: Any) -> Tensor:
     METER.loss += 1
     CACHE[METER.loss] = batch[0]
     return tiny.loss(model, batch)
+
+
+@functools.cache
+def remembered(key: int) -> float:
+    """Drawn when it is first asked for."""
+    return random.random() + key
+
+
+class Memo(stateful.Noisy):
+    """Noise that is drawn once a process for each of many keys."""
+
+    def noise(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, remembered(int(x.sum() * 1000)) % 1)
 
 
 class Global(stateful.Noisy):
@@ -150,6 +164,35 @@ class Around(nn.Module):
 
 def within(inner: nn.Module) -> nn.Module:
     return Around(inner)
+
+
+class SlowWeights(SGD):
+    """Every so many steps all weights are set to the middle of themselves and a slow copy."""
+
+    def __init__(self, parameters: Any, every: int) -> None:
+        super().__init__(parameters, lr=1e-2)
+        self.every, self.count = every, 0
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        self.count += 1
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                slow = self.state[parameter].setdefault("slow", parameter.detach().clone())
+                if self.count % self.every == 0:
+                    parameter.copy_(slow.lerp_(parameter, 0.5))
+        return found
+
+
+class Decaying(SGD):
+    """All weights become smaller, with a gradient and without."""
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.mul_(0.999)
+        return found
 
 
 def explosive(model: nn.Module) -> Optimizer:
@@ -254,6 +297,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: stateful.workload(tiny.ResidualMLP, explosive),
         "losses must be finite",
     ),
+    "draws that are remembered": (
+        lambda: stateful.workload(Memo),
+        "took others from Python's generator: something drawn is kept from one training to the",
+    ),
     "state of the process": (
         lambda: stateful.workload(Global),
         "What changes while it trains and is not saved: tests.support.unsound.CALLS",
@@ -261,6 +308,14 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "nothing to train": (
         lambda: stateful.workload(lambda: tiny.ResidualMLP().requires_grad_(False)),
         "no parameter requires a grad",
+    ),
+    "slow weights": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: SlowWeights(m.parameters(), 50)),
+        "but SlowWeights moves stem.weight, stem.bias, blocks.0.up.weight and 17 more in steps in",
+    ),
+    "a decay of everything": (
+        lambda: replace(tiny.tiny(), make_optimizer=lambda m: Decaying(m.parameters(), lr=1e-2)),
+        "let its step leave out those whose grad is None, use another optimizer",
     ),
     "another model's optimizer": (
         lambda: replace(tiny.tiny(), make_optimizer=lambda m: SGD(tiny.ResidualMLP().parameters())),

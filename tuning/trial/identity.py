@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,8 +32,13 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_source(then.get("source", {}), now.get("source", {})),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
+        *_of_levers(then.get("levers"), now.get("levers")),
+        *_batches(then, now),
     ]
-    return found or _loss(then.get(FIRST_LOSS), now.get(FIRST_LOSS))
+    return found or [
+        *_loss(then.get(FIRST_LOSS), now.get(FIRST_LOSS)),
+        *_measures(then.get("first measures", {}), now.get("first measures", {})),
+    ]
 
 
 def _is_one(name: str, value: Any) -> bool:
@@ -47,6 +53,32 @@ def _loss(then: str | None, now: str | None) -> list[str]:
         f"{FIRST_LOSS} {then} -> {now}, though its source, weights and first batch are as they "
         "were: something that is read at every call (a file, a variable of the environment)"
     ]
+
+
+def _measures(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Likewise."""
+    changed = [
+        f"first {name} {then[name]} -> {now[name]}"
+        for name in then
+        if name in now and not _alike(then[name], now[name])
+    ]
+    return [f"{_some(changed)}: its data, or a file that it reads"] if changed else []
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two numbers differ in no more than machines and numbers of threads do."""
+    return one == other or math.isclose(float(one), float(other), rel_tol=1e-4)
+
+
+def _batches(then: Identity, now: Identity) -> list[str]:
+    """Later batches that are others, where their form is the same; the first is told by itself."""
+    old, new = (each.get("first batches", {}) for each in (then, now))
+    steps = sorted(int(s) for s in old if s in new and old[s] != new[s])
+    later = [str(step) for step in steps if step]
+    if not later or then.get("batch") != now.get("batch"):
+        return []
+    plural = "batch of step" if len(later) == 1 else "batches of steps"
+    return [f"{plural} {_some(later)} changed"]
 
 
 def _parameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -75,6 +107,11 @@ def _modules(then: Identity, now: Identity) -> list[str]:
 def _settings(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changed = [f"{n} {then[n]} -> {now[n]}" for n in then if n in now and then[n] != now[n]]
     return [_some(changed)] if changed else []
+
+
+def _of_levers(then: Mapping[str, str] | None, now: Mapping[str, str] | None) -> list[str]:
+    """Functions that only some levers call; runs of older versions do not know theirs."""
+    return [] if then is None or now is None else _source(then, now)
 
 
 def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import UserDict, defaultdict
 from dataclasses import dataclass, field
@@ -182,3 +183,23 @@ def test_refused() -> None:
         ValueError, match=r"of one shape to be joined, but got \[\(1, 2\), \(1, 3\)"
     ):
         join([torch.ones(1, 2), torch.ones(1, 3)])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.tensor(0.5), torch.tensor(0.25)),
+        (torch.ones(3, 2), torch.zeros(3, 2)),
+        (torch.ones(3, 2), torch.ones(2, 2)),
+        (np.ones(3), np.zeros(3)),
+        ([1, 2, 3], [1, 2]),
+    ],
+)
+def test_what_is_not_of_the_examples_is_never_lost(one: Any, other: Any) -> None:
+    """A weight of the whole batch, texts of many lengths in a list: kept where it is the same in
+    both batches, else refused.
+    """
+    x = torch.ones(4, 2)
+    assert len(join([(x, one), (x, copy.deepcopy(one))])[0]) == 8
+    with pytest.raises(ValueError, match=r"batches of \[4, 4\] examples must have as many along"):
+        join([(x, one), (x, other)])

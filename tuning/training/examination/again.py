@@ -85,12 +85,24 @@ def _not_twice(
     again.train()
     apart = _apart(first, again.losses, again.evaluations, since=0)
     if apart is None:
+        yield from _drawn_once(first, again)
         return
     size, text = apart
     if subject.device.type == "cpu" or size > NOISE:
         yield refused("repeatable", f"{NOT_TWICE}: {text}{outside.blame()}. {WAY_OUT}")
     else:
         yield remark("repeatable", f"this device's kernels do not repeat to the bit: {text}")
+
+
+def _drawn_once(first: Rehearsal, again: Rehearsal) -> Iterator[Finding]:
+    """Losses may agree by chance in a few steps where what was drawn is remembered."""
+    if names := [name for name in first.drawn if first.drawn[name] != again.drawn[name]]:
+        yield refused(
+            "repeatable",
+            "two trainings from one seed must draw the same numbers at random, but a second one in "
+            f"the same process took others from {' and '.join(names)} generator: something drawn "
+            f"is kept from one training to the next (functools.cache, a table). {WAY_OUT}",
+        )
 
 
 def _apart(

@@ -9,15 +9,28 @@ import torch
 
 from models.frames import told
 from models.identity import kind_of
+from policies.applying.causes import MovedError
+from policies.applying.moments import is_torchs_own, optimizers_in
 from policies.applying.wiring import Part
 from tuning.training.bench import StepBench
 from tuning.training.calibrate import measured_depths
-from tuning.training.examination.subject import SEED, Subject, parts_of, refused, remark, some
+from tuning.training.examination.subject import (
+    SEED,
+    Subject,
+    mark_of,
+    parts_of,
+    refused,
+    remark,
+    some,
+)
 from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
 
 MORE_STEPS = 10
 """Full steps that are tried until every block had a gradient: some models skip blocks at random."""
+
+IDLE_STEPS = 100
+"""Steps without any gradient, of optimizers that are not PyTorch's own."""
 
 
 def depth_rules(subject: Subject) -> Iterator[Finding]:
@@ -29,6 +42,9 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
     for depth in (count, *measured_depths(count)[:-1], count + 1):
         try:
             bench.step(depth, seen.read)
+        except MovedError as fault:
+            yield refused("frozen", f"what is frozen must stay as it is, but {fault}")
+            return
         except Exception as fault:
             what = f"the top {depth} of {count}" if depth < count else "all"
             yield refused("depths", f"with {what} blocks trained a step raised {told(fault)}")
@@ -38,12 +54,37 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
         more -= 1
         bench.step(count, seen.read)
     yield from _of_gradients(bench, seen)
+    yield from _of_idle_steps(bench)
     if _rates(bench) != rates:
         yield remark(
             "learning rates",
             f"{kind_of(bench.optimizer)} changes its learning rates when it steps (a schedule of "
             "its own, a scheduler in a hook): the search sets them before every step, from the "
             "workload's warmup_steps, decay_fraction and decay; leave the other schedule out",
+        )
+
+
+def _of_idle_steps(bench: StepBench) -> Iterator[Finding]:
+    """Slow weights are taken over every few steps, which may be later than anything else here."""
+    optimizer = bench.optimizer
+    if all(map(is_torchs_own, optimizers_in(optimizer))):
+        return
+    named = dict(bench.model.named_parameters())
+    before = {name: parameter.detach().clone() for name, parameter in named.items()}
+    optimizer.zero_grad(set_to_none=True)
+    for _ in range(IDLE_STEPS):
+        try:
+            optimizer.step()
+        except Exception:  # it may need a gradient somewhere; then there always is one
+            return
+    moved = [name for name in named if mark_of(named[name]) != mark_of(before[name])]
+    if moved:
+        yield refused(
+            "frozen",
+            f"what is frozen must stay as it is, but {kind_of(optimizer)} moves {some(moved)} in "
+            "steps in which they have no gradient (slow or averaged weights that it takes over "
+            "every few steps, a decay by hand): let its step leave out parameters whose grad is "
+            "None, or use another optimizer",
         )
 
 

@@ -55,8 +55,8 @@ def model_rules(subject: Subject) -> Iterator[Finding]:
     if not workload.fingerprint:
         yield remark(
             "fingerprint",
-            "Workload.fingerprint is empty: a run that goes on will not see that its data changed; "
-            "give it a hash of the data",
+            "Workload.fingerprint is empty: a run that goes on compares only some batches and the "
+            "first evaluation with those it began with; give it a hash of the data",
         )
 
 

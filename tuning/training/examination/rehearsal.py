@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,19 @@ from torch import nn
 from models.workload import Workload
 from policies.apply import Step
 from policies.full_update import FullUpdate
+from tuning.training.generators import generators_state
 from tuning.training.loop import TrainingRun
 from tuning.trial.clock import CostTable
 from tuning.trial.record import Measurements
 
 SEED = 0
+WHOSE = {
+    "rng": "torch's",
+    "cuda_rng": "CUDA's",
+    "python_rng": "Python's",
+    "numpy_rng": "NumPy's",
+}
+"""Generators, as a message names them."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,13 @@ class Rehearsal:
     Attributes:
         run: the training.
         start: a digest of the weights and buffers it began with.
+        drawn: where the process's generators stood when it was trained last, by whose they are.
     """
 
     def __init__(self, workload: Workload, plan: Plan, device: torch.device) -> None:
         longer = max(plan.steps + 1, workload.warmup_steps)  # one is left: no evaluation at the end
         own = dataclasses.replace(workload, steps=longer, eval_every=plan.eval_every)
-        self._plan, self._heard = plan, Heard()
+        self._plan, self._heard, self._device = plan, Heard(), device
         self.run = TrainingRun(
             own,
             FullUpdate(),
@@ -94,11 +103,14 @@ class Rehearsal:
             recorder=self._heard,
         )
         self.start = digest(self.run.model)
+        self.drawn: dict[str, str] = {}
 
     def train(self, until: int | None = None) -> None:
         """Train up to a step, by default to the plan's end."""
         while self.run.steps < (self._plan.steps if until is None else until):
             self.run.advance()
+        state = generators_state(self._device)
+        self.drawn = {WHOSE[key]: _mark_of_state(value) for key, value in state.items()}
 
     @property
     def losses(self) -> list[float]:
@@ -109,6 +121,13 @@ class Rehearsal:
     def evaluations(self) -> dict[int, float]:
         """Validation losses by step, those of before a load too."""
         return {point.step: point.val_loss for point in self.run.curve}
+
+
+def _mark_of_state(state: Any) -> str:
+    if isinstance(state, Mapping):
+        state = {key: _mark_of_state(value) for key, value in state.items()}
+    plain = state.tolist() if hasattr(state, "tolist") else state
+    return f"{zlib.crc32(repr(plain).encode()):08x}"
 
 
 def _steps_alone(blocks: int) -> CostTable:

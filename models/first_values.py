@@ -1,0 +1,127 @@
+"""What a workload gives before any training: its first loss and evaluation, and batches of steps
+spread over its training.
+
+They tell what no source does: a file that is read at every call, held-out data, later batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from models.batches import Batch, apart
+from models.measuring import metric_of, metrics_of
+from models.settings import batch_values
+from models.workload import Workload
+
+MOST_WEIGHTS = 10_000_000
+"""Of a model that is run once on the CPU to tell its first loss."""
+LONGEST = 10.0
+"""Seconds after which an evaluation on the CPU is given up."""
+SOME_BATCHES, MOST_BATCHES = 4, 16
+"""Batches that are drawn at least, and at most."""
+GOLDEN = (5**0.5 - 1) / 2
+BATCH_SECONDS = 1.0
+"""After which no more of them are."""
+
+
+class _TooLongError(BaseException):
+    """An evaluation is given up; no handler for a workload's own faults may catch it."""
+
+
+def first_loss(workload: Workload, model: nn.Module, batch: Batch) -> str | None:
+    """The loss before any training, roughly; None where it cannot be found out here, or would
+    take long.
+    """
+    if sum(p.numel() for p in model.parameters()) > MOST_WEIGHTS:
+        return None
+    _seed()
+    try:
+        with torch.no_grad():
+            loss = float(workload.loss(model, apart(batch)))
+    except Exception:  # it needs a device, or gradients; a fault is told by the examination
+        return None
+    return f"{loss:.4g}"
+
+
+def first_measures(workload: Workload, model: nn.Module) -> dict[str, str]:
+    """What ``evaluate`` and the further metrics give before any training, by name.
+
+    Nothing where it cannot be found out here, or takes long. The model is used up: matrices that
+    begin at zero are filled, since a head of zeros gives the same whatever the data are.
+    """
+    _seed()
+    _fill(model)
+    model.eval()
+    try:
+        with given_up_after(LONGEST), torch.no_grad():
+            found = {"evaluation": metric_of(workload, model), **metrics_of(workload, model)}
+    except (Exception, _TooLongError):  # as for the loss
+        return {}
+    return {name: f"{value:.6g}" for name, value in found.items()}
+
+
+def spread_batches(workload: Workload, seed: int) -> dict[str, str]:
+    """Digests of the batches of some steps, by step: the first, and others all over the training.
+
+    How many depends on how long they take; any two of the same workload have the first few.
+    """
+    found: dict[str, str] = {}
+    end = time.monotonic() + BATCH_SECONDS
+    for step in spread_steps(workload.steps):
+        if len(found) >= SOME_BATCHES and time.monotonic() > end:
+            break
+        with contextlib.suppress(Exception):  # a fault is told by the examination, or by a trial
+            found[str(step)] = batch_values(workload.batch_at(seed, step))
+    return found
+
+
+def spread_steps(steps: int) -> list[int]:
+    """Steps of a training so ordered that the first few of them are spread over the whole: its
+    ends, then those at multiples of the golden section.
+
+    >>> spread_steps(60)[:6]
+    [0, 59, 37, 14, 51, 28]
+    """
+    between = [int(steps * (index * GOLDEN % 1)) for index in range(1, MOST_BATCHES)]
+    return list(dict.fromkeys([0, steps - 1, *between]))[: min(MOST_BATCHES, max(2, steps // 2))]
+
+
+@contextlib.contextmanager
+def given_up_after(seconds: float) -> Iterator[None]:
+    """Inside, no module begins its forward later than this.
+
+    Raises:
+        _TooLongError: one would have.
+    """
+    end = time.monotonic() + seconds
+
+    def look(*_: object) -> None:
+        if time.monotonic() > end:
+            raise _TooLongError
+
+    hook = register_module_forward_pre_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _fill(model: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1 and parameter.is_floating_point() and not parameter.any():
+                parameter.normal_(0.0, 0.02)
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)
