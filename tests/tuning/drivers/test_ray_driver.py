@@ -105,6 +105,17 @@ class TestDeaths:
         note = notes(driver.run)[-1]
         assert (note["threads"], note["gpu"]) == ("2", "")
 
+    def test_of_rays_processes_only_those_that_serve(self, driver: RayDriver) -> None:
+        """Its servers and their two agents; no autoscaler, dashboard or watcher of what is
+        printed.
+        """
+        driver.drive(ListSource(["ok-processes"]))
+        children = psutil.Process().children(recursive=True)
+        names = [" ".join([child.name(), *child.cmdline()]) for child in children]
+        assert any("raylet" in name for name in names)
+        idle = ("monitor.py", "log_monitor.py", "dashboard.py")
+        assert not [name for name in names if any(file in name for file in idle)]
+
     def test_the_signal_handlers_stay_the_callers(self, driver: RayDriver) -> None:
         """Handlers set before a drive are in place within it and after it."""
         seen = []
