@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from models.registry import find_workload
 from tests.support.costs import made_up_costs
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine
-from tuning.session.conduct import SearchResult, conduct
+from tuning.session import conduct
+from tuning.session.conduct import SearchResult
 from tuning.session.description import describe
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
@@ -55,12 +57,20 @@ def prepared(config: SearchConfig) -> Store:
     return store
 
 
-def search(config: SearchConfig, watcher: Watcher | None = None) -> SearchResult:
-    """Start the search, or go on with it where the run exists."""
+def search(
+    config: SearchConfig, watcher: Watcher | None = None, *, page: bool = False
+) -> SearchResult:
+    """Start the search, or go on with it where the run exists.
+
+    Its page and picture are drawn only where a test is about them: they take as long as its trials.
+    """
     run = Path(config.run)
     store = Store.open(run) if run.exists() else prepared(config)
     workload = find_workload(config.workload, None)
-    return conduct(store, config, workload, config.resources(MACHINE), watcher)
+    with pytest.MonkeyPatch.context() as patch:
+        if not page:
+            patch.setattr(conduct, "write_report", lambda store: None)
+        return conduct.conduct(store, config, workload, config.resources(MACHINE), watcher)
 
 
 def own_columns(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,14 +10,15 @@ import sys
 
 from ray.cluster_utils import Cluster
 
+from tuning.drivers.ray_helpers import few_helpers
+
 
 def main() -> None:
     """One core for trials on each node."""
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
-    try:
+    with few_helpers():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         second = cluster.add_node(num_cpus=1)
+    try:
         print(cluster.address, flush=True)
         if sys.stdin.readline():
             cluster.remove_node(second, allow_graceful=False)

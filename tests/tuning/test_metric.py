@@ -42,7 +42,7 @@ ACCURACY = Metric("accuracy", maximize=True)
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that maximises, with a target in the score's own sign."""
     run = tmp_path_factory.mktemp("scored") / "run"
-    search(config_of(run, workload=SCORED, target=0.5), Remembering())
+    search(config_of(run, workload=SCORED, target=0.5), Remembering(), page=True)
     return run
 
 

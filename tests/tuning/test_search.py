@@ -163,10 +163,10 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     Status 130, the command, then all rows.
     """
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "tuning.search"]
+    command = [sys.executable, "-m", "tuning.search", "--run", str(run)]
     said = []
     with subprocess.Popen(
-        [*command, "--run", str(run), "--workload", TINY, "--trials", "8", *SMALL],
+        [*command, "--workload", TINY, "--trials", "8", *SMALL],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -183,15 +183,8 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     if process.returncode == 130:
         assert f"--resume {run}" in "".join(said)
     assert not (run / "ray").exists()
-    done = subprocess.run(
-        [*command, "--resume", str(run)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
+    # What was killed goes on through Ray in tests/chaos; nothing of Ray's is needed to go on.
+    assert main(["--resume", str(run), "--driver", "serial", "--concurrency", "1"]) == 0
     assert recorded == list(range(len(recorded)))
     assert Store.open(run).numbers() == list(range(8))
 

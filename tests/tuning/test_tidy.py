@@ -25,7 +25,7 @@ def kept(run: Path) -> list[int]:
 def nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search of nine trials; to be copied, not changed."""
     run = tmp_path_factory.mktemp("nine") / "run"
-    search(config_of(run, trials=9))
+    search(config_of(run, trials=9), page=True)
     return run
 
 

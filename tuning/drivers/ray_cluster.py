@@ -26,6 +26,7 @@ from typing import Any
 
 import psutil
 
+from tuning.drivers.ray_helpers import few_helpers
 from tuning.errors import SearchFailed
 
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -164,7 +165,7 @@ class LocalCluster:
         _remove(self.home)
         self.home.mkdir(parents=True)
         self._link = make_link(self.home)
-        with environment(LOCAL_SETTINGS):
+        with environment(LOCAL_SETTINGS), few_helpers():
             _connect(
                 address="local",
                 num_cpus=self._cpus,

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,6 +24,7 @@ from tuning.drivers.ray_tune import cause_in
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _driver(run: Path) -> RayDriver:
@@ -58,6 +60,49 @@ def _links_of(pid: int) -> list[Path]:
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDriver]:
     with _driver(tmp_path_factory.mktemp("run")) as driver:
         yield driver
+
+
+class Ordinary(ListSource):
+    """One task, and what there was around it.
+
+    Attributes:
+        own: the handlers that were set before.
+        handlers: those there were within the drive and, last, after it.
+        processes: below this one, by name and command.
+        note: what the worker left.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(["ok-ordinary"])
+        self.own: list[object] = []
+        self.handlers: list[list[object]] = []
+        self.processes: list[str] = []
+        self.note: dict[str, Any] = {}
+
+    def tick(self) -> None:
+        self.handlers.append(_handlers())
+
+
+def _handlers() -> list[object]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.fixture(scope="class")
+def ordinary(driver: RayDriver) -> Ordinary:
+    """A drive in which nothing dies."""
+    before = [signal.signal(number, lambda *_: None) for number in SIGNALS]
+    source = Ordinary()
+    source.own = _handlers()
+    try:
+        driver.drive(source)
+        source.handlers.append(_handlers())
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+    children = psutil.Process().children(recursive=True)
+    source.processes = [" ".join([child.name(), *child.cmdline()]) for child in children]
+    source.note = notes(driver.run)[-1]
+    return source
 
 
 class TestDeaths:
@@ -99,51 +144,34 @@ class TestDeaths:
         assert [call["task"] for call in calls][2] == "nap-3"
         assert len({call["pid"] for call in calls}) == 2
 
-    def test_workers_have_their_threads_and_no_gpu(self, driver: RayDriver) -> None:
+    def test_workers_have_their_threads_and_no_gpu(self, ordinary: Ordinary) -> None:
         """The environment a worker saw: two threads, and no GPU, since it has no share of one."""
-        driver.drive(ListSource(["ok-environment"]))
-        note = notes(driver.run)[-1]
-        assert (note["threads"], note["gpu"]) == ("2", "")
+        assert (ordinary.note["threads"], ordinary.note["gpu"]) == ("2", "")
 
-    def test_the_signal_handlers_stay_the_callers(self, driver: RayDriver) -> None:
+    def test_of_rays_processes_only_those_that_serve(self, ordinary: Ordinary) -> None:
+        """Its servers and their two agents; no autoscaler, dashboard or watcher of what is
+        printed.
+        """
+        assert any("raylet" in name for name in ordinary.processes)
+        idle = ("monitor.py", "log_monitor.py", "dashboard.py")
+        assert not [name for name in ordinary.processes if any(file in name for file in idle)]
+
+    def test_the_signal_handlers_stay_the_callers(self, ordinary: Ordinary) -> None:
         """Handlers set before a drive are in place within it and after it."""
-        seen = []
-
-        class Looking(ListSource):
-            def tick(self) -> None:
-                seen.append([signal.getsignal(number) for number in numbers])
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, lambda *_: None) for number in numbers]
-        ours = [signal.getsignal(number) for number in numbers]
-        try:
-            driver.drive(Looking(["ok-signals"]))
-            assert seen
-            assert all(
-                handlers == ours for handlers in [*seen, [signal.getsignal(n) for n in numbers]]
-            )
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+        assert len(ordinary.handlers) > 1
+        assert all(handlers == ordinary.own for handlers in ordinary.handlers)
 
 
 @pytest.mark.parametrize("server", ["raylet", "gcs_server"])
 def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path, server: str) -> None:
-    """A server of Ray's is killed while tasks run: SearchFailed says so, and the process ends soon
+    """A server of Ray's dies while a task runs: SearchFailed says so, and the process ends soon
     and cleanly.
 
     In a process of its own, since Ray cannot be used again in one that has lost it.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.source",
-        os.fspath(tmp_path),
-        "stop-1",
-        "stop-2",
-    ]
+    command = [sys.executable, "-m", "tests.support.source", os.fspath(tmp_path), "stop-1"]
     driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    assert _eventually(lambda: len(notes(tmp_path)) == 2)
+    assert _eventually(lambda: len(notes(tmp_path)) == 1)
     for process in psutil.Process(driver.pid).children(recursive=True):
         if process.name() == server:
             process.kill()

@@ -77,7 +77,7 @@ def test_a_full_disk_stops_the_search_and_costs_nothing(
             disk_full_after(writes),
             pytest.raises((SearchFailed, BadInput), match="No space left"),
         ):
-            search(config, Remembering())
+            search(config, Remembering(), page=True)
         kept = Store.open(Path(folder) / "run").records()
         frame = search(config, Remembering()).trials
         assert [Store.open(Path(folder) / "run").record(record.number) for record in kept] == kept
