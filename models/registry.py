@@ -117,7 +117,10 @@ def _embedded() -> dict[str, Factory]:
 def _known(name: str) -> Factory:
     known = _embedded()
     if name not in known:
-        raise ValueError(f"workload must be one of {sorted(known)} or {FORMS}, but got {name!r}")
+        hint = f": name its factory too, {name}:make for one" if name.endswith(".py") else ""
+        raise ValueError(
+            f"workload must be one of {sorted(known)} or {FORMS}, but got {name!r}{hint}"
+        )
     return known[name]
 
 

@@ -90,7 +90,7 @@ def test_parameters_that_cannot_be_trained_are_named() -> None:
 
 
 def with_head(head: nn.Module) -> nn.Module:
-    model = tiny.make_model(0)
+    model: nn.Module = tiny.make_model(0)
     model.head = head
     return model
 
@@ -109,7 +109,7 @@ def with_head(head: nn.Module) -> nn.Module:
             "but head was compiled by torch.jit.script or torch.jit.trace: leave that out",
         ),
         (
-            lambda: with_head(torch.jit.trace(nn.Linear(16, 1), torch.zeros(1, 16))),
+            lambda: with_head(torch.jit.trace(nn.Linear(16, 1), torch.zeros(1, 16))),  # type: ignore[no-untyped-call]
             "but head was compiled",
         ),
     ],

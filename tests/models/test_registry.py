@@ -74,6 +74,7 @@ def needs(argument):
 
 FAULTS = {
     "nonsense": r"must be one of \['byte_lm'.*\] or package.module:factory .*, but got 'nonsense'",
+    "mine.py": "but got 'mine.py': name its factory too, mine.py:make for one",
     "": "must be one of .* but got ''",
     "broken:": "must have the form package.module:factory or .*, but got 'broken:'",
     ":tiny": "must have the form package.module:factory or .*, but got ':tiny'",

@@ -226,7 +226,7 @@ class Remembering(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            self.average.weight.lerp_(self.blocks[0].weight, 0.5)
+            self.average.weight.lerp_(self.blocks.get_parameter("0.weight"), 0.5)
         torchs, pythons, numpys = self.draws
         drawn = torch.rand(1, generator=torchs) + pythons.random() + numpys.random()
         self.queue.append(2)

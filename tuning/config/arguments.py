@@ -239,7 +239,12 @@ def _file(path: str | None) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        return {}, [
+            f"--config must be a TOML file in UTF-8, but {path} is in another encoding: save it as "
+            "UTF-8"
+        ]
+    except (OSError, tomllib.TOMLDecodeError) as error:
         return {}, [f"--config must be a readable TOML file, but {path} is not: {error}"]
     known = {flag.name for flag in FLAGS if flag.name not in NOT_IN_FILES} | {"knobs"}
     faults = [

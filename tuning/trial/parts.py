@@ -110,9 +110,9 @@ def _cross(costs: CostTable, rest: Form) -> CostTable:
     count, blocks = rest.present, costs.num_blocks
 
     def each(cost: Cost, depths: Mapping[int, float]) -> dict[int, float]:
-        share = (cost(some, count) - cost(one, 1)) / (cost(costs, blocks) - cost(one, 1))
+        share = _ratio(cost(some, count) - cost(one, 1), cost(costs, blocks) - cost(one, 1))
         full = cost(one_working, 1) + (cost(work, blocks) - cost(one_working, 1)) * share
-        ratio = cost(work, blocks) / cost(costs, blocks)
+        ratio = _ratio(cost(work, blocks), cost(costs, blocks))
         return {depth: full - (cost(some, count) - cost(some, depth)) * ratio for depth in depths}
 
     return dataclasses.replace(
@@ -121,3 +121,8 @@ def _cross(costs: CostTable, rest: Form) -> CostTable:
         step_flops=each(CostTable.flops, some.step_flops),
         data_seconds=work.data_seconds,
     )
+
+
+def _ratio(one: float, other: float) -> float:
+    """1 where there is nothing to divide: blocks may have no FLOP that is counted (an FFT)."""
+    return one / other if other else 1.0

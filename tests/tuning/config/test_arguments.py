@@ -164,7 +164,7 @@ def test_faults_of_knobs_come_with_the_rest(here: Path) -> None:
     [
         (None, "must be a readable TOML file"),
         (b"trials = ", "must be a readable TOML file"),
-        (b"\xff\xfe", "must be a readable TOML file"),
+        (b"\xff\xfe", "in another encoding: save it as UTF-8"),
         (b"no_forks = 1", "no_forks must be true or false, but got 1"),
         (b"no_stopping = 'no'", "no_stopping must be true or false, but got 'no'"),
         (b"run = 3", "run must be text, but got 3"),

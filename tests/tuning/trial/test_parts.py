@@ -72,3 +72,17 @@ def test_what_cannot_be_put_together_is_measured() -> None:
     assert parts_of(svd, BLOCKS) == (svd,)
     assert parts_of(kept, BLOCKS) == (Form(optimizer="adamw"), Form(cached=3, batch=0.5))
     assert parts_of(Form(batch=0.5), BLOCKS) == (Form(batch=0.5),)
+
+
+def test_blocks_without_flops_that_are_counted() -> None:
+    """An FFT has none: the stem's and the head's are those of the whole, of seconds all stand."""
+    form = Form(present=2, batch=0.25)
+    free = {part.key: flopless(table(part, False), part.batch) for part in parts_of(form, BLOCKS)}
+    costs = dataclasses.replace(flopless(table(PLAIN, False), 1.0), forms=free)
+    found = composed(costs, form)
+    assert set(found.step_flops.values()) == {25.0}
+    assert found.step_cost(2) == pytest.approx(cost(form, 2))
+
+
+def flopless(costs: CostTable, batch: float) -> CostTable:
+    return dataclasses.replace(costs, step_flops=dict.fromkeys(costs.step_seconds, 100 * batch))
