@@ -43,7 +43,7 @@ def burner() -> Iterator[None]:
 
 @pytest.mark.ray
 def test_company_changes_no_bit(alone: pd.DataFrame, tmp_path: Path) -> None:
-    """The same trials through Ray, four at once and with a foreign process: every column of a
+    """The same trials through Ray, three at once and with a foreign process: every column of a
     trial's own is equal.
 
     That includes ``train_seconds``, ``val_loss`` and whole curves.
@@ -52,7 +52,7 @@ def test_company_changes_no_bit(alone: pd.DataFrame, tmp_path: Path) -> None:
         tmp_path / "run",
         driver="ray",
         trials=BASELINES,
-        concurrency=4,
+        concurrency=3,
         cpus_per_trial=0.5,
     )
     with burner():
