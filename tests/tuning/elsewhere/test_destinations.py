@@ -11,7 +11,6 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search_spaces.registry import find_space
@@ -59,8 +58,15 @@ def read_tensorboard(where: str) -> dict[int, float | None]:
     return found
 
 
+def mlflow_at(where: str) -> Any:
+    """Its client; loading it takes longer than all that is done here."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=where)
+
+
 def read_mlflow(where: str) -> dict[int, float | None]:
-    client = MlflowClient(tracking_uri=where)
+    client = mlflow_at(where)
     [experiment] = [e for e in client.search_experiments() if e.name == "mine (byte_lm)"]
     runs = client.search_runs([experiment.experiment_id])
     return {
@@ -137,7 +143,7 @@ def _of_optuna(where: str, name: str) -> dict[int, float | None]:
 
 
 def _of_mlflow(where: str, name: str) -> dict[int, float | None]:
-    client = MlflowClient(tracking_uri=where)
+    client = mlflow_at(where)
     [experiment] = [e for e in client.search_experiments() if e.name == "mine (byte_lm)"]
     runs = client.search_runs([experiment.experiment_id])
     return {int(run.data.tags["ttq.number"]): run.data.metrics.get(name) for run in runs}

@@ -61,7 +61,7 @@ def disk_full_after(writes: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(writes=st.integers(0, 50))
 def test_a_full_disk_stops_the_search_and_costs_nothing(
     straight: pd.DataFrame, writes: int

@@ -80,7 +80,7 @@ def test_automatic_target_is_the_median_of_five_seeds(tmp_path: Path) -> None:
     assert frame["reached"].tolist() == [True]
 
 
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=3)
 @given(kills=st.lists(st.integers(1, 150), min_size=1, max_size=3))
 def test_interrupted_equals_uninterrupted(straight: pd.DataFrame, kills: list[int]) -> None:
     """Property: a search that dies at any training steps ends with the very table of the straight
