@@ -83,8 +83,9 @@ class SearchSpace:
         title: one line for a reader.
         knobs: what is searched, and what is held fixed.
         policy: the policy of all points; None where a knob named ``policy`` chooses it.
-        suggested: recipes worth trying before any other, each by the knobs of its alternatives, of
-            which the first that is a point of what is left of the space is meant.
+        suggested: recipes worth trying before any other, each by the knobs of its alternatives, the
+            policy among them where it is another than full_update; the first that is a point of
+            what is left of the space is meant.
         own: the workload's own knobs and their defaults (``tuning.config.own``).
         rivals: knobs of controls to be trained beside whatever is found, as smaller models; they
             need not be points of the space, and are left out where it does not search all of them.
@@ -182,14 +183,18 @@ class SearchSpace:
             params[k.name] = given[k.name]
         return params
 
-    def suggestions(self, policy: str) -> tuple[Mapping[str, Scalar], ...]:
-        """The knobs of what is suggested, as far as the space still has it, each recipe once.
+    def suggestions(self, usual: str) -> tuple[tuple[str, Mapping[str, Scalar]], ...]:
+        """(policy, knobs) of what is suggested, as far as the space still has it, each once.
 
-        Under ``policy`` for the whole horizon.
+        For the whole horizon; of the policy ``usual`` where a suggestion names none.
         """
-        found: list[Mapping[str, Scalar]] = []
+        found: list[tuple[str, Mapping[str, Scalar]]] = []
         for alternatives in self.suggested:
-            points = (knobs for knobs in alternatives if self.params_of(policy, 1.0, knobs))
+            recipes = (
+                (str(knobs.get(POLICY, usual)), {k: v for k, v in knobs.items() if k != POLICY})
+                for knobs in alternatives
+            )
+            points = (recipe for recipe in recipes if self.params_of(recipe[0], 1.0, recipe[1]))
             first = next(points, None)
             if first is not None and first not in found:
                 found.append(first)

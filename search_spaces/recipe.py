@@ -117,13 +117,21 @@ GROWING: Mapping[str, Scalar] = {
     "new_blocks": COPY,
 }
 SMALL: Mapping[str, Scalar] = {"input_start": 0.5, "input_whole_from": 0.25}
+LATE: Mapping[str, Scalar] = {"averaging": EMA, "averaging_window": 0.05}
 KEPT: Mapping[str, Scalar] = {
-    "prefix": 0.5,
-    "prefix_until": 0.9,
-    "prefix_rate": 1.3,
-    "averaging": EMA,
-    "averaging_window": 0.05,
+    **CAREFUL,
+    **LATE,
+    "prefix": 0.25,
+    "prefix_until": 1.0,
+    "prefix_rate": 1.0,
 }
+TOP: Mapping[str, Scalar] = {
+    **CAREFUL,
+    **LATE,
+    POLICY: StaticSuffix.name,
+    "active_fraction": 0.6,
+}
+"""Frozen from below, with or without keeping what those blocks give: for a pretrained model."""
 
 SPACE = SearchSpace(
     name="recipe",
@@ -142,7 +150,7 @@ SPACE = SearchSpace(
     suggested=(
         ({**FAST, **GROWING}, FAST),
         ({**FAST, **GROWING, **SMALL}, {**FAST, **SMALL}),
-        (CAREFUL,),
+        (TOP, CAREFUL),
         (KEPT,),
     ),
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),

@@ -21,9 +21,12 @@ from benchmarks.common import Row, machine, parser, publish
 from benchmarks.studies.plan import FIRST_SEED, Job, Knobs, control_job
 from benchmarks.studies.runs import RUNS, Done, recorded, train
 from benchmarks.studies.tables import control_curves, gain_row
+from models.levers.levers import divide_knobs
 from policies.registry import make_policy
 from policies.settings import knobs_of
-from search_spaces.recipe import FAST, GROWING, SMALL
+from policies.static_suffix import StaticSuffix
+from search_spaces.base import POLICY
+from search_spaces.recipe import FAST, GROWING, KEPT, SMALL, TOP
 from tuning.config.config import SearchConfig
 from tuning.findings.paired import ControlCurve, compare, holm
 from tuning.session.compare import measured_costs
@@ -54,6 +57,11 @@ SETTINGS: Mapping[str, tuple[str, Knobs]] = {
     ),
     "top third, the rest kept": (CONTROL_POLICY, {"prefix": 0.7, "prefix_until": 1.0}),
     "top third only": ("static_suffix", {"active_fraction": 0.33}),
+    "together: top 60 %, Muon, average": (
+        StaticSuffix.name,
+        {name: value for name, value in TOP.items() if name != POLICY},
+    ),
+    "together: kept quarter, Muon, average": (CONTROL_POLICY, KEPT),
     "together: Muon, batch, numbers": (CONTROL_POLICY, FAST),
     "together, and growth": (CONTROL_POLICY, {**FAST, **GROWING}),
     "together, and half windows": (CONTROL_POLICY, {**FAST, **SMALL}),
@@ -91,7 +99,8 @@ class Plan:
         """One setting on one seed."""
         policy, knobs = SETTINGS[name]
         if policy != CONTROL_POLICY:
-            knobs = knobs_of(make_policy(policy, knobs))
+            own, levers = divide_knobs(knobs)
+            knobs = {**knobs_of(make_policy(policy, own)), **levers}
         return Job(self.workload, Recipe(policy, self.horizon, knobs), seed)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from models.levers.levers import make_levers
+from policies.base import Scalar
 from policies.full_update import FullUpdate
-from search_spaces.base import SearchSpace
+from search_spaces.base import POLICY, SearchSpace, as_levers, as_policy
 from search_spaces.narrow import applied
-from search_spaces.recipe import CAREFUL, FAST, GROWING, KEPT, SMALL, SPACE
+from search_spaces.recipe import CAREFUL, FAST, GROWING, KEPT, SMALL, SPACE, TOP
 
 
 def without(*gates: str) -> SearchSpace:
@@ -21,24 +23,33 @@ def without(*gates: str) -> SearchSpace:
 @pytest.mark.parametrize(
     ("gates", "suggested"),
     [
-        ((), [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, CAREFUL, KEPT]),
-        (("use_depth",), [FAST, {**FAST, **SMALL}, CAREFUL, KEPT]),
-        (("use_input", "use_prefix"), [{**FAST, **GROWING}, CAREFUL]),
+        ((), [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, TOP, KEPT]),
+        (("use_depth",), [FAST, {**FAST, **SMALL}, TOP, KEPT]),
+        (("use_input", "use_prefix"), [{**FAST, **GROWING}, TOP]),
         (("use_depth", "use_input", "use_prefix", "use_averaging"), [FAST, CAREFUL]),
-        (("use_batch", "use_depth", "use_input", "use_prefix"), [CAREFUL]),
+        (("use_batch", "use_depth", "use_input", "use_prefix"), [TOP]),
     ],
     ids=str,
 )
 def test_the_first_alternative_that_can_be_had_is_suggested(
-    gates: tuple[str, ...], suggested: list[object]
+    gates: tuple[str, ...], suggested: list[Mapping[str, Scalar]]
 ) -> None:
     """By hand: growth is left out where blocks cannot be, and nothing is suggested twice."""
-    assert list(without(*gates).suggestions(FullUpdate.name)) == suggested
+    found = without(*gates).suggestions(FullUpdate.name)
+    assert [{POLICY: policy, **knobs} for policy, knobs in found] == [
+        {POLICY: FullUpdate.name, **knobs} for knobs in suggested
+    ]
 
 
 def test_whatever_is_suggested_can_be_made() -> None:
-    """Each alternative obeys the levers' rules and is a point of the whole space."""
+    """Each alternative obeys the rules of its policy and levers, and is a point of the space."""
     for alternatives in SPACE.suggested:
         for knobs in alternatives:
-            make_levers(knobs)
-            assert SPACE.params_of(FullUpdate.name, 1.0, knobs) is not None
+            params = SPACE.params_of(
+                str(knobs.get(POLICY, FullUpdate.name)),
+                1.0,
+                {name: value for name, value in knobs.items() if name != POLICY},
+            )
+            assert params is not None
+            as_policy(SPACE, params)
+            as_levers(SPACE, params)

@@ -135,16 +135,15 @@ def _baselines(
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
     if space is not None and space.suggested:
-        for knobs in space.suggestions(FullUpdate.name):
-            yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
+        for policy, knobs in space.suggestions(FullUpdate.name):
+            yield "enqueued", policy, 1.0, dict(knobs)
         searched = {knob.name for knob in space.searched}
         for knobs in space.rivals:
             if knobs.keys() <= searched:
                 yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
         return
-    for name in ENQUEUED:
-        policy = PRESETS[name]
-        yield "enqueued", policy.name, 1.0, _applying(policy.name, knobs_of(policy))
+    for preset in map(PRESETS.__getitem__, ENQUEUED):
+        yield "enqueued", preset.name, 1.0, _applying(preset.name, knobs_of(preset))
 
 
 def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
