@@ -57,6 +57,9 @@ def test_what_a_workload_cannot_have_is_left_out() -> None:
     left = set(SETTINGS) - set(possible(Subject("w", None, plain)))
     assert left == {
         "half windows until 0.3",
+        "together, and half windows",
+        "together, growth, half windows",
+        "together: kept quarter, Muon, average",
         "kept prefix until 0.9",
         "top third, the rest kept",
     }
