@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+from torch import nn
+
 from models.workload import Workload
 from tests.support import tiny
 
@@ -14,23 +17,19 @@ _left: int | None = None
 
 
 def fused() -> Workload:
-    """``tiny``, whose batches burn the fuse."""
-    return dataclasses.replace(tiny.tiny(), batch_at=_batch_at)
+    """``tiny``, whose training steps burn the fuse."""
+    return dataclasses.replace(tiny.tiny(), loss=_loss)
 
 
 def fused_again() -> Workload:
-    """``tiny.again``, whose batches burn the fuse: all levers go."""
-    return dataclasses.replace(tiny.again(), batch_at=_again_at)
+    """``tiny.again``, whose training steps burn the fuse: all levers go."""
+    return dataclasses.replace(tiny.again(), loss=_loss)
 
 
-def _again_at(seed: int, step: int) -> tiny.Pair:
-    _burn()
-    return tiny.again_at(seed, step)
-
-
-def _batch_at(seed: int, step: int) -> tiny.Pair:
-    _burn()
-    return tiny.batch_at(seed, step)
+def _loss(model: nn.Module, batch: tiny.Pair) -> torch.Tensor:
+    if torch.is_grad_enabled():  # not where one only looks
+        _burn()
+    return tiny.loss(model, batch)
 
 
 def _burn() -> None:

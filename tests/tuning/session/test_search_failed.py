@@ -20,11 +20,11 @@ CALLS = {"evaluate": 0}
 
 
 def fails_when_timed() -> Workload:
-    """Its evaluation works as often as an examination asks, and then no more."""
+    """Its evaluation works as often as its identity and an examination ask, and then no more."""
 
     def evaluate(model: nn.Module) -> float:
         CALLS["evaluate"] += 1
-        if CALLS["evaluate"] > 4:
+        if CALLS["evaluate"] > 5:
             raise RuntimeError("no more")
         return tiny.evaluate(model)
 
@@ -54,7 +54,7 @@ def test_a_run_whose_clock_cannot_be_set_is_removed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(NothingTrained, match=r"clock could not be calibrated: .*no more"):
         run_search(config_of(run, workload=f"{__name__}:fails_when_timed"), watcher=Remembering())
-    assert CALLS["evaluate"] == 5
+    assert CALLS["evaluate"] == 6
     assert not run.exists()
 
 
