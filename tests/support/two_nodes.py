@@ -10,13 +10,15 @@ import sys
 
 from ray.cluster_utils import Cluster
 
+from tuning.drivers.ray_cluster import SYSTEM_CONFIG
 from tuning.drivers.ray_helpers import few_helpers
 
 
 def main() -> None:
     """One core for trials on each node."""
     with few_helpers():
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        head = {"num_cpus": 1, "_system_config": dict(SYSTEM_CONFIG)}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         second = cluster.add_node(num_cpus=1)
     try:
         print(cluster.address, flush=True)
