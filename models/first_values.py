@@ -69,7 +69,7 @@ def first_measures(workload: Workload, model: nn.Module) -> dict[str, str]:
 
 
 def spread_batches(workload: Workload, seed: int) -> dict[str, str]:
-    """Digests of the batches of some steps, by step: the first, and others all over the training.
+    """Digests of the batches of some steps all over the training, by step; the first is told apart.
 
     How many depends on how long they take; any two of the same workload have the first few.
     """
@@ -84,14 +84,15 @@ def spread_batches(workload: Workload, seed: int) -> dict[str, str]:
 
 
 def spread_steps(steps: int) -> list[int]:
-    """Steps of a training so ordered that the first few of them are spread over the whole: its
-    ends, then those at multiples of the golden section.
+    """Steps after the first, so ordered that the first few of them are spread over the whole: the
+    last, then those at multiples of the golden section.
 
     >>> spread_steps(60)[:6]
-    [0, 59, 37, 14, 51, 28]
+    [59, 37, 14, 51, 28, 5]
     """
     between = [int(steps * (index * GOLDEN % 1)) for index in range(1, MOST_BATCHES)]
-    return list(dict.fromkeys([0, steps - 1, *between]))[: min(MOST_BATCHES, max(2, steps // 2))]
+    later = [step for step in dict.fromkeys([steps - 1, *between]) if step > 0]
+    return later[: min(MOST_BATCHES, max(1, steps // 2))]
 
 
 @contextlib.contextmanager

@@ -79,6 +79,7 @@ class Freezer:
         self._still: list[nn.Parameter] = []  # what is in the frozen parts
         self._resters: list[nn.Module] = []
         self._gates: list[tuple[nn.Module, Passing]] = []
+        self._proved = False  # whether a step in which nothing rests went well
         self._tops = self._find_tops()
         self._hooks = [hook for each in self._optimizers for hook in self._watch(each)]
 
@@ -94,6 +95,9 @@ class Freezer:
         if self._trace is not None and self._frozen and self._steps_in_backward():
             self.settle(None)  # what is yet to be found frozen would be moved before it is found
             self._bring(active)
+        if not (self._frozen or self._gates or self._trace):  # as plain training: nothing rests
+            yield
+            return
         self._sleep.lay(self._resters)
         try:
             with self._sleep.step(fused=not self._frozen), passing(self._gates), self._tracing():
@@ -102,6 +106,8 @@ class Freezer:
         finally:
             self._graph = []
             self._rest()
+        if not self._frozen:
+            self._proved, self._gates = True, []
 
     def saw(self, loss: Tensor | float) -> None:
         """Take note of the loss whose graph shows where parameters are used, in a step that is
@@ -226,6 +232,8 @@ class Freezer:
 
     def _make_gates(self) -> list[tuple[nn.Module, Passing]]:
         """What is called before which module runs, in steps like this one."""
+        if not self._frozen and self._proved:
+            return []
         # The lowest active block is the one that a reentrant checkpoint leaves without a gradient.
         lowest = min(set(range(len(self._blocks))).difference(self._frozen))
         watched = sorted({*self._frozen, lowest} - {STEM})

@@ -149,6 +149,8 @@ class Guard:
         Args:
             closely: look for changes that no counter shows as well.
         """
+        if not self._all:
+            return None
         touched = [
             held
             for held in self._all
@@ -170,7 +172,9 @@ class Guard:
     def put_buffers_back(self, modules: Sequence[nn.Module]) -> None:
         """Undo what a forward did to the buffers of ``modules``, those of them that are watched."""
         buffers = list(self._buffers())
-        frozen = {id(module) for module in modules} if buffers else set()
+        if not buffers:
+            return
+        frozen = {id(module) for module in modules}
         kept = [h for h in buffers if id(h.module) in frozen and not h.is_other_kind()]
         _put_back([held for held in kept if held.may_differ()])
         for held in kept:
@@ -217,8 +221,10 @@ class Guard:
         return [each for each in every if not each.length]
 
 
-def _put_back(buffers: Iterable[_HeldBuffer]) -> None:
+def _put_back(buffers: Sequence[_HeldBuffer]) -> None:
     """Copy the values back, of one kind in one call: a device may have hundreds."""
+    if not buffers:
+        return
     kinds: defaultdict[tuple[torch.device, torch.dtype], list[_HeldBuffer]] = defaultdict(list)
     for held in buffers:
         kinds[held.tensor.device, held.tensor.dtype].append(held)

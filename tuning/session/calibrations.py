@@ -187,7 +187,7 @@ class FormGate:
     @property
     def closed(self) -> bool:
         """Whether nothing more may be asked for: a calibration has begun, or none has room."""
-        return self._begun or len(self._held) + len(self._ready) >= max(self._room(), 1)
+        return self._begun or len(self._held) + len(self._ready) >= self._room()
 
     @property
     def forms(self) -> frozenset[str]:
