@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ def ray_asha(search: Search) -> list[Tried]:
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(
             search_alg=OptunaSearch(
-                space=lambda trial: _defined(search.space, trial),
+                space=drawing_from(search.space),
                 metric="worth",
                 mode="min",
                 seed=search.seed,
@@ -262,7 +262,12 @@ def ray_asha(search: Search) -> list[Tried]:
     return _noted(notes)
 
 
-def _defined(space: SearchSpace, trial: Any) -> None:
+def drawing_from(space: SearchSpace) -> Callable[[Any], None]:
+    """What OptunaSearch draws a trial with; Ray pickles it after every one."""
+    return partial(_drawn, space)
+
+
+def _drawn(space: SearchSpace, trial: Any) -> None:
     suggest(space, trial)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
+import optuna
+
 from benchmarks.cost.quality import REFERENCE, incumbents, table, to_reference
-from benchmarks.cost.quality_sides import SIDES, Tried
+from benchmarks.cost.quality_sides import SIDES, Tried, drawing_from
+from tuning.config.config import SearchConfig
 from tuning.study.samplers.control_line import ControlLine
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
@@ -53,3 +58,15 @@ def test_the_seconds_are_those_until_the_reference_is_equalled() -> None:
 def test_the_reference_is_a_side() -> None:
     """By its name."""
     assert REFERENCE in SIDES
+
+
+def test_what_ray_draws_with_can_be_saved() -> None:
+    """As Ray saves its searcher after every trial; the copy draws the same knobs."""
+    space = SearchConfig("", workload="byte_lm", space="recipe").search_space()
+    draws = drawing_from(space)
+    names = []
+    for each in (draws, pickle.loads(pickle.dumps(draws))):
+        trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+        each(trial)
+        names.append(trial.params)
+    assert names[0] == names[1] != {}
