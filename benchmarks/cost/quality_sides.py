@@ -295,7 +295,8 @@ def _noted(notes: Path) -> list[Tried]:
     found: dict[str, Tried] = {}
     for line in notes.read_text().splitlines():
         about = json.loads(line)
-        found[about.pop("trial")] = Tried(**about)
+        trial = about.pop("trial")
+        found[trial] = Tried(**about)
     return list(found.values())
 
 
