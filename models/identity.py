@@ -38,7 +38,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         raise ValueError("; ".join(faults))
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
     modules, weights = modules_of(model), weights_of(model)  # before anything runs it
-    loss = first_loss(workload, model, batch)
+    loss, measures = first_loss(workload, model, batch), first_measures(workload, model)
     settings = _at_rest(code, lambda: first_loss(workload, model, batch))
     return {
         **_numbers(workload),
@@ -58,7 +58,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "levers": source_digests(
             [each for each in (workload.shrink, workload.examples_at) if each is not None]
         ),
-        "first measures": first_measures(workload, model),
+        "first measures": measures,
     }
 
 
