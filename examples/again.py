@@ -10,6 +10,8 @@ the trial's to the bit, on the machine and with the versions of the recipe.
 
 from __future__ import annotations
 
+import tuning  # isort: skip  # before models: a folder of yours may have a package of that name
+
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -23,7 +25,6 @@ from models.adapters import TrialOrder
 from models.application.batches import batch_size
 from models.registry import find_workload
 from models.workload import Workload
-from tuning import load_recipe
 from tuning.training.plain_loop import LoadedRecipe
 
 
@@ -127,7 +128,7 @@ def accelerate(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
 LOOPS = {"plain": plain, "trainer": trainer, "lightning": lightning, "accelerate": accelerate}
 
 if __name__ == "__main__":
-    recipe = load_recipe(sys.argv[1])
+    recipe = tuning.load_recipe(sys.argv[1])
     facts = recipe.file.facts
     torch.set_num_threads(recipe.threads)
     task = find_workload(str(facts["workload"]), None, recipe.own)

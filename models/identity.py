@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,18 +37,20 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     if faults := parameter_faults(model):
         raise ValueError("; ".join(faults))
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
-    settings = settings_of(code)  # before the loss, which may count its calls
+    modules, weights = modules_of(model), weights_of(model)  # before anything runs it
+    loss, measures = first_loss(workload, model, batch), first_measures(workload, model)
+    settings = _at_rest(code, lambda: first_loss(workload, model, batch))
     return {
         **_numbers(workload),
         "decay": workload.decay_shape,
         "blocks": kinds_of(blocks),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
-        "modules": modules_of(model),
-        "weights": weights_of(model),
+        "modules": modules,
+        "weights": weights,
         "batch": batch_form(batch),
         "batch's values": batch_values(batch),
         "first batches": spread_batches(workload, 0),
-        "first loss": first_loss(workload, model, batch),
+        "first loss": loss,
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
         "source": source_digests(code),
@@ -56,8 +58,21 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "levers": source_digests(
             [each for each in (workload.shrink, workload.examples_at) if each is not None]
         ),
-        "first measures": first_measures(workload, model),
+        "first measures": measures,
     }
+
+
+def _at_rest(code: list[Any], use: Callable[[], Any]) -> dict[str, str]:
+    """The settings of code that has run once, without those that change as it runs again.
+
+    What it sets the first time (a configuration that a model completes from its first batch) would
+    else be one thing in a process that has trained the workload and another in one that has not;
+    what it counts is a state.
+    """
+    before = settings_of(code)
+    use()
+    after = settings_of(code)
+    return {name: told for name, told in before.items() if after.get(name) == told}
 
 
 def _numbers(workload: Workload) -> dict[str, Any]:

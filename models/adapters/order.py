@@ -32,7 +32,8 @@ class TrialOrder(IterableDataset[Any]):
         """One example after the other.
 
         Raises:
-            ValueError: several loader processes ask, of which each would give all of them.
+            ValueError: several loader processes ask, of which each would give all of them; or a
+                batch is of another size, from which on a loader's batches would not be the trial's.
         """
         found = get_worker_info()
         if found is not None and found.num_workers > 1:
@@ -40,7 +41,16 @@ class TrialOrder(IterableDataset[Any]):
                 "examples in a trial's order must come from one process, but got "
                 f"num_workers={found.num_workers}: give the loader 0 or 1"
             )
+        whole = 0
         for step in itertools.count():
             batch = self._batch_at(self._seed, step)
-            for row in range(batch_size(batch)):
+            rows = batch_size(batch)
+            whole = rows if step == 0 else whole
+            if rows != whole:
+                raise ValueError(
+                    "examples in a trial's order must come in batches of one size, but batch "
+                    f"{step} has {rows} and the first {whole}: bring a DataLoader with "
+                    "drop_last=True, or train with the workload's batch_at in a plain loop"
+                )
+            for row in range(rows):
                 yield map_tensors(batch, operator.itemgetter(row))

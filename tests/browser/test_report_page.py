@@ -6,7 +6,7 @@ Drawn without errors, answering to pointer, keys, width, theme.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.report.render import render
 from tuning.trial.metric import Metric
+from tuning.trial.trial import CurvePoint, TrialRecord
 
 pytestmark = [
     pytest.mark.browser,
@@ -209,6 +210,58 @@ def test_any_table_is_drawn_without_an_error(
     assert window.run(OVERLAPS) == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_the_target_is_named_where_it_covers_nothing(
+    window: Browser, tmp_path: Path, maximize: bool, width: int
+) -> None:
+    """Its name covers no trial's mark in the front, though the control's last run lies at the
+    target and at the edge, and no curve, though the chosen trial's begins beside the target.
+    """
+    path = tmp_path / "report.html"
+    known = Background(metric=Metric("accuracy" if maximize else "validation loss", maximize))
+    window.resize(width, 1400)
+    for plot, marks, table in (
+        (".plot", ".point :not(.ring)", _saturated()),
+        (".curve-plot", "path.curve, path.behind", _at_once()),
+    ):
+        path.write_bytes(render("html", summary(table, None, known), table))
+        window.open(path)
+        until(lambda: window.find(".curve-plot svg"), "drawing")
+        assert window.run(TARGET_COVERS, plot, marks) == 0
+        assert window.run(OVERLAPS) == []
+
+
+def _saturated() -> pd.DataFrame:
+    """Training for less that has its best loss before its end; the target is the loss there."""
+    ends = [(1.11, 0.0464), (0.55, 0.132), (0.69, 0.0538), (0.83, 0.082), (0.97, 0.0445)]
+    own = [_own(i, 1.11, seconds, loss) for i, (seconds, loss) in enumerate(ends)]
+    recipes = [record(5, 1.114, 0.028), record(6, 1.122, 0.037), record(7, 1.11, 0.0538)]
+    return frame_of([*own, *recipes]).assign(target_loss=0.0464)
+
+
+def _at_once() -> pd.DataFrame:
+    """A recipe that is near the target at its first evaluation."""
+    ends = [(5.06, 3.225), (2.53, 3.293), (3.17, 3.27), (3.81, 3.257), (7.6, 3.17), (11.4, 3.09)]
+    own = [_own(i, 5.06, seconds, loss) for i, (seconds, loss) in enumerate(ends)]
+    falls = (3.265, 3.05, 2.93, 2.8, 2.74, 2.7, 2.65, 2.62)
+    recipe = record(6, 5.08, 2.62, curve=_curve(falls, 5.08))
+    return frame_of([*own, recipe]).assign(target_loss=3.225)
+
+
+def _own(number: int, whole: float, seconds: float, loss: float) -> TrialRecord:
+    """A run of the own control, of which one at horizon 1 takes ``whole``."""
+    falls = [loss * (1 + share) for share in (0.5, 0.12, 0.06, 0.02, 0.01, 0.007, 0.003, 0)]
+    known = {"policy": "full_update", "origin": "control", "horizon": seconds / whole}
+    return record(number, seconds, loss, curve=_curve(falls, seconds), **known)
+
+
+def _curve(losses: Sequence[float], seconds: float) -> list[CurvePoint]:
+    """Evaluations that are evenly spread over the seconds."""
+    count = len(losses)
+    return [CurvePoint(i, seconds * i / count, loss) for i, loss in enumerate(losses, 1)]
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e200, 1e-300])
 @pytest.mark.parametrize("maximize", [False, True])
 def test_better_is_on_its_own_side_whatever_the_size(
@@ -254,6 +307,24 @@ const strand = document.querySelector('#lines path.strand.best');
 const place = strand.getPointAtLength(20).matrixTransform(strand.getScreenCTM());
 const at = {clientX: place.x, clientY: place.y, bubbles: true};
 strand.dispatchEvent(new PointerEvent(arguments[0], at));
+"""
+TARGET_COVERS = """
+const [plot, marks] = arguments, svg = document.querySelector(`${plot} svg`);
+const named = [...svg.querySelectorAll('text')].find((t) => t.textContent.startsWith('target'));
+const box = named.getBoundingClientRect();
+const within = ({x, y}) => x > box.left && x < box.right && y > box.top + 2 && y < box.bottom - 2;
+const places = (mark) => {
+  if (!mark.matches('.line')) {
+    const { left, right, top, bottom } = mark.getBoundingClientRect();
+    const middle = [(left + right) / 2, (top + bottom) / 2];
+    return [[left, top], [right, top], [left, bottom], [right, bottom], middle].map(
+      ([x, y]) => ({ x, y }));
+  }
+  const long = mark.getTotalLength(), seen = mark.getScreenCTM();
+  return Array.from({ length: 200 }, (_, i) =>
+    mark.getPointAtLength(long * i / 199).matrixTransform(seen));
+};
+return [...svg.querySelectorAll(marks)].flatMap(places).filter(within).length;
 """
 HEIGHT = """
 const ring = document.querySelector(`.plot .point[data-trial="${arguments[0]}"] .ring`);

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,3 +60,22 @@ def test_it_has_the_trials_loss(
         torch.set_num_threads(threads)
     assert left["same"]
     assert f"{found.steps} steps: validation loss" in capsys.readouterr().out
+
+
+def test_it_runs_beside_a_package_of_the_same_name(tmp_path: Path) -> None:
+    """Copied to a folder that has a package ``models``, as a user may, it gets as far as the
+    recipe, which is not there.
+    """
+    shutil.copy(ROOT / "examples" / "again.py", tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("")
+    ended = subprocess.run(
+        [sys.executable, "again.py", "none.toml", "plain"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "FileNotFoundError" in ended.stderr
+    assert "none.toml" in ended.stderr

@@ -18,6 +18,7 @@ from models.adapters.losses import Score
 from models.adapters.workload import Evaluation
 from models.identity import identity_of
 from models.settings import LONGEST, modules_of, settings_of, short, told, weights_of
+from models.workload import Workload
 from tests.support import tiny
 from tuning.trial.identity import differences
 
@@ -139,6 +140,27 @@ def test_what_the_code_changes_itself_is_no_setting() -> None:
     before = identity_of(workload)
     workload.loss(workload.make_model(0), workload.batch_at(0, 0))
     assert differences(before, identity_of(workload)) == []
+
+
+def test_what_a_first_batch_completes_is_the_same_before_and_after() -> None:
+    """A search has trained the workload when it is described, a confirmation has not. Another
+    value beside it is another setting still.
+    """
+
+    def workload(heads: int) -> Workload:
+        config = SimpleNamespace(heads=heads, kind=None)
+
+        def loss(model: nn.Module, batch: Any) -> torch.Tensor:
+            vars(config).update(kind=config.kind or "of one label")  # as a library's code does
+            return tiny.loss(model, batch)
+
+        return replace(tiny.tiny(), loss=loss)
+
+    two, three = workload(2), workload(3)
+    first = identity_of(two)
+    assert differences(first, identity_of(two)) == []
+    assert [name for name in first["settings"] if name.endswith(".config")]
+    assert len(differences(first, identity_of(three))) == 1
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {

@@ -223,12 +223,15 @@ def with_own_schedule(model: nn.Module) -> Optimizer:
 
 
 REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
-    "weights": (lambda: replace(tiny.tiny(), make_model=unseeded), "differ in head.weight"),
+    "weights": (
+        lambda: replace(tiny.tiny(), make_model=unseeded),
+        "seeded with the seed (make_model at unsound.py:",
+    ),
     "an iterator": (lambda: with_batches(lambda s, t: iter([1])), "got a list_iterator"),
     "a stream": (lambda: with_batches(stream()), "must give the same batch each time"),
     "drawn batches": (
         lambda: with_batches(lambda s, t: (torch.randn(4, 8), torch.randn(4, 1))),
-        "must give the same batch each time",
+        "seeded with (seed, step) (batch_at at unsound.py:",
     ),
     "batches that a loss changes": (
         lambda: replace(tiny.tiny(), batch_at=view, loss=in_place),

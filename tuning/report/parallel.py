@@ -72,7 +72,8 @@ def _best(rows: Sequence[Row], gains: Mapping[int, float | None]) -> list[int]:
         return (float("inf") if gain is None else -gain), row["val_loss"], row["number"]
 
     count = min(MOST_BEST, max(1, round(BEST * len(rows))))
-    return [int(row["number"]) for row in sorted(rows, key=rank)[:count]]
+    gaining = [row for row in rows if gains[int(row["number"])] is not None] or rows
+    return [int(row["number"]) for row in sorted(gaining, key=rank)[:count]]
 
 
 def _axis(kind: str, name: str, values: Sequence[Any]) -> dict[str, Any]:

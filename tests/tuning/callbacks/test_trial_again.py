@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-from models.adapters import Examples, TrialOrder, Windows, bring
+from models.adapters import Examples, TrialOrder, Windows, bring, from_loader, supervised
 from models.workload import Workload
 from tests.tuning.callbacks.recipes import RECIPES, STEPS, assert_same_weights, recipe
 from tests.tuning.callbacks.test_lightning import QUIET
@@ -145,3 +145,16 @@ def test_examples_in_order_are_for_one_process() -> None:
     loader = DataLoader(TrialOrder(workload()), BATCH, num_workers=2)
     with pytest.raises(ValueError, match=r"must come from one process.*num_workers=2"):
         next(iter(loader))
+
+
+def test_a_smaller_batch_at_an_epochs_end_is_told() -> None:
+    """A loader of one size would go on with other batches than the trial's, without a word."""
+    rows = [(torch.tensor([float(i)]), torch.tensor(0)) for i in range(10)]
+    ends = from_loader(DataLoader(rows, batch_size=4), DataLoader(rows, batch_size=4))
+    loss = supervised(torch.nn.functional.cross_entropy)
+    task = bring("short", lambda: torch.nn.Linear(1, 2), ends, loss=loss, steps=6, optimizer=1e-3)
+    loader = iter(DataLoader(TrialOrder(task), 4))
+    for step in range(2):
+        assert torch.equal(next(loader)[0], task.batch_at(0, step)[0])
+    with pytest.raises(ValueError, match=r"batch 2 has 2 and the first 4: .* drop_last=True"):
+        next(loader)

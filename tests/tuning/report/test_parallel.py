@@ -103,3 +103,15 @@ def test_short_looks_are_not_among_them() -> None:
     table.loc[looked, "origin"] = "rung"
     assert int(table["number"][looked].iloc[0]) not in lines(table)["trials"]
     assert np.isin(lines(table)["best"], lines(table)["trials"]).all()
+
+
+def test_a_trial_whose_gain_is_not_known_is_not_among_those_that_gain_most() -> None:
+    """One worse than all of the control's runs has none; where no trial has, the losses decide."""
+    own = [
+        record(i, 5.0 + i, 2.5 - i / 10, policy="full_update", origin="control", knobs={})
+        for i in range(3)
+    ]
+    worse = [record(3 + i, 6.0, 3.0 + i, knobs={"a": i}) for i in range(7)]
+    assert lines(frame_of([*own, *worse]))["best"] == [3, 4]
+    gains = record(10, 6.0, 2.2, knobs={"a": 9})
+    assert lines(frame_of([*own, *worse, gains]))["best"] == [10]

@@ -101,3 +101,6 @@ function label(root, text, kind, candidates, taken, bounds) {
   taken.push({ ...boxes[best], weight: 20 });
   root.append(svg("text", { class: `halo ${kind}`, x, y, "text-anchor": anchor, "pointer-events": "none" }, text));
 }
+// Where the target may be named: at either end of its line or in its middle, on either side.
+const besideTarget = (y, left, right) => [beside(-7), beside(14)].flatMap((dy) =>
+  [[left, y + dy, "start"], [right, y + dy, "end"], [(left + right) / 2, y + dy, "middle"]]);

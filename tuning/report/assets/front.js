@@ -87,12 +87,12 @@ function drawPoints(root, x, y, xs, ys) {
   });
 }
 function labelFront(root, { front, control, shown, narrow, x, y, bounds, margin }) {
-  const taken = spots.map(({ px, py }) => ({ left: px - 6, right: px + 6, top: py - 6, bottom: py + 6, weight: 1 }));
+  const taken = spots.map(({ px, py }) => ({ left: px - 6, right: px + 6, top: py - 6, bottom: py + 6, weight: 6 }));
   taken.push(...along(front, 12), ...along(control, 12));
   if (shown) {
     const at = y(data.target), from = margin.left + 4;
     taken.push({ left: bounds.left, right: bounds.right, top: at - 1, bottom: at + 1, weight: 2 });
-    label(root, `target ${loss(data.target)}${narrow ? "" : `, censored ${maximize ? "below" : "above"}`}`, "strong", [[from, at + beside(-7), "start"], [bounds.right - 8, at + beside(-7), "end"]], taken, bounds);
+    label(root, `target ${loss(data.target)}${narrow ? "" : `, censored ${maximize ? "below" : "above"}`}`, "strong", besideTarget(at, from, bounds.right - 8), taken, bounds);
   }
   if (data.mark) {
     const [a, b, foot] = [x(data.mark.seconds), x(data.mark.control), y(data.mark.loss)];

@@ -39,15 +39,17 @@ function drawCurve(trial, { width, end, ys, yTicks, left }) {
   const clip = `clip-${trial.number}`, inner = { x: margin.left, y: margin.top - 6, width: width - margin.left - margin.right, height: height - margin.top - margin.bottom + 6 };
   root.append(svg("clipPath", { id: clip }, svg("rect", inner)));
   if (target != null && target >= ys[0] && target <= ys[1]) {
-    root.append(svg("line", { class: "target", x1: margin.left, x2: width - margin.right, y1: y(target), y2: y(target) }),
-      svg("text", { class: "halo strong", x: margin.left + 4, y: y(target) - 6 }, `target ${loss(target)}`));
+    root.append(svg("line", { class: "target", x1: margin.left, x2: width - margin.right, y1: y(target), y2: y(target) }));
   }
   const line = (t, kind) => root.append(svg("path", { class: `line ${kind}`, "clip-path": `url(#${clip})`, d: path(t.curve.map((p) => [x(p[0]), y(p[1])])) }));
   if (both) line(other, "control behind");
   line(trial, isControl.has(trial.number) ? "control curve" : "front curve");
   const taken = [trial, ...(both ? [other] : [])].flatMap((t) => along(t.curve.map((p) => [x(p[0]), y(p[1])]), 12));
-  if (target != null) taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 }, { left: margin.left, right: margin.left + 110, top: y(target) - 18, bottom: y(target), weight: 9 });
   const bounds = { left: margin.left, right: width - margin.right, top: margin.top - 8, bottom: height - margin.bottom };
+  if (target != null && target >= ys[0] && target <= ys[1]) {
+    taken.push({ left: margin.left, right: width, top: y(target) - 1, bottom: y(target) + 1, weight: 2 });
+    label(root, `target ${loss(target)}`, "strong", besideTarget(y(target), margin.left + 4, width - margin.right - 4), taken, bounds);
+  }
   const places = (t) => t.curve.filter((p) => p[1] <= ys[1]).flatMap((p) => [[x(p[0]) + 6, y(p[1]) - 30, "start"], [x(p[0]) - 6, y(p[1]) + 22, "end"], [x(p[0]) + 2, y(p[1]) - 14, "middle"]]).reverse();
   const called = (t) => (width < 520 ? `#${t.number}` : name(t));
   label(root, called(trial), isControl.has(trial.number) ? "control" : "front", places(trial), taken, bounds);

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from models.device import synchronize
-from models.frames import told
+from models.frames import told, written_at
 from models.levers.shaping import resting
 from models.making import blocks_of, named, new_optimizer, parameter_faults, parts_at_rest
 from models.measuring import loss_of, metric_of, metrics_of, must_evaluate
@@ -46,7 +46,7 @@ def model_rules(subject: Subject) -> Iterator[Finding]:
     if isinstance(raw, nn.Module):
         yield from _at_rest(raw)
     model = subject.model()
-    yield from _same_weights(raw, model)
+    yield from _same_weights(workload.make_model, raw, model)
     blocks = blocks_of(workload, model)
     checked_blocks(model, blocks, None)
     optimizer = new_optimizer(workload, model)
@@ -70,12 +70,13 @@ def _at_rest(model: nn.Module) -> Iterator[Finding]:
         )
 
 
-def _same_weights(one: Any, other: nn.Module) -> Iterator[Finding]:
+def _same_weights(make: Any, one: Any, other: nn.Module) -> Iterator[Finding]:
     if names := differing(state_of(one), state_of(other)):
         yield refused(
             "weights",
             f"make_model({SEED}) must give the same weights each time, but two models made from it "
-            f"differ in {some(names)}: draw them from a generator that is seeded with the seed",
+            f"differ in {some(names)}: draw them from a generator that is seeded with the seed"
+            f"{written_at(make, 'make_model')}",
         )
 
 
@@ -125,7 +126,7 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
             "batches",
             f"batch_at(seed, step) must give the same batch each time, but batch_at({SEED}, 0) "
             "gave two: index the data by the step, and draw from a generator that is seeded with "
-            "(seed, step)",
+            f"(seed, step){written_at(at, 'batch_at')}",
         )
     elif marks_of(first) == marks_of(at(SEED, 1)) == marks_of(at(SEED, 2)):
         yield remark("batches", "batch_at gives the same batch for every step")
