@@ -92,7 +92,7 @@ def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
     """Give the holder a value, in place where there is something that others may hold as well."""
     kind, key = step
     current = get(holder, step)
-    if _changed_in_place(current, value):
+    if _changed_in_place(current, value) or isinstance(value, GeneratorState):
         return
     if isinstance(value, torch.Tensor) and isinstance(current, torch.Tensor):
         value = value.to(current.device)
@@ -105,7 +105,7 @@ def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
         vars(holder)[key] = value
     elif kind == "attribute":
         object.__setattr__(holder, key, value)
-    elif isinstance(holder, (MutableMapping, list)):
+    elif isinstance(holder, MutableMapping) or (isinstance(holder, list) and key < len(holder)):
         holder[key] = value
 
 
