@@ -163,16 +163,16 @@ def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
     return _Walk(model).leaves(optimizer)
 
 
-def outer_marks(named: Iterable[tuple[str, Any]], model: nn.Module) -> dict[Path, Any]:
-    """Marks of what functions read from outside of themselves, to tell later what changed.
+def outer_leaves(named: Iterable[tuple[str, Any]], model: nn.Module) -> Iterator[Leaf]:
+    """What functions read from outside of themselves, to tell later what changed.
 
     Args:
         named: values by name, as ``models.source.surroundings`` gives them.
         model: what is registered in it is not of interest.
     """
     walk = _Walk(model)
-    found = (leaf for name, each in named for leaf in walk.value((("outside", name),), each))
-    return {leaf.path: leaf.mark for leaf in found}
+    for name, each in named:
+        yield from walk.value((("outside", name),), each)
 
 
 def _beside(holder: Any) -> frozenset[str]:
