@@ -22,6 +22,9 @@ from models.workload import Workload
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
 
+MOST_NAMES = 6
+"""Of frozen parameters; of more their number."""
+
 
 def identity_of(workload: Workload) -> dict[str, Any]:
     """The workload's identity, its data's fingerprint aside: JSON values.
@@ -44,6 +47,8 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         **_numbers(workload),
         "decay": workload.decay_shape,
         "blocks": kinds_of(blocks),
+        "order of blocks": _order_of(model, blocks),
+        "frozen from the first": _few([n for n, p in model.named_parameters() if _rests(p)]),
         "parameters": {name: _form(p) for name, p in model.named_parameters()},
         "modules": modules,
         "weights": weights,
@@ -79,6 +84,23 @@ def _numbers(workload: Workload) -> dict[str, Any]:
     """The fields of a workload that are plain values."""
     values = {field.name: getattr(workload, field.name) for field in dataclasses.fields(workload)}
     return {n: v for n, v in values.items() if isinstance(v, (int, float, str)) and n not in ASIDE}
+
+
+def _order_of(model: nn.Module, blocks: Sequence[nn.Module]) -> str:
+    place = {id(module): index for index, module in enumerate(model.modules())}
+    found = [place.get(id(block), 0) for block in blocks]
+    if found == sorted(found):
+        return "as registered"
+    return ", ".join(str(sorted(found).index(each)) for each in found)
+
+
+def _rests(parameter: nn.Parameter) -> bool:
+    return not parameter.requires_grad
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "") or "nothing"
 
 
 def kinds_of(modules: Sequence[nn.Module]) -> str:

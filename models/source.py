@@ -64,6 +64,35 @@ def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             yield name, each
 
 
+def assign_outside(roots: Iterable[Any], name: str, value: Any) -> None:
+    """Give a global, a class's attribute or what is closed over another value, by its name in
+    ``surroundings``.
+    """
+    for definition, _, inner in _definitions([root for root in roots if callable(root)]):
+        prefix, _, last = name.rpartition(".")
+        if prefix == _module_name(definition) and last in dict(inner):
+            _assign(definition, last, value)
+
+
+def _assign(definition: Any, name: str, value: Any) -> None:
+    if isinstance(definition, type):
+        for member in vars(definition).values():
+            inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(inner, types.FunctionType):
+                _assign(inner, name, value)
+        if is_constant(vars(definition).get(name, definition)):
+            setattr(definition, name, value)
+        return
+    code, names = definition.__code__, definition.__globals__
+    if name in code.co_freevars:
+        definition.__closure__[code.co_freevars.index(name)].cell_contents = value
+    elif name in names:
+        names[name] = value
+    for module in {each for each in names.values() if isinstance(each, types.ModuleType)}:
+        if name in code.co_names and _is_users_module(module) and name in vars(module):
+            setattr(module, name, value)
+
+
 def _name(value: Any) -> str:
     definition = _definition(value)
     return "" if definition is None else f"{_module_name(definition)}.{definition.__qualname__}"

@@ -106,6 +106,7 @@ class _HeldPart:
     parameters: list[_Held]
     moments: list[_Held]
     buffers: list[_HeldBuffer]
+    empty: list[tuple[nn.Module, str]]  # places of buffers that are None so far
 
 
 class Guard:
@@ -172,6 +173,7 @@ class Guard:
     def put_buffers_back(self, modules: Sequence[nn.Module]) -> None:
         """Undo what a forward did to the buffers of ``modules``, those of them that are watched."""
         buffers = list(self._buffers())
+        self._fill()
         if not buffers:
             return
         frozen = {id(module) for module in modules}
@@ -189,17 +191,32 @@ class Guard:
             for key, value in dict(state.get(p, {})).items()
             if isinstance(value, Tensor)
         ]
-        return _HeldPart(parameters, moments, self._held_buffers(part.modules))
+        places = [(m, key, buffer) for m in part.modules for key, buffer in m._buffers.items()]
+        return _HeldPart(
+            parameters,
+            moments,
+            self._held_buffers(places),
+            [(module, key) for module, key, buffer in places if buffer is None],
+        )
 
-    def _held_buffers(self, modules: Iterable[nn.Module]) -> list[_HeldBuffer]:
+    def _held_buffers(
+        self, found: Iterable[tuple[nn.Module, str, Tensor | None]]
+    ) -> list[_HeldBuffer]:
         return [
             _HeldBuffer(
                 f"{self._prefixes[id(module)]}.{key}".lstrip("."), buffer, module=module, key=key
             )
-            for module in modules
-            for key, buffer in module._buffers.items()
+            for module, key, buffer in found
             if buffer is not None
         ]
+
+    def _fill(self) -> None:
+        """Hold what a forward has put where nothing was: from now on it stays."""
+        for part in self._parts.values():
+            if part.empty:
+                now = [(m, key, m._buffers.get(key)) for m, key in part.empty]
+                part.buffers += self._held_buffers(now)
+                part.empty = [(module, key) for module, key, buffer in now if buffer is None]
 
     def _buffers(self) -> Iterable[_HeldBuffer]:
         return (held for part in self._parts.values() for held in part.buffers)

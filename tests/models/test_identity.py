@@ -34,6 +34,26 @@ def test_it_is_plain_and_the_same_twice() -> None:
     assert any(name.endswith("tiny.ResidualBlock") for name in one["source"])
 
 
+def test_order_of_blocks_and_what_never_trains_are_in_it() -> None:
+    """The same source, weights and losses, told by a variable that no source shows."""
+    turned = ["upside down"]
+
+    def blocks(model: Any) -> list[Any]:
+        return list(model.blocks)[:: -1 if turned else 1]
+
+    def make_model(seed: int) -> Any:
+        model = tiny.make_model(seed)
+        model.head.bias.requires_grad_(not turned)
+        return model
+
+    workload = replace(tiny.tiny(), blocks=blocks, make_model=make_model)
+    one = identity_of(workload)
+    turned.clear()
+    other = identity_of(workload)
+    assert "order of blocks 3, 2, 1, 0 -> as registered" in differences(one, other)
+    assert "frozen from the first head.bias -> nothing" in differences(one, other)
+
+
 def test_numbers_of_numpy_and_several_optimizers_are_plain_too() -> None:
     """Hyperparameters of other kinds, and parts trained by different optimizers."""
 

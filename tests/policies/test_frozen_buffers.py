@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from policies.apply import BlockUpdater
+from policies.apply import BlockUpdater, trace_parts
 from tests.policies.nets import (
     WIDTH,
     Scripted,
@@ -128,3 +128,35 @@ def test_an_evaluation_between_steps_is_allowed() -> None:
         run.model.eval()
         run.model(batch_at(5)[0])
         run.model.train()
+
+
+class Begins(nn.Module):
+    """A block with statistics that its first forward makes."""
+
+    mean: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("mean", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        now = x.detach().mean(0)
+        self.mean = now if self.mean is None else 0.9 * self.mean + 0.1 * now
+        return x + torch.tanh(self.linear(x - self.mean))
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_statistics_that_begin_while_frozen_stay_as_they_began(traced: bool) -> None:
+    """A block that never trained: its buffer, None at first, is what its first forward made."""
+    torch.manual_seed(0)
+    model = Tower()
+    model.blocks[0] = Begins()
+    blocks, optimizer = list(model.blocks), adamw(model)
+    stem = trace_parts(model, blocks, lambda: loss_of(model)) if traced else None
+    updater = BlockUpdater(model, blocks, Scripted("1"), optimizer, total_steps=4, stem=stem)
+    seen = []
+    for number in range(4):
+        train(updater, optimizer, loss_of, model, number)
+        seen.append(model.blocks[0].mean.clone())  # type: ignore[operator]
+    assert all(torch.equal(each, seen[0]) for each in seen)

@@ -207,6 +207,20 @@ class Everything(Noisy):
         return 0.2 * sum((each.noise(x) for each in self.noises), torch.zeros_like(x))
 
 
+class Scheduled(Noisy):
+    """A schedule of learning rates, of an optimizer that only it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        self.schedule = torch.optim.lr_scheduler.ExponentialLR(self.rates, 0.9)
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.rates.step()
+        self.schedule.step()
+        return torch.full_like(x, self.rates.param_groups[0]["lr"])
+
+
 STATEFUL: dict[str, type[Noisy]] = {
     kind.__name__: kind
     for kind in (
@@ -219,6 +233,7 @@ STATEFUL: dict[str, type[Noisy]] = {
         Unregistered,
         Elsewhere,
         Hooked,
+        Scheduled,
     )
 }
 
@@ -266,3 +281,95 @@ class Fades(Noisy):
 
     def noise(self, x: Tensor) -> Tensor:
         return torch.full_like(x, next(self.fading))
+
+
+class Late(Noisy):
+    """Makes something in its fifth step that a new model does not have; kinds of it by subclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.made = 0, self.begin()
+
+    def begin(self) -> Any:
+        return None
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.full_like(x, self.draw() if self.calls > 4 else 0.0)
+
+    def draw(self) -> float:
+        raise NotImplementedError
+
+
+class LateObject(Late):
+    """An object of the user's own."""
+
+    def draw(self) -> float:
+        self.made = self.made or Schedule()
+        return float(self.made.next())
+
+
+class LateGenerator(Late):
+    """A generator."""
+
+    def draw(self) -> float:
+        self.made = self.made or random.Random(0)
+        return float(self.made.random())
+
+
+class LateKind(Late):
+    """An object of another class in the place of one with the same attributes."""
+
+    def begin(self) -> Any:
+        return Slower()
+
+    def draw(self) -> float:
+        self.made = self.made if type(self.made) is Schedule else Schedule()
+        return float(self.made.next())
+
+
+class LateItems(Late):
+    """Ever more objects in a list."""
+
+    def begin(self) -> Any:
+        return []
+
+    def draw(self) -> float:
+        self.made.append(Schedule())
+        return float(sum(each.next() for each in self.made))
+
+
+class LateLoss(Late):
+    """One object less."""
+
+    def begin(self) -> Any:
+        return [Schedule(), Schedule()]
+
+    def draw(self) -> float:
+        self.made[1:] = []
+        return float(len(self.made))
+
+
+class LateItem(Late):
+    """Another number beside an object in a tuple."""
+
+    def begin(self) -> Any:
+        return Schedule(), 0.5
+
+    def draw(self) -> float:
+        self.made = self.made[0], self.made[1] / 2
+        return float(self.made[1])
+
+
+class Slower(Schedule):
+    """A temperature that falls slower."""
+
+    def next(self) -> float:
+        return float(super().next() ** 0.5)
+
+
+LATE: dict[str, type[Late]] = {
+    kind.__name__: kind
+    for kind in (LateObject, LateGenerator, LateKind, LateItems, LateLoss, LateItem)
+}
+"""What no snapshot can bring back to a new model, because it is not there."""

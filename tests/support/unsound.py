@@ -71,6 +71,40 @@ def counted(model: nn.Module, batch: Any) -> Tensor:
     return tiny.loss(model, batch)
 
 
+class Annealed:
+    """A loss with a term that fades in after so many calls, which it counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, model: nn.Module, batch: Any) -> Tensor:
+        self.calls += 1
+        weight = min(1.0, max(0.0, (self.calls - 40) / 10))
+        return tiny.loss(model, batch) * (1 + weight)
+
+
+def late_batches() -> Callable[[int, int], Any]:
+    """Others from the hundredth call on, which it counts in a list."""
+    calls = [0]
+
+    def batch_at(seed: int, step: int) -> Any:
+        calls[0] += 1
+        return tiny.batch_at(seed, step + 1 if calls[0] > 100 else step)
+
+    return batch_at
+
+
+FOUND = types.SimpleNamespace(size=None)
+
+
+def sized(seed: int, step: int) -> Any:
+    """Divided by a number that is found out once, late, and is the same for ever."""
+    x, y = tiny.batch_at(seed, step)
+    if step == 4:
+        FOUND.size = len(x)
+    return x * (len(x) / (FOUND.size or len(x))), y
+
+
 @functools.cache
 def remembered(key: int) -> float:
     """Drawn when it is first asked for."""
@@ -329,6 +363,11 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         "return the optimizer alone",
     ),
     "no blocks": (lambda: replace(tiny.tiny(), blocks=lambda m: []), "but got none"),
+    "a loss that counts and shows it late": (
+        lambda: with_loss(Annealed()),
+        "Annealed.calls, which stays as it is from one trial to the next, and losses depend on it",
+    ),
+    "batches that change late": (lambda: with_batches(late_batches()), "and losses depend on it"),
 }
 """Nothing is trained: a workload, and words of the message."""
 UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
@@ -349,6 +388,7 @@ UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
 """Trials train alone."""
 REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     "a count outside": (lambda: with_loss(counted), "unsound.METER.loss"),
+    "a number that is found out once": (lambda: with_batches(sized), "unsound.FOUND.size"),
     "evaluation mode": (
         lambda: stateful.workload(lambda: tiny.ResidualMLP().eval()),
         "returned the model in evaluation mode",

@@ -246,13 +246,13 @@ class Levered:
         return {
             **{name: PLAINLY.encode(part, name) for name, part in state.items()},
             "attributes": written(changed),
-            UNSAVED: [told(leaf.path) for leaf in changed if not leaf.saveable],
+            UNSAVED: [told(leaf.path) for leaf in changed if leaf.lost],
         }
 
     def unsaved(self) -> list[Path]:
         """Paths of what changed since the run began and no snapshot can hold."""
         changed = self._attributes.changed(self.model, self.optimizer)
-        return [leaf.path for leaf in changed if not leaf.saveable]
+        return [leaf.path for leaf in changed if leaf.lost]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""

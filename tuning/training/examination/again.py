@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 
+from models.frames import told as told_of
 from models.identity import code_of
 from models.making import blocks_of
-from models.source import surroundings
+from models.source import assign_outside, surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.examination.rehearsal import Plan, Rehearsal
 from tuning.training.examination.subject import (
@@ -23,9 +26,10 @@ from tuning.training.examination.subject import (
     some,
     unforked,
 )
-from tuning.training.state.attributes import outer_marks
+from tuning.training.state.attributes import outer_leaves
 from tuning.training.state.encoding import Encoder
-from tuning.training.state.paths import told
+from tuning.training.state.paths import Path as Trail
+from tuning.training.state.paths import get, put, put_into, told
 from tuning.trial.soundness import Finding, unsaveable
 
 NOISE = 1e-3
@@ -37,6 +41,10 @@ NOT_TWICE = (
     "two trainings from one seed must be the same to the bit, but a second one in the same process "
     "was not"
 )
+LATER = 3
+"""Trainings, by which numbers outside are tried as they are later."""
+FEW_NUMBERS = 8
+"""In a list or a table; more are a history or a cache."""
 WAY_OUT = "Make in make_model(seed) what the training changes, and seed there what it draws from"
 NOT_ON = "a training that was saved must go on in a new process as if it had not been, but"
 
@@ -53,12 +61,15 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
         if readable:  # the other process is at work while this one goes on
             subject.elsewhere.ask(_request(subject, plan, file))
         first.train()
+        outside.pause()
         found = list(_not_twice(subject, plan, first, outside))
         yield from found
         if not readable:
             yield _not_readable(first)
         elif all(each.follows != "refused" for each in found):
-            yield from list(_not_on(subject, plan, first, outside)) or _lost(outside)
+            yield from list(_not_on(subject, plan, first, outside)) or _lost(
+                subject, plan, first, outside
+            )
 
 
 def _saved(file: Path, run: Rehearsal) -> bool:
@@ -169,16 +180,36 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
         yield refused("going on", f"{text}. {WAY_OUT}") if stays else unforked("going on", text)
 
 
-def _lost(outside: _Outside) -> Iterator[Finding]:
+def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> Iterator[Finding]:
     """What a training changes and no snapshot holds, though no loss has shown it so far."""
     if names := outside.unsaved():
         yield unforked("saving", unsaveable(some(names)))
     if names := outside.numbers():
-        yield remark(
-            "outside",
-            f"training changes {some(names)}, which stays as it is from one trial to the next: "
-            f"no loss must depend on it. {WAY_OUT}",
-        )
+        text = f"training changes {some(names)}, which stays as it is from one trial to the next"
+        if (apart := _later(subject, plan, first, outside)) is not None:
+            yield refused(
+                "outside",
+                f"{text}, and losses depend on it: with it as far on as some trainings later, "
+                f"{apart}. {WAY_OUT}",
+            )
+        else:
+            yield remark("outside", f"{text}: no loss must depend on it. {WAY_OUT}")
+
+
+def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> str | None:
+    """How the losses differ with the numbers outside as they become; None where they do not.
+
+    What fades in after a thousand calls shows in no six steps.
+    """
+    with outside.ahead(LATER * subject.workload.steps / plan.steps):
+        later = Rehearsal(subject.workload, plan, subject.device)
+        try:
+            later.train()
+        except Exception as fault:
+            return f"a training raised {told_of(fault)}"
+    apart = _apart(first, later.losses, later.evaluations, since=0)
+    small = apart is None or (subject.device.type != "cpu" and apart[0] <= NOISE)
+    return None if apart is None or small else apart[1]
 
 
 class _Outside:
@@ -187,19 +218,69 @@ class _Outside:
     def __init__(self, subject: Subject, rehearsal: Rehearsal) -> None:
         self._run = rehearsal.run
         self._code = code_of(subject.workload, self._run.model)
-        self._before = self._marks()
+        self._marks, self._numbers = self._look()
+        self._midway = self._numbers
 
-    def _marks(self) -> dict[Any, Any]:
-        return outer_marks(surroundings(self._code), self._run.model)
+    def pause(self) -> None:
+        """One training is over. What the next one moves too is no value that was found out once."""
+        _, self._midway = self._look()
 
-    def _changed(self) -> dict[Any, Any]:
-        """Marks of what is not what it was, by path."""
-        now = self._marks()
-        return {path: mark for path, mark in now.items() if self._before.get(path) != mark}
+    def _look(self) -> tuple[dict[Trail, Any], dict[Trail, tuple[Any, list[Any]]]]:
+        """Marks by path; and what holds only a few numbers, with what they are now."""
+        leaves = list(outer_leaves(surroundings(self._code), self._run.model))
+        held = {leaf.path: (leaf.value, _numbers_in(leaf.value)) for leaf in leaves}
+        numbers = {path: pair for path, pair in held.items() if pair[1]}
+        return {leaf.path: leaf.mark for leaf in leaves}, numbers
+
+    def _changed(self) -> list[Trail]:
+        """Paths of what is not what it was."""
+        now, _ = self._look()
+        return [path for path, mark in now.items() if self._marks.get(path) != mark]
+
+    def _moved(
+        self, since: Mapping[Trail, tuple[Any, list[Any]]]
+    ) -> dict[Trail, tuple[Any, list[Any], list[Any]]]:
+        """What holds numbers that are not as they were, with those of then and of now."""
+        _, now = self._look()
+        missing: tuple[Any, list[Any]] = (None, [])
+        found = {
+            path: (value, since.get(path, missing)[1] or [0] * len(numbers), numbers)
+            for path, (value, numbers) in now.items()
+        }
+        return {
+            path: (value, before, numbers)
+            for path, (value, before, numbers) in found.items()
+            if len(before) == len(numbers) and before != numbers
+        }
 
     def numbers(self) -> list[str]:
         """Names of numbers that the training changes and no model holds; a cache is none."""
-        return [told(path) for path, mark in self._changed().items() if _is_number(mark)]
+        return [told(path) for path in self._moved(self._numbers)]
+
+    @contextlib.contextmanager
+    def ahead(self, times: float) -> Iterator[None]:
+        """The numbers have moved on by as much as in the last training, so many times."""
+        moved = self._moved(self._midway)
+        for path, (value, before, now) in moved.items():
+            further = [_further(*pair, times) for pair in zip(before, now, strict=True)]
+            self._put(path, _with_numbers(value, further))
+        try:
+            yield
+        finally:
+            for path, (value, _, now) in moved.items():
+                self._put(path, _with_numbers(value, now))
+
+    def _put(self, path: Trail, value: Any) -> None:
+        (_, name), *inner = path
+        holder = dict(surroundings(self._code)).get(name)
+        if not inner:
+            if not put_into(holder, value):
+                assign_outside(self._code, name, value)
+            return
+        for step in inner[:-1]:
+            holder = get(holder, step)
+        if holder is not None:
+            put(holder, inner[-1], value)
 
     def unsaved(self) -> list[str]:
         """Names of what changes in the model or the optimizer and cannot be saved."""
@@ -211,5 +292,28 @@ class _Outside:
         return f". What changes while it trains and is not saved: {some(names)}" if names else ""
 
 
-def _is_number(mark: Any) -> bool:
-    return isinstance(mark, tuple) and mark[0] in (int, float, bool)
+def _numbers_in(value: Any) -> list[Any]:
+    """The numbers that a value is or holds under few places or words; none where it holds more."""
+    if isinstance(value, (list, deque)) or type(value) is tuple:
+        inner = list(value)
+    elif isinstance(value, dict):
+        inner = list(value.values()) if all(isinstance(key, str) for key in value) else []
+    else:
+        inner = [value]
+    few = len(inner) <= FEW_NUMBERS and all(isinstance(each, (int, float)) for each in inner)
+    return inner if few else []
+
+
+def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
+    """A value like the one given with other numbers in it."""
+    if isinstance(value, dict):
+        return dict(zip(value, numbers, strict=True))
+    if isinstance(value, (list, deque)):
+        return list(numbers)
+    return tuple(numbers) if type(value) is tuple else numbers[0]
+
+
+def _further(before: Any, now: Any, times: float) -> Any:
+    if isinstance(now, bool) or before == now:
+        return now
+    return type(now)(now + (now - before) * times)

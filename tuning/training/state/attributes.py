@@ -15,15 +15,17 @@ import types
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from models.source import is_users
 from tuning.training.state.encoding import (
     MOST_ITEMS,
+    PLAIN,
     Encoder,
     UnsaveableError,
     decode,
@@ -45,6 +47,11 @@ CLOSED = (
 CONTAINERS = (list, tuple, dict)
 EXACT = (dict, list, set, deque, OrderedDict, Counter, defaultdict)
 """Containers that a checkpoint holds as they are."""
+READ_BACK = (
+    *PLAIN, list, tuple, set, frozenset, deque, dict, OrderedDict, Counter, bytes, np.ndarray,
+    torch.Tensor,
+)  # fmt: skip
+"""What a checkpoint gives back where nothing stands yet; of other classes only the contents."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +62,20 @@ class Leaf:
         path: how to come to it from the model or the optimizer.
         value: itself.
         encoded: as a checkpoint holds it; None where none can.
+        saveable: whether one can.
+        placed: whether a new model has where to put it.
     """
 
     path: Path
     value: Any
     encoded: Any
     saveable: bool = True
+    placed: bool = True
+
+    @property
+    def lost(self) -> bool:
+        """Whether a training that is loaded goes on without it."""
+        return not (self.saveable and self.placed)
 
     @property
     def mark(self) -> Any:
@@ -77,16 +92,49 @@ class Attributes:
     """
 
     def __init__(self, model: nn.Module, optimizer: Any) -> None:
-        self._marks = {leaf.path: leaf.mark for leaf in leaves(model, optimizer)}
+        walk = _Walk(model)
+        self._marks = {leaf.path: leaf.mark for leaf in walk.leaves(optimizer)}
+        self._kinds = walk.kinds
 
     def changed(self, model: nn.Module, optimizer: Any) -> list[Leaf]:
-        """What is not what it was, or was not there."""
-        missing = object()
+        """What is not what it was, was not there, or is there no more."""
+        missing, walk = object(), _Walk(model)
+        found = {leaf.path: leaf for leaf in walk.leaves(optimizer)}
         return [
-            leaf
-            for leaf in leaves(model, optimizer)
+            leaf if self._has_place(leaf, walk.kinds) else replace(leaf, placed=False)
+            for leaf in found.values()
             if self._marks.get(leaf.path, missing) != leaf.mark
+        ] + [
+            Leaf(path, None, None, saveable=False)
+            for path in self._marks.keys() - walk.kinds.keys()
+            if not any(path[:length] in found for length in range(1, len(path)))
         ]
+
+    def _has_place(self, leaf: Leaf, kinds: Mapping[Path, type]) -> bool:
+        """Whether a new model, which is as this one was when the run began, can be given it.
+
+        What holds it must be there by then, and be of the same class: nobody makes it.
+        """
+        path, kind = leaf.path, type(leaf.value)
+        outer = [path[:length] for length in range(1, len(path))]
+        if any(self._kinds.get(each) is not kinds[each] for each in outer):
+            return False
+        there = self._kinds.get(path)
+        if kinds[outer[-1]] is tuple:  # none of its items can be replaced
+            return there is kind and (_is_filled(leaf.value) or self._is_of_form(leaf))
+        if path[-1][0] == "index" and there is None:
+            return False
+        return there is kind or kind in READ_BACK
+
+    def _is_of_form(self, leaf: Leaf) -> bool:
+        """Whether a tensor has the shape and type that it had."""
+        tensor = isinstance(leaf.value, torch.Tensor)
+        return tensor and leaf.mark[:2] == self._marks.get(leaf.path, ())[:2]
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether another's contents can be put into it."""
+    return isinstance(value, (dict, set, list, deque)) or generator_state(value) is not None
 
 
 def written(changed: Iterable[Leaf]) -> list[Any]:
@@ -112,26 +160,19 @@ def restore(state: list[Any], model: nn.Module, optimizer: Any) -> None:
 
 def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
     """Every value outside of the state that a model and its optimizer save themselves."""
-    walk = _Walk(model)
-    for name, module in model.named_modules():
-        root: Path = (("module", name),)
-        for buffer in module._non_persistent_buffers_set:
-            value = module._buffers.get(buffer)
-            yield from walk.value((*root, ("buffer", buffer)), value, top=True)
-        yield from walk.attributes(root, module, OWN)
-    yield from walk.attributes((("optimizer", ""),), optimizer, _beside(optimizer))
+    return _Walk(model).leaves(optimizer)
 
 
-def outer_marks(named: Iterable[tuple[str, Any]], model: nn.Module) -> dict[Path, Any]:
-    """Marks of what functions read from outside of themselves, to tell later what changed.
+def outer_leaves(named: Iterable[tuple[str, Any]], model: nn.Module) -> Iterator[Leaf]:
+    """What functions read from outside of themselves, to tell later what changed.
 
     Args:
         named: values by name, as ``models.source.surroundings`` gives them.
         model: what is registered in it is not of interest.
     """
     walk = _Walk(model)
-    found = (leaf for name, each in named for leaf in walk.value((("outside", name),), each))
-    return {leaf.path: leaf.mark for leaf in found}
+    for name, each in named:
+        yield from walk.value((("outside", name),), each)
 
 
 def _beside(holder: Any) -> frozenset[str]:
@@ -144,9 +185,14 @@ def _beside(holder: Any) -> frozenset[str]:
 
 
 class _Walk:
-    """Goes through attributes, each object once; what the model registers is not of interest."""
+    """Goes through attributes, each object once; what the model registers is not of interest.
+
+    Attributes:
+        kinds: classes of the values met so far, and of what holds them, by path.
+    """
 
     def __init__(self, model: nn.Module) -> None:
+        self._model, self.kinds = model, dict[Path, type]()
         self._seen = {id(module) for module in model.modules()}
         loose = {
             id(buffer)
@@ -162,6 +208,20 @@ class _Walk:
             generators=False,  # each is one value, to be set where the new model has it
         )
 
+    def leaves(self, optimizer: Any) -> Iterator[Leaf]:
+        """All of the model's and its optimizer's."""
+        self._seen.add(id(optimizer))
+        for name, module in self._model.named_modules():
+            root: Path = (("module", name),)
+            self.kinds[root] = type(module)
+            for buffer in module._non_persistent_buffers_set:
+                value = module._buffers.get(buffer)
+                yield from self.value((*root, ("buffer", buffer)), value, top=True)
+            yield from self.attributes(root, module, OWN)
+        own: Path = (("optimizer", ""),)
+        self.kinds[own] = type(optimizer)
+        yield from self.attributes(own, optimizer, _beside(optimizer))
+
     def attributes(self, path: Path, holder: Any, but: frozenset[str]) -> Iterator[Leaf]:
         for name, value in own_of(holder).items():
             if name not in but:
@@ -172,6 +232,7 @@ class _Walk:
     def value(self, path: Path, value: Any, *, top: bool = False) -> Iterator[Leaf]:
         if id(value) in self._registered or id(value) in self._seen:
             return
+        self.kinds[path] = type(value)
         if isinstance(value, nn.Parameter) or (top and isinstance(value, torch.Tensor)):
             yield Leaf(path, value, value.detach())
             return
@@ -198,7 +259,8 @@ class _Walk:
         elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             yield from self._function(path, value)
         elif own_of(value):
-            yield from self.attributes(path, value, _beside(value))
+            trained = path[0][0] == "optimizer"  # another one, in a model, nobody else saves
+            yield from self.attributes(path, value, _beside(value) if trained else frozenset())
         else:
             yield Leaf(path, value, None, saveable=False)
 
@@ -219,6 +281,7 @@ class _Walk:
 
     def _items(self, path: Path, values: Any) -> Iterator[Leaf]:
         kind: Kind = "key" if isinstance(values, Mapping) else "index"
+        self.kinds[path] = type(values)
         pairs = values.items() if kind == "key" else enumerate(values)
         for key, value in list(pairs):
             if isinstance(key, (str, int, bool)):
@@ -226,6 +289,7 @@ class _Walk:
             elif id(key) in self._names:
                 yield from self.value((*path, ("parameter", self._names[id(key)])), value)
             else:
+                self.kinds[*path, (kind, repr(key))] = type(value)
                 yield Leaf((*path, (kind, repr(key))), value, None, saveable=False)
 
 

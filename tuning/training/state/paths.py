@@ -92,7 +92,7 @@ def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
     """Give the holder a value, in place where there is something that others may hold as well."""
     kind, key = step
     current = get(holder, step)
-    if _changed_in_place(current, value):
+    if put_into(current, value) or isinstance(value, GeneratorState):
         return
     if isinstance(value, torch.Tensor) and isinstance(current, torch.Tensor):
         value = value.to(current.device)
@@ -105,7 +105,7 @@ def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
         vars(holder)[key] = value
     elif kind == "attribute":
         object.__setattr__(holder, key, value)
-    elif isinstance(holder, (MutableMapping, list)):
+    elif isinstance(holder, MutableMapping) or (isinstance(holder, list) and key < len(holder)):
         holder[key] = value
 
 
@@ -113,7 +113,7 @@ def _is_slot(holder: Any, key: str) -> bool:
     return any(key in vars(kind).get("__slots__", ()) for kind in type(holder).__mro__)
 
 
-def _changed_in_place(current: Any, value: Any) -> bool:
+def put_into(current: Any, value: Any) -> bool:
     """Whether what there is could take the value."""
     if isinstance(value, GeneratorState):
         if type(current).__name__ == value.name:
