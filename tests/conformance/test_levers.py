@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
-import importlib
 import json
 from collections.abc import Iterator
 
@@ -64,7 +62,3 @@ class TestLever:
         assert kind().shapes(PLAIN, 4) == (PLAIN,)
         assert kind().shaped(PLAIN, 0.3) == PLAIN
         assert kind().events(4) == ()
-
-    def test_its_examples(self, kind: type[Lever]) -> None:
-        """Run the doctests of its module."""
-        assert doctest.testmod(importlib.import_module(kind.__module__)).failed == 0

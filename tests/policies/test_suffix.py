@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from fractions import Fraction
 from math import ceil
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.suffix import allowed_depths, count, needed_depth, round_up, top
 
 BLOCKS = st.integers(1, 60)
-
-
-@pytest.mark.parametrize(
-    "module", ["suffix", "applying.parts", "losses", "registry", "static_suffix"]
-)
-def test_examples_in_the_documentation(module: str) -> None:
-    """Run the doctests, which stand at the boundaries of each rule."""
-    result = doctest.testmod(importlib.import_module(f"policies.{module}"))
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 @given(BLOCKS, st.integers(1, 1000))

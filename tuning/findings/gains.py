@@ -43,8 +43,13 @@ class Gained:
 
     @property
     def ahead(self) -> bool:
-        """Whether it is a gain at all; one that reads 1.00 is none."""
-        return self.bound != "at most" and round(self.value, 2) > 1
+        """Whether it is a gain at all; one that reads 1.00 is none, unless it is only a bound."""
+        return self.bound != "at most" and (round(self.value, 2) > 1 or self.only_better)
+
+    @property
+    def only_better(self) -> bool:
+        """Whether all that is known is that the loss is better than the control's after as long."""
+        return self.bound == "at least" and round(self.value, 2) == 1
 
 
 def gained(line: Line, seconds: float, loss: float) -> Gained | None:
@@ -63,7 +68,10 @@ def gained(line: Line, seconds: float, loss: float) -> Gained | None:
     if there is not None:
         return Gained(float(there / seconds))
     if loss < line.losses[0]:
-        return Gained(float(line.seconds[0] / seconds), "at least")
+        # Longer runs that ended worse never had it either; but to count more of them than the
+        # recipe itself took would reward it for a control that overfits.
+        tried = max(float(line.seconds[0]), min(line.longest, seconds))
+        return Gained(tried / seconds, "at least")
     return Gained(float(line.seconds[-1] / seconds), "at most")
 
 
@@ -194,7 +202,8 @@ def ahead(
 
     First those that reached the ``target``; among them those whose loss lies further than ``noise``
     below the own control's at equal seconds, which another seed would hardly turn round; among them
-    by the gain, then the lower loss, then the lower number.
+    by the gain, then the lower loss, then the lower number. Where no more is known than that a loss
+    is better than the control's after as long, it has to be so by more than noise.
     """
     rows = points[["number", "train_seconds", "val_loss"]].to_dict("records")
     keys = [_rank(row, controls.own, target, noise) for row in rows]
@@ -210,5 +219,7 @@ def _rank(
     gain, there = gained(own, seconds, loss), own.loss_at(seconds)
     if gain is None or there is None or not gain.ahead:
         return None
-    missed = target is None or loss > target
-    return missed, there - loss <= noise, -gain.value, loss, int(row["number"])
+    missed, doubtful = target is None or loss > target, there - loss <= noise
+    if gain.only_better and doubtful:
+        return None
+    return missed, doubtful, -gain.value, loss, int(row["number"])

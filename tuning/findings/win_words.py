@@ -92,6 +92,8 @@ def reaches(summary: FrontSummary, best: Best) -> str:
     loss, taken = float(best.row["val_loss"]), float(best.row["train_seconds"])
     there = summary.line.seconds_at(loss)
     own = " (which never got there)" if there is None else f" ({form.seconds(there)})"
+    if best.gains[OWN].only_better:
+        own = f" ({summary.shown(summary.line.loss_at(taken))})"
     metric = "" if summary.metric.is_default else f"{summary.metric.short} "
     aim = "" if summary.target is None else f" (target {summary.shown(summary.target)})"
     first = f"{name(best)} reaches {metric}{summary.shown(loss)}{aim} in {form.seconds(taken)}"
@@ -99,7 +101,11 @@ def reaches(summary: FrontSummary, best: Best) -> str:
 
 
 def over(best: Best, kind: ControlKind) -> str:
-    """``1.38 times as fast as your own recipe``."""
+    """``1.38 times as fast as your own recipe``, or ``better than your own recipe after as long``
+    where no more is known.
+    """
+    if best.gains[kind].only_better:
+        return f"better than {CALLED[kind]} after as long"
     return f"{times(best.gains[kind])} as fast as {CALLED[kind]}"
 
 

@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from tuning.findings import format as form
+from tuning.findings.gains import Gained
 from tuning.findings.paired import Bound
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import confirmed_winner, named
@@ -36,8 +37,10 @@ def claim(summary: FrontSummary) -> str:
     if found is None:
         return ""
     value, bound = found
-    times = f"{bound} {form.gain(value)}×".strip()
     seed = "" if summary.background.confirmed is not None else ", on one seed"
+    if Gained(value, bound).only_better:
+        return f"{summary.metric.better.title()} {summary.metric.short} after the same time{seed}"
+    times = f"{bound} {form.gain(value)}×".strip()
     return f"{times[0].upper()}{times[1:]} as fast to the same {summary.metric.short}{seed}"
 
 

@@ -60,7 +60,7 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
     their numbers are open.
 
     >>> from search_spaces.registry import find_space
-    >>> [spec.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
+    >>> [spec.recipe.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
     [0.3, 0.4]
     """
     horizons = _searched_horizons(space)
@@ -78,7 +78,7 @@ def rung_controls(
 
     >>> from search_spaces.registry import find_space
     >>> specs = rung_controls(find_space("recipe"), "byte_lm", 0, share=0.25)
-    >>> [spec.horizon for spec in specs]
+    >>> [spec.recipe.horizon for spec in specs]
     [0.125, 0.25]
     """
     horizons = _searched_horizons(space) or [1.0]

@@ -2,7 +2,7 @@
 price.
 
 Such a run costs more than a trial, and where nothing ends below the own control it tells nothing;
-so it is trained once a trial has ended below, and goes further only while the last step helped:
+so it is trained once a trial has ended below, and goes further only where that helped:
 ``docs/decisions/three-controls.md``.
 """
 
@@ -41,12 +41,15 @@ def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialS
 def next_longer(losses: dict[float, float]) -> float | None:
     """The first horizon beyond those of the own control's final ``losses`` by horizon.
 
-    None where training longer has not made it better, and past the last one.
+    None where one beyond the baseline's has not made it better, and past the last one. That the
+    baseline is no better than a shorter run may be luck, and tells nothing of a longer one.
 
     >>> next_longer({0.5: 2.0, 1.0: 1.9}), next_longer({1.0: 1.9, 1.5: 1.95})
     (1.5, None)
     """
-    if not losses or losses[max(losses)] > min(losses.values()):
+    if not losses:
+        return None
+    if max(losses) >= min(LONGER) and losses[max(losses)] > min(losses.values()):
         return None
     return next((horizon for horizon in LONGER if horizon > max(losses)), None)
 

@@ -39,7 +39,7 @@ def around(spans: Sequence[Span], grid: Sequence[float], count: int) -> tuple[fl
 
     >>> grid = (0.5, 0.625, 0.75, 0.875, 1.0, 1.5, 2.25)
     >>> around([(0.9, 0.99)], grid, 4), around([(0.55, 4.0)], grid, 4)
-    ((0.75, 0.875, 1.0, 1.5), (0.5, 0.875, 1.5, 2.25))
+    ((0.625, 0.75, 0.875, 1.0), (0.5, 0.875, 1.5, 2.25))
     """
     low, high = min(low for low, _ in spans), max(high for _, high in spans)
     first = max((i for i, h in enumerate(grid) if h <= low), default=0)

@@ -34,17 +34,21 @@ class Line:
     Attributes:
         losses: ascending, shape (points on it,).
         seconds: at those losses, descending.
+        longest: seconds of the longest of all the points; more than the line's where that one is no
+            better than a shorter one.
     """
 
     losses: Floats
     seconds: Floats
+    longest: float = 0.0
 
     @classmethod
     def through(cls, seconds: Floats, losses: Floats) -> Line:
         """The line through the front of n points, in any order; both of shape (n,)."""
         kept = nondominated(seconds, losses)
         order = np.lexsort((losses[kept], seconds[kept]))[::-1]
-        return cls(losses[kept][order], seconds[kept][order])
+        longest = float(seconds.max()) if len(seconds) else 0.0
+        return cls(losses[kept][order], seconds[kept][order], longest)
 
     def seconds_at(self, loss: float) -> float | None:
         """Seconds at which the line passes ``loss``; None outside the losses that it covers."""

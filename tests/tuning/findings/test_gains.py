@@ -142,6 +142,21 @@ def test_the_target_comes_first_then_what_noise_does_not_hide_then_the_gain() ->
     assert order_of(line_and(record(4, 8, 1.9), record(5, 20, 1.6)), None, 0.0) == []
 
 
+def test_a_loss_that_no_control_has_after_as_long_is_ahead() -> None:
+    """The own control is at its best after 8 s. After 9 and 10 s it was tried and has no better;
+    after 12 s nobody knows. What noise hides is not ahead.
+    """
+    own = [(6, 2.0), (8, 1.8), (10, 1.85)]
+    runs = [record(i, s, loss, **KNOBS[OWN]) for i, (s, loss) in enumerate(own)]
+    table = frame_of([*runs, record(3, 9, 1.7), record(4, 10, 1.75), record(5, 12, 1.6)])
+    found = [gains[OWN] for gains in every_gain(table)[3:]]
+    assert found == [Gained(1.0, "at least"), Gained(1.0, "at least"), Gained(10 / 12, "at least")]
+    assert [gain.ahead for gain in found] == [True, True, False]
+    assert order_of(table, None, 0.0) == [3, 4]
+    assert order_of(table, None, 0.07) == [3]
+    assert order_of(table, None, 0.2) == []
+
+
 def test_without_a_control_nothing_gains() -> None:
     """No line, no gain, no best."""
     table = frame_of([record(0, 5, 2.0)])

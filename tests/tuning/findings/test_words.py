@@ -21,6 +21,7 @@ from tuning.findings.words import (
     unfrozen_note,
     verdict,
 )
+from tuning.report.picture_words import claim
 from tuning.trial.trial import TrialRecord
 
 UNSURE = (
@@ -148,6 +149,19 @@ def test_better_at_equal_time_leads_even_where_the_target_was_missed() -> None:
     """At 8 s the own control is at 1.9; the target is far below."""
     told = verdict(summary(beside_control(record(3, 8, 1.82)), 1.5))
     assert told.startswith("dynamic_suffix #3 reaches 1.820 (target 1.500) in 8.00 s, 1.20 times")
+
+
+def test_better_after_as_long_leads_where_no_gain_can_be_stated() -> None:
+    """The own control has its best loss at 8 s, and no better one at 10 s."""
+    full: dict[str, Any] = {"policy": "full_update", "origin": "control"}
+    runs = [(6, 2.0, 0.6), (8, 1.8, 0.8), (10, 1.85, 1.0)]
+    own = [record(i, s, y, horizon=h, **full) for i, (s, y, h) in enumerate(runs)]
+    reading = summary(frame_of([*own, record(3, 10, 1.7)]), 1.8)
+    assert verdict(reading) == (
+        "dynamic_suffix #3 reaches 1.700 (target 1.800) in 10.0 s, better than your own recipe "
+        f"after as long (1.800); {UNSURE}"
+    )
+    assert claim(reading) == "Lower loss after the same time, on one seed"
 
 
 def test_a_gain_that_reads_one_beats_nothing() -> None:

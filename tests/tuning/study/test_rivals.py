@@ -69,7 +69,8 @@ def test_a_control_is_no_candidate_where_a_recipe_gains() -> None:
 def test_the_own_control_goes_as_far_as_the_losses() -> None:
     """Not beyond 1 for a loss that it has there; once, and again where once is known to be short.
 
-    And no further than it gets better.
+    And no further than it gets better, which is not known of what is longer than the baseline
+    before it was tried.
     """
     for loss, longest, expected in (
         (1.85, 1.0, ()),
@@ -80,14 +81,14 @@ def test_the_own_control_goes_as_far_as_the_losses() -> None:
     ):
         table = searched(record(5, 9, loss, horizon=0.9), longest=longest)
         assert beyond(table, ranked(table)[0]) == expected
-    table = frame_of(
-        [
-            record(0, 5, 1.8, horizon=0.5, origin="control", **FULL),
-            record(1, 10, 1.9, origin="baseline", **FULL),
-            record(5, 9, 1.7, horizon=0.9),
-        ]
-    )
-    assert beyond(table, ranked(table)[0]) == ()
+    runs = [
+        record(0, 5, 1.8, horizon=0.5, origin="control", **FULL),
+        record(1, 10, 1.9, origin="baseline", **FULL),
+        record(5, 9, 1.7, horizon=0.9),
+    ]
+    longer = record(6, 15, 1.85, horizon=1.5, origin="control", **FULL)
+    for table in (frame_of(runs), frame_of([*runs, longer])):
+        assert beyond(table, ranked(table)[0]) == (1.5,)
     assert Recipe("full_update", 1.5).control_kind == OWN
 
 
