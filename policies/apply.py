@@ -220,6 +220,13 @@ class BlockUpdater(Travelling):
         """One score a block, the bottom block first, from the gradients that there are now."""
         return self._relevance(metric, 1.0)
 
+    def switched_elsewhere(self) -> list[str]:
+        """Names of parameters that the model or the loop has frozen or thawed by itself.
+
+        Neither ``state_dict`` nor the model's own holds that.
+        """
+        return self._freezer.switched_elsewhere()
+
     @property
     def model_blocks(self) -> int:
         """How many blocks the model has for now, the lowest; the others hand on what they get."""

@@ -151,6 +151,18 @@ class Freezer:
         for index in set(self._resting(before)).difference(self._resting(now)):
             forget(self._optimizers, self.parts[index].parameters)
 
+    def switched_elsewhere(self) -> list[str]:
+        """Names of parameters that somebody else froze or thawed: trained by the last plan, or
+        frozen from the start, and no more.
+        """
+        if self.active is None:
+            return []
+        resting = set(self._resting(self.active))
+        trained = (part for index, part in self.parts.items() if index not in resting)
+        frozen = [p for part in trained for p in part.parameters if not p.requires_grad]
+        thawed = (p for p in self._wiring.untrained() if p.requires_grad)
+        return [self._wiring.names[id(p)] for p in (*frozen, *thawed)]
+
     def close(self) -> None:
         """Thaw everything and watch nothing any more."""
         for hook in self._hooks:

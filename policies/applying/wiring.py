@@ -6,7 +6,7 @@ Needs nothing of PyTorch but the objects it is handed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,12 @@ class Wiring:
         }
         self.names = {id(p): name for name, p in model.named_parameters()}
         self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
+
+    def untrained(self) -> Iterator[Any]:
+        """The parameters that required no gradient at first, those that are there still."""
+        for parameter in self.model.parameters():
+            if id(parameter) in self.names and id(parameter) not in self._trainable:
+                yield parameter
 
     def block_of(self, name: str) -> int | None:
         """The block that holds the module or parameter ``name``, if any does."""

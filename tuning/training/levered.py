@@ -8,7 +8,7 @@ ledger) is done here, so that a recipe in a user's loop cannot differ from the t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from models.levers.shaping import Shaped, carry_moments
 from policies.apply import BlockUpdater, Step, trace_parts
 from policies.base import StepPlan, UpdatePolicy
 from tuning.training.generators import generators_state, set_generators
-from tuning.training.state.attributes import Attributes, restore, written
+from tuning.training.state.attributes import Attributes, Leaf, restore, written
 from tuning.training.state.encoding import PLAINLY, decode
 from tuning.training.state.paths import Path, told
 from tuning.trial.course import Course
@@ -246,13 +246,17 @@ class Levered:
         return {
             **{name: PLAINLY.encode(part, name) for name, part in state.items()},
             "attributes": written(changed),
-            UNSAVED: [told(leaf.path) for leaf in changed if leaf.lost],
+            UNSAVED: [*map(told, self._lost(changed))],
         }
 
     def unsaved(self) -> list[Path]:
         """Paths of what changed since the run began and no snapshot can hold."""
-        changed = self._attributes.changed(self.model, self.optimizer)
-        return [leaf.path for leaf in changed if leaf.lost]
+        return self._lost(self._attributes.changed(self.model, self.optimizer))
+
+    def _lost(self, changed: Iterable[Leaf]) -> list[Path]:
+        names = self.updater.switched_elsewhere()
+        flags: list[Path] = [(("module", name), ("attribute", "requires_grad")) for name in names]
+        return [*(leaf.path for leaf in changed if leaf.lost), *flags]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""

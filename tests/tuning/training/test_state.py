@@ -164,6 +164,29 @@ def test_what_a_new_model_has_no_place_for_is_named(name: str) -> None:
     assert any(each.startswith("made") for each in run.snapshot()["unsaved"])
 
 
+@pytest.mark.parametrize(("name", "frozen"), [("stem.weight", False), ("head.bias", True)])
+def test_what_a_model_freezes_or_thaws_by_itself_is_named(name: str, frozen: bool) -> None:
+    """In the middle of a training; a parameter that the policy freezes is not."""
+
+    class Switches(stateful.Noisy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+            self.get_parameter(name).requires_grad_(not frozen)
+
+        def noise(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            self.get_parameter(name).requires_grad_(frozen == (self.calls > 4))
+            return torch.zeros_like(x)
+
+    run = new_run(stateful.workload(Switches))
+    for _ in range(4):
+        run.advance()
+    assert run.snapshot()["unsaved"] == []
+    run.advance()
+    assert run.snapshot()["unsaved"] == [f"{name}.requires_grad"]
+
+
 def test_what_never_changes_is_not_saved() -> None:
     """A model's constants are in no snapshot, however many there are."""
 
