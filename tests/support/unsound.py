@@ -234,6 +234,17 @@ def explosive(model: nn.Module) -> Optimizer:
     return SGD(model.parameters(), lr=1e30)
 
 
+def best_so_far() -> Callable[[nn.Module], float]:
+    """An evaluation that gives the least of all that it has seen."""
+    seen: list[float] = []
+
+    def evaluate(model: nn.Module) -> float:
+        seen.append(tiny.evaluate(model))
+        return min(seen)
+
+    return evaluate
+
+
 DATA = torch.randn(64, tiny.FEATURES, generator=torch.Generator().manual_seed(0))
 
 
@@ -311,6 +322,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "evaluated by chance": (
         lambda: with_evaluation(lambda m: float(np.random.default_rng().random())),
         "must give the same number each time",
+    ),
+    "an evaluation that remembers": (
+        lambda: with_evaluation(best_so_far()),
+        "evaluate(model) must depend on the model alone, but of a new one it gave",
     ),
     "evaluation that trains": (
         lambda: with_evaluation(trains_in_evaluation),

@@ -16,6 +16,7 @@ from models.identity import code_of
 from models.making import blocks_of
 from models.source import assign_outside, surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
+from tuning.training.examination.pieces import evaluated
 from tuning.training.examination.rehearsal import Plan, Rehearsal
 from tuning.training.examination.subject import (
     SEED,
@@ -62,7 +63,7 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
             subject.elsewhere.ask(_request(subject, plan, file))
         first.train()
         outside.pause()
-        found = list(_not_twice(subject, plan, first, outside))
+        found = list(_not_twice(subject, plan, first, outside)) or list(_remembering(subject))
         yield from found
         if not readable:
             yield _not_readable(first)
@@ -103,6 +104,21 @@ def _not_twice(
         yield refused("repeatable", f"{NOT_TWICE}: {text}{outside.blame()}. {WAY_OUT}")
     else:
         yield remark("repeatable", f"this device's kernels do not repeat to the bit: {text}")
+
+
+def _remembering(subject: Subject) -> Iterator[Finding]:
+    """Whether an evaluation depends on those before it, which two in a row of one model hide."""
+    before, now = subject.untrained, evaluated(subject, subject.model())
+    if before is None or before == now:
+        return
+    if subject.device.type == "cpu" or abs(before - now) > NOISE * max(abs(before), abs(now)):
+        yield refused(
+            "evaluation",
+            "evaluate(model) must depend on the model alone, but of a new one it gave "
+            f"{before!r} before a training and {now!r} after it: it goes on from what it saw of "
+            "others (the best so far, a running mean). Return the value of this model; the best "
+            "of a training is found from its curve",
+        )
 
 
 def _drawn_once(first: Rehearsal, again: Rehearsal) -> Iterator[Finding]:

@@ -172,14 +172,14 @@ def loss_rules(subject: Subject) -> Iterator[Finding]:
 def evaluation_rules(subject: Subject) -> Iterator[Finding]:
     """One finite number, the same each time, with the model left as it was."""
     model = subject.model()
-    number = _evaluated(subject, model, EVALUATION_SEED)
+    number = subject.untrained = evaluated(subject, model)
     if not math.isfinite(number):
         must = must_evaluate(subject.workload)
         yield refused("evaluation", f"{must}, but got {number} before any training")
     yield from _of_metric(subject)
     before = state_of(model)
     yield from _further(subject, model)
-    again = _evaluated(subject, model, EVALUATION_SEED + 1)
+    again = evaluated(subject, model, EVALUATION_SEED + 1)
     if names := differing(before, state_of(model)):
         yield refused(
             "evaluation",
@@ -187,7 +187,7 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
             f"{some(names)}: leave out model.train() and optimizer steps, or work on a copy",
         )
     elif number != again:
-        yield _drawn(number, _evaluated(subject, model, EVALUATION_SEED))
+        yield _drawn(number, evaluated(subject, model))
 
 
 def _further(subject: Subject, model: nn.Module) -> Iterator[Finding]:
@@ -243,7 +243,8 @@ def _drawn(number: float, again: float) -> Finding:
     )
 
 
-def _evaluated(subject: Subject, model: nn.Module, seed: int) -> float:
+def evaluated(subject: Subject, model: nn.Module, seed: int = EVALUATION_SEED) -> float:
+    """What ``evaluate`` gives of ``model``, with the generators seeded; it is timed."""
     begun = time.perf_counter()
     with generators_kept(), resting(model):
         seed_all(seed)

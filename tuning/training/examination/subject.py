@@ -44,12 +44,14 @@ class Subject:
         device: where trials compute.
         elsewhere: another process, given one request.
         evaluation_seconds: what the last evaluation took.
+        untrained: what ``evaluate`` gives of a new model; None before it was asked.
     """
 
     workload: Workload
     device: torch.device
     elsewhere: Elsewhere
     evaluation_seconds: float = 0.0
+    untrained: float | None = None
 
     def model(self) -> nn.Module:
         """A new model, made as a trial makes it."""
