@@ -86,6 +86,11 @@ def rung_controls(
     return _controls(ends, workload, seed)
 
 
+def shortest_horizon(space: SearchSpace) -> float | None:
+    """That the space searches; None where it searches none."""
+    return min(_searched_horizons(space), default=None)
+
+
 def _searched_horizons(space: SearchSpace) -> list[float]:
     """Both ends of the horizons searched; none where the space searches none."""
     knob = next((knob for knob in space.searched if knob.name == HORIZON), None)

@@ -1,0 +1,104 @@
+"""A recipe that ends far below the target is trained again for as long as it takes there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.rules import Scalar
+from search_spaces.registry import find_space
+from tuning.study.baselines import baseline_specs, shortest_horizon
+from tuning.study.samplers.sampler import OptunaSampler
+from tuning.study.sooner import NEARLY, SPARE, TURN, sooner
+from tuning.study.study import Asked, Study
+from tuning.study.tuned import EVERY
+from tuning.trial.outcome import Outcome
+from tuning.trial.recipe import Recipe
+from tuning.trial.trial import Origin
+
+SPACE = find_space("recipe")
+BASELINES = baseline_specs("w", 3, 2.0, space=SPACE)
+MUON: dict[str, Scalar] = {"optimizer": "muon", "depth_start": 0.5}
+TARGET = 2.0
+
+
+def own_loss(seconds: float) -> float:
+    """The own control's after so long: it has the target after 10 seconds."""
+    return 2.0 - math.log(seconds / 10)
+
+
+def ended(recipe: Recipe, gain: float, number: int = 20, origin: Origin = "sampled") -> Outcome:
+    """A run of 10 seconds a horizon that is so many times as fast as the own control."""
+    seconds = 10.0 * recipe.horizon
+    return Outcome(number, origin, "finished", recipe, seconds, own_loss(gain * seconds), seed=3)
+
+
+OWN = [
+    ended(Recipe("full_update", horizon), 1.0, number)
+    for number, horizon in enumerate((1.0, 0.5, 0.75, 1.5))
+]
+
+
+def horizon_after(*runs: Outcome, target: float = TARGET, shortest: float = 0.1) -> float | None:
+    """Of the trial that comes after these and the own control's runs."""
+    spec = sooner([*OWN, *runs], target, shortest, "w", 3)
+    return None if spec is None else spec.recipe.horizon
+
+
+@given(st.floats(1.2, 4.0), st.floats(0.5, 1.0), st.floats(1.5, 2.2))
+def test_a_recipe_of_one_gain_ends_at_the_target(
+    gain: float, horizon: float, target: float
+) -> None:
+    """Property: with a little to spare, where that is shorter than what led; else it is none."""
+    leader = ended(Recipe("full_update", horizon, MUON), gain)
+    needed = SPARE * math.exp(2.0 - target) / gain
+    found = horizon_after(leader, target=target)
+    if leader.val_loss is None or leader.val_loss >= target or needed > NEARLY * horizon + 1e-3:
+        assert found is None
+    elif needed < NEARLY * horizon - 1e-3:
+        assert found == pytest.approx(max(0.1, needed), abs=1e-3)
+
+
+def test_it_is_the_leaders_recipe_and_no_shorter_than_the_search_looks() -> None:
+    """The one that gains most, knob by knob; what nothing leads, or ends above, is none."""
+    less = ended(Recipe("static_suffix", 1.0, {"active_fraction": 0.5}), 1.5, 21)
+    most = ended(Recipe("full_update", 1.0, MUON), 2.0)
+    spec = sooner([*OWN, less, most], TARGET, 0.1, "w", 3)
+    assert spec is not None
+    assert spec.recipe == Recipe("full_update", round(SPARE / 2, 3), MUON)
+    assert (spec.origin, spec.workload, spec.seed) == ("enqueued", "w", 3)
+    assert horizon_after(most, shortest=0.7) == 0.7
+    assert horizon_after(most, shortest=0.95) is None
+    assert horizon_after() is None
+    assert horizon_after(most, target=1.0) is None
+    assert horizon_after(dataclasses.replace(most, state="failed")) is None
+    assert sooner([most], TARGET, 0.1, "w", 3) is None
+
+
+def test_a_search_trains_it_once_for_a_leader() -> None:
+    """In its turn, and not again while the same recipe leads at either horizon."""
+    asked = Asked(
+        len(BASELINES) + 3 * EVERY,
+        "w",
+        3,
+        TARGET,
+        baselines=BASELINES,
+        shortest=shortest_horizon(SPACE),
+    )
+    sampler = OptunaSampler(SPACE, "random", 3, "time-to-quality", first=len(BASELINES))
+    study, specs = Study(SPACE, sampler, asked), []
+    while (spec := study.ask()) is not None:
+        best = spec.number == len(BASELINES) + 1
+        recipe = Recipe("full_update", 1.0, MUON) if best else spec.recipe
+        fast = recipe.knobs == MUON
+        gain = 1.0 if recipe.is_control else 1.6 if fast else 0.5
+        study.tell(dataclasses.replace(ended(recipe, gain, spec.number), origin=spec.origin))
+        specs.append(spec)
+    again = [spec for spec in specs[len(BASELINES) :] if spec.origin == "enqueued"]
+    assert [spec.number - len(BASELINES) for spec in again] == [TURN]
+    assert again[0].recipe == Recipe("full_update", round(SPARE / 1.6, 3), MUON)
+    assert again[0].target_loss == TARGET
