@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 from models.adapters import Examples, TrialOrder, Windows, bring, from_loader, supervised
@@ -149,7 +149,7 @@ def test_examples_in_order_are_for_one_process() -> None:
 
 def test_a_smaller_batch_at_an_epochs_end_is_told() -> None:
     """A loader of one size would go on with other batches than the trial's, without a word."""
-    rows = [(torch.tensor([float(i)]), torch.tensor(0)) for i in range(10)]
+    rows = TensorDataset(torch.arange(10.0)[:, None], torch.zeros(10, dtype=torch.int64))
     ends = from_loader(DataLoader(rows, batch_size=4), DataLoader(rows, batch_size=4))
     loss = supervised(torch.nn.functional.cross_entropy)
     task = bring("short", lambda: torch.nn.Linear(1, 2), ends, loss=loss, steps=6, optimizer=1e-3)
