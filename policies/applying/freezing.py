@@ -110,11 +110,14 @@ class Freezer:
             self._proved, self._gates = True, []
 
     def saw(self, loss: Tensor | float) -> None:
-        """Take note of the loss whose graph shows where parameters are used, in a step that is
-        traced.
+        """Let the graph of the loss show where parameters are used, in a step that is traced.
+
+        What turns out to be frozen loses its gradients at once: the rest of the step may clip by
+        the norm of all that there are, or climb along them.
         """
         if self._trace is not None:
             self._graph.extend(graph_of(loss))
+            self._take_trace()
 
     def settle(self, places: Places | None) -> None:
         """Take the parts from ``places``; None leaves them to the order of registration, for good.

@@ -328,3 +328,28 @@ def test_an_optimizer_that_steps_inside_the_step_moves_nothing_frozen() -> None:
             optimizer.step()
         assert all(same(b, tensors_of(p, optimizer)) for b, p in zip(before, frozen, strict=True))
         assert block(model, 3).linear.weight in optimizer.state
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_norm_by_which_a_first_step_is_clipped_is_that_of_what_is_trained(late: bool) -> None:
+    """Gradients of a stem that the step is yet to find frozen do not count, beside freezing by
+    hand; nor do they push it where a loop climbs along all that there are.
+    """
+    model, twin = tower(dropout=0.0), tower(dropout=0.0)
+    if late:  # registered after the blocks
+        model.stem = model._modules.pop("stem")  # type: ignore[assignment]
+    for part in (twin.stem, *twin.blocks[:2]):
+        part.eval().requires_grad_(False)
+    backward(loss_of(twin))
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
+    stem = copy.deepcopy(model.stem.state_dict())
+    with updater.step() as step:
+        loss = loss_of(model)
+        backward(loss)
+        step.observe(loss)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.0 if parameter.grad is None else parameter.grad
+    assert torch.allclose(norm, nn.utils.clip_grad_norm_(twin.parameters(), 1.0))
+    assert all(torch.equal(stem[name], now) for name, now in model.stem.state_dict().items())
