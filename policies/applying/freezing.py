@@ -10,7 +10,7 @@ the whole one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -198,7 +198,7 @@ class Freezer:
             self._require_grad(active)
             self._gates = self._make_gates()
             self._watch_strangers()
-            self._guard.hold({**self._frozen, **self._unknown()}, self._states())
+            self._guard.hold({**self._frozen, **self._unknown()}, self._foreign)
         elif any(parameter.requires_grad for parameter in self._still):  # the loop has thawed it
             self._require_grad(active)
         if (name := self._strangers.found()) is not None:
@@ -214,9 +214,6 @@ class Freezer:
         """What is watched for the time being, its part not yet being known."""
         modules = [] if self._trace is None else list(self._wiring.outside.values())
         return {_OUTSIDE: Part(modules=modules)}
-
-    def _states(self) -> list[Mapping[Any, Any]]:
-        return [optimizer.state for optimizer in self._foreign]
 
     def _require_grad(self, active: tuple[int, ...]) -> None:
         resting, unsure = set(self._resting(active)), self._unsure()
