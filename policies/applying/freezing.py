@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER, MovedError
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
-from policies.applying.moments import forget, is_torchs_own, optimizers_in, remembers
+from policies.applying.moments import (
+    forget,
+    is_torchs_own,
+    optimizers_in,
+    refuse_moments_elsewhere,
+    remembers,
+)
 from policies.applying.parts import STEM, Places
 from policies.applying.reading import has_taken_gradients
 from policies.applying.resting import (
@@ -150,7 +156,12 @@ class Freezer:
         self.forget()
 
     def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
-        """Let what thaws between two sets of active blocks go on as if never stepped."""
+        """Let what thaws between two sets of active blocks go on as if never stepped.
+
+        Raises:
+            RuntimeError: an optimizer keeps moments where those of a block cannot be told.
+        """
+        refuse_moments_elsewhere(self._foreign)
         for index in set(self._resting(before)).difference(self._resting(now)):
             forget(self._optimizers, self.parts[index].parameters)
 
