@@ -104,8 +104,13 @@ def must_evaluate(workload: Workload) -> str:
 def _number(value: Any) -> float | None:
     """The number that a value is; None where it is none."""
     if isinstance(value, (Tensor, np.ndarray)):
-        return float(value.item()) if math.prod(value.shape) == 1 else None
-    return float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else None
+        value = value.item() if math.prod(value.shape) == 1 else None
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__float__"):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # of whole numbers, which have no largest
+        return math.inf if value > 0 else -math.inf
 
 
 def _way_to_number(value: Any, name: str) -> str:

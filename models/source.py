@@ -15,8 +15,10 @@ import io
 import re
 import sys
 import textwrap
+import threading
 import tokenize
 import types
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,24 @@ def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         if name not in seen:
             seen.add(name)
             yield name, each
+
+
+def class_tables(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """What the same definitions' classes hold for all of their objects, by name: containers and
+    objects, which change in place. Numbers and words are in ``surroundings``.
+    """
+    for definition, _, _ in _definitions([root for root in roots if callable(root)]):
+        if isinstance(definition, type):
+            for name, value in vars(definition).items():
+                if not name.startswith("__") and _changes_in_place(value):
+                    yield f"{_name(definition)}.{name}", value
+
+
+def _changes_in_place(value: Any) -> bool:
+    if isinstance(value, (dict, list, set, deque, threading.local, types.SimpleNamespace)):
+        return True
+    is_object = not (_is_code(value) or callable(value) or isinstance(value, types.ModuleType))
+    return is_object and bool(getattr(value, "__dict__", {})) and is_users(type(value))
 
 
 def assign_outside(roots: Iterable[Any], name: str, value: Any) -> None:

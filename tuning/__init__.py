@@ -71,7 +71,30 @@ def _load_own_packages() -> None:
         share(sys.modules[name], home)
 
 
-_load_own_packages()
+def _before_pythons_own() -> Path | None:
+    """A file that is imported instead of the module of Python's that has its name."""
+    own = Path(importlib.__file__).parent.parent
+    for folder in sys.path[: sys.path.index(str(own))] if str(own) in sys.path else ():
+        for file in sorted(Path(folder).glob("*.py")):
+            if file.stem in sys.stdlib_module_names:
+                return file.absolute()
+    return None
+
+
+try:
+    _load_own_packages()
+except (ImportError, AttributeError):
+    if (_file := _before_pythons_own()) is None:
+        raise
+    _message = (
+        "where modules are taken from there must be none of the name of Python's own, but "
+        f"{_file} stands before {_file.stem}: rename it, or run from another folder and name a "
+        "workload by its path"
+    )
+    if sys.argv[:1] != ["-m"]:
+        raise ImportError(_message) from None
+    print(_message, file=sys.stderr)  # a command ends as it does on any other bad input
+    raise SystemExit(2) from None
 
 
 def __getattr__(name: str) -> object:

@@ -10,7 +10,7 @@ the whole one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER, MovedError
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
-from policies.applying.moments import forget, is_torchs_own, optimizers_in, remembers
+from policies.applying.moments import (
+    forget,
+    is_torchs_own,
+    optimizers_in,
+    refuse_moments_elsewhere,
+    remembers,
+)
 from policies.applying.parts import STEM, Places
 from policies.applying.reading import has_taken_gradients
 from policies.applying.resting import (
@@ -110,11 +116,14 @@ class Freezer:
             self._proved, self._gates = True, []
 
     def saw(self, loss: Tensor | float) -> None:
-        """Take note of the loss whose graph shows where parameters are used, in a step that is
-        traced.
+        """Let the graph of the loss show where parameters are used, in a step that is traced.
+
+        What turns out to be frozen loses its gradients at once: the rest of the step may clip by
+        the norm of all that there are, or climb along them.
         """
         if self._trace is not None:
             self._graph.extend(graph_of(loss))
+            self._take_trace()
 
     def settle(self, places: Places | None) -> None:
         """Take the parts from ``places``; None leaves them to the order of registration, for good.
@@ -147,7 +156,12 @@ class Freezer:
         self.forget()
 
     def forget_moments(self, before: tuple[int, ...], now: tuple[int, ...]) -> None:
-        """Let what thaws between two sets of active blocks go on as if never stepped."""
+        """Let what thaws between two sets of active blocks go on as if never stepped.
+
+        Raises:
+            RuntimeError: an optimizer keeps moments where those of a block cannot be told.
+        """
+        refuse_moments_elsewhere(self._foreign)
         for index in set(self._resting(before)).difference(self._resting(now)):
             forget(self._optimizers, self.parts[index].parameters)
 
@@ -195,7 +209,7 @@ class Freezer:
             self._require_grad(active)
             self._gates = self._make_gates()
             self._watch_strangers()
-            self._guard.hold({**self._frozen, **self._unknown()}, self._states())
+            self._guard.hold({**self._frozen, **self._unknown()}, self._foreign)
         elif any(parameter.requires_grad for parameter in self._still):  # the loop has thawed it
             self._require_grad(active)
         if (name := self._strangers.found()) is not None:
@@ -211,9 +225,6 @@ class Freezer:
         """What is watched for the time being, its part not yet being known."""
         modules = [] if self._trace is None else list(self._wiring.outside.values())
         return {_OUTSIDE: Part(modules=modules)}
-
-    def _states(self) -> list[Mapping[Any, Any]]:
-        return [optimizer.state for optimizer in self._foreign]
 
     def _require_grad(self, active: tuple[int, ...]) -> None:
         resting, unsure = set(self._resting(active)), self._unsure()

@@ -12,6 +12,7 @@ optimizer is not one of PyTorch's, and buffers are put back unseen. A change tha
 from __future__ import annotations
 
 import ctypes
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,9 +103,52 @@ class _HeldBuffer(_Held):
 
 
 @dataclass
+class _HeldMoments:
+    """What an optimizer remembers of a frozen parameter, as it was."""
+
+    parameter: str
+    optimizer: Any  # its state becomes another table when it is loaded
+    key: nn.Parameter
+    tensors: dict[Any, _Held] = field(default_factory=dict)
+    numbers: dict[Any, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.other()
+
+    def other(self) -> str | None:
+        """The name of a number that is another one, or of a tensor that was made anew with other
+        values; what was not there is held from now on, as it is.
+        """
+        for name, value in dict(self.optimizer.state.get(self.key, {})).items():
+            if isinstance(value, Tensor):
+                if self._is_other_tensor(name, value):
+                    return self._told(name)
+            elif self._is_other_number(name, value):
+                return self._told(name)
+        return None
+
+    def _is_other_number(self, name: Any, value: Any) -> bool:
+        number = isinstance(value, (int, float)) and not math.isnan(value)
+        return number and self.numbers.setdefault(name, value) != value
+
+    def _is_other_tensor(self, name: Any, value: Tensor) -> bool:
+        held = self.tensors.get(name)
+        if held is not None and held.tensor is value:
+            return False
+        now = _Held(self._told(name), value, _bits(value))
+        self.tensors[name] = now
+        if held is None or held.bits is None or now.bits is None:
+            return False
+        return bool(held.bits != now.bits.to(held.bits.device))
+
+    def _told(self, name: Any) -> str:
+        return f"{name} of {self.parameter} in the optimizer"
+
+
+@dataclass
 class _HeldPart:
     parameters: list[_Held]
-    moments: list[_Held]
+    moments: list[_HeldMoments]
     buffers: list[_HeldBuffer]
     empty: list[tuple[nn.Module, str]]  # places of buffers that are None so far
 
@@ -123,26 +167,35 @@ class Guard:
     ) -> None:
         self._names, self._prefixes, self._doubtful = names, prefixes, doubtful
         self._parts: dict[int, _HeldPart] = {}
+        self._moments: list[_HeldMoments] = []
         self._all: list[_Held] = []  # parameters and moments
         self._looks = 0
 
-    def hold(self, parts: Mapping[int, Part], states: Sequence[Mapping[Any, Any]] = ()) -> None:
+    def hold(self, parts: Mapping[int, Part], optimizers: Sequence[Any] = ()) -> None:
         """Watch ``parts`` from now on, by number, and no others; what was watched stays so.
 
         Args:
             parts: what is frozen.
-            states: of optimizers whose moments are watched too.
+            optimizers: those whose moments are watched too.
         """
         self._parts = {
-            number: self._parts.get(number) or self._held(part, states)
+            number: self._parts.get(number) or self._held(part, optimizers)
             for number, part in parts.items()
         }
-        held = self._parts.values()
-        self._all = [each for part in held for each in (*part.parameters, *part.moments)]
+        self._moments = [each for part in self._parts.values() for each in part.moments]
+        self._gather()
 
     def clear(self) -> None:
         """Watch nothing."""
-        self._parts, self._all = {}, []
+        self._parts, self._moments, self._all = {}, [], []
+
+    def _gather(self) -> None:
+        """List parameters and moments, part by part."""
+        self._all = [
+            held
+            for part in self._parts.values()
+            for held in (*part.parameters, *(t for m in part.moments for t in m.tensors.values()))
+        ]
 
     def moved(self, *, closely: bool = False) -> str | None:
         """The name of a parameter or moment that is not as it was; None where all are.
@@ -152,6 +205,10 @@ class Guard:
         """
         if not self._all:
             return None
+        if self._moments:
+            if (other := next(filter(None, (m.other() for m in self._moments)), None)) is not None:
+                return other
+            self._gather()
         touched = [
             held
             for held in self._all
@@ -182,14 +239,12 @@ class Guard:
         for held in kept:
             held.module._buffers[held.key] = held.tensor
 
-    def _held(self, part: Part, states: Sequence[Mapping[Any, Any]]) -> _HeldPart:
+    def _held(self, part: Part, optimizers: Sequence[Any]) -> _HeldPart:
         parameters = [_Held(self._names[id(p)], p, _bits(p)) for p in part.parameters]
         moments = [
-            _Held(f"{key} of {self._names[id(p)]} in the optimizer", value, _bits(value))
-            for state in states
+            _HeldMoments(self._names[id(p)], each, p)
+            for each in optimizers
             for p in part.parameters
-            for key, value in dict(state.get(p, {})).items()
-            if isinstance(value, Tensor)
         ]
         places = [(m, key, buffer) for m in part.modules for key, buffer in m._buffers.items()]
         return _HeldPart(

@@ -4,6 +4,7 @@ wrapper.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,11 @@ _DEPTH = 4
 
 _MOST = 1000
 """Longer lists and tables hold data, not optimizers."""
+
+_ITS_OWN = frozenset({"state", "param_groups", "defaults"})
+"""Tables that every optimizer has."""
+
+_WAYS_OUT = "pass the torch optimizers, in a list if there are several, or 'keep'"
 
 
 def optimizers_in(given: Any) -> list[Any]:
@@ -41,16 +47,12 @@ def _search(given: Any, found: dict[int, Any], seen: set[int], depth: int) -> No
 
 
 def _held_by(given: Any) -> Iterable[Any]:
-    if isinstance(given, (Mapping, list, tuple, set, frozenset)):
+    if isinstance(given, (Mapping, list, tuple, set, frozenset, deque)):
         inside = given.values() if isinstance(given, Mapping) else given
         return inside if len(given) <= _MOST else ()
     own = vars(given) if hasattr(given, "__dict__") else {}
     if is_optimizer(given):  # of its own tables none holds another optimizer
-        own = {
-            key: value
-            for key, value in own.items()
-            if key not in ("state", "param_groups", "defaults")
-        }
+        own = {key: value for key, value in own.items() if key not in _ITS_OWN}
     names = [name for kind in type(given).__mro__ for name in getattr(kind, "__slots__", ())]
     named = ("optimizer", "optimizers", *([names] if isinstance(names, str) else names))
     return [*own.values(), *(getattr(given, name, None) for name in named)]
@@ -79,15 +81,64 @@ def reset_faults(given: Any) -> list[str]:
     if not optimizers:
         return [
             "moments_on_thaw='reset' needs an optimizer whose state it can reset, but found none "
-            f"in a {type(given).__name__}; pass the torch optimizers, in a list if there are "
-            "several, or 'keep'"
+            f"in a {type(given).__name__}; {_WAYS_OUT}"
         ]
     return [
+        f"moments_on_thaw='reset' needs the state of every optimizer, but a {kind} shows none; "
+        f"{_WAYS_OUT}"
+        for kind in _closed_in(given, set(), _DEPTH)
+    ] + [
         "moments_on_thaw='reset' needs moments by parameter, but LBFGS has one state for all of "
         "them; use 'keep' or another optimizer"
         for optimizer in optimizers
         if isinstance(optimizer, LBFGS)
     ]
+
+
+def _closed_in(given: Any, seen: set[int], depth: int) -> list[str]:
+    """Classes of what steps as an optimizer does and in which none was found."""
+    if depth < 0 or id(given) in seen or isinstance(given, (str, bytes, Tensor, nn.Module, type)):
+        return []
+    seen.add(id(given))
+    if is_optimizer(given):
+        return []
+    inner = [kind for each in _held_by(given) for kind in _closed_in(each, seen, depth - 1)]
+    steps = callable(getattr(given, "step", None)) and callable(getattr(given, "zero_grad", None))
+    return inner or ([type(given).__name__] if steps and not optimizers_in(given) else [])
+
+
+def refuse_moments_elsewhere(optimizers: Iterable[Any]) -> None:
+    """Nothing happens where all that optimizers of one's own remember is by parameter in ``state``.
+
+    Raises:
+        RuntimeError: one keeps it in a table or list of its own, or as one for all parameters.
+    """
+    for optimizer in optimizers:
+        if (place := _moments_elsewhere(optimizer)) is not None:
+            raise RuntimeError(
+                f"moments_on_thaw='reset' needs moments by parameter in state[parameter], but "
+                f"{type(optimizer).__name__} keeps tensors in {place}; keep them there, or use "
+                "'keep'"
+            )
+
+
+def _moments_elsewhere(optimizer: Any) -> str | None:
+    for key, value in dict(optimizer.state).items():
+        if not isinstance(key, Tensor) and _has_moments(value, 1):
+            return f"state[{key!r}]"
+    own = getattr(optimizer, "__dict__", {})
+    names = (name for name in own if name not in _ITS_OWN)
+    return next((name for name in names if _has_moments(own[name])), None)
+
+
+def _has_moments(value: Any, depth: int = 2) -> bool:
+    """Whether tensors that are no parameters are in a table or list."""
+    if isinstance(value, Tensor):
+        return depth < 2 and not isinstance(value, nn.Parameter)
+    if depth < 0 or not isinstance(value, (Mapping, list, tuple)):
+        return False
+    inner = list(value.values()) if isinstance(value, Mapping) else list(value)
+    return any(_has_moments(each, depth - 1) for each in inner)
 
 
 def forget(optimizers: Iterable[Any], parameters: Iterable[nn.Parameter]) -> None:

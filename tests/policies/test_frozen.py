@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn, optim
-from torch.optim import LBFGS, AdamW, Optimizer
+from torch.optim import LBFGS, SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from policies.apply import BlockUpdater
@@ -301,6 +301,60 @@ def test_moments_that_move_are_refused_by_name() -> None:
         train(updater, optimizer, loss_of, model, 1)
 
 
+class Counting(SGD):
+    """Counts the steps of every parameter by itself, those without a gradient too: as a number, or
+    as a tensor that is made anew.
+    """
+
+    def __init__(self, parameters: Any, kind: Callable[[int], Any]) -> None:
+        super().__init__(parameters, lr=1e-2, momentum=0.9)
+        self.kind = kind
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state["count"] = self.kind(int(state.get("count", 0)) + 1)
+
+
+@pytest.mark.parametrize("kind", [int, float, torch.tensor])
+@pytest.mark.parametrize("script", ["p 2", "2"])
+def test_moments_that_are_numbers_or_made_anew_are_watched(
+    kind: Callable[[int], Any], script: str
+) -> None:
+    """In the second step: what appears while a block is frozen may do so once."""
+    model = tower()
+    optimizer = Counting(model.parameters(), kind)
+    updater = BlockUpdater(model, list(model.blocks), Scripted(script), optimizer, total_steps=3)
+    train(updater, optimizer, loss_of, model, 0)
+    with pytest.raises(
+        RuntimeError, match=r"count of \S+ in the optimizer is frozen but was moved"
+    ):
+        train(updater, optimizer, loss_of, model, 1)
+
+
+class Begins(SGD):
+    """Begins the moments of every parameter before it looks for gradients."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter].setdefault("mine", torch.zeros_like(parameter))
+                self.state[parameter].setdefault("seen", 0)
+        super().step()
+
+
+def test_moments_may_begin_and_be_loaded_while_their_block_is_frozen() -> None:
+    """Values that nothing moved, in other tensors."""
+    model = tower()
+    optimizer = Begins(model.parameters(), lr=1e-2, momentum=0.9)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), optimizer, total_steps=4)
+    for number in range(4):
+        train(updater, optimizer, loss_of, model, number)
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+
 def test_loaded_weights_are_taken_for_what_must_not_move_once_the_updater_is_loaded() -> None:
     """Back to an earlier point of the same run, in the same objects."""
     run = loop(Scripted("p 2"))
@@ -328,3 +382,28 @@ def test_an_optimizer_that_steps_inside_the_step_moves_nothing_frozen() -> None:
             optimizer.step()
         assert all(same(b, tensors_of(p, optimizer)) for b, p in zip(before, frozen, strict=True))
         assert block(model, 3).linear.weight in optimizer.state
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_norm_by_which_a_first_step_is_clipped_is_that_of_what_is_trained(late: bool) -> None:
+    """Gradients of a stem that the step is yet to find frozen do not count, beside freezing by
+    hand; nor do they push it where a loop climbs along all that there are.
+    """
+    model, twin = tower(dropout=0.0), tower(dropout=0.0)
+    if late:  # registered after the blocks
+        model.stem = model._modules.pop("stem")  # type: ignore[assignment]
+    for part in (twin.stem, *twin.blocks[:2]):
+        part.eval().requires_grad_(False)
+    backward(loss_of(twin))
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), adamw(model), total_steps=1)
+    stem = copy.deepcopy(model.stem.state_dict())
+    with updater.step() as step:
+        loss = loss_of(model)
+        backward(loss)
+        step.observe(loss)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.zeros(()) if parameter.grad is None else parameter.grad)
+    assert torch.allclose(norm, nn.utils.clip_grad_norm_(twin.parameters(), 1.0))
+    assert all(torch.equal(stem[name], now) for name, now in model.stem.state_dict().items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -168,3 +170,77 @@ class TestFusedSteps:
         )
         with pytest.raises(RuntimeError, match="register_post_accumulate_grad_hook took them away"):
             train(updater, None, loss_of, model)
+
+
+class Plain:
+    """Steps as an optimizer does, and shows nothing."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        self.step, self.zero_grad = inner.step, inner.zero_grad
+
+
+def test_reset_is_refused_where_one_of_several_shows_no_state() -> None:
+    """Beside one that does, at once and by its class; a queue of two that do is none."""
+    model = tower()
+    first, second = optimizers_of(model)
+    with pytest.raises(ValueError, match="the state of every optimizer, but a Plain shows none"):
+        resetting(model, Several(first, Plain(second)))  # type: ignore[arg-type]
+    resetting(model, deque([first, second]))
+
+
+def resetting(model: Tower, optimizer: Any) -> BlockUpdater:
+    return BlockUpdater(
+        model,
+        list(model.blocks),
+        Scripted("2"),
+        optimizer,
+        total_steps=3,
+        moments_on_thaw="reset",
+    )
+
+
+class Elsewhere(Optimizer):
+    """Momentum that is kept where ``keep`` says, of each parameter or of all together."""
+
+    def __init__(self, parameters: Any, keep: Callable[[Any, Any, torch.Tensor], None]) -> None:
+        super().__init__(parameters, {"lr": 1e-2})
+        self.named = list(self.param_groups[0]["params"])
+        self.table: dict[Any, Any] = {}
+        self.series: list[Any] = []
+        self.keep = keep
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for parameter in self.named:
+            if parameter.grad is not None:
+                self.keep(self, parameter, parameter.grad.clone())
+                parameter.sub_(parameter.grad, alpha=1e-2)
+
+
+PLACES: dict[str, tuple[Callable[[Any, Any, torch.Tensor], Any], str]] = {
+    "a table of its own": (lambda o, p, g: o.table.update({p: g}), "table"),
+    "tables in a table": (lambda o, p, g: o.table.update({id(p): {"m": g}}), "table"),
+    "a list of its own": (lambda o, p, g: o.series.append(g), "series"),
+    "one for all": (lambda o, p, g: o.state.update(flat=g), "state['flat']"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_reset_is_refused_where_moments_are_not_by_parameter(place: str) -> None:
+    """As soon as there are some: in the second step, with where they are."""
+    keep, name = PLACES[place]
+    model = tower()
+    optimizer = Elsewhere(model.parameters(), keep)
+    updater = resetting(model, optimizer)
+    train(updater, optimizer, loss_of, model)
+    with pytest.raises(RuntimeError, match=re.escape(f"Elsewhere keeps tensors in {name}; keep")):
+        train(updater, optimizer, loss_of, model)
+
+
+def test_reset_takes_moments_that_are_by_parameter() -> None:
+    """Of an optimizer of one's own, which lists its parameters besides."""
+    model = tower()
+    optimizer = Elsewhere(model.parameters(), lambda o, p, g: o.state[p].update(m=g))
+    updater = resetting(model, optimizer)
+    for _ in range(3):
+        train(updater, optimizer, loss_of, model)

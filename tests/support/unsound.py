@@ -7,10 +7,11 @@ import functools
 import itertools
 import math
 import random
+import threading
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -92,6 +93,48 @@ def late_batches() -> Callable[[int, int], Any]:
         return tiny.batch_at(seed, step + 1 if calls[0] > 100 else step)
 
     return batch_at
+
+
+class Tallied(stateful.Noisy):
+    """A count in a table of the class, shared by all of its objects; noise after many calls."""
+
+    tally: ClassVar[collections.Counter[str]] = collections.Counter()
+
+    def noise(self, x: Tensor) -> Tensor:
+        type(self).tally["calls"] += 1
+        return torch.full_like(x, 0.3 if self.tally["calls"] > 40 else 0.0)
+
+
+class Ticked(stateful.Noisy):
+    """Likewise in an object of the class."""
+
+    meter = stateful.Schedule()
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.meter.next()
+        return torch.full_like(x, 0.3 if self.meter.calls > 40 else 0.0)
+
+
+class Tabled(tiny.ResidualMLP):
+    """A cache and a setting in tables of the class, and a count on which nothing depends."""
+
+    cache: ClassVar[dict[Any, Tensor]] = {}
+    settings: ClassVar = {"scale": 1.0}
+    calls: ClassVar = {"all": 0}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls["all"] += 1
+        zeros = self.cache.setdefault(x.shape, torch.zeros_like(x))
+        return super().forward(x * self.settings["scale"] + zeros)
+
+
+THREADS_OWN = threading.local()
+
+
+def threaded(model: nn.Module, batch: Any) -> Tensor:
+    """A count that every thread has for itself."""
+    THREADS_OWN.calls = getattr(THREADS_OWN, "calls", 0) + 1
+    return tiny.loss(model, batch) * (2 if THREADS_OWN.calls > 40 else 1)
 
 
 FOUND = types.SimpleNamespace(size=None)
@@ -382,6 +425,18 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: with_loss(Annealed()),
         "Annealed.calls, which stays as it is from one trial to the next, and losses depend on it",
     ),
+    "a class's table that counts": (
+        lambda: stateful.workload(Tallied),
+        "unsound.Tallied.tally, which stays as it is from one trial to the next, and losses depend",
+    ),
+    "a class's object that counts": (
+        lambda: stateful.workload(Ticked),
+        "unsound.Ticked.meter.calls, which stays as it is from one trial to the next, and losses",
+    ),
+    "a thread's own count": (
+        lambda: with_loss(threaded),
+        "unsound.THREADS_OWN.calls, which stays as it is from one trial to the next, and losses",
+    ),
     "batches that change late": (lambda: with_batches(late_batches()), "and losses depend on it"),
 }
 """Nothing is trained: a workload, and words of the message."""
@@ -402,6 +457,7 @@ UNFORKED: dict[str, tuple[Callable[[], Workload], str]] = {
 }
 """Trials train alone."""
 REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
+    "a count in a class": (lambda: stateful.workload(Tabled), "unsound.Tabled.calls"),
     "a count outside": (lambda: with_loss(counted), "unsound.METER.loss"),
     "a number that is found out once": (lambda: with_batches(sized), "unsound.FOUND.size"),
     "evaluation mode": (

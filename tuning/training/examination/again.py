@@ -14,7 +14,7 @@ from typing import Any
 from models.frames import told as told_of
 from models.identity import code_of
 from models.making import blocks_of
-from models.source import assign_outside, surroundings
+from models.source import assign_outside, class_tables, surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.examination.pieces import evaluated
 from tuning.training.examination.rehearsal import Plan, Rehearsal
@@ -243,10 +243,14 @@ class _Outside:
 
     def _look(self) -> tuple[dict[Trail, Any], dict[Trail, tuple[Any, list[Any]]]]:
         """Marks by path; and what holds only a few numbers, with what they are now."""
-        leaves = list(outer_leaves(surroundings(self._code), self._run.model))
+        leaves = list(outer_leaves(self._named(), self._run.model))
         held = {leaf.path: (leaf.value, _numbers_in(leaf.value)) for leaf in leaves}
         numbers = {path: pair for path, pair in held.items() if pair[1]}
         return {leaf.path: leaf.mark for leaf in leaves}, numbers
+
+    def _named(self) -> Iterator[tuple[str, Any]]:
+        yield from surroundings(self._code)
+        yield from class_tables(self._code)
 
     def _changed(self) -> list[Trail]:
         """Paths of what is not what it was."""
@@ -288,7 +292,7 @@ class _Outside:
 
     def _put(self, path: Trail, value: Any) -> None:
         (_, name), *inner = path
-        holder = dict(surroundings(self._code)).get(name)
+        holder = dict(self._named()).get(name)
         if not inner:
             if not put_into(holder, value):
                 assign_outside(self._code, name, value)

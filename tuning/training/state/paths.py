@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -37,7 +38,11 @@ def told(path: Path) -> str:
 
 
 def own_of(holder: Any) -> dict[str, Any]:
-    """An object's attributes, in its table and in its slots."""
+    """An object's attributes, in its table and in its slots; where each thread has its own, this
+    one's.
+    """
+    if isinstance(holder, threading.local):
+        return dict(vars(holder))
     found: dict[str, Any] = {}
     for kind in type(holder).__mro__:
         slots = vars(kind).get("__slots__", ())
