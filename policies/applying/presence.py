@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,16 @@ LAST = ("linear", "conv1d", "conv2d", "conv3d")
 
 
 class Manner:
-    """How a model's blocks are called and what they return, seen on one that runs."""
+    """How a model's blocks are called and what they return, seen on one that runs.
+
+    The stream is what the next block is given of what that one returned. Where the model makes
+    something else of it first, it is the first argument of the result's shape.
+    """
 
     def __init__(self) -> None:
         self.place: int | str = 0
         self.beside: tuple[str, int] | None = None
+        self._result: weakref.ref[Tensor] | None = None
 
     def see(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -44,6 +50,20 @@ class Manner:
         )
         kind = next((name for name in ("tuple", "list") if type(out).__name__ == name), None)
         self.beside = (kind, len(out)) if kind else None
+        self._result = weakref.ref(result) if isinstance(result, Tensor) else None
+
+    def follow(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook of the block after it."""
+        result = None if self._result is None else self._result()
+        self._result = None
+        if result is not None:
+            given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+            places = (place for place, value in given if value is result)
+            self.place = next(places, self.place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is only known between two blocks, for copies and pickles."""
+        return {**self.__dict__, "_result": None}
 
     def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The stream that a block is given."""
@@ -122,7 +142,7 @@ class Presence:
     def __init__(self, blocks: Sequence[nn.Module], count: int) -> None:
         self._blocks = list(blocks)
         self._manner = Manner()
-        self._hook: Any = None
+        self._hooks: list[Any] = []
         self._absent: dict[int, Any] = {}
         """Absent block -> its own ``forward`` attribute, None where it has its class's."""
         self.have(count)
@@ -175,11 +195,17 @@ class Presence:
                 block.forward = own
 
     def _watch(self, wanted: bool) -> None:
-        if wanted and self._hook is None:
-            self._hook = self._blocks[0].register_forward_hook(self._manner.see, with_kwargs=True)
-        elif not wanted and self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        if wanted and not self._hooks:
+            first, *others = self._blocks
+            self._hooks = [first.register_forward_hook(self._manner.see, with_kwargs=True)]
+            self._hooks += [
+                second.register_forward_pre_hook(self._manner.follow, with_kwargs=True)
+                for second in others[:1]
+            ]
+        elif not wanted:
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
 
     def grow(self, count: int, how: str) -> None:
         """Have the lowest ``count`` blocks, those that are new begun from those there are.

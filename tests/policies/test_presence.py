@@ -50,6 +50,37 @@ def test_it_is_the_smaller_model() -> None:
     assert all(torch.equal(value, shared[name]) for name, value in small.state_dict().items())
 
 
+class Beside(nn.Module):
+    """A block that is given something of the stream's shape before the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Block()
+
+    def forward(self, *, place: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.inner(hidden + place), None
+
+
+def given_places(blocks: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    place = torch.arange(float(x.numel())).reshape(x.shape)
+    for block in blocks:
+        x, _ = block(place=place, hidden=x)
+    return x
+
+
+def test_the_stream_is_what_the_block_before_returned() -> None:
+    """Not whatever else has its shape and comes first."""
+    blocks: list[nn.Module] = [Beside() for _ in range(3)]
+    x = torch.randn(2, 5, 8)
+    expected, smaller = given_places(blocks, x), given_places(blocks[:1], x)
+    presence = Presence(blocks, 1)
+    assert torch.equal(given_places(blocks, x), smaller)
+    copy.deepcopy(blocks)
+    presence.have(3)
+    assert torch.equal(given_places(blocks, x), expected)
+    assert not any(block._forward_pre_hooks or block._forward_hooks for block in blocks)
+
+
 def test_absent_blocks_do_not_move() -> None:
     """No gradient, so neither weight decay nor moments."""
     model = Net()

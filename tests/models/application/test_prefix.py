@@ -108,3 +108,19 @@ def test_activations_that_are_no_row_an_example_are_refused() -> None:
         prefix.around(torch.tensor([0])),
     ):
         model(batch(0))
+
+
+def test_what_is_trained_below_is_refused_while_it_runs() -> None:
+    """Once it is settled what is frozen."""
+    model, ids = Net(), torch.arange(6)
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5), lambda: True)
+    with (
+        pytest.raises(ValueError, match="something below block 2 is trained with the blocks above"),
+        prefix.around(ids),
+    ):
+        model(batch(0))
+    for block in [model.stem, *model.blocks[:2]]:
+        block.requires_grad_(False)
+    with prefix.around(ids) as visit:
+        model(batch(0))
+    assert visit.kept
