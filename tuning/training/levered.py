@@ -137,9 +137,10 @@ class Levered:
     def _equip(self) -> None:
         """Make the optimizer and the updater for the modules that the model now has."""
         subject, blocks = self.subject, self.blocks
-        self.optimizer = make_optimizer(
-            self.model, blocks, subject.own_optimizer(), self._optimization, self._stage_of
-        )
+        with self._shaped.awake():  # factories ask what is to be trained, and moments are kept
+            self.optimizer = make_optimizer(
+                self.model, blocks, subject.own_optimizer(), self._optimization, self._stage_of
+            )
         self._rates = Rates(self.optimizer)
         places = (
             trace_parts(self.model, blocks, lambda: subject.forward(0))
