@@ -37,7 +37,7 @@ class Visit:
 
 @dataclass
 class Rows:
-    """Activations by example, within a bound of memory.
+    """Activations by example, within a bound of memory; all of the first ones' shape.
 
     Attributes:
         most_bytes: the bound.
@@ -56,6 +56,8 @@ class Rows:
     def keep(self, ids: Sequence[int], activations: Tensor) -> bool:
         """Keep those that are new, as far as they fit, one row each; whether any was."""
         values = activations.detach().to("cpu", self.dtype or activations.dtype)
+        if self.values is not None and values.shape[1:] != self.values.shape[1:]:
+            return False  # texts of another length, say: they would be stretched, or not go in
         size = max(1, values[0].numel() * values.element_size())
         room = int(min(self.most_bytes / size, MOST_ROWS)) - len(self.row_of)
         new = [place for place, number in enumerate(ids) if number not in self.row_of]
