@@ -260,8 +260,9 @@ def begin_as(target: nn.Module, source: nn.Module) -> None:
 def silence(block: nn.Module) -> bool:
     """Zero the last projection of every branch of a block; whether there was one.
 
-    A branch is a child of the block that holds linear layers or convolutions; of a block whose
-    children are all such layers themselves, only the last one is zeroed.
+    A branch is a child of the block that holds linear layers or convolutions, and ends as wide as
+    the stream; of a block whose children are all such layers themselves, or convolve, only the last
+    is zeroed.
     """
     branches = [_layers(child) for child in block.children()]
     nested = [
@@ -270,11 +271,30 @@ def silence(block: nn.Module) -> bool:
         if layers and not _is_layer(child)
     ]
     flat = [layers for layers in branches if layers]
-    last = [layers[-1] for layers in nested] if nested else [layers[-1] for layers in flat[-1:]]
+    # What widens the stream for the child after it (BERT's intermediate) is half of a branch:
+    # with both halves zeroed neither would ever get a gradient.
+    whole = [layers[-1] for layers in nested if _sizes(layers[-1])[1] == _sizes(nested[0][0])[0]]
+    if any(_is_convolution(layer) for layer in whole):
+        whole = whole[-1:]  # children that convolve feed one another, as in a residual block
+    last = whole or [layers[-1] for layers in flat[-1:]]
     for layer in last:
         for parameter in layer.parameters(recurse=False):
             parameter.zero_()
     return bool(last)
+
+
+def _is_convolution(layer: nn.Module) -> bool:
+    return hasattr(layer, "in_channels")
+
+
+def _sizes(layer: nn.Module) -> tuple[int, int]:
+    """Features or channels that a layer takes and gives."""
+    weight = layer.get_parameter("weight")
+    first, second = weight.shape[:2]
+    if _is_convolution(layer):
+        return int(layer.in_channels), int(layer.out_channels)  # type: ignore[arg-type]
+    # The linear layer of Hugging Face that is called a convolution has its matrix the other way.
+    return (second, first) if isinstance(layer, nn.Linear) else (first, second)
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

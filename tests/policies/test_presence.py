@@ -81,6 +81,50 @@ def test_the_stream_is_what_the_block_before_returned() -> None:
     assert not any(block._forward_pre_hooks or block._forward_hooks for block in blocks)
 
 
+class Halves(nn.Module):
+    """A block whose MLP is two children, the first of which widens, as BERT's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        self.intermediate = nn.Sequential(nn.Linear(8, 32), nn.GELU())
+        self.output = nn.Sequential(nn.Linear(32, 8), nn.Dropout(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attention(x)
+        return x + self.output(self.intermediate(x))  # type: ignore[no-any-return]
+
+
+class Stages(nn.Module):
+    """A residual block of two stages, each a child that ends as wide as the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.two(self.one(x))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("block", "x"),
+    [(Halves(), torch.randn(6, 8)), (Stages(), torch.randn(3, 4, 5, 5))],
+    ids=["halves", "stages"],
+)
+def test_a_block_begun_as_identity_trains_on(block: nn.Module, x: torch.Tensor) -> None:
+    """It changes nothing at first, and after a few steps every weight of it has moved."""
+    silence(block)
+    before = values(block)
+    assert torch.equal(block(x), x)
+    optimizer = torch.optim.AdamW(block.parameters(), weight_decay=0.0)
+    for _ in range(3):
+        (block(x) - 1).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert not any(torch.equal(value, before[name]) for name, value in values(block).items())
+
+
 def test_absent_blocks_do_not_move() -> None:
     """No gradient, so neither weight decay nor moments."""
     model = Net()
