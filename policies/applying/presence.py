@@ -207,13 +207,14 @@ class Presence:
                 hook.remove()
             self._hooks = []
 
-    def grow(self, count: int, how: str) -> None:
+    def grow(self, count: int, how: str, trained: frozenset[nn.Parameter] | None = None) -> None:
         """Have the lowest ``count`` blocks, those that are new begun from those there are.
 
         Args:
             count: of blocks.
             how: ``copy``, or ``identity``: a copy whose branches add nothing, where their last
                 projections are found; else a copy.
+            trained: parameters that are ever trained; None for all.
 
         Raises:
             ValueError: a block differs from the one it is to be a copy of, or there are not so
@@ -222,7 +223,7 @@ class Presence:
         for index in range(self._count, min(count, len(self._blocks))):
             begin_as(self._blocks[index], self._blocks[origin(index, self._count)])
             if how == IDENTITY:
-                silence(self._blocks[index])
+                silence(self._blocks[index], trained)
         self.have(count)
 
 
@@ -257,12 +258,12 @@ def begin_as(target: nn.Module, source: nn.Module) -> None:
 
 
 @torch.no_grad()
-def silence(block: nn.Module) -> bool:
+def silence(block: nn.Module, trained: frozenset[nn.Parameter] | None = None) -> bool:
     """Zero the last projection of every branch of a block; whether there was one.
 
     A branch is a child of the block that holds linear layers or convolutions, and ends as wide as
     the stream; of a block whose children are all such layers themselves, or convolve, only the last
-    is zeroed.
+    is zeroed. What is never trained (an adapter's base) stays: zeroed it would be so for good.
     """
     branches = [_layers(child) for child in block.children()]
     nested = [
@@ -277,6 +278,8 @@ def silence(block: nn.Module) -> bool:
     if any(_is_convolution(layer) for layer in whole):
         whole = whole[-1:]  # children that convolve feed one another, as in a residual block
     last = whole or [layers[-1] for layers in flat[-1:]]
+    if trained is not None:
+        last = [layer for layer in last if trained.issuperset(layer.parameters(recurse=False))]
     for layer in last:
         for parameter in layer.parameters(recurse=False):
             parameter.zero_()

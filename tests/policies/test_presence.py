@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.levers.depth import Depth
+from models.levers.levers import Levers
+from models.levers.planning import planned
 from policies.apply import BlockUpdater
 from policies.applying.presence import Presence, begin_as, silence
 from policies.full_update import FullUpdate
@@ -123,6 +126,37 @@ def test_a_block_begun_as_identity_trains_on(block: nn.Module, x: torch.Tensor) 
         optimizer.step()
         optimizer.zero_grad()
     assert not any(torch.equal(value, before[name]) for name, value in values(block).items())
+
+
+def test_what_is_never_trained_is_not_zeroed() -> None:
+    """A projection that no optimizer moves would stand at zero for good, its branch with it."""
+    block = Halves()
+    block.attention.requires_grad_(False)
+    before = values(block)
+    silence(block, frozenset(p for p in block.parameters() if p.requires_grad))
+    now = block.state_dict()
+    assert torch.equal(now["attention.1.weight"], before["attention.1.weight"])
+    assert not now["output.0.weight"].any()
+
+
+def test_adapters_in_a_grown_model_are_trained() -> None:
+    """The base of every block is frozen; those that came in as identity have gradients too."""
+    model = Net()
+    for block in model.layers:
+        for part in (block.mix["out"], block.mlp):
+            part.requires_grad_(False)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    grows = planned(FullUpdate(), Levers(Depth(0.25, new_blocks="identity")), 4, 0)
+    updater = BlockUpdater(model, list(model.blocks), grows, optimizer, total_steps=4)
+    for number in range(4):
+        with updater.step() as step:
+            found = loss(model, batch(number))
+            found.backward()  # type: ignore[no-untyped-call]
+            step.observe(found)
+        gradients = [block.mix["qkv"].weight.grad for block in model.layers]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    assert all(each is not None and each.any() for each in gradients)
 
 
 def test_absent_blocks_do_not_move() -> None:
