@@ -258,7 +258,7 @@ class BlockUpdater(Travelling):
             return
         if count > self._presence.count:
             self._freezer.expect_change()
-            self._presence.grow(count, plan.new_blocks)
+            self._presence.grow(count, plan.new_blocks, frozenset(self._blocks_and_rest()))
         with self._presence.leaving_out(plan.left_out):
             yield
 

@@ -8,7 +8,7 @@ beside the stream (positions, masks) is still made of the batch at hand.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Visit:
 
 @dataclass
 class Rows:
-    """Activations by example, within a bound of memory.
+    """Activations by example, within a bound of memory; all of the first ones' shape.
 
     Attributes:
         most_bytes: the bound.
@@ -56,6 +56,8 @@ class Rows:
     def keep(self, ids: Sequence[int], activations: Tensor) -> bool:
         """Keep those that are new, as far as they fit, one row each; whether any was."""
         values = activations.detach().to("cpu", self.dtype or activations.dtype)
+        if self.values is not None and values.shape[1:] != self.values.shape[1:]:
+            return False  # texts of another length, say: they would be stretched, or not go in
         size = max(1, values[0].numel() * values.element_size())
         room = int(min(self.most_bytes / size, MOST_ROWS)) - len(self.row_of)
         new = [place for place, number in enumerate(ids) if number not in self.row_of]
@@ -88,21 +90,30 @@ class Prefix:
     Args:
         blocks: the model's, in forward order.
         lever: how many of them are kept, in what and in how much memory.
+        settled: whether what is not frozen alone is in the graph by now, so that activations that
+            hang on what is trained can be told.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], lever: CachedPrefix) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        lever: CachedPrefix,
+        settled: Callable[[], bool] = lambda: False,
+    ) -> None:
         count = lever.blocks(len(blocks))
         self._below, self._above = list(blocks[:count]), blocks[count]
         dtype = None if lever.prefix_dtype == "float32" else getattr(torch, lever.prefix_dtype)
+        self._second = blocks[1]
         self._rows = Rows(lever.prefix_memory * GIB, dtype)
         self._manner = Manner()
+        self._settled = settled
 
     @contextlib.contextmanager
     def around(self, ids: Tensor) -> Iterator[Visit]:
         """One forward of a batch of examples ``ids``, (examples,): served, or kept where they fit.
 
         Raises:
-            ValueError: activations are not one row an example.
+            ValueError: activations are not one row an example, or hang on what is trained.
         """
         numbers, visit = ids.tolist(), Visit()
         visit.served = self._rows.has(numbers)
@@ -133,10 +144,17 @@ class Prefix:
                     "activations that are kept must have one row an example, but block "
                     f"{len(self._below)} is given {shape} for {len(numbers)} examples"
                 )
+            if x.requires_grad and self._settled():
+                raise ValueError(
+                    "activations that are kept must be of what is frozen alone, but something "
+                    f"below block {len(self._below)} is trained with the blocks above it: an "
+                    "embedding tied to the output, say, or what every block is given"
+                )
             visit.kept |= self._rows.keep(numbers, x)
 
         handles = [
             self._below[0].register_forward_hook(self._manner.see, with_kwargs=True),
+            self._second.register_forward_pre_hook(self._manner.follow, with_kwargs=True),
             self._above.register_forward_pre_hook(take, with_kwargs=True),
         ]
         try:

@@ -44,6 +44,7 @@ class Shaped:
         self.form = Form()
         self._blocks = blocks
         self._undo: Callable[[], None] | None = None
+        self._resting: list[nn.Parameter] = []
         if form.approximated:
             skeleton(model, cast(Kind, form.approximation), self._patterns(form), form.share)
         self._settle(form)
@@ -97,6 +98,17 @@ class Shaped:
         for parameter in self._resting:
             parameter.requires_grad_(False)
 
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Inside, what rests during recovery counts as trained."""
+        for parameter in self._resting:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter in self._resting:
+                parameter.requires_grad_(False)
+
     def _release(self) -> None:
         """Undo what lies over the modules: compilation, and the rest of recovery."""
         if self._undo is not None:
@@ -105,6 +117,7 @@ class Shaped:
         if self.form.recovering:
             for parameter in self._resting:
                 parameter.requires_grad_(True)
+            self._resting = []
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,16 @@ LAST = ("linear", "conv1d", "conv2d", "conv3d")
 
 
 class Manner:
-    """How a model's blocks are called and what they return, seen on one that runs."""
+    """How a model's blocks are called and what they return, seen on one that runs.
+
+    The stream is what the next block is given of what that one returned. Where the model makes
+    something else of it first, it is the first argument of the result's shape.
+    """
 
     def __init__(self) -> None:
         self.place: int | str = 0
         self.beside: tuple[str, int] | None = None
+        self._result: weakref.ref[Tensor] | None = None
 
     def see(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -44,6 +50,20 @@ class Manner:
         )
         kind = next((name for name in ("tuple", "list") if type(out).__name__ == name), None)
         self.beside = (kind, len(out)) if kind else None
+        self._result = weakref.ref(result) if isinstance(result, Tensor) else None
+
+    def follow(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook of the block after it."""
+        result = None if self._result is None else self._result()
+        self._result = None
+        if result is not None:
+            given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+            places = (place for place, value in given if value is result)
+            self.place = next(places, self.place)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is only known between two blocks, for copies and pickles."""
+        return {**self.__dict__, "_result": None}
 
     def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The stream that a block is given."""
@@ -122,7 +142,7 @@ class Presence:
     def __init__(self, blocks: Sequence[nn.Module], count: int) -> None:
         self._blocks = list(blocks)
         self._manner = Manner()
-        self._hook: Any = None
+        self._hooks: list[Any] = []
         self._absent: dict[int, Any] = {}
         """Absent block -> its own ``forward`` attribute, None where it has its class's."""
         self.have(count)
@@ -175,19 +195,26 @@ class Presence:
                 block.forward = own
 
     def _watch(self, wanted: bool) -> None:
-        if wanted and self._hook is None:
-            self._hook = self._blocks[0].register_forward_hook(self._manner.see, with_kwargs=True)
-        elif not wanted and self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        if wanted and not self._hooks:
+            first, *others = self._blocks
+            self._hooks = [first.register_forward_hook(self._manner.see, with_kwargs=True)]
+            self._hooks += [
+                second.register_forward_pre_hook(self._manner.follow, with_kwargs=True)
+                for second in others[:1]
+            ]
+        elif not wanted:
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
 
-    def grow(self, count: int, how: str) -> None:
+    def grow(self, count: int, how: str, trained: frozenset[nn.Parameter] | None = None) -> None:
         """Have the lowest ``count`` blocks, those that are new begun from those there are.
 
         Args:
             count: of blocks.
             how: ``copy``, or ``identity``: a copy whose branches add nothing, where their last
                 projections are found; else a copy.
+            trained: parameters that are ever trained; None for all.
 
         Raises:
             ValueError: a block differs from the one it is to be a copy of, or there are not so
@@ -196,7 +223,7 @@ class Presence:
         for index in range(self._count, min(count, len(self._blocks))):
             begin_as(self._blocks[index], self._blocks[origin(index, self._count)])
             if how == IDENTITY:
-                silence(self._blocks[index])
+                silence(self._blocks[index], trained)
         self.have(count)
 
 
@@ -231,11 +258,12 @@ def begin_as(target: nn.Module, source: nn.Module) -> None:
 
 
 @torch.no_grad()
-def silence(block: nn.Module) -> bool:
+def silence(block: nn.Module, trained: frozenset[nn.Parameter] | None = None) -> bool:
     """Zero the last projection of every branch of a block; whether there was one.
 
-    A branch is a child of the block that holds linear layers or convolutions; of a block whose
-    children are all such layers themselves, only the last one is zeroed.
+    A branch is a child of the block that holds linear layers or convolutions, and ends as wide as
+    the stream; of a block whose children are all such layers themselves, or convolve, only the last
+    is zeroed. What is never trained (an adapter's base) stays: zeroed it would be so for good.
     """
     branches = [_layers(child) for child in block.children()]
     nested = [
@@ -244,11 +272,32 @@ def silence(block: nn.Module) -> bool:
         if layers and not _is_layer(child)
     ]
     flat = [layers for layers in branches if layers]
-    last = [layers[-1] for layers in nested] if nested else [layers[-1] for layers in flat[-1:]]
+    # What widens the stream for the child after it (BERT's intermediate) is half of a branch:
+    # with both halves zeroed neither would ever get a gradient.
+    whole = [layers[-1] for layers in nested if _sizes(layers[-1])[1] == _sizes(nested[0][0])[0]]
+    if any(_is_convolution(layer) for layer in whole):
+        whole = whole[-1:]  # children that convolve feed one another, as in a residual block
+    last = whole or [layers[-1] for layers in flat[-1:]]
+    if trained is not None:
+        last = [layer for layer in last if trained.issuperset(layer.parameters(recurse=False))]
     for layer in last:
         for parameter in layer.parameters(recurse=False):
             parameter.zero_()
     return bool(last)
+
+
+def _is_convolution(layer: nn.Module) -> bool:
+    return hasattr(layer, "in_channels")
+
+
+def _sizes(layer: nn.Module) -> tuple[int, int]:
+    """Features or channels that a layer takes and gives."""
+    weight = layer.get_parameter("weight")
+    first, second = weight.shape[:2]
+    if _is_convolution(layer):
+        return int(layer.in_channels), int(layer.out_channels)  # type: ignore[arg-type]
+    # The linear layer of Hugging Face that is called a convolution has its matrix the other way.
+    return (second, first) if isinstance(layer, nn.Linear) else (first, second)
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.levers.depth import Depth
+from models.levers.levers import Levers
+from models.levers.planning import planned
 from policies.apply import BlockUpdater
 from policies.applying.presence import Presence, begin_as, silence
 from policies.full_update import FullUpdate
@@ -48,6 +51,112 @@ def test_it_is_the_smaller_model() -> None:
         train(each, torch.optim.AdamW(each.parameters()), range(3))
     shared = model.state_dict()
     assert all(torch.equal(value, shared[name]) for name, value in small.state_dict().items())
+
+
+class Beside(nn.Module):
+    """A block that is given something of the stream's shape before the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Block()
+
+    def forward(self, *, place: torch.Tensor, hidden: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.inner(hidden + place), None
+
+
+def given_places(blocks: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    place = torch.arange(float(x.numel())).reshape(x.shape)
+    for block in blocks:
+        x, _ = block(place=place, hidden=x)
+    return x
+
+
+def test_the_stream_is_what_the_block_before_returned() -> None:
+    """Not whatever else has its shape and comes first."""
+    blocks: list[nn.Module] = [Beside() for _ in range(3)]
+    x = torch.randn(2, 5, 8)
+    expected, smaller = given_places(blocks, x), given_places(blocks[:1], x)
+    presence = Presence(blocks, 1)
+    assert torch.equal(given_places(blocks, x), smaller)
+    copy.deepcopy(blocks)
+    presence.have(3)
+    assert torch.equal(given_places(blocks, x), expected)
+    assert not any(block._forward_pre_hooks or block._forward_hooks for block in blocks)
+
+
+class Halves(nn.Module):
+    """A block whose MLP is two children, the first of which widens, as BERT's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+        self.intermediate = nn.Sequential(nn.Linear(8, 32), nn.GELU())
+        self.output = nn.Sequential(nn.Linear(32, 8), nn.Dropout(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attention(x)
+        return x + self.output(self.intermediate(x))  # type: ignore[no-any-return]
+
+
+class Stages(nn.Module):
+    """A residual block of two stages, each a child that ends as wide as the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.two(self.one(x))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("block", "x"),
+    [(Halves(), torch.randn(6, 8)), (Stages(), torch.randn(3, 4, 5, 5))],
+    ids=["halves", "stages"],
+)
+def test_a_block_begun_as_identity_trains_on(block: nn.Module, x: torch.Tensor) -> None:
+    """It changes nothing at first, and after a few steps every weight of it has moved."""
+    silence(block)
+    before = values(block)
+    assert torch.equal(block(x), x)
+    optimizer = torch.optim.AdamW(block.parameters(), weight_decay=0.0)
+    for _ in range(3):
+        (block(x) - 1).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert not any(torch.equal(value, before[name]) for name, value in values(block).items())
+
+
+def test_what_is_never_trained_is_not_zeroed() -> None:
+    """A projection that no optimizer moves would stand at zero for good, its branch with it."""
+    block = Halves()
+    block.attention.requires_grad_(False)
+    before = values(block)
+    silence(block, frozenset(p for p in block.parameters() if p.requires_grad))
+    now = block.state_dict()
+    assert torch.equal(now["attention.1.weight"], before["attention.1.weight"])
+    assert not now["output.0.weight"].any()
+
+
+def test_adapters_in_a_grown_model_are_trained() -> None:
+    """The base of every block is frozen; those that came in as identity have gradients too."""
+    model = Net()
+    for block in model.layers:
+        for part in (block.mix["out"], block.mlp):
+            part.requires_grad_(False)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    grows = planned(FullUpdate(), Levers(Depth(0.25, new_blocks="identity")), 4, 0)
+    updater = BlockUpdater(model, list(model.blocks), grows, optimizer, total_steps=4)
+    for number in range(4):
+        with updater.step() as step:
+            found = loss(model, batch(number))
+            found.backward()  # type: ignore[no-untyped-call]
+            step.observe(found)
+        gradients = [block.mix["qkv"].weight.grad for block in model.layers]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    assert all(each is not None and each.any() for each in gradients)
 
 
 def test_absent_blocks_do_not_move() -> None:

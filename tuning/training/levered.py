@@ -137,9 +137,10 @@ class Levered:
     def _equip(self) -> None:
         """Make the optimizer and the updater for the modules that the model now has."""
         subject, blocks = self.subject, self.blocks
-        self.optimizer = make_optimizer(
-            self.model, blocks, subject.own_optimizer(), self._optimization, self._stage_of
-        )
+        with self._shaped.awake():  # factories ask what is to be trained, and moments are kept
+            self.optimizer = make_optimizer(
+                self.model, blocks, subject.own_optimizer(), self._optimization, self._stage_of
+            )
         self._rates = Rates(self.optimizer)
         places = (
             trace_parts(self.model, blocks, lambda: subject.forward(0))
@@ -212,8 +213,14 @@ class Levered:
         if self._ids is None:
             raise ValueError(f"{self.subject.name} must have examples_at for a prefix to be kept")
         if self._prefix is None:
-            self._prefix = Prefix(self.blocks, lever)
+            self._prefix = self._new_prefix()
         return self._prefix.around(self._ids.take(self.course.position, form.batch))
+
+    def _new_prefix(self) -> Prefix:
+        def settled() -> bool:  # where nothing can be traced the first step has all in its graph
+            return self.subject.traceable or self.course.steps > 0
+
+        return Prefix(self.blocks, self._cached, settled)
 
     def _change(self, form: Form) -> None:
         """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
@@ -287,7 +294,7 @@ class Levered:
         self.course.load_state_dict(state["course"])
         self._average.load_state_dict(state["average"])
         if state["prefix"] is not None:
-            self._prefix = Prefix(self.blocks, self._cached)
+            self._prefix = self._new_prefix()
             self._prefix.load_state_dict(state["prefix"])
 
     def load_snapshot(self, state: dict[str, Any]) -> None:

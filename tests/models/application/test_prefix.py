@@ -99,6 +99,20 @@ def test_memory_is_bounded() -> None:
     assert torch.equal(rows.of([3, 1]), torch.tensor([[9.0, 10, 11], [0, 1, 2]]))
 
 
+def test_examples_of_another_size_run_through_the_prefix_again() -> None:
+    """Batches by length: those of the first one's length are kept, no other is stretched to it."""
+    model = Net().eval()
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5))
+    visits = []
+    for start, width in [(0, 5), (6, 1), (12, 3), (0, 5), (6, 1)]:
+        x, ids = batch(start)[:, :width], torch.arange(6) + start
+        expected = model(x)
+        with prefix.around(ids) as visit:
+            assert torch.equal(model(x), expected)
+        visits.append((visit.served, visit.kept))
+    assert visits == [(False, True), *[(False, False)] * 2, (True, False), (False, False)]
+
+
 def test_activations_that_are_no_row_an_example_are_refused() -> None:
     """The message names the block and both numbers."""
     model = Net().eval()
@@ -108,3 +122,19 @@ def test_activations_that_are_no_row_an_example_are_refused() -> None:
         prefix.around(torch.tensor([0])),
     ):
         model(batch(0))
+
+
+def test_what_is_trained_below_is_refused_while_it_runs() -> None:
+    """Once it is settled what is frozen."""
+    model, ids = Net(), torch.arange(6)
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5), lambda: True)
+    with (
+        pytest.raises(ValueError, match="something below block 2 is trained with the blocks above"),
+        prefix.around(ids),
+    ):
+        model(batch(0))
+    for block in [model.stem, *model.blocks[:2]]:
+        block.requires_grad_(False)
+    with prefix.around(ids) as visit:
+        model(batch(0))
+    assert visit.kept

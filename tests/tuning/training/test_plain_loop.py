@@ -130,6 +130,26 @@ def assert_same(ours: Any, plain: Loop) -> None:
     assert all(torch.equal(mine[name], its[name]) for name in mine)
 
 
+def test_what_rests_in_recovery_keeps_its_moments() -> None:
+    """Whether or not the workload's factory asks what is to be trained, as most do: the trials are
+    one, and so is the loop.
+    """
+
+    def of_trained(model: nn.Module) -> torch.optim.Optimizer:
+        found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(found, lr=3e-3)
+
+    def of_all(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(model.parameters(), lr=3e-3)
+
+    knobs, schedule = LEVERS["for a while, recovering"], make_policy("full_update", {})
+    asking = replace(tiny.again(), make_optimizer=of_trained)
+    ours = trained(knobs, schedule, asking)
+    assert ours[1] == trained(knobs, schedule, replace(asking, make_optimizer=of_all))[1]
+    model, run = applied(recipe_of(knobs, schedule, asking, ours[0].steps), asking)
+    assert_same(ours, loop(model, run, asking))
+
+
 @pytest.mark.parametrize("policy", ["full_update", "dynamic_suffix"])
 @pytest.mark.parametrize("name", ALL)
 def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:

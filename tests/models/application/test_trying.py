@@ -1,0 +1,150 @@
+"""Which levers a workload's model can have, on models that it would go wrong with in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.application.trying import lever_faults
+from models.workload import Workload
+from tests.models.application.nets import KINDS_OF_INPUT, Net, batch, loss
+from tests.support import tiny
+
+EXAMPLES, HALF_AN_EPOCH = 12, 6
+CPU = torch.device("cpu")
+
+
+class Drawing(Net):
+    """Dropout that belongs to no module, as hand-written models have it."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = functional.dropout(self.stem(tokens), 0.5, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+class Tied(Net):
+    """The output's matrix is the embedding's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head[1].weight = self.stem.weight
+
+
+class Aside(nn.Module):
+    """What the first block alone makes reaches the others beside the stream, as T5's does; at
+    first it is hardly anything.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, beside: Tensor | None) -> tuple[Tensor, Tensor]:
+        y = self.inner(x)
+        made = 0.05 * y.abs().mean() if beside is None else beside
+        return (y if beside is None else y + made * y.roll(1, -1)), made
+
+
+class Biased(Net):
+    """All blocks are given what the first one makes beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(map(Aside, self.blocks))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, beside = self.stem(tokens), None
+        for block in self.blocks:
+            x, beside = block(x, beside)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def examples_at(seed: int, step: int) -> Tensor:
+    """Two batches an epoch."""
+    return torch.arange(HALF_AN_EPOCH) + step % 2 * HALF_AN_EPOCH
+
+
+def tokens_at(seed: int, step: int) -> Tensor:
+    return batch(0, EXAMPLES)[examples_at(seed, step)]
+
+
+def workload(make: Callable[[], nn.Module], **others: Any) -> Workload:
+    """Of the next token, with examples that come again."""
+    made = Workload(
+        "made",
+        make_model=lambda seed: make(),
+        blocks=lambda model: list(model.get_submodule("blocks").children()),
+        batch_at=tokens_at,
+        loss=loss,
+        evaluate=lambda model: float(loss(model, batch(0))),
+        make_optimizer=lambda model: torch.optim.AdamW(model.parameters()),
+        steps=6,
+        eval_every=3,
+        examples_at=examples_at,
+    )
+    return replace(made, **others)
+
+
+def prefix_fault(made: Workload) -> str | None:
+    return lever_faults(made, CPU)["cached_prefix"]()
+
+
+def test_a_frozen_prefix_may_hold_dropout() -> None:
+    """It rests with the blocks that it is in."""
+    assert prefix_fault(workload(lambda: Net(dropout=0.5))) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Drawing, "given other activations of the same example each time"),
+        (Tied, "something below block 3 is trained with the blocks above it"),
+        (Biased, "the blocks' input is not all that reaches them from below"),
+    ],
+)
+def test_a_prefix_that_would_not_stay_as_it_was_kept_is_left_out(
+    make: Callable[[], nn.Module], said: str
+) -> None:
+    """In evaluation mode, and before the first step, the first two are no other than they were."""
+    assert said in str(prefix_fault(workload(make)))
+
+
+@dataclass
+class Sample:
+    """A batch of a class of its own, as arrays."""
+
+    tokens: np.ndarray
+    weight: float = 1.0
+
+
+def test_an_example_that_is_changed_now_and_then_is_another() -> None:
+    """Two of six, in arrays of a dataclass."""
+
+    def changed(seed: int, step: int) -> Sample:
+        tokens = tokens_at(seed, step).numpy().copy()
+        tokens[-2:] = (tokens[-2:] + step // 2) % KINDS_OF_INPUT
+        return Sample(tokens, weight=1.0 + step)
+
+    def kept(seed: int, step: int) -> Sample:
+        return Sample(tokens_at(seed, step).numpy(), weight=1.0 + step)
+
+    of_sample = {"loss": lambda model, each: loss(model, torch.as_tensor(each.tokens))}
+    assert prefix_fault(workload(Net, batch_at=kept, **of_sample)) is None
+    fault = prefix_fault(workload(Net, batch_at=changed, **of_sample))
+    assert fault == "the same example is another at steps 0 and 2"
+
+
+def test_what_is_fine_stays_so() -> None:
+    """No lever of the tests' own workload with examples is left out."""
+    assert {
+        name: fault() for name, fault in lever_faults(tiny.again(), CPU).items()
+    } == dict.fromkeys(("batch", "depth", "input", "cached_prefix"))
