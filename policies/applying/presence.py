@@ -278,6 +278,8 @@ def silence(block: nn.Module, trained: frozenset[nn.Parameter] | None = None) ->
     if any(_is_convolution(layer) for layer in whole):
         whole = whole[-1:]  # children that convolve feed one another, as in a residual block
     last = whole or [layers[-1] for layers in flat[-1:]]
+    # A matrix that is made of others in each forward (weight_norm) cannot be zeroed.
+    last = [layer for layer in last if isinstance(layer.weight, nn.Parameter)]
     if trained is not None:
         last = [layer for layer in last if trained.issuperset(layer.parameters(recurse=False))]
     for layer in last:
@@ -292,10 +294,11 @@ def _is_convolution(layer: nn.Module) -> bool:
 
 def _sizes(layer: nn.Module) -> tuple[int, int]:
     """Features or channels that a layer takes and gives."""
-    weight = layer.get_parameter("weight")
-    first, second = weight.shape[:2]
     if _is_convolution(layer):
         return int(layer.in_channels), int(layer.out_channels)  # type: ignore[arg-type]
+    weight = layer.weight  # no parameter where it is parametrized
+    assert isinstance(weight, Tensor)
+    first, second = weight.shape[:2]
     # The linear layer of Hugging Face that is called a convolution has its matrix the other way.
     return (second, first) if isinstance(layer, nn.Linear) else (first, second)
 

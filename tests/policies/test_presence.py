@@ -8,6 +8,7 @@ import io
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from models.levers.depth import Depth
 from models.levers.levers import Levers
@@ -213,6 +214,10 @@ def test_last_projections() -> None:
     assert weights["up.weight"].any()
     assert not weights["down.weight"].any()
     assert not silence(nn.Sequential(nn.LayerNorm(2)))
+    made = nn.Sequential(nn.Sequential(nn.Linear(2, 2), weight_norm(nn.Linear(2, 2))))
+    before = copy.deepcopy(made.state_dict())
+    assert not silence(made)
+    assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
 
 
 def test_left_out_for_a_step() -> None:
