@@ -102,6 +102,9 @@ class _HeldBuffer(_Held):
         return not self.length or self.looks_other()
 
 
+_NOTHING: Mapping[Any, Any] = {}
+
+
 @dataclass
 class _HeldMoments:
     """What an optimizer remembers of a frozen parameter, as it was."""
@@ -111,6 +114,7 @@ class _HeldMoments:
     key: nn.Parameter
     tensors: dict[Any, _Held] = field(default_factory=dict)
     numbers: dict[Any, float] = field(default_factory=dict)
+    changed: bool = False  # whether other tensors are held than were gathered
 
     def __post_init__(self) -> None:
         self.other()
@@ -119,7 +123,11 @@ class _HeldMoments:
         """The name of a number that is another one, or of a tensor that was made anew with other
         values; what was not there is held from now on, as it is.
         """
-        for name, value in dict(self.optimizer.state.get(self.key, {})).items():
+        tensors = self.tensors
+        for name, value in self.optimizer.state.get(self.key, _NOTHING).items():
+            # Mostly the very tensor that is held: a look at each parameter twice a step adds up.
+            if (held := tensors.get(name)) is not None and held.tensor is value:
+                continue
             if isinstance(value, Tensor):
                 if self._is_other_tensor(name, value):
                     return self._told(name)
@@ -133,10 +141,8 @@ class _HeldMoments:
 
     def _is_other_tensor(self, name: Any, value: Tensor) -> bool:
         held = self.tensors.get(name)
-        if held is not None and held.tensor is value:
-            return False
         now = _Held(self._told(name), value, _bits(value))
-        self.tensors[name] = now
+        self.tensors[name], self.changed = now, True
         if held is None or held.bits is None or now.bits is None:
             return False
         return bool(held.bits != now.bits.to(held.bits.device))
@@ -191,6 +197,8 @@ class Guard:
 
     def _gather(self) -> None:
         """List parameters and moments, part by part."""
+        for moments in self._moments:
+            moments.changed = False
         self._all = [
             held
             for part in self._parts.values()
@@ -208,7 +216,8 @@ class Guard:
         if self._moments:
             if (other := next(filter(None, (m.other() for m in self._moments)), None)) is not None:
                 return other
-            self._gather()
+            if any(moments.changed for moments in self._moments):
+                self._gather()
         touched = [
             held
             for held in self._all
