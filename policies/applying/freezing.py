@@ -85,7 +85,6 @@ class Freezer:
         self._still: list[nn.Parameter] = []  # what is in the frozen parts
         self._resters: list[nn.Module] = []
         self._gates: list[tuple[nn.Module, Passing]] = []
-        self._proved = False  # whether a step in which nothing rests went well
         self._tops = self._find_tops()
         self._hooks = [hook for each in self._optimizers for hook in self._watch(each)]
 
@@ -101,8 +100,9 @@ class Freezer:
         if self._trace is not None and self._frozen and self._steps_in_backward():
             self.settle(None)  # what is yet to be found frozen would be moved before it is found
             self._bring(active)
-        if not (self._frozen or self._gates or self._trace):  # as plain training: nothing rests
-            yield
+        if not self._frozen and self._trace is None:  # nothing rests: there is nothing to undo
+            with passing(self._gates):
+                yield
             return
         self._sleep.lay(self._resters)
         try:
@@ -112,8 +112,6 @@ class Freezer:
         finally:
             self._graph = []
             self._rest()
-        if not self._frozen:
-            self._proved, self._gates = True, []
 
     def saw(self, loss: Tensor | float) -> None:
         """Let the graph of the loss show where parameters are used, in a step that is traced.
@@ -255,12 +253,10 @@ class Freezer:
 
     def _make_gates(self) -> list[tuple[nn.Module, Passing]]:
         """What is called before which module runs, in steps like this one."""
-        if not self._frozen and self._proved:
-            return []
         # The lowest active block is the one that a reentrant checkpoint leaves without a gradient.
         lowest = min(set(range(len(self._blocks))).difference(self._frozen))
         watched = sorted({*self._frozen, lowest} - {STEM})
-        gates = [(self._wiring.model, Passing(self._enter_model))]
+        gates = [(self._wiring.model, Passing(self._enter_model))] if self._frozen else []
         gates += [(self._blocks[i], Passing(partial(self._enter, i))) for i in watched]
         for index in self._frozen if self._trace is None else ():
             enter = Passing(partial(self._enter_top, index))

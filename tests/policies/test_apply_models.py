@@ -148,6 +148,19 @@ def test_reentrant_checkpointing_is_refused_before_it_loses_gradients(script: st
         model(x)
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_reentrant_checkpointing_that_begins_later_is_refused() -> None:
+    """In a step in which nothing is frozen, as those before it were."""
+    model = Checkpointed()
+    updater = BlockUpdater(model, list(model.blocks), Scripted("4"), adamw(model), total_steps=3)
+    for step in range(2):
+        train(updater, None, loss_of, model, step)
+    model.reentrant = True
+    x, _ = batch_at(2)
+    with pytest.raises(RuntimeError, match="use_reentrant=False"), updater.step():
+        model(x)
+
+
 def test_a_forward_without_gradients_inside_a_step_is_allowed() -> None:
     """A teacher's outputs, say."""
     model = tower()

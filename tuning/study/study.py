@@ -191,9 +191,7 @@ class Study:
         if not self._asked.longer or number <= len(self._asked.baselines):
             return None
         spec = longer_control(self._finished, self._asked.workload, self._asked.seed)
-        if spec is None or _digest(spec) in self._tried:
-            return None
-        return dataclasses.replace(spec, number=number)
+        return self._if_new(spec, number)
 
     def _sooner(self, number: int) -> TrialSpec | None:
         """The leader for as long as it takes to the target, likewise."""
@@ -203,9 +201,7 @@ class Study:
         if sampled < 0 or sampled % EVERY != TURN:
             return None
         spec = sooner(self._finished, asked.target_loss, asked.shortest, asked.workload, asked.seed)
-        if spec is None or _digest(spec) in self._tried:
-            return None
-        return dataclasses.replace(spec, number=number)
+        return self._if_new(spec, number)
 
     def _tuned(self, number: int) -> TrialSpec | None:
         """The leader's numbers without its levers, where their turn has come and they are new."""
@@ -213,6 +209,10 @@ class Study:
         if not self._asked.tuned or sampled < 0 or sampled % EVERY != EVERY - 1:
             return None
         spec = tuned_control(self._finished, self._asked.workload, self._asked.seed)
+        return self._if_new(spec, number)
+
+    def _if_new(self, spec: TrialSpec | None, number: int) -> TrialSpec | None:
+        """The trial by its number; None where there is none, or it was tried."""
         if spec is None or _digest(spec) in self._tried:
             return None
         return dataclasses.replace(spec, number=number)
