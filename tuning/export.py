@@ -191,7 +191,7 @@ def settings_text(row: Row, metric: Metric = LOSS, info: RunInfo | None = None) 
     values = {**row, **_own_values(row, metric)}
     facts = {name: values[name] for name in FACTS if values.get(name) is not None}
     own = own_values(knobs)
-    repeating = _repeating(info, own) if info else (None, None, {})
+    repeating = _repeating(info, row, own) if info else (None, None, {})
     baseline = _baseline(info, own) if info else {}
     return RecipeFile(policy, levers, facts, *repeating, own, baseline).to_toml()
 
@@ -206,7 +206,7 @@ def _refuse_strangers(own: Mapping[str, Scalar], info: RunInfo | None) -> None:
 
 
 def _repeating(
-    info: RunInfo, own: Mapping[str, Scalar]
+    info: RunInfo, row: Row, own: Mapping[str, Scalar]
 ) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
     """What a trial is repeated by, as far as run.json says; older ones do not say the schedule."""
     said = info.identity or {}
@@ -214,7 +214,8 @@ def _repeating(
     known = all(each.name in said for each in fields if each.default is dataclasses.MISSING)
     named = {each.name: said[each.name] for each in fields if each.name in said}
     schedule = Timetable(**named) if known else None
-    costs = info.calibration and table_for(info.calibration, known_variant(info.calibration, own))
+    clock = info.clock_of(str(row["origin"]), int(row["seed"]))
+    costs = clock and table_for(clock, known_variant(clock, own))
     return schedule, costs, {"ttq": info.version, **info.versions}
 
 

@@ -4,11 +4,16 @@ For each form of a few that levers make together, both are measured in turn on o
 times; a row gives the median of composed over measured at the deepest step, and its spread. The
 goal is 3 %.
 
-    python -m benchmarks.truth.parts [--workload W] [--rounds N] [--json FILE]
+``--clocks`` tells instead how far a form's price in full steps strays between clocks that are made
+one after another, as a standard deviation in per cent: put together from parts, as a search does
+it, and timed again, as a confirmation does.
+
+    python -m benchmarks.truth.parts [--workload W] [--rounds N] [--clocks] [--json FILE]
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import torch
@@ -19,7 +24,7 @@ from models.registry import find_workload
 from models.workload import Workload
 from tuning.training.calibrate import calibrate
 from tuning.training.calibrate_forms import calibrate_form
-from tuning.training.clock_tasks import Known
+from tuning.training.clock_tasks import CAREFUL, Known
 from tuning.trial.clock import CostTable
 from tuning.trial.parts import composed, parts_of
 
@@ -31,6 +36,11 @@ FORMS = (
     Form(optimizer="muon", newton_schulz_steps=3, present=2, batch=0.5),
     Form(optimizer="muon", newton_schulz_steps=3, present=2, batch=2.0, input=0.5),
 )
+LEADING = (
+    Form(optimizer="muon", newton_schulz_steps=5, present=2, batch=2.0),
+    Form(optimizer="muon", newton_schulz_steps=5, batch=2.0),
+)
+"""Those of the recipe that leads byte_lm's search."""
 CPU = torch.device("cpu")
 
 
@@ -38,9 +48,14 @@ def main() -> None:
     """Measure and print."""
     made = parser(__doc__, rounds=5)
     made.add_argument("--workload", default="byte_lm")
+    made.add_argument("--clocks", action="store_true")
     options = made.parse_args()
     torch.set_num_threads(1)
     workload = find_workload(options.workload)
+    if options.clocks:
+        rows = [strayed(workload, form, options.rounds) for form in LEADING]
+        publish({"clocks": rows}, options.json, machine())
+        return
     costs = calibrate(workload, device=CPU, threads=1)
     ratios: dict[str, list[float]] = {form.key: [] for form in FORMS}
     for _ in range(options.rounds):
@@ -56,6 +71,22 @@ def ratio(workload: Workload, form: Form, costs: CostTable) -> float:
     depth = form.present or costs.num_blocks
     whole = calibrate_form(workload, form, costs, device=CPU)
     return composed(known.costs, form).step_cost(depth) / whole.step_cost(depth)
+
+
+def strayed(workload: Workload, form: Form, clocks: int) -> Row:
+    """How far a form's price strays between clocks, in per cent, by parts and timed again."""
+    depth = form.present or len(workload.blocks(workload.make_model(0)))
+    logs: dict[str, list[float]] = {"put together, %": [], "timed again, %": []}
+    for _ in range(clocks):
+        costs = calibrate(workload, device=CPU, threads=1)
+        known = Known(workload, costs)
+        known.find_parts(parts_of(form, costs.num_blocks), CPU)
+        again = calibrate_form(workload, form, costs, device=CPU, effort=CAREFUL)
+        full = costs.step_cost(costs.num_blocks)
+        for values, table in zip(logs.values(), (composed(known.costs, form), again), strict=True):
+            values.append(100 * math.log(table.step_cost(depth) / full))
+    strays = {name: statistics.stdev(values) for name, values in logs.items()}
+    return {"form": form.key, **strays, "n": clocks}
 
 
 def _row(key: str, values: list[float]) -> Row:

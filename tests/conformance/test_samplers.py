@@ -21,10 +21,16 @@ from tuning.trial.outcome import Outcome
 LATER = START + 4
 """A number at which every sampler has left its start, when there is a history."""
 SLOW = "gp"
+EVERY_SPACE = "tpe"
+"""What a search samples with by default is tried on each; the others differ in how they choose, not
+in what a space is to them.
+"""
+KINDS = ("static_suffix", "recipe")
+"""A space without conditions and one full of them."""
 CASES = [
     (sampler, space)
     for sampler in SAMPLERS
-    for space in all_spaces()
+    for space in (all_spaces() if sampler == EVERY_SPACE else KINDS)
     if sampler != SLOW
     or not find_space(space).conditional  # conditions are tried once, below: seconds an ask
 ]

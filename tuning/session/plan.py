@@ -199,10 +199,10 @@ class ListPlan(Plan):
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
         """Those that the clock does not know, of a list with recipes that no search trained."""
         info = self._store.info
-        if info.calibration is None:
+        costs = info.clock_of(spec.origin, spec.seed)
+        if costs is None:
             return frozenset()
-        workload = str(info.config["workload"])
-        return _unknown_charges(self._store, info.calibration, spec, workload)
+        return _unknown_charges(self._store, costs, spec, str(info.config["workload"]))
 
     def takes(self, spec: TrialSpec) -> bool:
         """Not what a search left in flight."""
@@ -218,7 +218,7 @@ def _unknown_charges(store: Store, costs: CostTable, spec: TrialSpec, workload: 
     info = store.reload_info()
     if variant in info.refused_forms:
         return frozenset()
-    known = info.calibration or costs
+    known = info.clock_of(spec.origin, spec.seed) or costs
     return unknown_charges(known, levers, variant) - info.refused_forms.keys()
 
 

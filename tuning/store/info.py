@@ -15,6 +15,7 @@ from tuning.trial.built import built
 from tuning.trial.clock import CostTable
 from tuning.trial.metric import LOSS, Metric
 from tuning.trial.soundness import Soundness
+from tuning.trial.trial import is_a_confirmations
 
 SCHEMA_VERSION = 1
 """Of run.json and of the trials' columns.
@@ -104,6 +105,8 @@ class RunInfo:
         target: None until determined.
         sampler: None until chosen, before the first trial.
         refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
+        timed_again: forms by which confirmations are charged in place of the calibration's; see
+            ``tuning.training.clock_tasks.time_again``.
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
         metric: what the workload's evaluation measures, and in which direction it is better.
@@ -129,6 +132,7 @@ class RunInfo:
     target: Target | None = None
     sampler: SamplerChoice | None = None
     refused_forms: Mapping[str, str] = field(default_factory=dict)
+    timed_again: Mapping[str, CostTable] = field(default_factory=dict)
     memory: Memory | None = None
     at_once: AtOnce | None = None
     metric: Metric = LOSS
@@ -184,6 +188,13 @@ class RunInfo:
         if self.soundness is not None:
             facts["soundness"] = self.soundness.warnings or "every rule was kept"
         return facts
+
+    def clock_of(self, origin: str, seed: int) -> CostTable | None:
+        """The table by which such a trial is charged; None until calibrated."""
+        costs = self.calibration
+        if costs is None or not is_a_confirmations(origin, seed, self.config.get("seed", 0)):
+            return costs
+        return dataclasses.replace(costs, forms={**costs.forms, **self.timed_again})
 
     @property
     def forks(self) -> bool:

@@ -5,7 +5,7 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from models.workload import Workload
 from policies.registry import make_policy
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
-from tuning.training.calibrate import calibrate, surroundings
+from tuning.training.calibrate import Effort, calibrate, surroundings
 from tuning.training.calibrate_forms import calibrate_event, calibrate_form
 from tuning.training.calibrate_variant import calibrate_variant
 from tuning.training.examination.examine import examine
@@ -32,9 +32,11 @@ from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.parts import composed, parts_of
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
-from tuning.trial.variants import name_in, table_for, with_table
+from tuning.trial.variants import name_in, table_for, unknown_charges, with_table
 
 WARM_UP_STEPS = 3
+CAREFUL = Effort(min_rounds=9, max_rounds=150, seconds=5.0)
+"""Of what is confirmed: a few forms, in minutes that a search does not have."""
 
 
 @generators_kept()
@@ -117,40 +119,88 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     if costs is None:
         return Ending.DONE
     set_threads(costs.threads)
-    recipe, refused = store.task(task).spec.recipe, dict(store.info.refused_forms)
+    found, refused = _charges_of(store, store.task(task).spec.recipe, costs)
+    store.update_info(calibration=found, refused_forms={**store.info.refused_forms, **refused})
+    return Ending.DONE
+
+
+def time_again(
+    store: Store,
+    recipes: Iterable[Recipe],
+    told: Callable[[str], None],
+    effort: Effort = CAREFUL,
+) -> None:
+    """Time everything that ``recipes`` are charged for anew, whole and for longer; nothing else
+    should run.
+
+    A search puts forms together from parts that it times for a second each, and what they come to
+    strays by several per cent from one clock to another. A confirmation has the minutes. It is
+    noted in run.json beside the search's clock, by which the search's own trials stay charged; what
+    was timed again before is not once more.
+
+    Args:
+        store: the run.
+        recipes: whose forms they are.
+        told: what is timed next.
+        effort: of each form.
+
+    Raises:
+        Fenced: another search holds the run by now.
+    """
+    costs = store.reload_info().calibration
+    assert costs is not None, "what is confirmed was searched, on a clock"
+    set_threads(costs.threads)
+    again = replace(costs, forms=store.info.timed_again)
+    for recipe in dict.fromkeys(recipes):
+        missing = unknown_charges(again, recipe.levers, variant_of(store, recipe))
+        if not missing - store.info.refused_forms.keys():
+            continue
+        told(f"timing again, alone on the device: {'; '.join(sorted(missing))}")
+        found, _ = _charges_of(store, recipe, again, effort)
+        again = found
+        store.update_info(timed_again=again.forms)
+
+
+def _charges_of(
+    store: Store, recipe: Recipe, costs: CostTable, effort: Effort | None = None
+) -> tuple[CostTable, Mapping[str, str]]:
+    """``costs`` with all that the recipe is charged for, and what the model cannot take, with the
+    reason.
+
+    Every form is measured whole where there is an effort.
+    """
     variant = variant_of(store, recipe)
     if variant and variant not in costs.forms:
+        workload, other = workload_of(store), workload_of(store, recipe.own)
         try:
-            costs = with_table(costs, variant, _calibrate_own(store, recipe, costs))
+            table = calibrate_variant(workload, other, costs, device=run_device(), effort=effort)
         except Exception as fault:
-            store.update_info(refused_forms={**refused, variant: describe(fault, None)})
-            return Ending.DONE
+            return costs, {variant: describe(fault, None)}
+        costs = with_table(costs, variant, table)
     workload = workload_of(store, recipe.own if variant else None)
-    known = Known(workload, table_for(costs, variant))
+    known, refused = Known(workload, table_for(costs, variant), effort), {}
     for key, find in known.finders(recipe.levers).items():
         try:
             find()
         except Exception as fault:
             refused[name_in(variant, key)] = describe(fault, None)
-    found = with_table(costs, variant, known.costs)
-    store.update_info(calibration=found, refused_forms=refused)
-    return Ending.DONE
-
-
-def _calibrate_own(store: Store, recipe: Recipe, costs: CostTable) -> CostTable:
-    workload, other = workload_of(store), workload_of(store, recipe.own)
-    return calibrate_variant(workload, other, costs, device=run_device())
+    return with_table(costs, variant, known.costs), refused
 
 
 class Known:
     """The clock, as it is found form by form.
 
+    Args:
+        workload: whose forms they are.
+        costs: the clock.
+        effort: with which every form is measured whole; None: parts are, as a search can afford.
+
     Attributes:
         costs: with all that was found so far.
     """
 
-    def __init__(self, workload: Workload, costs: CostTable) -> None:
-        self._workload, self.costs = workload, costs
+    def __init__(self, workload: Workload, costs: CostTable, effort: Effort | None = None) -> None:
+        self._workload, self.costs, self._effort = workload, costs, effort
 
     def finders(self, levers: Levers) -> dict[str, Callable[[], None]]:
         """What finds each charge of a run with ``levers`` that the clock does not know, by name."""
@@ -166,9 +216,15 @@ class Known:
         """Measure those of some forms that are not known."""
         for part in parts:
             if part.key not in self.costs.forms:
-                self._add(part.key, calibrate_form(self._workload, part, self.costs, device=device))
+                found = calibrate_form(
+                    self._workload, part, self.costs, device=device, effort=self._effort
+                )
+                self._add(part.key, found)
 
     def _form(self, form: Form) -> None:
+        if self._effort is not None:
+            self.find_parts([form], run_device())
+            return
         self.find_parts(parts_of(form, self.costs.num_blocks), run_device())
         try:
             self._add(form.key, composed(self.costs, form))
@@ -176,7 +232,10 @@ class Known:
             self.find_parts([form], run_device())
 
     def _event(self, name: str) -> None:
-        self._add(name, calibrate_event(self._workload, name, self.costs, device=run_device()))
+        found = calibrate_event(
+            self._workload, name, self.costs, device=run_device(), effort=self._effort
+        )
+        self._add(name, found)
 
     def _add(self, key: str, table: CostTable) -> None:
         self.costs = replace(self.costs, forms={**self.costs.forms, key: table})

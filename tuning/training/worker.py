@@ -153,7 +153,7 @@ def _execute(store: Store, task: Task) -> Ending:
     found = store.task(task)
     execution = _Execution(store, task, found.spec, store.started(task), found.limits)
     spec = execution.spec
-    costs = store.info.calibration
+    costs = store.info.clock_of(spec.origin, spec.seed)
     if costs is None:
         raise RuntimeError(
             f"task {task} was started before the clock of {store.path} was calibrated"

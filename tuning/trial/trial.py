@@ -113,6 +113,15 @@ FIRST_FRESH = 1000
 """A confirmation's seeds are at least so far above the search's first seed, and the search's own
 are less far.
 """
+
+
+def is_a_confirmations(origin: str, seed: int, first_seed: int) -> bool:
+    """Whether a run is a confirmation's; what takes a recipe apart runs on its own seed and on
+    seeds that are twice as far.
+    """
+    return origin == CONFIRMATION and FIRST_FRESH <= seed - first_seed < 2 * FIRST_FRESH
+
+
 RUNG: Literal["rung"] = "rung"
 ASIDE: tuple[Origin, ...] = (*AGAIN, RUNG)
 """Origins of what is on no front: re-runs, and short looks at a recipe."""
