@@ -54,7 +54,7 @@ def make() -> Workload:
         evaluate=partial(evaluate, held_out),
         make_optimizer=make_optimizer,
         steps=steps,
-        eval_every=steps // 6,
+        eval_every=steps // 3,
         warmup_steps=10,
         decay_fraction=0.5,
         fingerprint=hashlib.sha256(train[0].numpy().tobytes()).hexdigest()[:16],
@@ -82,7 +82,11 @@ class Classifier(nn.Module):
 def make_model(seed: int) -> Classifier:
     """The pretrained weights, whatever the seed: it orders the examples and nothing else."""
     from transformers import BertModel
+    from transformers.utils import logging
 
+    # Of a head that is left out on purpose.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     encoder = BertModel.from_pretrained(
         weights(),
         add_pooling_layer=False,
