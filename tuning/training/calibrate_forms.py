@@ -30,7 +30,7 @@ from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.company import Host, Lap, relative_spread, solo_costs
 from tuning.trial.clock import CostTable
 
-EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=1.5)
+EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=1.2)
 """Less than the first calibration's: it is paid once for every form that a search meets."""
 ENTRIES = 3
 """Times that the way into a form and back is timed."""
@@ -59,7 +59,7 @@ def calibrate_form(
     )
     depths = depths_of(form, costs)
     compiling = first_steps(shaped, depths)
-    found = beside_plain(plain, shaped, depths, costs, effort)
+    found = beside_plain(plain, shaped, depths, costs, effort, probing=form.approximated)
     return dataclasses.replace(
         found,
         step_flops=_flops(workload, form, depths, device),
@@ -80,14 +80,20 @@ def beside_plain(
     depths: Sequence[int],
     costs: CostTable,
     effort: Effort | None,
+    *,
+    probing: bool = True,
 ) -> CostTable:
     """Seconds of ``other``'s steps on the clock of ``costs``, measured beside ``plain``'s own.
 
-    Operations, warm-up and the way in are the caller's to fill in.
+    Operations, warm-up and the way in are the caller's to fill in. Without ``probing`` a probe
+    reads the gradients of as many such blocks as there are, which takes what it took.
     """
     full = plain.num_blocks
     plain.step(full)
-    work = {**kinds_of_step(other, depths), "plain": lambda: plain.step(full)}
+    kinds = kinds_of_step(other, depths)
+    if not probing:
+        del kinds["probe"]
+    work = {**kinds, "plain": lambda: plain.step(full)}
     laps = measure_rounds(other, work, effort or EFFORT)
     ratios = ratios_to_plain(laps, on_cpu=other.device.type == "cpu")
     unit = costs.step_cost(full)
@@ -96,7 +102,9 @@ def beside_plain(
         costs,
         step_seconds={depth: middle[f"step_{depth}"] for depth in depths},
         data_seconds=middle["data"],
-        probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1]))),
+        probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1])))
+        if probing
+        else costs.probe_seconds * depths[-1] / costs.num_blocks,
         spread={name: relative_spread(values) for name, values in ratios.items()},
         step_parts={},
         forms={},
@@ -157,13 +165,13 @@ def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Calla
 def depths_of(form: Form, costs: CostTable) -> list[int]:
     """The numbers of active blocks at which a form is timed.
 
-    Those of the first calibration where matrices are replaced; else the least, the most and one
-    between, as cost is linear there.
+    Those of the first calibration where matrices are replaced; else the least and the most, and one
+    less than that, as cost is linear up to where the stem is trained as well.
     """
     if form.approximated:
         return sorted(costs.step_seconds)
     most = form.present or costs.num_blocks - form.cached
-    return sorted({1, (most + 1) // 2, most})
+    return sorted({1, max(1, most - 1), most})
 
 
 def ratios_to_plain(laps: Mapping[str, Sequence[Lap]], *, on_cpu: bool) -> dict[str, list[float]]:
