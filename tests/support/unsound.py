@@ -115,6 +115,26 @@ class Ticked(stateful.Noisy):
         return torch.full_like(x, 0.3 if self.meter.calls > 40 else 0.0)
 
 
+class Listed(stateful.Noisy):
+    """A list of the class that grows with every call; noise once it is long."""
+
+    seen: ClassVar[list[float]] = []
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.seen.append(float(x[0, 0]))
+        return torch.full_like(x, 0.3 if len(self.seen) > 60 else 0.0)
+
+
+HISTORY: list[float] = []
+
+
+def noted(model: nn.Module, batch: Any) -> Tensor:
+    """A log of the losses, from which nothing follows."""
+    found = tiny.loss(model, batch)
+    HISTORY.append(float(found.detach()))
+    return found
+
+
 class Tabled(tiny.ResidualMLP):
     """A cache and a setting in tables of the class, and a count on which nothing depends."""
 
@@ -428,6 +448,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "a class's table that counts": (
         lambda: stateful.workload(Tallied),
         "unsound.Tallied.tally, which stays as it is from one trial to the next, and losses depend",
+    ),
+    "a class's list that grows": (
+        lambda: stateful.workload(Listed),
+        "unsound.Listed.seen, which stays as it is from one trial to the next, and losses depend",
     ),
     "a class's object that counts": (
         lambda: stateful.workload(Ticked),

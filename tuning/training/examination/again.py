@@ -200,16 +200,19 @@ def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> 
     """What a training changes and no snapshot holds, though no loss has shown it so far."""
     if names := outside.unsaved():
         yield unforked("saving", unsaveable(some(names)))
-    if names := outside.numbers():
-        text = f"training changes {some(names)}, which stays as it is from one trial to the next"
-        if (apart := _later(subject, plan, first, outside)) is not None:
-            yield refused(
-                "outside",
-                f"{text}, and losses depend on it: with it as far on as some trainings later, "
-                f"{apart}. {WAY_OUT}",
-            )
-        else:
-            yield remark("outside", f"{text}: no loss must depend on it. {WAY_OUT}")
+    names, histories = outside.numbers(), outside.histories()
+    if not names and not histories:
+        return
+    text = f"training changes {some([*names, *histories])}, which stays as it is from one trial to "
+    text += "the next"
+    if (apart := _later(subject, plan, first, outside)) is not None:
+        yield refused(
+            "outside",
+            f"{text}, and losses depend on it: with it as far on as some trainings later, "
+            f"{apart}. {WAY_OUT}",
+        )
+    elif names:
+        yield remark("outside", f"{text}: no loss must depend on it. {WAY_OUT}")
 
 
 def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> str | None:
@@ -235,11 +238,12 @@ class _Outside:
         self._run = rehearsal.run
         self._code = code_of(subject.workload, self._run.model)
         self._marks, self._numbers = self._look()
-        self._midway = self._numbers
+        self._midway, self._lengths = self._numbers, dict[Trail, int]()
 
     def pause(self) -> None:
         """One training is over. What the next one moves too is no value that was found out once."""
         _, self._midway = self._look()
+        self._lengths = {path: len(each) for path, each in self._lists().items()}
 
     def _look(self) -> tuple[dict[Trail, Any], dict[Trail, tuple[Any, list[Any]]]]:
         """Marks by path; and what holds only a few numbers, with what they are now."""
@@ -247,6 +251,10 @@ class _Outside:
         held = {leaf.path: (leaf.value, _numbers_in(leaf.value)) for leaf in leaves}
         numbers = {path: pair for path, pair in held.items() if pair[1]}
         return {leaf.path: leaf.mark for leaf in leaves}, numbers
+
+    def _lists(self) -> dict[Trail, list[Any]]:
+        leaves = outer_leaves(self._named(), self._run.model)
+        return {leaf.path: leaf.value for leaf in leaves if type(leaf.value) is list}
 
     def _named(self) -> Iterator[tuple[str, Any]]:
         yield from surroundings(self._code)
@@ -277,10 +285,26 @@ class _Outside:
         """Names of numbers that the training changes and no model holds; a cache is none."""
         return [told(path) for path in self._moved(self._numbers)]
 
+    def _grown(self) -> dict[Trail, tuple[list[Any], list[Any]]]:
+        """Lists that the last training made longer, and by what."""
+        grown = {
+            p: (each, each[self._lengths.get(p, len(each)) :]) for p, each in self._lists().items()
+        }
+        return {path: pair for path, pair in grown.items() if pair[1]}
+
+    def histories(self) -> list[str]:
+        """Names of lists that every training makes longer and no model holds."""
+        return [told(path) for path in self._grown()]
+
     @contextlib.contextmanager
     def ahead(self, times: float) -> Iterator[None]:
-        """The numbers have moved on by as much as in the last training, so many times."""
-        moved = self._moved(self._midway)
+        """Numbers have moved on, and lists have grown, by as much as in the last training, so many
+        times.
+        """
+        moved, grown = self._moved(self._midway), self._grown()
+        lengths = [(each, len(each)) for each, _ in grown.values()]
+        for each, more in grown.values():
+            each.extend(more * round(times))
         for path, (value, before, now) in moved.items():
             further = [_further(*pair, times) for pair in zip(before, now, strict=True)]
             self._put(path, _with_numbers(value, further))
@@ -289,6 +313,8 @@ class _Outside:
         finally:
             for path, (value, _, now) in moved.items():
                 self._put(path, _with_numbers(value, now))
+            for each, length in lengths:
+                del each[length:]
 
     def _put(self, path: Trail, value: Any) -> None:
         (_, name), *inner = path
