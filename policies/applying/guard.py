@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,7 +188,11 @@ class Guard:
             number: self._parts.get(number) or self._held(part, optimizers)
             for number, part in parts.items()
         }
-        self._moments = [each for part in self._parts.values() for each in part.moments]
+        self._gather()
+
+    def release(self, parts: Collection[int]) -> None:
+        """Watch those ``parts`` no more."""
+        self._parts = {n: held for n, held in self._parts.items() if n not in parts}
         self._gather()
 
     def clear(self) -> None:
@@ -197,6 +201,7 @@ class Guard:
 
     def _gather(self) -> None:
         """List parameters and moments, part by part."""
+        self._moments = [each for part in self._parts.values() for each in part.moments]
         for moments in self._moments:
             moments.changed = False
         self._all = [
@@ -231,6 +236,11 @@ class Guard:
         for held in touched:
             held.accept()
         return None
+
+    def written(self) -> str | None:
+        """The name of a parameter that was written to, even if it is now as it was."""
+        touched = next((held for held in self._all if held.is_touched()), None)
+        return self.moved(closely=True) if touched is None else touched.name
 
     def changed_buffer(self) -> str | None:
         """The name of a buffer that is not as it was; None where all are."""
