@@ -50,7 +50,7 @@ class _Held:
     def accept(self) -> None:
         """Take what counters, address and bytes are now for right."""
         self.offset, self.length = _window(self.tensor)
-        self.version, self.pointer = self.tensor._version, self.tensor.data_ptr()
+        self.version, self.pointer = self.tensor._version, _address(self.tensor)
         self.seen = self.glance()
 
     def glance(self) -> bytes:
@@ -61,7 +61,9 @@ class _Held:
 
     def is_touched(self) -> bool:
         """Whether a counter or the address says that somebody wrote."""
-        return self.tensor._version != self.version or self.tensor.data_ptr() != self.pointer
+        if self.tensor._version != self.version:
+            return True
+        return self.pointer != 0 and self.tensor.data_ptr() != self.pointer
 
     def looks_other(self) -> bool:
         """As ``is_touched``, or the bytes are not as they were."""
@@ -99,7 +101,8 @@ class _HeldBuffer(_Held):
 
     def may_differ(self) -> bool:
         """Whether its value may have been changed; True too where that cannot be seen at once."""
-        return not self.length or self.looks_other()
+        unseen = not self.length and self.tensor.layout is torch.strided
+        return unseen or self.looks_other()
 
 
 _NOTHING: Mapping[Any, Any] = {}
@@ -226,7 +229,8 @@ class Guard:
         touched = [
             held
             for held in self._all
-            if held.tensor._version != held.version or held.tensor.data_ptr() != held.pointer
+            if held.tensor._version != held.version
+            or (held.pointer and held.tensor.data_ptr() != held.pointer)
         ]
         if closely:
             touched += self._glanced()
@@ -324,6 +328,11 @@ def _put_back(buffers: Sequence[_HeldBuffer]) -> None:
             torch._foreach_copy_([held.tensor for held in alike], [held.copy for held in alike])
             for held in alike:
                 held.accept()
+
+
+def _address(tensor: Tensor) -> int:
+    """Where its values lie; 0 of a sparse one, which lie in several places."""
+    return tensor.data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _window(tensor: Tensor) -> tuple[int, int]:
