@@ -205,8 +205,9 @@ class Freezer:
         self.settle(places)
         self._bring(active)
         self._sleep.lay(self._resters)
-        for index in self.parts.keys() - self._frozen.keys():
-            for module in self.parts[index].modules:
+        resting = {id(module) for module in self._resters}
+        for module in self._wiring.outside.values():
+            if id(module) not in resting:
                 self._sleep.wake(module)
 
     def _resting(self, active: tuple[int, ...]) -> list[int]:
