@@ -238,12 +238,12 @@ class _Outside:
         self._run = rehearsal.run
         self._code = code_of(subject.workload, self._run.model)
         self._marks, self._numbers = self._look()
-        self._midway, self._lengths = self._numbers, dict[Trail, int]()
+        self._midway = self._numbers
+        self._lengths = {path: len(each) for path, each in self._containers().items()}
 
     def pause(self) -> None:
         """One training is over. What the next one moves too is no value that was found out once."""
         _, self._midway = self._look()
-        self._lengths = {path: len(each) for path, each in self._lists().items()}
 
     def _look(self) -> tuple[dict[Trail, Any], dict[Trail, tuple[Any, list[Any]]]]:
         """Marks by path; and what holds only a few numbers, with what they are now."""
@@ -252,9 +252,9 @@ class _Outside:
         numbers = {path: pair for path, pair in held.items() if pair[1]}
         return {leaf.path: leaf.mark for leaf in leaves}, numbers
 
-    def _lists(self) -> dict[Trail, list[Any]]:
+    def _containers(self) -> dict[Trail, Any]:
         leaves = outer_leaves(self._named(), self._run.model)
-        return {leaf.path: leaf.value for leaf in leaves if type(leaf.value) is list}
+        return {leaf.path: leaf.value for leaf in leaves if type(leaf.value) in (list, set, dict)}
 
     def _named(self) -> Iterator[tuple[str, Any]]:
         yield from surroundings(self._code)
@@ -285,26 +285,27 @@ class _Outside:
         """Names of numbers that the training changes and no model holds; a cache is none."""
         return [told(path) for path in self._moved(self._numbers)]
 
-    def _grown(self) -> dict[Trail, tuple[list[Any], list[Any]]]:
-        """Lists that the last training made longer, and by what."""
+    def _grown(self) -> dict[Trail, tuple[Any, int]]:
+        """Lists, sets and tables that training has made longer, and by how much."""
         grown = {
-            p: (each, each[self._lengths.get(p, len(each)) :]) for p, each in self._lists().items()
+            path: (each, len(each) - self._lengths.get(path, 0))
+            for path, each in self._containers().items()
         }
-        return {path: pair for path, pair in grown.items() if pair[1]}
+        return {path: pair for path, pair in grown.items() if pair[1] > 0}
 
     def histories(self) -> list[str]:
-        """Names of lists that every training makes longer and no model holds."""
+        """Names of lists, sets and tables that grow while it trains and no model holds."""
         return [told(path) for path in self._grown()]
 
     @contextlib.contextmanager
     def ahead(self, times: float) -> Iterator[None]:
-        """Numbers have moved on, and lists have grown, by as much as in the last training, so many
-        times.
+        """Numbers have moved on by as much as in the last training, so many times, and lists, sets
+        and tables have grown likewise.
         """
         moved, grown = self._moved(self._midway), self._grown()
-        lengths = [(each, len(each)) for each, _ in grown.values()]
+        shorter = [(each, each.copy()) for each, _ in grown.values()]
         for each, more in grown.values():
-            each.extend(more * round(times))
+            _lengthen(each, more, round(times))
         for path, (value, before, now) in moved.items():
             further = [_further(*pair, times) for pair in zip(before, now, strict=True)]
             self._put(path, _with_numbers(value, further))
@@ -313,8 +314,8 @@ class _Outside:
         finally:
             for path, (value, _, now) in moved.items():
                 self._put(path, _with_numbers(value, now))
-            for each, length in lengths:
-                del each[length:]
+            for each, contents in shorter:
+                put_into(each, contents)
 
     def _put(self, path: Trail, value: Any) -> None:
         (_, name), *inner = path
@@ -357,6 +358,20 @@ def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
     if isinstance(value, (list, deque)):
         return list(numbers)
     return tuple(numbers) if type(value) is tuple else numbers[0]
+
+
+def _lengthen(held: Any, growth: int, times: int) -> None:
+    """Let a list, set or table grow so many times more, by items or keys like those it has."""
+    if isinstance(held, list):
+        held.extend(held[-growth:] * times)
+        return
+    keys: list[Any] = []
+    if all(isinstance(key, (int, float)) for key in held):
+        top = max(held)
+        keys = [top + 1 + number for number in range(growth * times)]
+    elif all(isinstance(key, str) for key in held):
+        keys = [f"further {number}" for number in range(growth * times)]
+    held.update(keys if isinstance(held, set) else dict.fromkeys(keys, [*held.values()][-1]))
 
 
 def _further(before: Any, now: Any, times: float) -> Any:
