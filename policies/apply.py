@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from policies.applying.copying import Made, Travelling
 from policies.applying.faults import checked_blocks
@@ -125,6 +125,8 @@ class BlockUpdater(Travelling):
         self._previous: tuple[int, ...] | None = None  # blocks active in the last step
         self._inside = False
         self._waited: dict[int, int] = {}  # steps in which a block waited; -1 once it was reached
+        self._observed: set[int] = set()  # blocks that had gradients when the loss was observed
+        self._had_gradients = False  # whether anything had
         self._freezer = Freezer(model, checked, told, optimizer)
         self._arguments = (model, checked, policy, optimizer)
         self._options = {
@@ -153,7 +155,7 @@ class BlockUpdater(Travelling):
         plan = self._plan or self._next_plan(fraction)
         last = len(self._losses) + 1 == self._accumulate
         read = partial(self._relevance, plan.metric) if plan.probe and last else None
-        step = Step(plan, read, self._freezer.saw)
+        step = Step(plan, read, self._saw)
         if self._reset_moments and self._previous is not None:
             self._freezer.forget_moments(self._previous, plan.active_blocks)
         self._inside = True
@@ -293,6 +295,16 @@ class BlockUpdater(Travelling):
             raise ValueError(f"0 <= fraction <= 1 must hold, but got fraction={given!r}")
         return given
 
+    def _saw(self, loss: Tensor | float) -> None:
+        """Take in a loss, and what has gradients now: the loop may step and drop them itself."""
+        self._freezer.saw(loss)
+        self._had_gradients = has_gradients(self._blocks_and_rest())
+        unreached = (i for i in range(self._num_blocks) if self._waited.get(i, 0) >= 0)
+        self._observed = {index for index in unreached if self._has_gradients(index)}
+
+    def _has_gradients(self, index: int) -> bool:
+        return has_gradients(self._freezer.parts[index].parameters)
+
     def _check(self, step: Step) -> None:
         """What the body of a step must have done."""
         if step.loss is None:
@@ -300,9 +312,11 @@ class BlockUpdater(Travelling):
                 "step.observe(loss) must be called inside 'with updater.step() as step', "
                 "but was not"
             )
-        if not has_gradients(self._blocks_and_rest()):
+        if not self._had_gradients and not has_gradients(self._blocks_and_rest()):
             raise RuntimeError(
-                "loss.backward() must come before the step ends, but no parameter has a gradient"
+                "loss.backward() must come before the step ends, but no parameter has a gradient, "
+                "nor had one at step.observe(loss): observe right after the backward, before any "
+                "zero_grad()"
             )
         if len(self._losses) + 1 == self._accumulate:
             self._refuse_unreached(step.plan)
@@ -315,7 +329,7 @@ class BlockUpdater(Travelling):
         for index in plan.active_blocks:
             if self._waited.get(index, 0) < 0 or not self._is_due(index):
                 continue
-            reached = has_gradients(self._freezer.parts[index].parameters)
+            reached = index in self._observed or self._has_gradients(index)
             self._waited[index] = -1 if reached else self._waited.get(index, 0) + 1
         waited = [i for i in plan.active_blocks if self._waited.get(i, 0) >= PATIENCE]
         if waited:

@@ -41,3 +41,11 @@ STRANGER = (
     "the updater was made; close() the updater and make another for the model as it is now"
 )
 """Follows the name of a parameter."""
+
+EARLY = (
+    "in a first step that freezes blocks step.observe(loss) must come right after loss.backward(), "
+    "for it shows what else is frozen, but the loop {} before it: it clipped, climbed, stepped "
+    "or penalised with all gradients. Call it earlier, or give BlockUpdater "
+    "stem=trace_parts(model, blocks, forward)"
+)
+"""With what the loop did."""

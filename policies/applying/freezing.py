@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER, MovedError
+from policies.applying.early import Early
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
 from policies.applying.moments import (
@@ -37,7 +38,7 @@ from policies.applying.resting import (
     passing,
 )
 from policies.applying.strangers import Strangers
-from policies.applying.tracing import Trace, graph_of
+from policies.applying.tracing import Trace, graph_of, trace_parts
 from policies.applying.wiring import Part, Stem, Wiring
 
 _OUTSIDE = -2
@@ -80,6 +81,7 @@ class Freezer:
         )
         outside = self._wiring.outside or self._wiring.outside_parameters
         self._trace = Trace(self._wiring, blocks, self._ran) if stem is None and outside else None
+        self._early: Early | None = None
         self._graph: list[Any] = []
         self._frozen: dict[int, Part] = {}
         self._still: list[nn.Parameter] = []  # what is in the frozen parts
@@ -97,16 +99,14 @@ class Freezer:
         """
         self._refuse_moved_between()
         self._bring(active)
-        if self._trace is not None and self._frozen and self._steps_in_backward():
-            self.settle(None)  # what is yet to be found frozen would be moved before it is found
-            self._bring(active)
         if not self._frozen and self._trace is None:  # nothing rests: there is nothing to undo
             with passing(self._gates):
                 yield
             return
         self._sleep.lay(self._resters)
+        tracing = self._tracing(active)
         try:
-            with self._sleep.step(fused=not self._frozen), passing(self._gates), self._tracing():
+            with self._sleep.step(fused=not self._frozen), passing(self._gates), tracing:
                 yield
                 self._take_trace()
         finally:
@@ -157,10 +157,15 @@ class Freezer:
         """Let what thaws between two sets of active blocks go on as if never stepped.
 
         Raises:
-            RuntimeError: an optimizer keeps moments where those of a block cannot be told.
+            RuntimeError: an optimizer keeps moments where those of a block cannot be told, or
+                something frozen was moved since the last step began.
         """
         refuse_moments_elsewhere(self._foreign)
-        for index in set(self._resting(before)).difference(self._resting(now)):
+        thawing = set(self._resting(before)).difference(self._resting(now))
+        if thawing:  # what is given other moments is watched no more
+            self._refuse_moved_between()
+            self._guard.release(thawing)
+        for index in thawing:
             forget(self._optimizers, self.parts[index].parameters)
 
     def switched_elsewhere(self) -> list[str]:
@@ -183,15 +188,27 @@ class Freezer:
         self._frozen, self._still, self._trace = {}, [], None
         self._require_grad(tuple(range(len(self._blocks))))
 
-    def _steps_in_backward(self) -> bool:
-        return has_taken_gradients(self._wiring.outside_parameters.values())
-
     def _take_trace(self) -> None:
-        """Let what a traced step has shown hold from now on."""
+        """Let what a traced step has shown hold from now on.
+
+        Raises:
+            RuntimeError: the loop has done too early what depends on it.
+        """
         if self._trace is not None and self.active is not None:
-            active = self.active
-            self.settle(self._trace.places(self._graph))
-            self._bring(active)
+            early, self._early = self._early, None
+            changed = set() if early is None else early.changed()
+            self._take(self._trace.places(self._graph), self.active)
+            if early is not None:
+                early.refuse(self._still, changed)
+
+    def _take(self, places: Places | None, active: tuple[int, ...]) -> None:
+        self.settle(places)
+        self._bring(active)
+        self._sleep.lay(self._resters)
+        resting = {id(module) for module in self._resters}
+        for module in self._wiring.outside.values():
+            if id(module) not in resting:
+                self._sleep.wake(module)
 
     def _resting(self, active: tuple[int, ...]) -> list[int]:
         """The parts that are not trained while ``active`` blocks are; the head always is."""
@@ -241,11 +258,43 @@ class Freezer:
         drop_gradients(self._still)
         self._guard.put_buffers_back(self._resters)
 
-    def _tracing(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self._trace is None else self._trace.watching()
+    @contextlib.contextmanager
+    def _tracing(self, active: tuple[int, ...]) -> Iterator[None]:
+        """The first step shows what runs when, unless it is known."""
+        if self._trace is None:
+            yield
+            return
+        outside = self._wiring.outside_parameters.values()
+        with contextlib.ExitStack() as stack:
+            if self._frozen:
+                if has_taken_gradients(outside):
+                    stack.enter_context(self._looking_ahead(active))
+                self._early = stack.enter_context(Early(self._wiring.names, outside))
+            stack.enter_context(self._trace.watching())
+            yield
+
+    @contextlib.contextmanager
+    def _looking_ahead(self, active: tuple[int, ...]) -> Iterator[None]:
+        """Find the parts before the first forward: within its backward hooks move what it reaches,
+        before a loss could show what is frozen.
+        """
+
+        def look(model: nn.Module, args: Any, kwargs: Any) -> None:
+            handle.remove()
+            places = trace_parts(model, self._blocks, lambda: model(*args, **kwargs))
+            self._take(places, active)
+
+        hook = Passing(look)
+        handle = self._wiring.model.register_forward_pre_hook(hook, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def _ran(self, module: nn.Module, part: int) -> None:
         """A module outside the blocks is about to run in a traced step, and shows its part."""
+        if self._trace is None:  # known by now
+            return
         if part in self._frozen:
             self._sleep.lay([module])
         else:

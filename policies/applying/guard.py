@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,7 @@ class _Held:
     def accept(self) -> None:
         """Take what counters, address and bytes are now for right."""
         self.offset, self.length = _window(self.tensor)
-        self.version, self.pointer = self.tensor._version, self.tensor.data_ptr()
+        self.version, self.pointer = self.tensor._version, _address(self.tensor)
         self.seen = self.glance()
 
     def glance(self) -> bytes:
@@ -61,7 +61,9 @@ class _Held:
 
     def is_touched(self) -> bool:
         """Whether a counter or the address says that somebody wrote."""
-        return self.tensor._version != self.version or self.tensor.data_ptr() != self.pointer
+        if self.tensor._version != self.version:
+            return True
+        return self.pointer != 0 and self.tensor.data_ptr() != self.pointer
 
     def looks_other(self) -> bool:
         """As ``is_touched``, or the bytes are not as they were."""
@@ -99,7 +101,8 @@ class _HeldBuffer(_Held):
 
     def may_differ(self) -> bool:
         """Whether its value may have been changed; True too where that cannot be seen at once."""
-        return not self.length or self.looks_other()
+        unseen = not self.length and self.tensor.layout is torch.strided
+        return unseen or self.looks_other()
 
 
 _NOTHING: Mapping[Any, Any] = {}
@@ -188,7 +191,11 @@ class Guard:
             number: self._parts.get(number) or self._held(part, optimizers)
             for number, part in parts.items()
         }
-        self._moments = [each for part in self._parts.values() for each in part.moments]
+        self._gather()
+
+    def release(self, parts: Collection[int]) -> None:
+        """Watch those ``parts`` no more."""
+        self._parts = {n: held for n, held in self._parts.items() if n not in parts}
         self._gather()
 
     def clear(self) -> None:
@@ -197,6 +204,7 @@ class Guard:
 
     def _gather(self) -> None:
         """List parameters and moments, part by part."""
+        self._moments = [each for part in self._parts.values() for each in part.moments]
         for moments in self._moments:
             moments.changed = False
         self._all = [
@@ -221,7 +229,8 @@ class Guard:
         touched = [
             held
             for held in self._all
-            if held.tensor._version != held.version or held.tensor.data_ptr() != held.pointer
+            if held.tensor._version != held.version
+            or (held.pointer and held.tensor.data_ptr() != held.pointer)
         ]
         if closely:
             touched += self._glanced()
@@ -231,6 +240,11 @@ class Guard:
         for held in touched:
             held.accept()
         return None
+
+    def written(self) -> str | None:
+        """The name of a parameter that was written to, even if it is now as it was."""
+        touched = next((held for held in self._all if held.is_touched()), None)
+        return self.moved(closely=True) if touched is None else touched.name
 
     def changed_buffer(self) -> str | None:
         """The name of a buffer that is not as it was; None where all are."""
@@ -314,6 +328,11 @@ def _put_back(buffers: Sequence[_HeldBuffer]) -> None:
             torch._foreach_copy_([held.tensor for held in alike], [held.copy for held in alike])
             for held in alike:
                 held.accept()
+
+
+def _address(tensor: Tensor) -> int:
+    """Where its values lie; 0 of a sparse one, which lie in several places."""
+    return tensor.data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _window(tensor: Tensor) -> tuple[int, int]:

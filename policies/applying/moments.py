@@ -4,6 +4,7 @@ wrapper.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -146,4 +147,22 @@ def forget(optimizers: Iterable[Any], parameters: Iterable[nn.Parameter]) -> Non
     named = list(parameters)
     for optimizer in optimizers:
         for parameter in named:
-            optimizer.state.pop(parameter, None)
+            if optimizer.state.pop(parameter, None) is not None:
+                _begin(optimizer, parameter)
+
+
+def _begin(optimizer: Any, parameter: nn.Parameter) -> None:
+    """Give a parameter the state that the constructor gives it, where it does, as Adagrad's.
+
+    Most begin it in their first step.
+    """
+    groups = (g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+    taken = inspect.signature(type(optimizer)).parameters
+    settings = {key: value for key, value in next(groups, {}).items() if key in taken}
+    settings.pop("params", None)
+    try:
+        began = type(optimizer)([parameter], **settings).state
+    except Exception:  # it takes something else
+        return
+    if found := began.get(parameter):
+        optimizer.state[parameter] = found

@@ -29,6 +29,11 @@ def _is_hooked(parameter: nn.Parameter) -> bool:
     return parameter.requires_grad and bool(hooks)
 
 
+def gradient_norm(gradient: Tensor) -> Tensor:
+    """The L2 norm of one gradient, dense or sparse; nothing is waited for."""
+    return _norms([_values(gradient)], 2)[0]
+
+
 def relevance(blocks: Sequence[Sequence[nn.Parameter]], metric: str) -> tuple[float, ...]:
     """One score a block from its present gradients, with one synchronisation of the device for all.
 

@@ -24,7 +24,7 @@ from torch.autograd.graph import Node
 
 from policies.applying.faults import checked_blocks
 from policies.applying.parts import STEM, Places
-from policies.applying.resting import Passing, passing
+from policies.applying.resting import Passing, in_reentrant_checkpoint, passing
 from policies.applying.undoing import undone
 from policies.applying.wiring import Wiring
 
@@ -99,6 +99,29 @@ class _Moment:
         return head if self.highest == head - 1 else self.highest
 
 
+_Hook = tuple[nn.Module, Callable[..., None]]
+
+
+def _in_forward(
+    hooks: Iterable[_Hook], beside: Callable[..., None] | None = None
+) -> list[tuple[nn.Module, Passing]]:
+    """Hooks that see what the loss is made of.
+
+    They do not see what a checkpoint or a reversible block runs again in the backward, nor what
+    runs without gradients, to condition on or to learn from: of that ``beside`` is told.
+    """
+
+    def seen(hook: Callable[..., None], *given: Any) -> None:
+        if torch._C._current_graph_task_id() != -1:
+            return
+        if torch.is_grad_enabled() or in_reentrant_checkpoint():
+            hook(*given)
+        elif beside is not None:
+            beside(*given)
+
+    return [(module, Passing(partial(seen, hook))) for module, hook in hooks]
+
+
 class Trace:
     """Watches forwards and tells where everything outside the blocks ran.
 
@@ -116,10 +139,12 @@ class Trace:
         ran: Callable[[nn.Module, int], None] | None = None,
     ) -> None:
         self._wiring, self._blocks, self._ran = wiring, blocks, ran
+        self._untrained = wiring.untrained_modules()
         self._begin()
 
     def _begin(self) -> None:
         self._calls: defaultdict[int, list[_Moment]] = defaultdict(list)  # of modules, by identity
+        self._beside: set[int] = set()  # modules of a teacher, called without gradients
         self._order: dict[int, None] = {}
         self._inside: list[int] = []
         self._depth = 0
@@ -133,13 +158,13 @@ class Trace:
         self._begin()
         root = self._wiring.model
         outside = {id(module): module for module in self._wiring.outside.values()}.values()
-        before = [(module, Passing(self._call)) for module in outside]
-        before += [(b, Passing(partial(self._enter, i))) for i, b in enumerate(self._blocks)]
-        after = [(b, Passing(partial(self._leave, i))) for i, b in enumerate(self._blocks)]
+        calls = _in_forward([(module, self._call) for module in outside], self._call_beside)
+        before: list[_Hook] = [(b, partial(self._enter, i)) for i, b in enumerate(self._blocks)]
+        after: list[_Hook] = [(b, partial(self._leave, i)) for i, b in enumerate(self._blocks)]
         if root not in self._blocks:
-            before.insert(0, (root, Passing(self._enter_model)))
-            after.append((root, Passing(self._leave_model)))
-        with passing(before, after):
+            before.insert(0, (root, self._enter_model))
+            after.append((root, self._leave_model))
+        with passing(calls + _in_forward(before), _in_forward(after)):
             yield
 
     def _now(self) -> _Moment:
@@ -178,6 +203,12 @@ class Trace:
         if self._ran is not None:
             self._ran(module, now.part_so_far(self._wiring.num_blocks))
 
+    def _call_beside(self, module: nn.Module, args: Any) -> None:
+        if id(module) in self._untrained:
+            self._beside.add(id(module))
+            if self._ran is not None:
+                self._ran(module, self._wiring.num_blocks)
+
     def places(self, graph: Iterable[Node]) -> Places | None:
         """Where everything ran, the loss having ``graph``; None where no block was seen to run."""
         if not self._order:
@@ -185,16 +216,22 @@ class Trace:
         used = self._uses(graph)
         return Places(
             self._wiring.num_blocks,
-            modules=self._highest({n: self._calls[id(m)] for n, m in self._wiring.outside.items()}),
+            modules=self._teachers()
+            | self._highest({n: self._calls[id(m)] for n, m in self._wiring.outside.items()}),
             parameters=self._highest(
-                {
-                    name: used.get(id(parameter)) or self._calls_of_owner(name)
+                {  # a weight that was made ready early is used where its module runs
+                    name: (*used.get(id(parameter), ()), *self._calls_of_owner(name))
                     for name, parameter in self._wiring.outside_parameters.items()
                 }
             ),
             unreached=self._unreached(used),
             order=tuple(self._order),
         )
+
+    def _teachers(self) -> dict[str, int]:
+        """What is never trained and ran only without gradients: it is no stem, and never rests."""
+        outside = self._wiring.outside.items()
+        return {name: self._wiring.num_blocks for name, m in outside if id(m) in self._beside}
 
     def _highest(self, moments: Mapping[str, Sequence[_Moment]]) -> dict[str, int]:
         head = self._wiring.num_blocks

@@ -71,6 +71,17 @@ class Wiring:
             if id(parameter) in self.names and id(parameter) not in self._trainable:
                 yield parameter
 
+    def untrained_modules(self) -> set[int]:
+        """Identities of modules outside the blocks that hold parameters, none of them trained, and
+        of all that they hold.
+        """
+        found: set[int] = set()
+        for module in self.outside.values():
+            held = {id(parameter) for parameter in module.parameters()}
+            if held and not held & self._trainable:
+                found.update(id(inner) for inner in module.modules())
+        return found
+
     def block_of(self, name: str) -> int | None:
         """The block that holds the module or parameter ``name``, if any does."""
         return next((i for prefix, i in self.blocks.items() if is_within(name, prefix)), None)

@@ -4,6 +4,7 @@ buffers.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn, optim
 from torch.optim import LBFGS, SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from policies.apply import BlockUpdater
+from policies.apply import PATIENCE, BlockUpdater
 from tests.policies.nets import (
     Loop,
     Scripted,
@@ -407,3 +408,95 @@ def test_the_norm_by_which_a_first_step_is_clipped_is_that_of_what_is_trained(la
                 parameter.add_(torch.zeros(()) if parameter.grad is None else parameter.grad)
     assert torch.allclose(norm, nn.utils.clip_grad_norm_(twin.parameters(), 1.0))
     assert all(torch.equal(stem[name], now) for name, now in model.stem.state_dict().items())
+
+
+def clips(model: nn.Module) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+
+
+def climbs(model: nn.Module) -> None:
+    """There and back again, as sharpness-aware optimizers go."""
+    trained = [p for p in model.parameters() if p.grad is not None]
+    before = [p.detach().clone() for p in trained]
+    with torch.no_grad():
+        for parameter in trained:
+            parameter.add_(parameter.grad)  # type: ignore[arg-type]
+    backward(loss_of(model))
+    for parameter, kept in zip(trained, before, strict=True):
+        parameter.data = kept
+
+
+def unscales(model: nn.Module) -> None:
+    """A gradient scaler's factor."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.mul_(2.0**-4)
+
+
+def penalised(model: nn.Module) -> Tensor:
+    """A loss with a term of the gradients of all weights that have one."""
+    loss = loss_of(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss, trained, create_graph=True, allow_unused=True)
+    return loss + sum(slope.square().sum() for slope in slopes if slope is not None)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_first_loss_of_all_gradients_is_refused(told: bool) -> None:
+    """It would hold those of a stem that is yet to be found frozen."""
+    model = tower(dropout=0.0)
+    stem = [model.stem] if told else None
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("2"), adamw(model), total_steps=2, stem=stem
+    )
+    refused = pytest.raises(RuntimeError, match=r"the loop used the gradient of stem\.")
+    with contextlib.nullcontext() if told else refused:
+        train(updater, None, penalised, model)
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("act", [clips, climbs, unscales])
+def test_what_a_first_step_does_with_all_gradients_before_its_loss_is_refused(
+    act: Callable[[nn.Module], None], late: bool, told: bool
+) -> None:
+    """Those of a stem that is yet to be found frozen would count; not where it was told."""
+    model = tower(dropout=0.0)
+    if late:  # registered after the blocks
+        model.stem = model._modules.pop("stem")  # type: ignore[assignment]
+    stem = [model.stem] if told else None
+    updater = BlockUpdater(
+        model, list(model.blocks), Scripted("2"), adamw(model), total_steps=2, stem=stem
+    )
+    refused = not told and act is not unscales
+    expected = pytest.raises(RuntimeError, match=r"the loop (moved|used the gradient of) stem\.0")
+    with expected if refused else contextlib.nullcontext(), updater.step() as step:
+        loss = loss_of(model)
+        backward(loss)
+        act(model)
+        step.observe(loss)
+
+
+def test_a_loop_may_step_and_drop_gradients_itself() -> None:
+    """Inside the step, for as long as it takes to believe that a block is never reached; where it
+    drops them before the loss is observed that is what is said.
+    """
+    model = nn.Sequential(*[nn.Linear(3, 3) for _ in range(3)])  # without a head
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model), Scripted("p 2"), optimizer, total_steps=9)
+
+    def step(number: int, *, early: bool) -> None:
+        with updater.step() as step:
+            loss = model(batch_at(number)[0]).square().mean()
+            backward(loss)
+            for drop in (early, not early):
+                if drop:
+                    optimizer.step()
+                    optimizer.zero_grad()
+                else:
+                    step.observe(loss)
+
+    for number in range(2 * PATIENCE):
+        step(number, early=False)
+    with pytest.raises(RuntimeError, match=r"nor had one at step\.observe"):
+        step(0, early=True)

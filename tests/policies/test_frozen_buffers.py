@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -160,3 +161,32 @@ def test_statistics_that_begin_while_frozen_stay_as_they_began(traced: bool) -> 
         train(updater, optimizer, loss_of, model, number)
         seen.append(model.blocks[0].mean.clone())  # type: ignore[operator]
     assert all(torch.equal(each, seen[0]) for each in seen)
+
+
+class Neighbours(nn.Module):
+    """A matrix of neighbours that is written to while it trains; kept as ``keep`` says."""
+
+    near: Tensor
+
+    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("near", keep(torch.eye(16)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.near.mul_(0.5)
+        return self.linear(self.near @ x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("keep", [Tensor.to_sparse, Tensor.to_sparse_csr])
+def test_sparse_buffers_of_a_frozen_block_stay(keep: Callable[[Tensor], Tensor]) -> None:
+    """They lie at no one address. Those of a trained block go on."""
+    model = nn.Sequential(*[Neighbours(keep) for _ in range(3)])
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model), Scripted("2 p 1"), optimizer, total_steps=3)
+    for _ in range(3):
+        train(updater, optimizer, lambda: model(torch.ones(16, WIDTH)).square().mean())
+    kept = [float(each.near.to_dense()[0, 0]) for each in model.children()]  # type: ignore[operator]
+    assert kept == [0.5, 0.25, 0.125]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adagrad, AdamW, Optimizer
 
 from policies.apply import BlockUpdater
 from policies.applying.moments import optimizers_in
-from tests.policies.nets import Scripted, Tower, backward, loss_of, tower, train
+from tests.policies.nets import Scripted, Tower, backward, batch_at, loss_of, tower, train
 
 
 class Several:
@@ -162,6 +165,33 @@ class TestFusedSteps:
             assert bottom == (0 in step.plan.active_blocks)
             assert any(name.startswith("blocks.3") for name in moved)
 
+    @pytest.mark.parametrize("called", [True, False])
+    def test_a_stem_that_is_registered_last_stays_in_the_first_step(self, called: bool) -> None:
+        """Found by a forward that only looks, dropout being drawn once; refused where the model
+        itself is not called.
+        """
+        model = tower()
+        model.stem = model._modules.pop("stem")  # type: ignore[assignment]
+        updater = BlockUpdater(
+            model, list(model.blocks), Scripted("2"), self.fused(model), total_steps=2
+        )
+        before, x = copy.deepcopy(model.stem.state_dict()), batch_at(0)[0]
+        twin = copy.deepcopy(model)
+        torch.manual_seed(0)
+        refused = pytest.raises(RuntimeError, match=r"moved stem\.0\.weight before it")
+        with contextlib.nullcontext() if called else refused, updater.step() as step:
+            loss = (model if called else model.forward)(x).square().mean()
+            backward(loss)
+            step.observe(loss)
+        same = [torch.equal(before[key], now) for key, now in model.stem.state_dict().items()]
+        assert all(same) == called
+        drawn = torch.rand(1)
+        for part in (twin.stem, *twin.blocks[:2]):
+            part.eval()
+        torch.manual_seed(0)
+        twin(x)
+        assert torch.equal(drawn, torch.rand(1))
+
     def test_a_probe_says_that_it_cannot_read_them(self) -> None:
         """By the name of the hook, with what to do."""
         model = tower()
@@ -235,6 +265,42 @@ def test_reset_is_refused_where_moments_are_not_by_parameter(place: str) -> None
     train(updater, optimizer, loss_of, model)
     with pytest.raises(RuntimeError, match=re.escape(f"Elsewhere keeps tensors in {name}; keep")):
         train(updater, optimizer, loss_of, model)
+
+
+class Filled(SGD):
+    """Begins its moments when it is made."""
+
+    def __init__(self, parameters: Any, lr: float, value: float = 2.0) -> None:
+        super().__init__(parameters, lr=lr)
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["sum"] = torch.full_like(parameter, value)
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                self.state[parameter]["sum"].add_(1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "began"),
+    [(partial(Adagrad, initial_accumulator_value=0.5), 0.5), (Filled, 2.0)],
+)
+def test_moments_that_a_constructor_begins_begin_so_again(make: Any, began: float) -> None:
+    """Beside those of a block that was trained all along."""
+    model = tower(dropout=0.0)
+    optimizer = make(model.parameters(), lr=1e-2)
+    blocks = list(model.blocks)
+    updater = BlockUpdater(
+        model, blocks, Scripted("p 2 2 p"), optimizer, total_steps=4, moments_on_thaw="reset"
+    )
+    for number in range(3):
+        train(updater, optimizer, loss_of, model, number)
+    train(updater, None, loss_of, model, 3)
+    for block, fresh in ((blocks[0], True), (blocks[3], False)):
+        for parameter in block.parameters():
+            assert bool((optimizer.state[parameter]["sum"] == began).all()) == fresh
+    optimizer.step()
 
 
 def test_reset_takes_moments_that_are_by_parameter() -> None:

@@ -7,15 +7,18 @@ import json
 import random
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from policies.apply import BlockUpdater, trace_parts
 from policies.applying.parts import STEM, Places, places_from_json, places_to_json
-from tests.policies.nets import Scripted, adamw, backward, loss_of, tower, train
+from tests.policies.nets import Scripted, adamw, backward, batch_at, loss_of, tower, train
 
 
 class Scattered(nn.Module):
@@ -299,3 +302,73 @@ def test_a_tied_weight_is_the_heads_whatever_shows_it() -> None:
         assert model.stem.bias.grad is None
         updater.close()
         model.zero_grad()
+
+
+class Again(nn.Module):
+    """Blocks that run again in the backward, by a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = checkpoint(block, x, use_reentrant=False)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def larger(model: nn.Module, x: Tensor) -> Tensor:
+    """Run with weights that are made ready before the forward."""
+    weights = {name: 1.1 * p for name, p in model.named_parameters()}
+    return functional_call(model, weights, (x,))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("run", [nn.Module.__call__, larger], ids=["checkpoint", "prepared"])
+def test_the_head_is_trained_whatever_runs_again_or_early(run: Any) -> None:
+    """Also where the top block is not; in the first step and in later ones."""
+    model = Again()
+    blocks = list(model.blocks)
+    updater = BlockUpdater(model, blocks, Scripted("b0+1"), adamw(model), total_steps=2)
+    for _ in range(2):
+        train(updater, None, lambda: run(model, torch.ones(2, 4)).sum())
+        frozen = {name.rsplit(".", 1)[0] for name, p in model.named_parameters() if p.grad is None}
+        assert frozen == {"blocks.2"}
+        model.zero_grad()
+
+
+class Taught(nn.Module):
+    """A copy of it runs first, without gradients, and says what is to be learned; it does, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teacher = tower(dropout=0.5).requires_grad_(False)
+        self.tower = tower(dropout=0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.teacher(x) + self.tower(x)
+        return (self.tower(x) - wanted).square().mean()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_runs_without_gradients_alone_never_rests(told: bool) -> None:
+    """It is no stem, as nothing of it is ever trained. What runs with them too is one, and rests in
+    both.
+    """
+    model = Taught()
+    blocks, x = list(model.tower.blocks), batch_at(0)[0]
+    modes: list[bool] = []
+    model.tower.stem[1].register_forward_pre_hook(lambda norm, _: modes.append(norm.training))
+    stem = trace_parts(model, blocks, lambda: model(x)) if told else None
+    updater = BlockUpdater(
+        model, blocks, Scripted("2"), adamw(model.tower), total_steps=2, stem=stem
+    )
+    for _ in range(2):
+        with updater.step() as step:
+            loss = model(x)
+            backward(loss)
+            step.observe(loss)
+            assert all(module.training for module in model.teacher.modules())
+    assert modes[-4:] == [False] * 4

@@ -115,6 +115,42 @@ class Ticked(stateful.Noisy):
         return torch.full_like(x, 0.3 if self.meter.calls > 40 else 0.0)
 
 
+class Listed(stateful.Noisy):
+    """A list of the class that grows with every call; noise once it is long."""
+
+    seen: ClassVar[list[float]] = []
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.seen.append(float(x[0, 0]))
+        return torch.full_like(x, 0.3 if len(self.seen) > 60 else 0.0)
+
+
+SEEN: set[float] = set()
+NAMED: dict[str, int] = {}
+
+
+def gathered(model: nn.Module, batch: Any) -> Tensor:
+    """A set of the examples seen so far; they count double once there are many."""
+    SEEN.add(float(batch[0][0, 0]))
+    return tiny.loss(model, batch) * (2 if len(SEEN) > 40 else 1)
+
+
+def named(model: nn.Module, batch: Any) -> Tensor:
+    """Likewise, by name in a table."""
+    NAMED[f"example {len(NAMED)}"] = 1
+    return tiny.loss(model, batch) * (2 if len(NAMED) > 40 else 1)
+
+
+HISTORY: list[float] = []
+
+
+def noted(model: nn.Module, batch: Any) -> Tensor:
+    """A log of the losses, from which nothing follows."""
+    found = tiny.loss(model, batch)
+    HISTORY.append(float(found.detach()))
+    return found
+
+
 class Tabled(tiny.ResidualMLP):
     """A cache and a setting in tables of the class, and a count on which nothing depends."""
 
@@ -428,6 +464,18 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
     "a class's table that counts": (
         lambda: stateful.workload(Tallied),
         "unsound.Tallied.tally, which stays as it is from one trial to the next, and losses depend",
+    ),
+    "a class's list that grows": (
+        lambda: stateful.workload(Listed),
+        "unsound.Listed.seen, which stays as it is from one trial to the next, and losses depend",
+    ),
+    "a set that grows": (
+        lambda: with_loss(gathered),
+        "unsound.SEEN, which stays as it is from one trial to the next, and losses depend",
+    ),
+    "a table that grows": (
+        lambda: with_loss(named),
+        "unsound.NAMED, which stays as it is from one trial to the next, and losses depend",
     ),
     "a class's object that counts": (
         lambda: stateful.workload(Ticked),

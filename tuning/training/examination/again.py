@@ -200,16 +200,19 @@ def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> 
     """What a training changes and no snapshot holds, though no loss has shown it so far."""
     if names := outside.unsaved():
         yield unforked("saving", unsaveable(some(names)))
-    if names := outside.numbers():
-        text = f"training changes {some(names)}, which stays as it is from one trial to the next"
-        if (apart := _later(subject, plan, first, outside)) is not None:
-            yield refused(
-                "outside",
-                f"{text}, and losses depend on it: with it as far on as some trainings later, "
-                f"{apart}. {WAY_OUT}",
-            )
-        else:
-            yield remark("outside", f"{text}: no loss must depend on it. {WAY_OUT}")
+    names, histories = outside.numbers(), outside.histories()
+    if not names and not histories:
+        return
+    text = f"training changes {some([*names, *histories])}, which stays as it is from one trial to "
+    text += "the next"
+    if (apart := _later(subject, plan, first, outside)) is not None:
+        yield refused(
+            "outside",
+            f"{text}, and losses depend on it: with it as far on as some trainings later, "
+            f"{apart}. {WAY_OUT}",
+        )
+    elif names:
+        yield remark("outside", f"{text}: no loss must depend on it. {WAY_OUT}")
 
 
 def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> str | None:
@@ -236,6 +239,7 @@ class _Outside:
         self._code = code_of(subject.workload, self._run.model)
         self._marks, self._numbers = self._look()
         self._midway = self._numbers
+        self._lengths = {path: len(each) for path, each in self._containers().items()}
 
     def pause(self) -> None:
         """One training is over. What the next one moves too is no value that was found out once."""
@@ -247,6 +251,10 @@ class _Outside:
         held = {leaf.path: (leaf.value, _numbers_in(leaf.value)) for leaf in leaves}
         numbers = {path: pair for path, pair in held.items() if pair[1]}
         return {leaf.path: leaf.mark for leaf in leaves}, numbers
+
+    def _containers(self) -> dict[Trail, Any]:
+        leaves = outer_leaves(self._named(), self._run.model)
+        return {leaf.path: leaf.value for leaf in leaves if type(leaf.value) in (list, set, dict)}
 
     def _named(self) -> Iterator[tuple[str, Any]]:
         yield from surroundings(self._code)
@@ -277,10 +285,27 @@ class _Outside:
         """Names of numbers that the training changes and no model holds; a cache is none."""
         return [told(path) for path in self._moved(self._numbers)]
 
+    def _grown(self) -> dict[Trail, tuple[Any, int]]:
+        """Lists, sets and tables that training has made longer, and by how much."""
+        grown = {
+            path: (each, len(each) - self._lengths.get(path, 0))
+            for path, each in self._containers().items()
+        }
+        return {path: pair for path, pair in grown.items() if pair[1] > 0}
+
+    def histories(self) -> list[str]:
+        """Names of lists, sets and tables that grow while it trains and no model holds."""
+        return [told(path) for path in self._grown()]
+
     @contextlib.contextmanager
     def ahead(self, times: float) -> Iterator[None]:
-        """The numbers have moved on by as much as in the last training, so many times."""
-        moved = self._moved(self._midway)
+        """Numbers have moved on by as much as in the last training, so many times, and lists, sets
+        and tables have grown likewise.
+        """
+        moved, grown = self._moved(self._midway), self._grown()
+        shorter = [(each, each.copy()) for each, _ in grown.values()]
+        for each, more in grown.values():
+            _lengthen(each, more, round(times))
         for path, (value, before, now) in moved.items():
             further = [_further(*pair, times) for pair in zip(before, now, strict=True)]
             self._put(path, _with_numbers(value, further))
@@ -289,6 +314,8 @@ class _Outside:
         finally:
             for path, (value, _, now) in moved.items():
                 self._put(path, _with_numbers(value, now))
+            for each, contents in shorter:
+                put_into(each, contents)
 
     def _put(self, path: Trail, value: Any) -> None:
         (_, name), *inner = path
@@ -331,6 +358,20 @@ def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
     if isinstance(value, (list, deque)):
         return list(numbers)
     return tuple(numbers) if type(value) is tuple else numbers[0]
+
+
+def _lengthen(held: Any, growth: int, times: int) -> None:
+    """Let a list, set or table grow so many times more, by items or keys like those it has."""
+    if isinstance(held, list):
+        held.extend(held[-growth:] * times)
+        return
+    keys: list[Any] = []
+    if all(isinstance(key, (int, float)) for key in held):
+        top = max(held)
+        keys = [top + 1 + number for number in range(growth * times)]
+    elif all(isinstance(key, str) for key in held):
+        keys = [f"further {number}" for number in range(growth * times)]
+    held.update(keys if isinstance(held, set) else dict.fromkeys(keys, [*held.values()][-1]))
 
 
 def _further(before: Any, now: Any, times: float) -> Any:

@@ -97,6 +97,13 @@ def test_batches_of_other_kinds_have_no_findings(kind: str) -> None:
     assert examined(odd_batches.workload(kind)) == Soundness()
 
 
+def test_a_log_from_which_nothing_follows_has_no_findings() -> None:
+    """A list outside that only grows: it is tried much longer, and is as it was afterwards."""
+    unsound.HISTORY.clear()
+    assert examined(unsound.with_loss(unsound.noted)) == Soundness()
+    assert 0 < len(unsound.HISTORY) < 100
+
+
 def test_a_new_process_goes_on() -> None:
     """A real one: a workload that is sound, and one whose weights depend on the process."""
     name = "tests.support.tiny:tiny"
