@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from models.batches import Batch
+from models.levers.batch import whole_examples
 
 Source = Callable[[int], Batch]
 PLAIN = (str, bytes, bool, int, float, type(None))
@@ -73,7 +74,7 @@ class Stream:
 
 
 def _place(edge: Fraction, size: int) -> int:
-    return math.floor(min(max(edge, Fraction(0)), Fraction(1)) * size)
+    return whole_examples(min(max(edge, Fraction(0)), Fraction(1)), size)
 
 
 def batch_size(batch: Batch) -> int:
