@@ -10,12 +10,13 @@ from torch import nn
 
 from models.adapters.losses import Score, is_criterion
 from models.making import named
+from models.workload import is_count
 
 FUNCTION = "give lambda model: AdamW(model.parameters(), lr=...), as every trial makes its own"
 
 
 def refuse_other_parts(
-    model: Any, data: Any, optimizer: Any, loss: Any, scores: Sequence[Any]
+    model: Any, data: Any, optimizer: Any, loss: Any, steps: Any, scores: Sequence[Any]
 ) -> None:
     """Refuse what is not of the kind that is asked for.
 
@@ -26,6 +27,7 @@ def refuse_other_parts(
         *_model_and_data(model, data),
         *_optimizer(optimizer),
         *_loss(loss),
+        *([] if is_count(steps) else [f"steps must be a whole number, but got {steps!r}"]),
         *(
             f"{what} must be a Score, but got {named(score)}: accuracy, or Score(name, of) with a "
             "function (model, batch) -> its mean"

@@ -166,3 +166,9 @@ def test_what_rests_on_purpose_goes_on_resting() -> None:
     modes = {name: made.get_submodule(name).training for name in model}
     assert modes == {"norm": False, "extractor": False, "pretrained": True}
     assert made.get_submodule("pretrained.1").training
+
+
+def test_steps_are_whole_numbers() -> None:
+    """Each that is not is named, before any arithmetic with it."""
+    with pytest.raises(ValueError, match=r"whole numbers, but got steps=20.0, eval_every='5'$"):
+        replace(tiny.tiny(), steps=20.0, eval_every="5")  # type: ignore[arg-type]

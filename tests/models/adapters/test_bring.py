@@ -253,6 +253,8 @@ def test_what_is_no_score_is_named(found: Any, said: str) -> None:
         ({"optimizer": 0.0}, r"peak rate.*got 0.0: a rate is a finite number above 0"),
         ({"loss": nn.CrossEntropyLoss()}, r"got a CrossEntropyLoss, a criterion.*supervised\(it\)"),
         ({"loss": nn.functional.cross_entropy}, r"got a function, a criterion.*supervised\(it\)"),
+        ({"steps": "60"}, r"steps must be a whole number, but got '60'"),
+        ({"steps": 1e4}, r"steps must be a whole number, but got 10000.0"),
         ({"loss": None}, r"loss must be a function.*got None: give one, or leave it out"),
         ({"score": lambda model, batch: 1.0}, r"score must be a Score, but got a function"),
         ({"metrics": {"loss": own_loss}}, r"each of metrics must be a Score, but got a str"),
