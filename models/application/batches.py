@@ -136,7 +136,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
-                f"{[tuple(t.shape) for t in each]}"
+                f"{[tuple(t.shape) for t in each]}: pad all batches to one length, say"
             )
         return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 
