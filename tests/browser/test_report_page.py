@@ -94,7 +94,9 @@ def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
     page.click(point_of(page, number))
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel")
     assert page.find("#trial .curve-plot path.curve")
-    assert f"Not drawn: what #{number} and #" in page.text("#trial .curve-plot + .note")
+    note = page.text("#trial .curve-plot + .note")
+    assert note.startswith("Not drawn: loss above ")
+    assert f"(#{number} and #" in note
     assert page.find("#trial .decision-plot path.depth")
     assert "probe_every" in page.text("#trial")
     assert "FLOP/s" in page.text("#trial")

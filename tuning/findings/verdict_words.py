@@ -212,4 +212,8 @@ def _faster(
     if len(gains) == len(best.per_seed):
         return math.expm1(max(0.0, missing([math.log(gain) for gain in gains], alpha)))
     rate = control.loss_per_percent
-    return short / rate / 100 if rate is not None and rate > 0 else None
+    if rate is None or rate <= 0:
+        return None
+    faster = short / rate / 100
+    # A rate that noise has made too large promises what would leave it behind the control still.
+    return faster if best.gain is None or (1 + faster) * best.gain > 1 else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.verdicts import confirmed
-from tuning.findings.verdict import Against, RivalVerdict
+from tuning.findings.verdict import Against, ControlVerdict, RivalVerdict
 from tuning.findings.verdict_words import sentence
 from tuning.trial.recipe import SMALLER
 
@@ -67,3 +67,18 @@ def test_a_bound_that_reads_one_is_told_at_equal_time() -> None:
     assert "its loss is 0.0500 lower than the control's at equal time" in told
     smaller = "Beside your own recipe with fewer blocks (trial 5) its loss is 0.0500 lower"
     assert f"{smaller} at equal time" in told
+
+
+def test_what_would_leave_it_behind_is_no_advice() -> None:
+    """Of a gain of at most 0.5 nobody wins by a tenth, whatever a rate of the control says."""
+    verdict = confirmed({37: 1.002})
+    [schedule] = verdict.candidates
+    bounded = [dataclasses.replace(seen, bound="at most") for seen in schedule.per_seed]
+    slow = dataclasses.replace(schedule, gain=0.5, bound="at most", per_seed=tuple(bounded))
+    for control, asked in ((verdict.control, False), (with_rate(verdict.control, 2e-5), True)):
+        told = sentence(dataclasses.replace(verdict, candidates=(slow,), control=control))
+        assert ("faster" in told or "as fast" in told) == asked
+
+
+def with_rate(control: ControlVerdict, rate: float) -> ControlVerdict:
+    return dataclasses.replace(control, loss_per_percent=rate)

@@ -36,7 +36,7 @@ function curveLosses(trial) {
 function cutAt(trial, top) {
   const cut = [trial, reference(trial)].filter((t) => t && t.curve.some((p) => p[1] > top)).map((t) => `#${t.number}`);
   if (!cut.length) return [];
-  return [html("p", { class: "note" }, `Not drawn: what ${cut.join(" and ")} had ${maximize ? "below" : "above"} a ${metric} of ${loss(top)}.`)];
+  return [html("p", { class: "note" }, `Not drawn: ${metric} ${maximize ? "below" : "above"} ${loss(top)} (${cut.join(" and ")}).`)];
 }
 function drawCurve(trial, { width, end, ys, yTicks, left }) {
   const other = reference(trial), both = other != null, target = data.target;
