@@ -148,7 +148,9 @@ def _code(function: Any) -> CodeType | None:
 
 
 def _place(frame: traceback.FrameSummary) -> str:
-    return _spot(frame) + (f": {frame.line}" if frame.line else "")
+    # The first line alone of a call over several: open, it would swallow the message's own bracket.
+    rest = {"(": "…)", "[": "…]", "{": "…}"}.get((frame.line or "")[-1:], "")
+    return _spot(frame) + (f": {frame.line}{rest}" if frame.line else "")
 
 
 def _spot(frame: traceback.FrameSummary) -> str:

@@ -19,6 +19,11 @@ from models.frames import written_at
 from models.several import NEEDED, as_one, is_optimizer
 from models.workload import Workload
 
+SCHEDULED = (
+    "the learning rate is scheduled by the search, from the workload's warmup_steps and "
+    "decay_fraction"
+)
+
 
 def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu") -> nn.Module:
     """The workload's model for a seed, on ``device``, in training mode.
@@ -149,7 +154,20 @@ def new_optimizer(workload: Workload, model: nn.Module) -> Optimizer:
             "make_optimizer(model) must return an optimizer that steps by the gradients there are, "
             f"but {type(found).__name__}.step needs a closure: choose another one"
         )
+    _refuse_scheduled(found, workload)
     return found  # type: ignore[no-any-return]
+
+
+def _refuse_scheduled(optimizer: Optimizer, workload: Workload) -> None:
+    """Refuse rates that a scheduler of torch has turned down already."""
+    for group in optimizer.param_groups:
+        rate, peak = group["lr"], group.get("initial_lr", group["lr"])
+        if rate != peak:
+            raise ValueError(
+                "make_optimizer(model) must return an optimizer at its peak rates, but a scheduler "
+                f"has set {float(rate):.3g} of {float(peak):.3g}: leave it out, {SCHEDULED}"
+                + written_at(workload.make_optimizer, "make_optimizer")
+            )
 
 
 def _no_optimizer(found: Any) -> str:
@@ -157,10 +175,9 @@ def _no_optimizer(found: Any) -> str:
     if isinstance(found, type):
         return f"{text}: return one that holds the model's parameters, not the class"
     if isinstance(found, (list, tuple)):
-        return (
-            f"{text}: return the optimizer alone, or several in a list; the learning rate is "
-            "scheduled by the search, from the workload's warmup_steps and decay_fraction"
-        )
+        return f"{text}: return the optimizer alone, or several in a list; {SCHEDULED}"
+    if isinstance(found, Mapping) and "optimizer" in found:
+        return f'{text}: return its ["optimizer"]; {SCHEDULED}'
     missing = [name for name in NEEDED if not hasattr(found, name)]
     return f"{text}, which has no {', '.join(missing)}"
 

@@ -65,9 +65,9 @@ def metric_of(workload: Workload, model: nn.Module) -> float:
         ValueError: it is no number; says what to do, and where the function is.
     """
     value: Any = workload.evaluate(model)
-    number = _number(value)
+    number = number_of(value)
     if number is None:
-        way = _way_to_number(value, workload.metric)
+        way = way_to_number(value, workload.metric)
         raise ValueError(
             f"{must_evaluate(workload)}, but got {named(value)}{way}"
             f"{written_at(workload.evaluate, 'evaluate')}"
@@ -86,11 +86,11 @@ def metrics_of(workload: Workload, model: nn.Module) -> dict[str, float]:
 
 def _further(name: str, measure: Callable[[nn.Module], Any], model: nn.Module) -> float:
     value = measure(model)
-    number = _number(value)
+    number = number_of(value)
     if number is None:
         raise ValueError(
             f"metrics[{name!r}](model) must return one number, but got {named(value)}"
-            f"{_way_to_number(value, name)}{written_at(measure, f'metrics[{name!r}]')}"
+            f"{way_to_number(value, name)}{written_at(measure, f'metrics[{name!r}]')}"
         )
     return number
 
@@ -101,7 +101,7 @@ def must_evaluate(workload: Workload) -> str:
     return f"evaluate(model) must return one number, {better} is better"
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """The number that a value is; None where it is none."""
     if isinstance(value, (Tensor, np.ndarray)):
         value = value.item() if math.prod(value.shape) == 1 else None
@@ -113,7 +113,8 @@ def _number(value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
-def _way_to_number(value: Any, name: str) -> str:
+def way_to_number(value: Any, name: str) -> str:
+    """What to return in place of ``value``, which is no number; empty where nobody can tell."""
     if value is None:
         return ": is a return missing?"
     if isinstance(value, Mapping) and name in value:

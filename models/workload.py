@@ -100,12 +100,7 @@ class Workload:
     def __post_init__(self) -> None:
         """Refuse numbers no run could use."""
         rules = {
-            f"steps >= 1 must hold, but got steps={self.steps}": self.steps >= 1,
-            f"eval_every >= 1 must hold, but got eval_every={self.eval_every}": self.eval_every
-            >= 1,
-            f"0 <= warmup_steps <= steps must hold, but got warmup_steps={self.warmup_steps}": (
-                0 <= self.warmup_steps <= self.steps
-            ),
+            **self._counts(),
             f"0 <= decay_fraction <= 1 must hold, but got decay_fraction={self.decay_fraction}": (
                 0 <= self.decay_fraction <= 1
             ),
@@ -120,6 +115,28 @@ class Workload:
         faults = [message for message, holds in rules.items() if not holds]
         if faults := faults + metrics_faults(self.metrics, self.metric):
             raise ValueError(f"workload {self.name!r}: " + "; ".join(faults))
+
+    def _counts(self) -> dict[str, bool]:
+        """The rules of what is counted in steps, and whether each holds."""
+        counts = {name: getattr(self, name) for name in ("steps", "eval_every", "warmup_steps")}
+        other = {name: found for name, found in counts.items() if not is_count(found)}
+        if other:
+            told = ", ".join(f"{name}={found!r}" for name, found in other.items())
+            return {f"steps are counted in whole numbers, but got {told}": False}
+        return {
+            f"steps >= 1 must hold, but got steps={self.steps}": self.steps >= 1,
+            f"eval_every >= 1 must hold, but got eval_every={self.eval_every}": (
+                self.eval_every >= 1
+            ),
+            f"0 <= warmup_steps <= steps must hold, but got warmup_steps={self.warmup_steps}": (
+                0 <= self.warmup_steps <= self.steps
+            ),
+        }
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number, of NumPy say, and no truth value."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 def is_decay(shape: object) -> bool:

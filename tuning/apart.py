@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from tuning.commands import not_whole, status_of
 from tuning.errors import BadInput
 from tuning.layout import APART, program
+from tuning.parsing import Parser
 
 if TYPE_CHECKING:
     from tuning.session.apart import Request
@@ -48,7 +49,7 @@ def carry_out(options: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("apart"),
         description="Takes a recipe apart: trains it with each of its levers off in turn, and with "
         "each alone, one at a time with nothing beside them, and says what each brings. May be "

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tuning.commands import not_writable, status_of
 from tuning.errors import BadInput
 from tuning.layout import program
+from tuning.parsing import Parser
 
 if TYPE_CHECKING:
     from tuning.session.check import Checked
@@ -75,7 +76,7 @@ def show(checked: Checked) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("check"),
         description="Tries whether a workload keeps what a search relies on: the same model, "
         "batches and losses each time, gradients at every depth, and a training that goes on in a "

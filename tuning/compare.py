@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.commands import not_whole, not_writable, status_of
 from tuning.errors import BadInput, SearchFailed
 from tuning.layout import program
+from tuning.parsing import Parser
 
 if TYPE_CHECKING:
     from tuning.session.compare import Plan
@@ -103,7 +104,7 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("compare"),
         description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned "
         "and tuned_v2) one at "

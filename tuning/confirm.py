@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, get_args
 from tuning.commands import not_finite, not_whole, not_writable, status_of
 from tuning.errors import BadInput
 from tuning.layout import VERDICT, program
+from tuning.parsing import Parser
 
 if TYPE_CHECKING:
     from tuning.session.confirm import Request
@@ -58,7 +59,7 @@ def carry_out(options: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("confirm"),
         description="Trains the best recipes of a run and its controls again (your own recipe for "
         "less or more time, and, where the search has them, tuned and with fewer blocks) on "

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tuning.commands import status_of
 from tuning.errors import BadInput
 from tuning.layout import program
+from tuning.parsing import Parser
 from tuning.trial.clock import CostTable
 from tuning.trial.course import Timetable
 from tuning.trial.metric import LOSS, Metric
@@ -241,7 +242,7 @@ def _own_values(row: Row, metric: Metric) -> dict[str, object]:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("export"),
         description="Writes a trial as TOML, from which tuning.load_recipe repeats it in any loop; "
         "or tells every trial of the run to another tool.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.commands import not_finite, not_writable, status_of
 from tuning.errors import BadInput
 from tuning.layout import PAGE, PICTURE, program
+from tuning.parsing import Parser
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def _read_all(*readers: Callable[[], Any]) -> list[Any]:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("pareto"),
         description="Prints the front of a run: training seconds against validation loss, or the "
         "workload's own metric, beside full_update trained for less. Without an output flag it "

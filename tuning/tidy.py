@@ -17,6 +17,7 @@ from pathlib import Path
 from tuning.commands import status_of
 from tuning.errors import BadInput
 from tuning.layout import program
+from tuning.parsing import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def carry_out(folder: Path, dry: bool) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """What it takes."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=program("tidy"),
         description="Removes what is of no more use from a run, or from every run in a folder, and "
         "says what the rest takes: of a finished search the snapshots, which only spare time where "

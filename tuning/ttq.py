@@ -10,6 +10,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Iterator
+from typing import get_args
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
@@ -28,7 +29,7 @@ DOORS = {
 }
 """Module of this package -> what it does."""
 SHELLS = ("bash", "zsh", "fish")
-PATHS = {"DIR": "dir", "RUN": "dir", "FILE": "file", "W": "file"}
+PATHS = {"DIR": "dir", "RUN": "dir", "FILE": "file", "W": "file", "WHERE": "file"}
 """Word for a value -> what the shell completes it as."""
 COMPLETE = "_TTQ_COMPLETE"
 """The variable in which the shell asks for completions."""
@@ -52,9 +53,9 @@ class Door(click.Command):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The door's flags, or the values of the one before."""
         actions = flags_of(str(self.name))
-        before = actions.get(ctx.args[-1]) if ctx.args else None
-        if before is not None and before.nargs != 0:
-            return _values(before, incomplete)
+        given, flag = _last_flag(ctx.args, actions)
+        if flag is not None and given < _values_of(flag):
+            return _values(flag, given, incomplete)
         if not incomplete.startswith("-"):
             return [CompletionItem(incomplete, type="dir")]
         return [
@@ -70,20 +71,47 @@ def flags_of(door: str) -> dict[str, argparse.Action]:
     return {flag: action for action in parser._actions for flag in action.option_strings}
 
 
-def _values(action: argparse.Action, incomplete: str) -> list[CompletionItem]:
-    known = list(_known(action.option_strings[-1]))
-    if not known:
-        return [CompletionItem(incomplete, type=PATHS.get(str(action.metavar), "plain"))]
-    return [CompletionItem(word) for word in known if word.startswith(incomplete)]
+def _last_flag(
+    words: list[str], actions: dict[str, argparse.Action]
+) -> tuple[int, argparse.Action | None]:
+    """The last flag among ``words``, and how many stand behind it."""
+    behind = range(len(words))
+    return next(
+        ((n, actions[words[-1 - n]]) for n in behind if words[-1 - n] in actions), (0, None)
+    )
+
+
+def _values_of(flag: argparse.Action) -> int:
+    return flag.nargs if isinstance(flag.nargs, int) else 1
+
+
+def _values(flag: argparse.Action, given: int, incomplete: str) -> list[CompletionItem]:
+    words = flag.metavar if isinstance(flag.metavar, tuple) else (flag.metavar,)
+    path = PATHS.get(str(words[given]))
+    known = [] if given else [*_known(flag.option_strings[-1])]
+    # Paths first: bash forgets what it was offered before it hears of one.
+    paths = [CompletionItem(incomplete, type=path or "plain")] if path or not known else []
+    return paths + [CompletionItem(word) for word in known if word.startswith(incomplete)]
 
 
 def _known(flag: str) -> Iterator[str]:
     """The words that a flag may have, where they are few."""
     from search_spaces.registry import all_spaces
     from tuning.config.arguments import FLAGS
+    from tuning.elsewhere.place import kinds
 
     if flag == "--space":
         yield from all_spaces()
+    elif flag == "--workload":
+        from models.registry import workload_names  # with torch, which no other flag waits for
+
+        yield from workload_names()
+    elif flag == "--to":
+        yield from kinds()
+    elif flag == "--time":
+        from tuning.findings.verdict import Time
+
+        yield from get_args(Time)
     yield from next((each.choices for each in FLAGS if each.option == flag), ())
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from models.adapters.drawing import drawing_from
 from models.adapters.fingerprints import fingerprint_of
 from models.batches import Batch
+from models.workload import is_count
 
 SPLIT_SEED = 20_013
 """Of which examples are held out, where a share is."""
@@ -97,11 +98,11 @@ class Examples:
             ids, rest = _split(len(source), held_out)
         self._ids, self._shuffle, self._size = ids, shuffle, batch_size
         self._source, self._collate = source, collate
-        self._held = (source, rest) if len(rest) else (numbered(held_out), np.arange(len(held_out)))
-        if not 1 <= batch_size <= len(ids):
+        self._held = (source, rest) if len(rest) else _whole(held_out)
+        if not is_count(batch_size) or not 1 <= batch_size <= len(ids):
             raise ValueError(
-                f"1 <= batch_size <= {len(ids)}, the examples to train on, must hold, but got "
-                f"batch_size={batch_size}"
+                f"1 <= batch_size <= {len(ids)}, the examples to train on, must hold of a whole "
+                f"number, but got batch_size={batch_size!r}"
             )
         self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
         self._orders: Recent[np.ndarray] = Recent()
@@ -275,6 +276,11 @@ def from_loader(train: DataLoader[Any], held_out: Any) -> Data:
             "a DataLoader must number its examples in batches, but this one goes through a stream: "
             "give Cursor(lambda: loader, held_out), which reads it from its beginning"
         )
+    if not len(train):
+        raise ValueError(
+            "a DataLoader must give at least one batch, but this one gives none of its "
+            f"{len(train.dataset)} examples: lower batch_size, or leave out drop_last=True"  # type: ignore[arg-type]
+        )
     return Loaded(train, held_out)
 
 
@@ -319,6 +325,14 @@ class Loaded:
             if own is not None:
                 own.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
             return [list(map(int, batch)) for batch in sampler]
+
+
+def _whole(held_out: Any) -> tuple[Any, np.ndarray]:
+    """Another data set for evaluation, all of it."""
+    source = numbered(held_out)
+    if not len(source):
+        raise ValueError("held_out must hold examples to evaluate on, but got an empty data set")
+    return source, np.arange(len(source))
 
 
 def _split(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:

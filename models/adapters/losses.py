@@ -45,7 +45,17 @@ def own_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def supervised(criterion: Callable[[Any, Any], Tensor]) -> Loss:
-    """``loss`` of batches (inputs, targets): ``criterion(model(inputs), targets)``."""
+    """``loss`` of batches (inputs, targets): ``criterion(model(inputs), targets)``.
+
+    Raises:
+        ValueError: it is the class of one.
+    """
+    given: Any = criterion
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        raise ValueError(
+            f"supervised(criterion) must be given a criterion, but got {named(given)}: make one, "
+            f"supervised({given.__name__}())"
+        )
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         inputs, targets = batch
@@ -53,6 +63,13 @@ def supervised(criterion: Callable[[Any, Any], Tensor]) -> Loss:
 
     loss.__wrapped__ = criterion  # type: ignore[attr-defined]
     return loss
+
+
+def is_criterion(loss: Any) -> bool:
+    """Whether it is one of torch's own losses, by itself or as a class: these know no model."""
+    kind = loss if isinstance(loss, type) else type(loss)
+    of_torch = kind if issubclass(kind, nn.Module) else loss
+    return str(getattr(of_torch, "__module__", "")).startswith(("torch.nn.modules.", "torch.nn.f"))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +95,16 @@ class _Place:
     seed: int
 
     def __post_init__(self) -> None:
-        self._next, self._epoch = 0, -1
+        self._epochs = itertools.count()
         self._kept: dict[int, Batch] = {}
         self._begin()
+
+    @property
+    def _next(self) -> int:
+        """The first step that was not read; no number of its own, which would pass for one that the
+        training changes and its losses may depend on.
+        """
+        return next(reversed(self._kept), -1) + 1
 
     def begins_after(self, step: int) -> bool:
         """Whether the batch of ``step`` was read and is not kept."""
@@ -104,15 +112,13 @@ class _Place:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step that was not passed."""
-        while self._next <= step:
-            self._kept[self._next] = self._read()
-            self._kept.pop(self._next - KEPT, None)
-            self._next += 1
+        while (number := self._next) <= step:
+            self._kept[number] = self._read()
+            self._kept.pop(number - KEPT, None)
         return self._kept[step]
 
     def _begin(self) -> None:
-        self._epoch += 1
-        self._generators = Generators(self.seed, self._epoch)
+        self._generators = Generators(self.seed, next(self._epochs))
         with self._generators.drawing():
             made = self.make()
             if isinstance(made, Iterator) and made is self.__dict__.get("_made"):

@@ -9,17 +9,20 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from models.adapters.drawing import drawing_from
 from models.adapters.examples import Data
 from models.adapters.finding import Blocks, blocks_named, find_blocks
 from models.adapters.losses import Loss, Score, own_loss
+from models.adapters.parts import refuse_other_parts
 from models.adapters.shrinking import Shrink, shrink_for
 from models.application.batches import batch_size
 from models.batches import Batch, tensors_of, to_device
+from models.frames import written_at
 from models.making import named
+from models.measuring import number_of, way_to_number
 from models.workload import Workload
 
 EVALUATIONS = 10
@@ -62,10 +65,12 @@ def bring(
             evaluations, and the warm-up is a twentieth of the steps.
 
     Raises:
-        ValueError: a value is out of range, two metrics have one name, or there is nothing to
-            evaluate on.
+        ValueError: a part is of another kind, a value out of range, two metrics have one name, or
+            there is nothing to evaluate on.
     """
-    _must_be_parts(data, optimizer)
+    measured = [] if score is None else [("score", score)]
+    measured += [("each of metrics", each) for each in metrics]
+    refuse_other_parts(model, data, optimizer, loss, steps, measured)
     held_out = data.held_out
     if not held_out:
         raise ValueError("held_out must hold at least one batch to evaluate on, but got none")
@@ -107,20 +112,6 @@ def _further(metrics: Sequence[Score], held_out: Sequence[Batch]) -> dict[str, E
     if len(set(names)) < len(names):
         raise ValueError(f"metrics must have names that differ, but got {names}")
     return {each.name: Evaluation(held_out, each) for each in metrics}
-
-
-def _must_be_parts(data: Any, optimizer: Any) -> None:
-    if not hasattr(data, "held_out") or not hasattr(data, "batch_at"):
-        raise ValueError(
-            "data must be Examples(train, held_out), from_loader(train, held_out) or "
-            f"Cursor(make_stream, held_out), but got a {type(data).__name__}: put it into one"
-        )
-    if not (callable(optimizer) or isinstance(optimizer, (int, float))):
-        raise ValueError(
-            "optimizer must be AdamW's peak rate or a function model -> optimizer, but got "
-            f"{named(optimizer)}: give lambda model: AdamW(model.parameters(), lr=...), as every "
-            "trial makes its own"
-        )
 
 
 def adamw(model: nn.Module, rate: float) -> Optimizer:
@@ -176,7 +167,24 @@ class Evaluation:
         total, count = 0.0, 0
         for batch in self._batches:
             found, size = self._score.of(model, to_device(batch, device)), batch_size(batch)
-            several = isinstance(found, torch.Tensor) and found.numel() > 1
-            total += float(found.mean() if several else found) * size
+            total += _mean(found, self._score) * size
             count += size
         return total / count
+
+
+def _mean(found: Any, score: Score) -> float:
+    """Of a batch.
+
+    Raises:
+        ValueError: it is neither a number nor one value an example; says where the score is.
+    """
+    if isinstance(found, Tensor) and 0 < found.numel() == max(found.shape, default=1):
+        # Whether an example is told right, say, is no float yet.
+        return float((found if found.is_floating_point() else found.float()).mean())
+    number = number_of(found)
+    if number is None:
+        raise ValueError(
+            f"score {score.name!r} must be the mean over a batch or one value an example, but got "
+            f"{named(found)}{way_to_number(found, score.name)}{written_at(score.of, 'of')}"
+        )
+    return number

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from models.batches import Batch
+from models.levers.batch import whole_examples
 
 Source = Callable[[int], Batch]
 PLAIN = (str, bytes, bool, int, float, type(None))
@@ -73,7 +74,7 @@ class Stream:
 
 
 def _place(edge: Fraction, size: int) -> int:
-    return math.floor(min(max(edge, Fraction(0)), Fraction(1)) * size)
+    return whole_examples(min(max(edge, Fraction(0)), Fraction(1)), size)
 
 
 def batch_size(batch: Batch) -> int:
@@ -135,7 +136,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
-                f"{[tuple(t.shape) for t in each]}"
+                f"{[tuple(t.shape) for t in each]}: pad all batches to one length, say"
             )
         return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 

@@ -17,6 +17,8 @@ from models.levers.lever import Lever
 from policies.rules import setting
 
 SMALLEST, LARGEST = 1 / 64, 64.0
+MISSING = Fraction(1, 2**20)
+"""Of an example, so much may be missing of a whole one: the float of a third is less than it."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class BatchSize(Lever):
     def shapes(self, form: Form, num_blocks: int) -> tuple[Form, ...]:
         """``form`` with every factor."""
         return tuple(replace(form, batch=factor) for factor in self.stages())
+
+
+def whole_examples(batches: Fraction, size: int) -> int:
+    """How many whole examples so many ``batches`` of ``size`` hold.
+
+    >>> whole_examples(Fraction(1 / 3), 3), whole_examples(Fraction(0.33), 3)
+    (1, 0)
+    """
+    return math.floor(batches * size + MISSING)
 
 
 def position(steps: Mapping[float, int]) -> Fraction:

@@ -94,6 +94,9 @@ def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
     page.click(point_of(page, number))
     until(lambda: f"Trial #{number}" in page.text("#trial h2"), "the panel")
     assert page.find("#trial .curve-plot path.curve")
+    note = page.text("#trial .curve-plot + .note")
+    assert note.startswith("Not drawn: loss above ")
+    assert f"(#{number} and #" in note
     assert page.find("#trial .decision-plot path.depth")
     assert "probe_every" in page.text("#trial")
     assert "FLOP/s" in page.text("#trial")
@@ -119,6 +122,7 @@ def test_the_lines_follow_what_is_chosen_and_what_is_pointed_at(page: Browser) -
     assert (axes[0], axes[-1]) == ("horizon", "gain")
     shown = [page.run(VALUE, name) for name in axes]
     assert all(shown)
+    assert page.run(BEHIND_ITS_NAME), "a line must not cross a name"
     page.run("document.querySelector('#lines').scrollIntoView()")
     page.hover(page.find("#lines path.strand.best")[0])
     page.run(AT_A_LINE, "pointermove")
@@ -305,6 +309,10 @@ const names = [...document.querySelectorAll('#lines .name')];
 const at = names.findIndex((t) => t.lastChild.textContent === arguments[0]);
 return [...document.querySelectorAll('#lines .value')][at].textContent;
 """
+BEHIND_ITS_NAME = """
+    const line = document.querySelector("#lines path.chosen");
+    const name = document.querySelector("#lines text.name");
+    return Boolean(line.compareDocumentPosition(name) & Node.DOCUMENT_POSITION_FOLLOWING)"""
 AT_A_LINE = """
 const strand = document.querySelector('#lines path.strand.best');
 const place = strand.getPointAtLength(20).matrixTransform(strand.getScreenCTM());

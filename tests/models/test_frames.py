@@ -113,3 +113,14 @@ def test_code_that_was_typed_in_is_the_users() -> None:
     )
     error = caught(lambda: loss_of_the_first_batch(with_part(loss=names["broken"])))
     assert "<ipython-input-3>:2 in broken" in where_in_short(error)
+
+
+def test_a_line_that_a_call_begins_on_is_closed() -> None:
+    """Of a call over several lines the first is told; open, it would take the message's bracket."""
+
+    def call() -> None:
+        raise RuntimeError(
+            "no"
+        )  # fmt: skip
+
+    assert "in call: raise RuntimeError(…) <- " in told(caught(call))

@@ -10,12 +10,18 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import LBFGS, SGD
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import LinearLR, StepLR
 
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults, parts_at_rest
 from tests.support import tiny
 
 Make = Callable[[Any], Any]
+
+
+def turned_down(model: nn.Module) -> Any:
+    optimizer = SGD(model.parameters(), lr=1.0)
+    LinearLR(optimizer, 0.1)
+    return optimizer
 
 
 def scheduled(model: nn.Module) -> Any:
@@ -68,11 +74,18 @@ def test_blocks_may_be_generated() -> None:
         (lambda model: None, "but got None, which has no param_groups"),
         (lambda model: SGD, "the class SGD: return one that holds"),
         (scheduled, r"a tuple of \(SGD, StepLR\): return the optimizer alone"),
+        (
+            lambda model: dict(zip(("optimizer", "lr_scheduler"), scheduled(model), strict=True)),
+            r'a dict with .*: return its \["optimizer"\]; the learning rate is scheduled',
+        ),
+        (turned_down, "at its peak rates, but a scheduler has set 0.1 of 1: leave"),
         (lambda model: LBFGS(model.parameters()), "LBFGS.step needs a closure"),
     ],
 )
 def test_what_is_no_optimizer(make: Make, words: str) -> None:
-    """Nothing, a class, one with its scheduler, one that evaluates the loss itself."""
+    """Nothing, a class, one with its scheduler, as a Lightning module returns it, one that a
+    scheduler warms up, one that evaluates the loss itself.
+    """
     with pytest.raises(ValueError, match=words):
         new_optimizer(replace(tiny.tiny(), make_optimizer=make), tiny.make_model(0))
 
@@ -153,3 +166,9 @@ def test_what_rests_on_purpose_goes_on_resting() -> None:
     modes = {name: made.get_submodule(name).training for name in model}
     assert modes == {"norm": False, "extractor": False, "pretrained": True}
     assert made.get_submodule("pretrained.1").training
+
+
+def test_steps_are_whole_numbers() -> None:
+    """Each that is not is named, before any arithmetic with it."""
+    with pytest.raises(ValueError, match=r"whole numbers, but got steps=20.0, eval_every='5'$"):
+        replace(tiny.tiny(), steps=20.0, eval_every="5")  # type: ignore[arg-type]

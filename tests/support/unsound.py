@@ -538,8 +538,8 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     ),
     "few held-out examples": (
         lambda: replace(tiny.tiny(), held_out=25),
-        "evaluate measures 25 held-out examples, and a share told right of so few strays by about "
-        "10.0% by chance",
+        "evaluate measures 25 held-out examples: by chance a share told right of so few strays by "
+        "about 10.0%",
     ),
     "a further metric that is not finite": (
         lambda: replace(tiny.tiny(), metrics={"f1": lambda model: math.nan}),

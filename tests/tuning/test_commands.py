@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tuning.ttq import DOORS
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,3 +34,27 @@ def test_a_file_named_like_a_module_of_pythons_is_told(name: str, tmp_path: Path
         if done.returncode:
             assert (folder, done.returncode) == (tmp_path, 2)
             assert f"{name}.py stands before {name}: rename it, or run from" in done.stderr
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "search"])
+def test_a_command_line_of_no_sense_is_told_as_every_fault(
+    door: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every word that is no flag, each with the nearest flag, in the words that a search uses."""
+    main = importlib.import_module(f"tuning.{door}").main
+    with pytest.raises(SystemExit) as left:
+        main(["runs/mine", "--hlep", "--zzz=5"])
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said.startswith(f"python -m tuning.{door}: cannot do what was asked:\n- no such flag: '")
+    assert "- no such flag: '--hlep': did you mean --help?\n- no such flag: '--zzz=5': see" in said
+
+
+def test_a_flag_that_lacks_a_value_is_told_likewise(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two that it needs."""
+    with pytest.raises(SystemExit):
+        importlib.import_module("tuning.export").main(["runs/mine", "--to", "csv"])
+    assert capsys.readouterr().err == (
+        "python -m tuning.export: cannot do what was asked:\n"
+        "- argument --to: expected 2 arguments: see --help\n"
+    )

@@ -96,6 +96,17 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("search", "--sampler", "n") == ["nsga2"]
     assert completed("search", "--space", "tu") == ["tune"]
     assert completed("pareto", "runs") == ["runs"]
+    assert completed("confirm", "--time", "m") == ["measured"]
+
+
+def test_the_shell_completes_workloads_and_destinations() -> None:
+    """A workload by name or by file, the kind of a destination and then where it lies."""
+    assert completed("check", "--workload", "byte_lm_f") == ["byte_lm_f", "byte_lm_finetune"]
+    assert completed("check", "--workload", "my_") == ["my_"]
+    assert completed("export", "runs/mine", "--to", "o") == ["optuna"]
+    assert completed("export", "runs/mine", "--to", "csv", "tri") == ["tri"]
+    assert completed("export", "runs/mine", "--to", "csv", "trials.csv", "ru") == ["ru"]
+    assert completed("export", "--to", "csv", "trials.csv", "--tri") == ["--trial"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -59,5 +59,5 @@ def other_batches(levers: Levers, said: float) -> Iterator[str]:
     if wanted != said:
         yield (
             f"the recipe takes {wanted:g} × the workload's batch, but batch_factor={said:g}: give "
-            f"the loader that many examples, and say batch_factor={wanted:g}"
+            f"the loader that many examples, and say batch_factor={wanted!r}"
         )

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import wraps
 from typing import Any, cast
 
+from models.levers.batch import MISSING, whole_examples
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
 from tuning.callbacks.refusals import batch_factor, refuse
 from tuning.training.generators import generators_kept
@@ -217,10 +219,10 @@ def _scale_batch(trainer: Trainer, factor: float) -> None:
         ValueError: that is no whole number.
     """
     own = trainer.args.per_device_train_batch_size
-    size = own * factor
-    if size != int(size) or size < 1:
+    size = whole_examples(Fraction(factor), own)
+    if abs(own * factor - size) > MISSING or not size:
         raise ValueError(
             f"the recipe takes {factor:g} × the workload's batch, which must be a whole number of "
-            f"examples, but per_device_train_batch_size={own} gives {size:g}"
+            f"examples, but per_device_train_batch_size={own} gives {own * factor:g}"
         )
-    trainer.args.per_device_train_batch_size = trainer._train_batch_size = int(size)
+    trainer.args.per_device_train_batch_size = trainer._train_batch_size = size

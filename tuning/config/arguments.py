@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from search_spaces.base import SearchSpace
 from tuning.config import option
 from tuning.config.config import SearchConfig, default_run
-from tuning.config.option import Flag
+from tuning.config.option import Flag, no_such_flag
 from tuning.config.own import undeclared_faults
 from tuning.config.resume import Resume
 from tuning.errors import BadInput
@@ -189,7 +189,7 @@ def _flags(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         namespace, unknown = parser.parse_known_args(complete)
     except BadInput as error:
         return {}, faults + error.faults
-    faults += [_unknown(token) for token in unknown]
+    faults += [no_such_flag(word, [flag.option for flag in FLAGS]) for word in unknown]
     return _typed(vars(namespace)), faults
 
 
@@ -206,12 +206,6 @@ def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             kept.append(token)
     return kept, faults
-
-
-def _unknown(token: str) -> str:
-    options = [flag.option for flag in FLAGS]
-    close = difflib.get_close_matches(token.partition("=")[0], options, n=1)
-    return f"no such flag: {token!r}: " + (f"did you mean {close[0]}?" if close else "see --help")
 
 
 def _typed(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
+from models.levers.batch import whole_examples
 from policies.rules import Scalar
 from search_spaces.base import SearchSpace
 from search_spaces.knobs import Choice
@@ -26,7 +28,7 @@ def fit_batches(space: SearchSpace, examples: int) -> Fitted:
     return _without(
         space,
         FACTORS,
-        lambda factor: factor * examples < 1,
+        lambda factor: not whole_examples(Fraction(factor), examples),
         "leaves no whole example",
         f"of batches of {examples} a step needs a factor of at least {1 / examples:.3g}",
     )

@@ -7,8 +7,9 @@ change and what belongs to a run's identity all follow from the declaration besi
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,3 +142,13 @@ def is_finite(value: object) -> bool:
 
 def _must_hold(holds: Callable[[Any], bool], text: str) -> Rule:
     return Rule(holds, text.replace("{}", "{name}") + " must hold, but got {value!r}")
+
+
+def no_such_flag(word: str, flags: Iterable[str]) -> str:
+    """The fault of a word that is none of ``flags``, with the nearest of them.
+
+    >>> no_such_flag("--trails", ["--trials"]), no_such_flag("5", ["--trials"])
+    ("no such flag: '--trails': did you mean --trials?", "no such flag: '5': see --help")
+    """
+    close = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
+    return f"no such flag: {word!r}: " + (f"did you mean {close[0]}?" if close else "see --help")

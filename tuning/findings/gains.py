@@ -157,6 +157,13 @@ class Best:
         """The trial's."""
         return int(self.row["number"])
 
+    def never_near(self, kind: ControlKind) -> bool:
+        """Whether of a rival no more is known than that none of its runs had the loss: the bound is
+        that of the own control's longer run, which its line goes through as well.
+        """
+        gain = self.gains[kind]
+        return kind != OWN and gain.bound == "at least" and gain == self.gains[OWN]
+
     @property
     def not_ahead_of(self) -> ControlKind | None:
         """The rival that has this gain too, the closer one of both; None where neither has."""

@@ -247,10 +247,11 @@ def note_of(comparisons: Sequence[SeedComparison], gain: Gain, terms: Terms) -> 
             f"its {metric.short} is {metric.beyond} all of the control's on some seeds and "
             f"{metric.short_of} them on others"
         )
+    where = "every seed" if all(c.bound for c in comparisons) else "some seeds"
     return {
         "": "",
-        "at least": f"its {metric.short} is {metric.beyond} any control's on some seeds",
-        "at most": f"its {metric.short} is {metric.short_of} any control's on some seeds",
+        "at least": f"its {metric.short} is {metric.beyond} any control's on {where}",
+        "at most": f"its {metric.short} is {metric.short_of} any control's on {where}",
     }[gain.bound]
 
 

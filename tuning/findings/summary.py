@@ -122,6 +122,10 @@ class FrontSummary:
         last = None if not len(known) else form.last_digit(min(known), self.power)
         return form.strays(deviation, last)
 
+    def apart(self, loss: float, other: float) -> str:
+        """By how much two losses differ, beside losses as a reader is told them."""
+        return form.difference(other - loss, form.last_digit(self.metric.of(loss), self.power))
+
     def within_noise(self, seconds: float, loss: float) -> bool | None:
         """Whether another seed could turn a schedule and the control's line at its seconds round.
 

@@ -13,6 +13,7 @@ from scipy import special
 
 from tuning.findings import format as form
 from tuning.findings.called import CALLED, NOT_KNOWN, WINS
+from tuning.findings.gains import Gained
 from tuning.findings.paired import mean_and_deviation
 from tuning.trial.recipe import TUNED, ControlKind
 
@@ -59,7 +60,9 @@ def _won(winner: CandidateVerdict, verdict: Verdict) -> str:
         "equal time"
     )
     if winner.gain is not None and winner.bound:
-        how += f", {_gain(winner, verdict)}"
+        how += (
+            "" if Gained(winner.gain, winner.bound).only_better else f", {_gain(winner, verdict)}"
+        )
     elif winner.gain is not None:
         how = f"it reaches its {metric.short} {form.gain(winner.gain)} times as fast as the control"
     return (
@@ -90,6 +93,9 @@ def _over(kind: ControlKind, over: Against, verdict: Verdict) -> str:
     if over.gain is None:
         return f"Beside {rival} no gain can be told: {over.note}."
     sure = _sureness(over, verdict.tested)
+    if over.wins and Gained(over.gain, over.bound).only_better:
+        lower = _difference(over.lower_loss, verdict)
+        return f"Beside {rival} its {verdict.metric.short} is {lower} at equal time ({sure})."
     if over.wins:
         return f"Over {rival} it gains {_bounded(over)} ({sure})."
     what = "may be tuning" if kind == TUNED else "may be a smaller model"
@@ -206,4 +212,8 @@ def _faster(
     if len(gains) == len(best.per_seed):
         return math.expm1(max(0.0, missing([math.log(gain) for gain in gains], alpha)))
     rate = control.loss_per_percent
-    return short / rate / 100 if rate is not None and rate > 0 else None
+    if rate is None or rate <= 0:
+        return None
+    faster = short / rate / 100
+    # A rate that noise has made too large promises what would leave it behind the control still.
+    return faster if best.gain is None or (1 + faster) * best.gain > 1 else None

@@ -104,6 +104,8 @@ def over(best: Best, kind: ControlKind) -> str:
     """``1.38 times as fast as your own recipe``, or ``better than your own recipe after as long``
     where no more is known.
     """
+    if best.never_near(kind):
+        return f"better than {CALLED[kind]} ever was"
     if best.gains[kind].only_better:
         return f"better than {CALLED[kind]} after as long"
     return f"{times(best.gains[kind])} as fast as {CALLED[kind]}"

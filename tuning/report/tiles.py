@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from tuning.findings import format as form
+from tuning.findings.called import CALLED
+from tuning.findings.gains import Gained
 from tuning.findings.summary import FrontSummary
+from tuning.findings.verdict import Against, CandidateVerdict
 from tuning.findings.win_words import named
+from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 TILES: dict[ControlKind, str] = {
@@ -47,11 +51,23 @@ def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
     seed = "" if summary.background.confirmed is None else ", one seed"
     if best is None:
         return [(TILES[OWN] + seed, "none")]
-    return [
-        (TILES[kind] + seed, form.gain(gain.value, gain.bound) + "×")
-        for kind, gain in best.gains.items()
-        if gain.bound != "at most"
-    ]
+    seconds, loss = float(best.row["train_seconds"]), float(best.row["val_loss"])
+    found = []
+    for kind, gain in best.gains.items():
+        there = summary.controls.lines[kind].loss_at(seconds)
+        if gain.bound == "at most" or best.never_near(kind):
+            continue
+        if gain.only_better and there is not None:
+            name = _equal_time(summary.metric, kind)
+            found.append((name[:1].upper() + name[1:] + seed, summary.apart(loss, there)))
+        else:
+            found.append((TILES[kind] + seed, form.gain(gain.value, gain.bound) + "×"))
+    return found
+
+
+def _equal_time(metric: Metric, kind: ControlKind) -> str:
+    """What is told in place of a gain of at least 1.00, which reads as none."""
+    return f"{metric.better} {metric.short} than {CALLED[kind]} after as long"
 
 
 def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
@@ -61,14 +77,20 @@ def _confirmed_gain(summary: FrontSummary) -> list[tuple[str, str]]:
     if confirmed is None or not gains:
         return []
     best = max(gains, key=lambda c: (c.number == confirmed.winner, c.gain or 0.0))
-    return [
-        (f"{_sure(best.wins)} gain", form.gain(best.gain, best.bound) + "×"),
-        *(
-            (f"{_sure(over.wins)} {TILES[kind].lower()}", form.gain(over.gain, over.bound) + "×")
-            for kind, over in best.over.items()
-            if over.gain is not None
-        ),
-    ]
+    rivals = [(kind, over) for kind, over in best.over.items() if over.gain is not None]
+    own = _confirmed(best, OWN, "gain", summary)
+    return [own, *(_confirmed(o, kind, TILES[kind].lower(), summary) for kind, o in rivals)]
+
+
+def _confirmed(
+    found: CandidateVerdict | Against, kind: ControlKind, name: str, summary: FrontSummary
+) -> tuple[str, str]:
+    gain = Gained(found.gain or 0.0, found.bound)
+    if gain.only_better and found.lower_loss is not None:
+        name, value = _equal_time(summary.metric, kind), form.difference(found.lower_loss)
+    else:
+        value = form.gain(gain.value, gain.bound) + "×"
+    return f"{_sure(found.wins)} {name}", value
 
 
 def _sure(wins: bool) -> str:

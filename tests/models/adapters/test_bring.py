@@ -213,10 +213,55 @@ def test_examples_of_unlike_length_need_a_collate() -> None:
         Examples(texts, batch_size=4).batch_at(0, 0)
 
 
+def test_a_criterion_is_made_before_it_is_given() -> None:
+    """Its class would take outputs and targets for settings."""
+    kind: Any = nn.MSELoss
+    with pytest.raises(ValueError, match=r"got the class MSELoss: make one, supervised\(MSELoss"):
+        supervised(kind)
+
+
+@pytest.mark.parametrize("found", [lambda told: told, lambda told: told.float().mean()])
+def test_a_score_may_be_a_truth_value_an_example(found: Callable[[Tensor], Tensor]) -> None:
+    """Its mean is the share."""
+    told = Score("right", lambda model, batch: found(model(batch[0]).argmax(1) == batch[1]))
+    made = workload(score=told)
+    assert made.evaluate(made.make_model(0)) == workload(score=accuracy).evaluate(
+        made.make_model(0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (torch.ones(15, 3), r"one value an example, but got a tensor of shape \(15, 3\)"),
+        ({"right": 0.5}, r"got a dict with 'right': return its \['right'\] \(of at test_bring.py"),
+        (None, "got None: is a return missing"),
+    ],
+)
+def test_what_is_no_score_is_named(found: Any, said: str) -> None:
+    """Logits, say: their mean would be taken for a metric."""
+    made = workload(score=Score("right", lambda model, batch: found))
+    with pytest.raises(ValueError, match=said):
+        made.evaluate(made.make_model(0))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"data": [1, 2]}, r"data must be Examples.*got a list"),
+        ({"optimizer": torch.optim.AdamW}, r"got the class AdamW: give lambda model"),
+        ({"optimizer": 0.0}, r"peak rate.*got 0.0: a rate is a finite number above 0"),
+        ({"loss": nn.CrossEntropyLoss()}, r"got a CrossEntropyLoss, a criterion.*supervised\(it\)"),
+        ({"loss": nn.functional.cross_entropy}, r"got a function, a criterion.*supervised\(it\)"),
+        ({"steps": "60"}, r"steps must be a whole number, but got '60'"),
+        ({"steps": 1e4}, r"steps must be a whole number, but got 10000.0"),
+        ({"loss": None}, r"loss must be a function.*got None: give one, or leave it out"),
+        ({"score": lambda model, batch: 1.0}, r"score must be a Score, but got a function"),
+        ({"metrics": {"loss": own_loss}}, r"each of metrics must be a Score, but got a str"),
+        (
+            {"data": [1], "optimizer": None, "score": 3},
+            r"data must.*; optimizer must.*; score must",
+        ),
         ({"optimizer": "adamw"}, r"optimizer must be AdamW's peak rate.*got a str"),
         (
             {"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters())},

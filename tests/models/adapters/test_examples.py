@@ -108,6 +108,15 @@ def test_an_epoch_holds_every_example_once_and_none_that_is_held_out() -> None:
     assert data.ids_at(3, 2).tolist() == data.batch_at(3, 2)[1].tolist()
 
 
+@pytest.mark.parametrize("kind", ["tensors", "torch's", "a list"])
+def test_another_data_set_is_held_out_as_a_whole(kind: str) -> None:
+    """Of tensors in a pair every row, and not as many as there are tensors."""
+    pairs = list(zip(*ROWS, strict=True))
+    held = {"tensors": ROWS, "torch's": TensorDataset(*ROWS), "a list": pairs}[kind]
+    data = Examples(TensorDataset(*ROWS), held, batch_size=9)
+    assert torch.cat([batch[1] for batch in data.held_out]).tolist() == list(range(40))
+
+
 def test_ids_name_the_same_example_each_time() -> None:
     """Of a loader too: what a number stands for does not change with the epoch."""
     data = from_loader(DataLoader(TensorDataset(*ROWS), 8, shuffle=True), [ROWS])
@@ -146,6 +155,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "a stream must begin alike each time it is made",
     ),
     "too few": (lambda: Examples(ROWS, batch_size=64), "1 <= batch_size <= 36"),
+    "a part of an example": (
+        lambda: Examples(ROWS, batch_size=8.0),  # type: ignore[arg-type]
+        "must hold of a whole number, but got batch_size=8.0",
+    ),
+    "an empty data set": (lambda: Examples(ROWS, (ROWS[0][:0], ROWS[1][:0])), "an empty data set"),
+    "a loader that drops all": (
+        lambda: from_loader(DataLoader(Noisy(), 64, drop_last=True), []),
+        "gives none of its 40 examples: lower batch_size",
+    ),
     "nothing held out": (lambda: Examples(ROWS, 0.001, batch_size=8), "held_out must be a data"),
     "a generator": (lambda: Examples(iter([1])), "examples must be had by number"),
     "columns": (lambda: Examples({"x": ROWS[0]}), "of columns make datasets.Dataset.from_dict"),

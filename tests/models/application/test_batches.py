@@ -47,6 +47,15 @@ def test_every_example_once_in_order(sizes: list[int], factors: list[float]) -> 
     assert torch.equal(examples, torch.arange(len(examples)))
 
 
+@given(st.integers(1, 64), st.integers(1, 200))
+@settings(deadline=None)
+def test_a_share_of_whole_examples_takes_so_many_in_every_step(size: int, wanted: int) -> None:
+    """Property: also where the share is no binary float, as a third of three."""
+    factor, source = wanted / size, Stream(lambda step: torch.arange(size))
+    starts = [step * Fraction(factor) for step in (0, 1, 2, 1000, 10**6)]
+    assert [len(source.take(start, factor)) for start in starts] == [wanted] * 5
+
+
 @given(SIZES, FACTORS, st.integers(0, 7))
 @settings(deadline=None)
 def test_a_resumed_run_sees_the_same(sizes: list[int], factors: list[float], stop: int) -> None:

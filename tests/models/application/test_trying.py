@@ -148,3 +148,17 @@ def test_what_is_fine_stays_so() -> None:
     assert {
         name: fault() for name, fault in lever_faults(tiny.again(), CPU).items()
     } == dict.fromkeys(("batch", "depth", "input", "cached_prefix"))
+
+
+def test_texts_that_are_padded_by_the_batch_cannot_be_joined() -> None:
+    """The first batches may be alike, and a trial would fail where two are not; cut they can be."""
+    plain = tiny.tiny()
+
+    def batch_at(seed: int, step: int) -> Any:
+        x, y = plain.batch_at(seed, step)
+        return (x, y) if step != 5 else (torch.cat([x, x[:, :1]], 1), y)
+
+    fault = lever_faults(replace(plain, batch_at=batch_at), CPU)["batch"]()
+    assert "one shape to be joined" in str(fault)
+    assert "pad all batches to one length" in str(fault)
+    assert lever_faults(plain, CPU)["batch"]() is None

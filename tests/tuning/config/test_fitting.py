@@ -10,6 +10,7 @@ import json
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from models.application.batches import Stream
 from models.application.capabilities import form_fault
 from models.levers.form import Form
 from models.workload import Workload
@@ -320,6 +322,20 @@ def test_factors_that_leave_no_whole_example_are_left_out() -> None:
     )
     assert fit_batches(space, 5) == fit_batches(space, 4)
     assert not fit_batches(space, 4).choices
+
+
+@given(st.integers(1, 64), st.integers(1, 64) | st.floats(0.1, 64.0))
+def test_a_factor_is_left_out_where_the_stream_would_refuse_it(size: int, wanted: float) -> None:
+    """Property: a third of three, whose float is less than a third, is in both or in none."""
+    space = dataclasses.replace(
+        find_space("batch"), knobs=(Choice("batch_start", (wanted / size, 64.0)),)
+    )
+    try:
+        Stream(lambda step: torch.zeros(size)).take(Fraction(0), wanted / size)
+    except ValueError:
+        assert fit_batches(space, size).choices
+    else:
+        assert not fit_batches(space, size).choices
 
 
 def test_a_factor_that_was_asked_for_and_leaves_none_is_a_fault() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from tests.support.verdicts import confirmed
+from tuning.findings.verdict import Against, ControlVerdict, RivalVerdict
 from tuning.findings.verdict_words import sentence
+from tuning.trial.recipe import SMALLER
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,39 @@ def test_what_lies_beyond_all_that_was_seen_is_no_advice() -> None:
         verdict, candidates=(two,), seeds=verdict.seeds[:2], winner=None, sentence=""
     )
     assert sentence(found).endswith("; to win it would have to hold this over 12 seeds.")
+
+
+def test_a_bound_that_reads_one_is_told_at_equal_time() -> None:
+    """Over the own control and over a rival: at least 1.00 reads as no gain, and it is a win."""
+    verdict = confirmed({37: 1.2})
+    [schedule] = verdict.candidates
+    only_better: dict[str, Any] = {
+        "gain": 1.001,
+        "bound": "at least",
+        "interval": (1.0, None),
+        "lower_loss": 0.05,
+    }
+    names = [field.name for field in dataclasses.fields(Against)]
+    over = Against(**{name: getattr(schedule, name) for name in names} | only_better)
+    won = dataclasses.replace(schedule, **only_better, over={SMALLER: over})
+    rivals = {SMALLER: RivalVerdict(5, schedule.recipe, (), over)}
+    told = sentence(dataclasses.replace(verdict, candidates=(won,), rivals=rivals))
+    assert "1.00" not in told.replace("95 % interval 1.00", "")
+    assert "its loss is 0.0500 lower than the control's at equal time" in told
+    smaller = "Beside your own recipe with fewer blocks (trial 5) its loss is 0.0500 lower"
+    assert f"{smaller} at equal time" in told
+
+
+def test_what_would_leave_it_behind_is_no_advice() -> None:
+    """Of a gain of at most 0.5 nobody wins by a tenth, whatever a rate of the control says."""
+    verdict = confirmed({37: 1.002})
+    [schedule] = verdict.candidates
+    bounded = [dataclasses.replace(seen, bound="at most") for seen in schedule.per_seed]
+    slow = dataclasses.replace(schedule, gain=0.5, bound="at most", per_seed=tuple(bounded))
+    for control, asked in ((verdict.control, False), (with_rate(verdict.control, 2e-5), True)):
+        told = sentence(dataclasses.replace(verdict, candidates=(slow,), control=control))
+        assert ("faster" in told or "as fast" in told) == asked
+
+
+def with_rate(control: ControlVerdict, rate: float) -> ControlVerdict:
+    return dataclasses.replace(control, loss_per_percent=rate)

@@ -93,6 +93,21 @@ def test_three_figures_say_what_is_gained_and_of_what_it_is_made() -> None:
     assert figures["Target loss"] == "1.200"
 
 
+def test_what_is_only_better_after_as_long_is_told_by_how_much() -> None:
+    """Not as a gain of at least 1.00, which reads as none; and what a smaller model never had, by a
+    bound that is the own control's, is no figure at all.
+    """
+    full: dict[str, Any] = {"policy": "full_update", "origin": "control"}
+    own = [record(i, s, y, horizon=s / 10, **full) for i, (s, y) in enumerate(((6, 2), (8, 1.8)))]
+    reading = summary(frame_of([*own, record(3, 8, 1.7)]), 1.8)
+    assert key_figures(reading)[0] == ("Lower loss than your own recipe after as long", "0.100")
+    blocks = {"depth_start": 0.5, "depth_end": 0.5}
+    smaller = record(4, 4, 1.95, policy="full_update", knobs=blocks)
+    reading = summary(frame_of([*own, smaller, record(3, 5, 1.7)]), 1.8)
+    names = [name for name, _ in key_figures(reading)]
+    assert names == ["Gain over your own recipe", "Trial 3 takes", "Your own recipe to its loss"]
+
+
 def test_columns_that_hardly_vary_are_one_line_of_the_legend() -> None:
     """The rate is the same in all, the seconds are not; with one that differs it is a column."""
     full = {"policy": "full_update", "origin": "control"}

@@ -39,7 +39,8 @@ function drawLines() {
     return { trial, points, node: svg("path", { class: `strand${rank.has(trial.number) ? " best" : ""}`, d: path(points) }) };
   });
   const over = svg("g", { class: "over" });
-  root.append(...strands.map(({ node }) => node), ...columns.map((column) => drawAxis(column, { trials, narrow, left, off, from, to })), over);
+  // Words last: no line crosses them.
+  root.append(...strands.map(({ node }) => node), over, ...columns.map((column) => drawAxis(column, { trials, narrow, left, off, from, to })));
   for (const column of columns) {
     const at = narrow ? { x: to, y: column.y - 12, "text-anchor": "end" } : { x: to + 16, y: column.y + 4 };
     column.value = svg("text", { class: "halo strong value", ...at });

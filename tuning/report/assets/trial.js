@@ -15,7 +15,7 @@ function drawTrial() {
   );
   const width = panel.clientWidth, end = trialEnd(trial), ys = curveLosses(trial), yTicks = lossTicks(ys, 260 / 60);
   const left = labelWidth(trial.curve.length ? yTicks : []);
-  if (trial.curve.length) panel.append(drawCurve(trial, { width, end, ys, yTicks, left }));
+  if (trial.curve.length) panel.append(drawCurve(trial, { width, end, ys, yTicks, left }), ...cutAt(trial, ys[1]));
   else panel.append(html("p", { class: "note" }, "This page keeps no curve of this trial; the run's table does."));
   if (trial.decisions.length) panel.append(drawDecisions(trial, { width, end, left }));
   const knobs = Object.entries(trial.knobs);
@@ -31,6 +31,12 @@ function curveLosses(trial) {
   const start = losses[0], top = losses[Math.floor((losses.length - 1) * 0.65)], target = data.target;
   const low = target != null && target > start - (top - start) ? Math.min(start, target) : start;
   return padded([low, top > low ? top : low + (Math.abs(low) * 1e-6 || 1)], 0.08);
+}
+// Where the scale ends, so that a curve's end can be told from its neighbour's.
+function cutAt(trial, top) {
+  const cut = [trial, reference(trial)].filter((t) => t && t.curve.some((p) => p[1] > top)).map((t) => `#${t.number}`);
+  if (!cut.length) return [];
+  return [html("p", { class: "note" }, `Not drawn: ${metric} ${maximize ? "below" : "above"} ${loss(top)} (${cut.join(" and ")}).`)];
 }
 function drawCurve(trial, { width, end, ys, yTicks, left }) {
   const other = reference(trial), both = other != null, target = data.target;

@@ -218,9 +218,9 @@ def _of_metric(subject: Subject) -> Iterator[Finding]:
     if 0 < count < FEW:
         yield remark(
             "validation examples",
-            f"evaluate measures {count} held-out examples, and a share told right of so few strays "
-            f"by about {0.5 / math.sqrt(count):.1%} by chance, more than recipes differ: hold out "
-            f"{FEW} or more",
+            f"evaluate measures {count} held-out examples: by chance a share told right of so few "
+            f"strays by about {0.5 / math.sqrt(count):.1%}, and a loss likewise by more than "
+            f"recipes differ; hold out {FEW} or more",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.adapters import Cursor
 from models.workload import Workload
 from tests.support import odd_batches, stateful, tiny, unsound
 from tuning.training.checkpoint import load_checkpoint
@@ -89,6 +91,13 @@ SOUND: dict[str, type[nn.Module]] = {
 def test_a_sound_workload_has_no_findings(name: str) -> None:
     """State in plain attributes is kept, so nothing has to be said of it."""
     assert examined(stateful.workload(SOUND[name])) == Soundness()
+
+
+def test_how_far_a_stream_was_read_is_no_finding() -> None:
+    """A training reads it on; what is asked for again is read again, so no loss depends on it."""
+    tasks = tiny.tiny()
+    stream = Cursor(lambda: (tasks.batch_at(0, step) for step in itertools.count()), [])
+    assert examined(replace(tasks, batch_at=stream.batch_at)) == Soundness()
 
 
 @pytest.mark.parametrize("kind", odd_batches.KINDS)
