@@ -22,6 +22,8 @@ ROUNDING = 1e-12
 two ways.
 """
 SIGNS = {"": "", "at least": "≥", "at most": "≤"}
+BETTER = "better"
+"""In place of a gain of at least 1.00."""
 """What stands before a number that is a bound."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -185,8 +187,17 @@ def _power(power: int) -> str:
 
 
 def gain(value: float | None, bound: str = "") -> str:
-    """A gain to two decimals, with the sign of its bound: ``1.09``, ``≥1.09``."""
-    return NOTHING if value is None else f"{SIGNS[bound]}{value:.2f}"
+    """A gain to two decimals, with the sign of its bound: ``1.09``, ``≥1.09``.
+
+    At least 1.00 would read as none, and says that the loss is better after as long.
+
+    >>> gain(1.2, "at least"), gain(1.0, "at least"), gain(1.0)
+    ('≥1.20', 'better', '1.00')
+    """
+    if value is None:
+        return NOTHING
+    shown = f"{SIGNS[bound]}{value:.2f}"
+    return BETTER if shown == f"{SIGNS['at least']}1.00" else shown
 
 
 def amount(value: float | None, unit: str = "") -> str:

@@ -133,7 +133,7 @@ def member(row: Row, summary: FrontSummary) -> dict[str, Any]:
 
 def gain_texts(row: Row, summary: FrontSummary) -> list[str]:
     """The gain over the own control and over each rival that the search has, as a reader is told
-    them: ``1.38``, ``≥1.20``.
+    them: ``1.38``, ``≥1.20``, ``better``.
     """
     found = summary.controls.gains(row["train_seconds"], row["val_loss"])
     known = [found.get(kind) for kind in summary.controls.lines]

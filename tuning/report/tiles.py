@@ -57,7 +57,9 @@ def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
         there = summary.controls.lines[kind].loss_at(seconds)
         if gain.bound == "at most" or best.never_near(kind):
             continue
-        if gain.only_better and there is not None:
+        if gain.only_better:
+            if there is None:
+                continue
             name = _equal_time(summary.metric, kind)
             found.append((name[:1].upper() + name[1:] + seed, summary.apart(loss, there)))
         else:
@@ -89,7 +91,7 @@ def _confirmed(
     if gain.only_better and found.lower_loss is not None:
         name, value = _equal_time(summary.metric, kind), form.difference(found.lower_loss)
     else:
-        value = form.gain(gain.value, gain.bound) + "×"
+        value = form.gain(gain.value, gain.bound) + ("" if gain.only_better else "×")
     return f"{_sure(found.wins)} {name}", value
 
 

@@ -56,7 +56,8 @@ const amount = (v, unit) => {
 const knob = (v) => (typeof v === "number" ? String(+v.toPrecision(4)) : String(v));
 const name = (t) => `#${t.number} ${t.policy}`;
 const gainOf = (t) => t.gain ?? t.atLeast;
-const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain == null ? "≥" : ""}${gainOf(t).toFixed(2)}`;
+const boundText = (g) => (g.toFixed(2) === "1.00" ? "better" : `≥${g.toFixed(2)}`); // at least 1.00 would read as none
+const shownGain = (t) => `${t.near ? "≈ " : ""}${t.gain == null ? boundText(t.atLeast) : t.gain.toFixed(2)}`;
 const told = (t) => outcome(t) + (t.unfrozen ? "; never froze a block, so it is training for less" : "");
 const outcome = (t) => t.then ? `looked at for a short time, ${t.then}` : (t.state === "stopped" ? "stopped, no final loss" : t.reached === false ? "censored: target missed" : t.reached ? "target reached" : "finished");
 
