@@ -132,6 +132,9 @@ TOP: Mapping[str, Scalar] = {
     "active_fraction": 0.6,
 }
 """Frozen from below, with or without keeping what those blocks give: for a pretrained model."""
+LAST_KEPT: Mapping[str, Scalar] = {"prefix": 0.75, "prefix_until": 1.0, "prefix_rate": 1.0}
+LAST: Mapping[str, Scalar] = {POLICY: StaticSuffix.name, "active_fraction": 0.3}
+"""The own optimizer on the last blocks alone, as encoders are often fine-tuned on few examples."""
 
 SPACE = SearchSpace(
     name="recipe",
@@ -150,12 +153,12 @@ SPACE = SearchSpace(
     suggested=(
         ({**FAST, **GROWING}, FAST),
         ({**FAST, **GROWING, **SMALL}, {**FAST, **SMALL}),
-        (TOP, CAREFUL),
-        (KEPT,),
+        (KEPT, TOP, CAREFUL),
+        (LAST_KEPT, LAST),
     ),
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),
 )
-"""What is suggested came first in searches of the embedded workloads (docs/wins.md), the most
-promising first; where a workload's blocks cannot be left out, the same without growth. A model of
+"""What is suggested came first in searches of the embedded workloads and on a pretrained encoder
+(docs/wins.md); where a workload's blocks cannot be left out, the same without growth. A model of
 half the blocks is what a gain has to be held against, most of all where blocks are left out.
 """

@@ -10,7 +10,17 @@ from policies.base import Scalar
 from policies.full_update import FullUpdate
 from search_spaces.base import POLICY, SearchSpace, as_levers, as_policy
 from search_spaces.narrow import applied
-from search_spaces.recipe import CAREFUL, FAST, GROWING, KEPT, SMALL, SPACE, TOP
+from search_spaces.recipe import (
+    CAREFUL,
+    FAST,
+    GROWING,
+    KEPT,
+    LAST,
+    LAST_KEPT,
+    SMALL,
+    SPACE,
+    TOP,
+)
 
 
 def without(*gates: str) -> SearchSpace:
@@ -23,11 +33,11 @@ def without(*gates: str) -> SearchSpace:
 @pytest.mark.parametrize(
     ("gates", "suggested"),
     [
-        ((), [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, TOP, KEPT]),
-        (("use_depth",), [FAST, {**FAST, **SMALL}, TOP, KEPT]),
-        (("use_input", "use_prefix"), [{**FAST, **GROWING}, TOP]),
-        (("use_depth", "use_input", "use_prefix", "use_averaging"), [FAST, CAREFUL]),
-        (("use_batch", "use_depth", "use_input", "use_prefix"), [TOP]),
+        ((), [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, KEPT, LAST_KEPT]),
+        (("use_depth",), [FAST, {**FAST, **SMALL}, KEPT, LAST_KEPT]),
+        (("use_input", "use_prefix"), [{**FAST, **GROWING}, TOP, LAST]),
+        (("use_depth", "use_input", "use_prefix", "use_averaging"), [FAST, CAREFUL, LAST]),
+        (("use_batch", "use_depth", "use_input", "use_prefix"), [TOP, LAST]),
     ],
     ids=str,
 )
