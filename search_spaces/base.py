@@ -183,18 +183,16 @@ class SearchSpace:
             params[k.name] = given[k.name]
         return params
 
-    def suggestions(self, usual: str) -> tuple[tuple[str, Mapping[str, Scalar]], ...]:
-        """(policy, knobs) of what is suggested, as far as the space still has it, each once.
+    def suggestions(self, usual: str) -> tuple[tuple[str, float, Mapping[str, Scalar]], ...]:
+        """(policy, horizon, knobs) of what is suggested, as far as the space still has it, each
+        once.
 
-        For the whole horizon; of the policy ``usual`` where a suggestion names none.
+        For the whole horizon, and of the policy ``usual``, where a suggestion names none.
         """
-        found: list[tuple[str, Mapping[str, Scalar]]] = []
+        found: list[tuple[str, float, Mapping[str, Scalar]]] = []
         for alternatives in self.suggested:
-            recipes = (
-                (str(knobs.get(POLICY, usual)), {k: v for k, v in knobs.items() if k != POLICY})
-                for knobs in alternatives
-            )
-            points = (recipe for recipe in recipes if self.params_of(recipe[0], 1.0, recipe[1]))
+            recipes = (_suggestion(knobs, usual) for knobs in alternatives)
+            points = (recipe for recipe in recipes if self.params_of(*recipe))
             first = next(points, None)
             if first is not None and first not in found:
                 found.append(first)
@@ -256,3 +254,8 @@ def as_levers(space: SearchSpace, params: Params) -> Levers:
 def _defaults(policy: str) -> Mapping[str, Scalar]:
     fields = (*dataclasses.fields(policies()[policy]), *lever_settings().values())
     return {f.name: f.default for f in fields if f.default is not MISSING}
+
+
+def _suggestion(knobs: Mapping[str, Scalar], usual: str) -> tuple[str, float, Mapping[str, Scalar]]:
+    others = {name: value for name, value in knobs.items() if name not in (POLICY, HORIZON)}
+    return str(knobs.get(POLICY, usual)), float(knobs.get(HORIZON, 1.0)), others

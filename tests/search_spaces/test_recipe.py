@@ -8,7 +8,7 @@ import pytest
 
 from policies.base import Scalar
 from policies.full_update import FullUpdate
-from search_spaces.base import POLICY, SearchSpace, as_levers, as_policy
+from search_spaces.base import HORIZON, POLICY, SearchSpace, as_levers, as_policy
 from search_spaces.narrow import applied
 from search_spaces.recipe import (
     CAREFUL,
@@ -46,8 +46,8 @@ def test_the_first_alternative_that_can_be_had_is_suggested(
 ) -> None:
     """By hand: growth is left out where blocks cannot be, and nothing is suggested twice."""
     found = without(*gates).suggestions(FullUpdate.name)
-    assert [{POLICY: policy, **knobs} for policy, knobs in found] == [
-        {POLICY: FullUpdate.name, **knobs} for knobs in suggested
+    assert [{POLICY: policy, HORIZON: horizon, **knobs} for policy, horizon, knobs in found] == [
+        {POLICY: FullUpdate.name, HORIZON: 1.0, **knobs} for knobs in suggested
     ]
 
 
@@ -57,8 +57,8 @@ def test_whatever_is_suggested_can_be_made() -> None:
         for knobs in alternatives:
             params = SPACE.params_of(
                 str(knobs.get(POLICY, FullUpdate.name)),
-                1.0,
-                {name: value for name, value in knobs.items() if name != POLICY},
+                float(knobs.get(HORIZON, 1.0)),
+                {name: v for name, v in knobs.items() if name not in (POLICY, HORIZON)},
             )
             assert params is not None
             as_policy(SPACE, params)

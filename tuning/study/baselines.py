@@ -140,8 +140,8 @@ def _baselines(
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
     if space is not None and space.suggested:
-        for policy, knobs in space.suggestions(FullUpdate.name):
-            yield "enqueued", policy, 1.0, dict(knobs)
+        for policy, horizon, knobs in space.suggestions(FullUpdate.name):
+            yield "enqueued", policy, horizon, dict(knobs)
         searched = {knob.name for knob in space.searched}
         for knobs in space.rivals:
             if knobs.keys() <= searched:
