@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tuning.errors import BadInput, Interrupted, NestedSearch, SearchFailed
-from tuning.layout import program
+from tuning.layout import program, too_long
 from tuning.terminal import patient_output
 
 INTERRUPTED = 130
@@ -76,6 +76,9 @@ def not_writable(flag: str, path: Path | None) -> list[str]:
     """The fault of a path at which a file is to be written."""
     if path is None:
         return []
+    if too_long(path):
+        rule = f"{flag} must be a name that the file system takes"
+        return [f"{rule}, but {path} is too long: shorten it"]
     if path.is_dir():
         return [f"{flag} must be a file, but {path} is a directory; add a file name"]
     if not path.absolute().parent.is_dir():

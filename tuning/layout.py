@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from pathlib import Path
@@ -28,6 +29,20 @@ APART = "apart.json"
 """What each piece of a recipe brings."""
 PAGE = "report.html"
 PICTURE = "front.png"
+
+
+def too_long(path: Path) -> bool:
+    """Whether no file system here takes such a name; pathlib raises where it asks about one."""
+    try:
+        path.lstat()
+    except OSError as fault:
+        return fault.errno == errno.ENAMETOOLONG
+    return False
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run is at ``path``."""
+    return not too_long(path / RUN_JSON) and (path / RUN_JSON).is_file()
 
 
 def program(door: str) -> str:

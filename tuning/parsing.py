@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from tuning.config.option import no_such_flag
+from tuning.config.option import NumbersParser, no_such_flag
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(NumbersParser):
     """Leaves with status 2 where a command line cannot be understood."""
 
     def parse_args(  # type: ignore[override]

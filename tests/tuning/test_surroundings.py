@@ -142,3 +142,25 @@ def test_a_workload_is_checked_without_a_home(
     name = f"{place / 'my own.py'}:tiny"
     assert check.main(["--workload", name]) == 0
     assert capsys.readouterr().out.startswith(f"{name} is sound")
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (search.main, ["--run", "LONG"]),
+        (search.main, ["--resume", "LONG"]),
+        (pareto.main, ["LONG"]),
+        (pareto.main, ["RUN", "--csv", "LONG"]),
+        (export.main, ["RUN", "--trial", "0", "-o", "LONG/a.toml"]),
+    ],
+)
+def test_a_name_that_is_too_long_is_a_fault(
+    main: Callable[[list[str]], int],
+    words: list[str],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Longer than file systems take, wherever a path is given."""
+    given = {"LONG": "d" * 300, "RUN": str(place / "run")}
+    assert main([given.get(word, word.replace("LONG", given["LONG"])) for word in words]) == 2
+    assert "cannot do what was asked:\n- " in capsys.readouterr().err

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from search_spaces.base import SearchSpace
 from tuning.config import option
 from tuning.config.config import SearchConfig, default_run
-from tuning.config.option import Flag, no_such_flag
+from tuning.config.option import Flag, NumbersParser, no_such_flag
 from tuning.config.own import undeclared_faults
 from tuning.config.resume import Resume
 from tuning.errors import BadInput
@@ -152,7 +152,7 @@ def _stopping(options: dict[str, Any]) -> list[str]:
     )
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(NumbersParser):
     """Hands its own errors back in place of printing usage and exiting."""
 
     def error(self, message: str) -> NoReturn:

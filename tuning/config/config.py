@@ -32,7 +32,7 @@ from tuning.config.own import (
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.config.spaces import is_own, longer, space_named
 from tuning.elsewhere.place import places
-from tuning.layout import RUN_JSON, resume_option
+from tuning.layout import RUN_JSON, resume_option, too_long
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
@@ -416,6 +416,8 @@ def _bytes_faults(config: SearchConfig) -> list[str]:
 
 
 def _run_faults(run: Path) -> list[str]:
+    if too_long(run / RUN_JSON):
+        return [f"run must be a name that the file system takes, but {run} is too long: shorten it"]
     if run.is_symlink() or run.exists():
         advice = (
             f"to go on with that search: {resume_option(run)}"

@@ -6,14 +6,24 @@ change and what belongs to a run's identity all follow from the declaration besi
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 Kind = type[int] | type[float] | type[str]
+
+
+class NumbersParser(argparse.ArgumentParser):
+    """Takes every negative number for a value: to argparse's own, -3e-05 is a flag."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.I)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def next_step(summary: FrontSummary) -> Next | None:
     if known.confirmed is not None and not unseen(summary):
         winner = confirmed_winner(summary)
         if winner is None:
-            return _more_seeds(known.confirmed, known.confirm_command) or _nothing_won(summary, run)
+            return _more_seeds(known.confirmed, _confirm(summary)) or _nothing_won(summary, run)
         command = f"{program('export')} {run} --trial {winner} -o recipe.toml"
         return Next("It is confirmed: take it into your own loop.", command)
     if known.asked.space != TUNE and (why := why_tune_first(summary)):
@@ -62,7 +62,20 @@ def next_step(summary: FrontSummary) -> Next | None:
     if recipe_of(best.row).control_kind == TUNED and known.asked.space != TUNE:
         command = tune_first(known.asked.workload)
         return Next("Your own numbers gain most: tune them first.", command)
-    return Next("See whether it is real, on fresh seeds.", known.confirm_command)
+    return Next("See whether it is real, on fresh seeds.", _confirm(summary))
+
+
+def _confirm(summary: FrontSummary) -> str:
+    """What confirms; with a target that a trial reached where none reached the search's own."""
+    command = summary.background.confirm_command
+    if summary.target is None or summary.front_seconds is not None:
+        return command
+    return f"{command} --target {_reached(summary)}"
+
+
+def _reached(summary: FrontSummary) -> str:
+    """A value of the metric that a trial reached, as a command takes it."""
+    return form.no_better(float(numbers(summary.front, "val_loss").min()), summary.metric)
 
 
 def unseen(summary: FrontSummary) -> int | None:
@@ -89,9 +102,8 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
         if trains_on(summary.control, summary.background.noise):
             aim = f" --target {summary.metric.of(summary.target)!r}"
             return Next(f"No trial reached it, and {STILL}.", _longer(summary) + aim)
-        least = form.no_better(float(numbers(summary.front, "val_loss").min()), summary.metric)
         why = f"Read the front at {summary.metric.one} that a trial reached."
-        return Next(why, f"{program('pareto')} {run} --target {least}")
+        return Next(why, f"{program('pareto')} {run} --target {_reached(summary)}")
     if asked.trials < ENOUGH_TRIALS:
         why = f"{asked.trials or 'So few'} trials try little of the space: go on."
         more = max(ENOUGH_TRIALS, 2 * asked.trials)

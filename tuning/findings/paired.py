@@ -75,11 +75,12 @@ class ControlCurve:
         degree = 2 if len(set(seconds)) >= 3 else 1
         longest = max(seconds)
         x = np.log(np.asarray(seconds, dtype=float) / longest)
-        fitted, *_ = np.linalg.lstsq(
-            np.vander(x, degree + 1), np.asarray(losses, dtype=float), rcond=None
-        )
+        # From one of the losses on, so that runs of one loss give a curve of exactly that.
+        base = float(losses[0])
+        away = np.asarray(losses, dtype=float) - base
+        fitted, *_ = np.linalg.lstsq(np.vander(x, degree + 1), away, rcond=None)
         curvature, slope, level = (0.0,) * (2 - degree) + tuple(float(value) for value in fitted)
-        return cls(curvature, slope, level, min(seconds), longest)
+        return cls(curvature, slope, base + level, min(seconds), longest)
 
     @property
     def start(self) -> float:
@@ -234,14 +235,15 @@ def p_value(lower_losses: Sequence[float]) -> float:
     shape (seeds,).
 
     Student (1908), with n − 1 degrees of freedom; one difference alone shows nothing, so its p is
-    1.
+    1. Differences that do not stray at all are steps of a metric that counts, an accuracy near its
+    end say, to which Student's test does not apply: of them only the sign is known, p = 2⁻ⁿ.
     """
     count = len(lower_losses)
     if count < 2:
         return 1.0
     mean, deviation = mean_and_deviation(lower_losses)
     if deviation == 0.0:
-        return 0.0 if mean > 0 else 1.0
+        return 0.5**count if mean > 0 else 1.0
     return float(special.stdtr(count - 1, -mean / deviation * math.sqrt(count)))
 
 

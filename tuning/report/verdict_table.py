@@ -181,7 +181,7 @@ def exchange_rate(verdict: Verdict) -> str:
     told = f"{verb} the control's {metric.short} by {form.strays(abs(rate))}"
     if unsure or rate == 0:
         told = f"does not surely change the control's {metric.short}"
-    sure = "" if low is None or high is None else _either_way(low, high, metric)
+    sure = "" if low is None or high is None or low == high else _either_way(low, high, metric)
     return f"One per cent more time {told}{sure}."
 
 

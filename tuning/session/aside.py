@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from tuning.errors import BadInput
-from tuning.layout import RUN_JSON
+from tuning.layout import is_run
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 
@@ -16,7 +16,7 @@ def nothing_came_of(run: Path) -> bool:
 
     One in which trials are in flight, or were not begun, can still be gone on with.
     """
-    if run.is_symlink() or not (run / RUN_JSON).is_file():
+    if not is_run(run) or run.is_symlink():
         return False
     try:
         store = Store.open(run)

@@ -19,7 +19,7 @@ from tuning.config.limits import GROWTH, fit_batches, fit_growth, fit_memory, ha
 from tuning.config.resources import Machine, Resources, memory_gib
 from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
-from tuning.layout import RUN_JSON
+from tuning.layout import is_run, too_long
 from tuning.session.aside import nothing_came_of, set_aside
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
@@ -245,21 +245,18 @@ def resume_faults(request: Resume) -> list[str]:
     """
     ample = Machine(cpus=float("inf"), gpus=1 << 30)
     faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
-    if not _is_run(request.run):
-        what = "holds no run.json" if request.run.is_dir() else "is not a directory"
+    if not is_run(request.run):
+        folder = not too_long(request.run) and request.run.is_dir()
+        what = "holds no run.json" if folder else "is not a directory"
         faults.append(f"--resume must name the directory of a search, but {request.run} {what}")
     return faults
-
-
-def _is_run(path: Path) -> bool:
-    return (path / RUN_JSON).is_file()
 
 
 def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
     """Go on with the search that a ``Resume`` request names; see ``resume_search``."""
     refuse_nested()
     faults = [*request.faults, *resume_faults(request)]
-    if not _is_run(request.run):
+    if not is_run(request.run):
         raise BadInput(faults)
     store = Store.open(request.run)
     store.info.require_version(VERSION)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tuning import pareto
 from tuning.config.arguments import FLAGS, NewSearch, Request, parse
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine
@@ -193,10 +194,12 @@ def test_what_is_no_flag_is_a_fault(argv: list[str]) -> None:
     assert faults_of(*argv)
 
 
-def test_a_negative_number_is_a_value() -> None:
-    """A target below zero is a loss like any other."""
-    assert config_of("--target", "-1.5").target == -1.5
-    assert config_of("--target=-1.5").target == -1.5
+@pytest.mark.parametrize("text", ["-1.5", "-3e-05", "-1e+200", "-.5E3", "-2."])
+def test_a_negative_number_is_a_value(text: str) -> None:
+    """A target below zero is a loss like any other, for every command."""
+    assert config_of("--target", text).target == float(text)
+    assert config_of(f"--target={text}").target == float(text)
+    assert pareto.parser().parse_args(["run", "--target", text]).target == text
 
 
 def a_run(here: Path) -> Path:

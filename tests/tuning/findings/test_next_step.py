@@ -47,6 +47,12 @@ def test_a_win_is_to_be_confirmed() -> None:
     assert command(won, 1.9, known()) == "confirm DIR"
 
 
+def test_a_win_short_of_the_target_is_confirmed_at_a_loss_that_was_reached() -> None:
+    """A confirmation refuses a target that no trial reached."""
+    won = beside_control(record(3, 7, 1.75))
+    assert command(won, 1.5, known()) == "confirm DIR --target 1.75"
+
+
 def test_what_is_confirmed_is_to_be_taken_away() -> None:
     """The winner's recipe; a better one that nobody confirmed is to be confirmed first."""
     assert command(search_frame(), None, background({37: 1.08})) == (

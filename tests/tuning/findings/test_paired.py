@@ -166,11 +166,29 @@ def test_p_is_scipys(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "p"), [([0.1], 1.0), ([0.5, 0.5], 0.0), ([0.0, 0.0], 1.0), ([-0.5, -0.5], 1.0)]
+    ("values", "p"), [([0.1], 1.0), ([0.5, 0.5], 0.25), ([0.0, 0.0], 1.0), ([-0.5, -0.5], 1.0)]
 )
 def test_p_of_exact_cases(values: list[float], p: float) -> None:
-    """One seed shows nothing; differences that do not stray show everything."""
+    """One seed shows nothing; of differences that do not stray only the sign is known."""
     assert p_value(values) == p
+
+
+@given(
+    level=st.floats(-1e200, 1e200),
+    runs=st.lists(st.floats(5.0, 15.0), min_size=2, max_size=5, unique=True),
+    seconds=st.lists(st.floats(5.0, 15.0), min_size=2, max_size=5),
+)
+def test_what_all_runs_share_is_no_win(
+    level: float, runs: list[float], seconds: list[float]
+) -> None:
+    """Property: a metric that has one value for all, an accuracy at its end say. No difference,
+    not even by rounding, and no gain.
+    """
+    curve = ControlCurve.fit(runs, [level] * len(runs))
+    seen = [compare(seed, curve, each, level) for seed, each in enumerate(seconds)]
+    assert {c.lower_loss for c in seen} <= {0.0, None}
+    assert {c.gain for c in seen} == {None}
+    assert p_value([c.lower_loss for c in seen if c.lower_loss is not None] or [0.0]) == 1.0
 
 
 def test_p_of_two_seeds_by_hand() -> None:
