@@ -194,7 +194,8 @@ class RunInfo:
         costs = self.calibration
         if costs is None or not is_a_confirmations(origin, seed, self.config.get("seed", 0)):
             return costs
-        return dataclasses.replace(costs, forms={**costs.forms, **self.timed_again})
+        again = {name: _over(costs.forms.get(name), it) for name, it in self.timed_again.items()}
+        return dataclasses.replace(costs, forms={**costs.forms, **again})
 
     @property
     def forks(self) -> bool:
@@ -218,6 +219,12 @@ class RunInfo:
                 f"{version}; "
                 f"install {self.version} to go on with it, or start a new run"
             )
+
+
+def _over(before: CostTable | None, again: CostTable) -> CostTable:
+    """A table that was timed again, with what of its forms was not."""
+    known = {} if before is None else before.forms
+    return dataclasses.replace(again, forms={**known, **again.forms})
 
 
 def _schema_message(schema: int, version: str) -> str:

@@ -13,6 +13,7 @@ from policies.rules import Scalar
 from tests.support import tiny
 from tests.support.costs import made_up_costs
 from tests.support.searches import TINY
+from tests.support.stores import INFO
 from tests.support.watch import Remembering
 from tuning.session.listed import Subject, create_list, train_list
 from tuning.store.info import KnobKind
@@ -112,3 +113,15 @@ def per_step(record: TrialRecord) -> float:
     assert record.train_seconds
     assert record.steps
     return record.train_seconds / record.steps
+
+
+def test_a_variants_forms_that_were_not_timed_again_stay() -> None:
+    """Of a workload with other values of its own knobs, by the first clock."""
+    one, other, dear = made_up_costs(), made_up_costs(full_step=0.02), made_up_costs(full_step=0.06)
+    first = dataclasses.replace(one, forms={"wide": dataclasses.replace(other, forms={"m": other})})
+    again = {"wide": dataclasses.replace(dear, forms={"b": dear})}
+    info = dataclasses.replace(INFO, calibration=first, timed_again=again)
+    found = info.clock_of(CONFIRMATION, info.config["seed"] + FIRST_FRESH)
+    assert found is not None
+    wide = found.forms["wide"]
+    assert (wide.step_seconds, wide.forms) == (dear.step_seconds, {"m": other, "b": dear})
