@@ -3,9 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # On a slow day fewer trials, not more minutes.
 SEARCH_ARGS ?= --time-budget 220
-# Three processes for two cores: while one waits, for Ray to start say, the others compute. One file
-# stays in one of them.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes: while one waits, for Ray to start say, the other computes. One file stays in one of them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 .PHONY: search test check coverage docs format lint types clean
