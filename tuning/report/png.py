@@ -6,7 +6,9 @@ Drawn without pyplot: no state outlives a call.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 INCHES = (12.0, 6.75)
 DPI = 150
+FOOTER = 105
+"""Characters in a line below the axes."""
+LONGEST = 40
+"""Characters of a workload's name there."""
 OWN_NAME = "your own recipe, for less time and for more"
 
 
@@ -229,17 +235,20 @@ def _footer(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
             | (numbers(summary.others, "train_seconds") > right)
         ).sum()
     )
-    text = f"{summary.background.asked.workload}: {summary.finished} finished trials"
+    called = Path(summary.background.asked.workload).name
+    called = called if len(called) <= LONGEST else f"{called[:LONGEST]}…"
+    text = f"{called}: {summary.finished} finished trials"
     text += f", {beyond} of them outside the picture" if beyond else ""
     confirmed = summary.background.confirmed
-    if confirmed is not None:
+    if confirmed is not None and whiskers(summary):
         text += f"; diamond and bar: confirmed over {len(confirmed.seeds)} fresh seeds, 95 %"
     axes.annotate(
-        text,
+        textwrap.fill(text, FOOTER),  # a line as wide as it likes would leave the axes no room
         (0, 0),
-        (0, -64),
+        (0, -54),
         xycoords="axes fraction",
         textcoords="offset points",
+        va="top",
         fontsize=12,
         color=QUIET,
         parse_math=False,

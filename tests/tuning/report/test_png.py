@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.verdicts import background
-from tuning.findings.context import Background
+from tuning.findings.context import Asked, Background
 from tuning.findings.paired import Bound
 from tuning.findings.summary import summary
 from tuning.findings.words import headline
@@ -58,6 +58,23 @@ def test_it_shows_what_the_page_shows() -> None:
     (claim, *verdict) = [text.get_text() for text in figure.texts]
     assert re.fullmatch(r"1\.\d\d× as fast to the same loss, on one seed", claim)
     assert " ".join(verdict) == headline(summary(search_frame()))
+
+
+@pytest.mark.parametrize(
+    "workload", ["/home/someone/a/long/way/to/my_models/of_2026/classifier.py:make", "w" * 400]
+)
+def test_a_long_name_of_the_workload_leaves_the_axes_their_room(workload: str) -> None:
+    """By its place on the figure, with all that is said below the axes after a confirmation."""
+    known = dataclasses.replace(background({37: 1.08}), asked=Asked(workload=workload))
+    figure = Figure(figsize=(12.0, 6.75), layout="constrained")
+    draw(figure, summary(search_frame(), None, known))
+    figure.draw_without_rendering()
+    place = figure.axes[0].get_position()
+    assert place.width > 0.8
+    assert place.height > 0.4
+    last = max(figure.axes[0].texts, key=lambda text: len(text.get_text())).get_window_extent()
+    assert last.x1 <= figure.bbox.x1
+    assert last.y0 >= 0
 
 
 @pytest.mark.parametrize("maximize", [False, True])
