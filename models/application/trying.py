@@ -87,9 +87,8 @@ def _batch_fault(workload: Workload, device: torch.device) -> str | None:
     parts = [batch_size(stream.take(Fraction(0), factor)) for factor in (HALF, 2.0)]
     if parts != [whole // 2, 2 * whole]:
         return f"batches of {whole} examples, cut and joined, came to {parts}"
-    for step in range(
-        1, MOST_PAIRS
-    ):  # texts that are padded by the batch may be alike in the first
+    # Texts that are padded by the batch may be alike in the first two.
+    for step in range(1, MOST_PAIRS):
         stream.take(Fraction(2 * step), 2.0)
     return None
 

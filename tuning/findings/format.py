@@ -22,9 +22,9 @@ ROUNDING = 1e-12
 two ways.
 """
 SIGNS = {"": "", "at least": "≥", "at most": "≤"}
+"""What stands before a number that is a bound."""
 BETTER = "better"
 """In place of a gain of at least 1.00."""
-"""What stands before a number that is a bound."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tuning.findings import format as form
 from tuning.findings.front import (
     AXES,
     control_kinds,
@@ -49,7 +50,7 @@ class Gained:
     @property
     def only_better(self) -> bool:
         """Whether all that is known is that the loss is better than the control's after as long."""
-        return self.bound == "at least" and round(self.value, 2) == 1
+        return form.gain(self.value, self.bound) == form.BETTER
 
 
 def gained(line: Line, seconds: float, loss: float) -> Gained | None:

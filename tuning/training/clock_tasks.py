@@ -124,6 +124,7 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     return Ending.DONE
 
 
+@generators_kept()
 def time_again(
     store: Store,
     recipes: Iterable[Recipe],

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
 from policies.rules import Scalar
 from tests.support import tiny
@@ -66,12 +67,16 @@ def spec_of(origin: Origin, seed: int, number: int = 0) -> TrialSpec:
 
 
 def test_forms_are_timed_whole_and_once(run: Path) -> None:
-    """Beside the search's clock, which stays as it is and has put the same form together."""
+    """Beside the search's clock, which stays as it is and has put the same form together; nor is
+    anything drawn of the process's own generators.
+    """
     said: list[str] = []
     with held(run) as store:
         before = store.info.calibration
         assert before is not None
+        drawn = torch.get_rng_state()
         time_again(store, [RECIPE, RECIPE], said.append, QUICK)
+        assert torch.equal(torch.get_rng_state(), drawn)
         found = store.reload_info()
         time_again(store, [RECIPE], said.append, QUICK)
         assert store.reload_info() == found
