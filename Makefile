@@ -7,6 +7,9 @@ SEARCH_ARGS ?= --time-budget 220
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
+# Tests start a hundred processes of Python: each finds compiled what another has imported.
+test check coverage: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: search test check coverage docs format lint types clean
 
 search: .venv/.run

@@ -9,8 +9,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 _FORM = re.compile(r"(?P<path>.+\.py):(?P<factory>\w+)", re.DOTALL)
 
@@ -67,8 +69,9 @@ def module_at(path: Path, whose: str = "a workload's") -> ModuleType:
     # Behind everything else: what is called as a library or as we are must not stand before it.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None, "a file that ends in .py has a loader"
+    loader = _FromSource(name, os.fspath(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "it has a loader"
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -78,3 +81,14 @@ def module_at(path: Path, whose: str = "a workload's") -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles a file whenever it is imported, and leaves nothing beside it.
+
+    Python knows a compiled file's source again by its second and its size, so that of two edits
+    within a second the first could be what is trained, and the second what is looked at.
+    """
+
+    def path_stats(self, path: str) -> NoReturn:
+        raise OSError(f"nothing compiled is kept of {path}")

@@ -240,12 +240,18 @@ def is_users(value: Any) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    """The source as its syntax tree, or without its comments where it cannot be parsed alone."""
+    """The source without what does not count; None where there is none."""
     code = value.__code__ if isinstance(value, types.FunctionType) else value
     try:
         source = textwrap.dedent(inspect.getsource(code))  # of code it is not what it wraps
     except (OSError, TypeError, IndentationError, SyntaxError):
         return None
+    return _without_words(source)
+
+
+@functools.lru_cache(maxsize=MOST)  # a search asks for the same ones several times
+def _without_words(source: str) -> str:
+    """Its syntax tree, or itself without its comments where it cannot be parsed alone."""
     try:
         tree = ast.parse(source)
     except SyntaxError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.by_path import module_at
 from models.registry import find_workload
 from tuning.config.config import SearchConfig
 
@@ -122,3 +123,19 @@ except AttributeError as fault:
     said = run_in(folder, code)
     assert "no attribute 'net'" in said
     assert "RuntimeError: of the user" in said
+
+
+def test_what_is_edited_within_a_second_is_what_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's compiled files tell neither this edit, of the same second and size, nor the file."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "edited.py"
+    for value in (1, 2):
+        file.write_text(f"VALUE = {value}\n")
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        module = module_at(file)
+        assert value == module.VALUE
+        del sys.modules[module.__name__]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["edited.py"]
