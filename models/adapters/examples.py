@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from models.adapters.drawing import drawing_from
 from models.adapters.fingerprints import fingerprint_of
+from models.application.batches import Stream
 from models.batches import Batch
 from models.workload import is_count
 
@@ -106,7 +109,7 @@ class Examples:
             )
         self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
         self._orders: Recent[np.ndarray] = Recent()
-        self.batch_at = BatchAt(self)
+        self.batch_at = BatchAt(self) if collate is None else Collated(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
 
     def ids_at(self, seed: int, step: int) -> Tensor:
@@ -117,7 +120,11 @@ class Examples:
 
     def batch_of(self, seed: int, step: int) -> Batch:
         """The batch of a step, on the CPU."""
-        return taken(self._source, self.ids_at(seed, step).tolist(), self._collate, (seed, step))
+        return self.batch_from(self.ids_at(seed, step), (seed, step))
+
+    def batch_from(self, ids: Tensor, numbers: tuple[int, ...]) -> Batch:
+        """A batch of some examples, on the CPU; what is drawn for it depends on ``numbers``."""
+        return taken(self._source, ids.tolist(), self._collate, numbers)
 
     @property
     def code(self) -> Any:
@@ -149,6 +156,19 @@ class BatchAt:
     def __call__(self, seed: int, step: int) -> Batch:
         """The batch of a step."""
         return self._data.batch_of(seed, step)
+
+
+class Collated(BatchAt):
+    """``batch_at`` of examples that a function of the user's puts together: any of them."""
+
+    def of_share(self, seed: int, start: Fraction, factor: float) -> Batch:
+        """A batch of the examples of ``factor`` batches from ``start`` on; see ``Stream``.
+
+        Raises:
+            ValueError: there are none.
+        """
+        ids = Stream(partial(self._data.ids_at, seed)).take(start, factor)
+        return self._data.batch_from(ids, (seed, start.numerator, start.denominator))
 
 
 class Rows:
@@ -291,7 +311,9 @@ class Loaded:
         self._loader, self._held, self._source = train, held_out, numbered(train.dataset)
         self._epochs: Recent[list[list[int]]] = Recent()
         self.fingerprint = fingerprint_of(self._source, None, (len(train), train.batch_size))
-        self.batch_at = BatchAt(self)
+        own = train.collate_fn
+        self._collate = None if own is default_collate else own
+        self.batch_at = BatchAt(self) if self._collate is None else Collated(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
 
     @property
@@ -305,8 +327,11 @@ class Loaded:
 
     def batch_of(self, seed: int, step: int) -> Batch:
         """The batch of a step, on the CPU."""
-        collate = None if self._loader.collate_fn is default_collate else self._loader.collate_fn
-        return taken(self._source, self._ids(seed, step), collate, (seed, step))
+        return self.batch_from(self.ids_at(seed, step), (seed, step))
+
+    def batch_from(self, ids: Tensor, numbers: tuple[int, ...]) -> Batch:
+        """A batch of some examples, on the CPU; what is drawn for it depends on ``numbers``."""
+        return taken(self._source, ids.tolist(), self._collate, numbers)
 
     @functools.cached_property
     def held_out(self) -> Sequence[Batch]:

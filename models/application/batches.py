@@ -3,6 +3,9 @@
 A stream of batches is a line on which batch k covers [k, k + 1). A step takes an interval of it,
 and of each batch the examples whose place falls inside; so where a step begins decides what it
 sees, and a run can be resumed at any step.
+
+Batches whose examples are padded to one another cannot be joined. Data that can make a batch of any
+examples has ``batch_at.of_share(seed, start, factor)``, which makes those of an interval anew.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,19 +27,39 @@ from models.batches import Batch
 from models.levers.batch import whole_examples
 
 Source = Callable[[int], Batch]
+Share = Callable[[Fraction, float], Batch]
 PLAIN = (str, bytes, bool, int, float, type(None))
 """Of a list of these, as many as there are examples, each belongs to one."""
+
+
+class OfSeed:
+    """A workload's batches for one seed, by their step.
+
+    Attributes:
+        of_share: (where it begins, batches it takes) -> a batch of those examples; None where
+            batches are cut and joined.
+    """
+
+    def __init__(self, batch_at: Callable[[int, int], Batch], seed: int) -> None:
+        self._batch_at, self._seed = batch_at, seed
+        anew = getattr(batch_at, "of_share", None)
+        self.of_share: Share | None = anew and partial(anew, seed)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        return self._batch_at(self._seed, step)
 
 
 class Stream:
     """A workload's batches for one seed, taken in shares.
 
     Args:
-        batch_at: step -> the workload's batch.
+        batch_at: step -> the workload's batch; an ``OfSeed`` may make shares anew.
     """
 
     def __init__(self, batch_at: Source) -> None:
         self._batch_at = batch_at
+        self._of_share: Share | None = getattr(batch_at, "of_share", None)
         self._last: tuple[int, Batch] | None = None
 
     def take(self, start: Fraction, factor: float) -> Batch:
@@ -47,6 +71,8 @@ class Stream:
             ValueError: so few that no whole example is among them, or batches that cannot be cut
                 or joined.
         """
+        if self._of_share is not None and not (factor == 1 and start.denominator == 1):
+            return self._of_share(start, factor)
         end = start + Fraction(factor)
         parts = []
         for number in range(math.floor(start), math.ceil(end)):
@@ -136,7 +162,8 @@ def join(batches: Sequence[Batch]) -> Batch:
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
-                f"{[tuple(t.shape) for t in each]}: pad all batches to one length, say"
+                f"{[tuple(t.shape) for t in each]}: pad all batches to one length, or bring the "
+                "data as Examples(..., collate=...), which pads those of a step to one another"
             )
         return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 

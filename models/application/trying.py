@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.application.batches import Stream, batch_size, cut
+from models.application.batches import OfSeed, Stream, batch_size, cut
 from models.application.prefix import Prefix
 from models.batches import apart, to_device, values_of
 from models.frames import told
@@ -79,7 +79,7 @@ def count_of_blocks(workload: Workload) -> int:
 
 
 def _batch_fault(workload: Workload, device: torch.device) -> str | None:
-    stream = Stream(partial(workload.batch_at, SEED))
+    stream = Stream(OfSeed(workload.batch_at, SEED))
     model = new_model(workload, SEED, device)
     for factor in (HALF, 2.0):
         workload.loss(model, to_device(stream.take(Fraction(0), factor), device))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.application.batches import Stream
+from models.application.batches import OfSeed, Stream
 from models.application.optimizers import make_optimizer
 from models.application.prefix import Prefix
 from models.batches import apart, to_device
@@ -128,7 +128,7 @@ class StepBench:
 
     def make_batch(self) -> Any:
         """The first batch that steps in the form see, on the device."""
-        stream = Stream(partial(self.workload.batch_at, self.seed))
+        stream = Stream(OfSeed(self.workload.batch_at, self.seed))
         return to_device(shown(self.workload, stream, Fraction(0), self.form), self.device)
 
     def step(self, depth: int, mark: Callable[[str], None] = _unmarked) -> None:

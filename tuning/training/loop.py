@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from models.application.batches import Stream
+from models.application.batches import OfSeed, Stream
 from models.late_dynamo import uncompiled
 from models.levers.form import Form
 from models.levers.levers import NO_LEVERS, Levers
@@ -95,7 +95,7 @@ def subject_of(workload: Workload, model: nn.Module, seed: int) -> Subject:
         model,
         blocks=partial(blocks_of, workload),
         own_optimizer=lambda: new_optimizer(workload, model),
-        batch_at=partial(workload.batch_at, seed),
+        batch_at=OfSeed(workload.batch_at, seed),
         examples_at=None if ids is None else partial(ids, seed),
         shrink=workload.shrink,
         loss=partial(workload.loss, model),
@@ -176,7 +176,7 @@ class TrainingRun:
         seed_all(seed)  # dropout, say, does not hang on how many numbers making the model took
         self._workload = workload
         self._course = Course(timetable(workload), costs, horizon, levers)
-        self._stream = Stream(partial(workload.batch_at, seed))
+        self._stream = Stream(OfSeed(workload.batch_at, seed))
         subject = subject_of(workload, model, seed)
         self._levered = Levered(subject, policy, levers, self._course, seed)
         self.recorder = recorder

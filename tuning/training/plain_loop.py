@@ -30,7 +30,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from models.application.batches import Stream
+from models.application.batches import OfSeed, Stream
 from models.batches import Batch
 from models.levers.approximation import Approximation
 from models.levers.batch import BatchSize
@@ -221,7 +221,7 @@ class LoadedRecipe:
             model,
             blocks=lambda _: blocks,
             own_optimizer=own.renewed,
-            batch_at=None if batch_at is None else partial(batch_at, number),
+            batch_at=None if batch_at is None else OfSeed(batch_at, number),
             examples_at=None if examples_at is None else partial(examples_at, number),
             shrink=shrink,
             loss=None if loss is None else partial(loss, model),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
 
 from models.adapters import Cursor, Examples, Windows, from_loader
+from models.application.batches import OfSeed, Stream
 from models.batches import tensors_of
 from models.settings import told
 
@@ -191,3 +193,42 @@ def test_what_has_no_batches_by_number_is_refused(name: str) -> None:
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         make()
+
+
+TEXTS = [[1 + number] * (1 + number * 7 % 11) for number in range(40)]
+
+
+def padded(texts: list[list[int]]) -> dict[str, Tensor]:
+    """Texts with zeros behind, as long as the longest of them."""
+    longest = max(map(len, texts))
+    return {"ids": torch.tensor([text + [0] * (longest - len(text)) for text in texts])}
+
+
+COLLATED: dict[str, Any] = {
+    "examples": lambda: Examples(TEXTS, batch_size=8, collate=padded),
+    "a loader": lambda: from_loader(
+        DataLoader(TEXTS, 8, shuffle=True, collate_fn=padded),  # type: ignore[arg-type]
+        [padded(TEXTS)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLLATED)
+@given(factors=st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0]), min_size=1))
+@settings(max_examples=20, deadline=None)
+def test_texts_of_a_share_are_padded_to_one_another_alone(name: str, factors: list[float]) -> None:
+    """Whatever steps take, they see the texts in the order of the batches, each once and none
+    longer than the longest beside it.
+    """
+    data = COLLATED[name]()
+    stream, position = Stream(OfSeed(data.batch_at, 3)), Fraction(0)
+    seen: list[int] = []
+    for factor in factors:
+        ids = stream.take(position, factor)["ids"]
+        position += Fraction(factor)
+        assert (ids != 0).any(0).all(), "a column that holds nothing but padding"
+        assert torch.equal(ids, padded([row[row != 0].tolist() for row in ids])["ids"])
+        seen += ids[:, 0].tolist()
+    batches = [data.batch_at(3, step)["ids"][:, 0] for step in range(int(position) + 1)]
+    assert seen == torch.cat(batches).tolist()[: len(seen)]
+    assert len(seen) == position * 8

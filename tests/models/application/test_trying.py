@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.adapters import Examples
 from models.application.trying import lever_faults
 from models.workload import Workload
 from tests.models.application.nets import KINDS_OF_INPUT, Net, batch, loss
@@ -151,7 +152,10 @@ def test_what_is_fine_stays_so() -> None:
 
 
 def test_texts_that_are_padded_by_the_batch_cannot_be_joined() -> None:
-    """The first batches may be alike, and a trial would fail where two are not; cut they can be."""
+    """The first batches may be alike, and a trial would fail where two are not; cut they can be.
+
+    Where the data set puts any examples together, all of it can be had.
+    """
     plain = tiny.tiny()
 
     def batch_at(seed: int, step: int) -> Any:
@@ -162,3 +166,13 @@ def test_texts_that_are_padded_by_the_batch_cannot_be_joined() -> None:
     assert "one shape to be joined" in str(fault)
     assert "pad all batches to one length" in str(fault)
     assert lever_faults(plain, CPU)["batch"]() is None
+    sets = [(torch.ones(1 + number % 5), torch.tensor(0)) for number in range(16)]
+    texts = Examples(sets, batch_size=2, collate=padded)
+    summed = replace(plain, batch_at=texts.batch_at, loss=lambda model, batch: batch[0].sum())
+    assert lever_faults(summed, CPU)["batch"]() is None
+
+
+def padded(examples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Texts as long as the longest of them, and their labels."""
+    texts, labels = zip(*examples, strict=True)
+    return torch.nn.utils.rnn.pad_sequence(list(texts), batch_first=True), torch.stack(labels)
