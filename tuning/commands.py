@@ -6,6 +6,7 @@ Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything e
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,4 +85,6 @@ def not_writable(flag: str, path: Path | None) -> list[str]:
     if not path.absolute().parent.is_dir():
         rule = f"{flag} must lie in a directory that exists, but {path.parent} does not"
         return [f"{rule}; create it first"]
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        return [f"{flag} must be a writable file, but {path} is not: choose another"]
     return []

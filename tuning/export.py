@@ -80,7 +80,7 @@ def tell(run: Path, kind: str, where: str) -> None:
     Raises:
         BadInput: not a run, no such destination, or one that refuses.
     """
-    from tuning.elsewhere.place import Place
+    from tuning.elsewhere.place import Place, kinds
     from tuning.session.telling import source_of
 
     place, store = Place(kind, where), _open(run)
@@ -94,7 +94,8 @@ def tell(run: Path, kind: str, where: str) -> None:
         destination.close()
     except Exception as error:
         raise BadInput(
-            f"--to {kind} must be able to write {where!r}, but got {type(error).__name__}: {error}"
+            f"--to {kind} is followed by {kinds()[kind].meaning}, and must be able to write "
+            f"{where!r}, but got {type(error).__name__}: {error}"
         ) from error
     print(f"told {kind} {where} of {len(records)} trials", file=sys.stderr)
 

@@ -108,6 +108,8 @@ def _known(flag: str) -> Iterator[str]:
         yield from workload_names()
     elif flag == "--to":
         yield from kinds()
+    elif flag == "--log":
+        yield from (f"{kind}:" for kind in kinds())
     elif flag == "--time":
         from tuning.findings.verdict import Time
 

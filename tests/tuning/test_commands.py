@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tuning.commands import not_writable
 from tuning.ttq import DOORS
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +61,29 @@ def test_a_flag_that_lacks_a_value_is_told_likewise(capsys: pytest.CaptureFixtur
         "python -m tuning.export: cannot do what was asked:\n"
         "- argument --to: expected 2 arguments: see --help\n"
     )
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    """In a directory that is not the user's, or of a file that is not; root itself may write."""
+    mine = tmp_path / "mine.json"
+    mine.write_text("{}")
+    assert not_writable("--json", mine) == []
+    mine.chmod(0o400)
+    tmp_path.chmod(0o500)
+    with as_nobody():
+        for path in (mine, tmp_path / "new.json"):
+            assert not_writable("--json", path) == [
+                f"--json must be a writable file, but {path} is not: choose another"
+            ]
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Inside, root is told as another user what may be written."""
+    user, effective, saved = os.getresuid()
+    if user == 0:
+        os.setresuid(65534, effective, saved)
+    try:
+        yield
+    finally:
+        os.setresuid(user, effective, saved)
