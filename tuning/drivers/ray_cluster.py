@@ -187,6 +187,10 @@ class LocalCluster:
                 return f"a server of Ray on this machine (process {process.pid}) has died"
         return None
 
+    def held_up(self, cpus: float, gpus: float) -> str | None:
+        """Nothing else runs in it."""
+        return None
+
     def stop(self) -> None:
         """End Ray's processes and remove its files."""
         if self._guard is not None:
@@ -252,6 +256,10 @@ class JoinedCluster:
         """Why no task can run any more, or None; Ray itself notices when its head is gone."""
         return None
 
+    def held_up(self, cpus: float, gpus: float) -> str | None:
+        """What of a trial's share other work holds, or None."""
+        return _taken("the cluster", cpus, gpus)
+
     def stop(self) -> None:
         """Leave the cluster."""
         _disconnect()
@@ -277,9 +285,30 @@ class UsersSession:
         """Why no task can run any more, or None."""
         return None if in_users_session() else "the Ray session was ended"
 
+    def held_up(self, cpus: float, gpus: float) -> str | None:
+        """What of a trial's share other work holds, or None."""
+        return _taken("the Ray session that was begun before", cpus, gpus)
+
     def stop(self) -> None:
         """Leave it as it was."""
         _remove(self.home)
+
+
+def _taken(whose: str, cpus: float, gpus: float) -> str | None:
+    import ray
+
+    has, free = ray.cluster_resources(), ray.available_resources()
+    lacking = [
+        f"{need:g} {name} ({free.get(name, 0):g} of {has.get(name, 0):g} free)"
+        for name, need in (("CPU", cpus), ("GPU", gpus))
+        if need > free.get(name, 0)
+    ]
+    if not lacking:
+        return None
+    return (
+        f"waiting for other work in {whose} to end: a trial needs {' and '.join(lacking)}; end "
+        "that work, or this search and resume it later"
+    )
 
 
 def in_users_session() -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -110,7 +111,8 @@ class RayDriver:
             from tuning.drivers.ray_tune import HandOver, drive
 
         fixed: dict[str, Any] = {"run": str(self.run), "epoch": self.epoch, "entry": self.entry}
-        hand_over = HandOver(source, self.concurrency, fixed, self._cluster.dead)
+        held_up = partial(self._cluster.held_up, self.cpus_per_trial, self.gpus_per_trial)
+        hand_over = HandOver(source, self.concurrency, fixed, self._cluster.dead, held_up)
         with signals_kept():
             drive(
                 hand_over,

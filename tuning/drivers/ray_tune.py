@@ -8,8 +8,10 @@ files that anyone reads.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +34,8 @@ bounds.
 """
 START_SECONDS = 3.0
 """A slot is held at least so long while another's process starts, by how much two may differ."""
+PATIENCE_SECONDS = 20.0
+"""Without any process for so long, it is said why: a cluster's other work may hold its cores."""
 
 
 class TaskTrainable(tune.Trainable):  # type: ignore[misc]
@@ -94,17 +98,20 @@ class HandOver:
         concurrency: tasks that Tune may have at once.
         fixed: what every worker is told besides the task.
         dead: why no task can run any more, or None.
+        held_up: why no process may have been had yet, or None; it is told once.
     """
 
     source: TaskSource[Any]
     concurrency: int
     fixed: dict[str, Any]
     dead: Callable[[], str | None]
+    held_up: Callable[[], str | None] = lambda: None
     flights: dict[str, Flight] = field(default_factory=dict)
     failure: BaseException | None = None
     _ticked: float = 0.0
     _starts: int = 0
     _waiting_since: float | None = None
+    _patient_until: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its configuration, these adapters with it, and never reads it back here.
@@ -201,6 +208,17 @@ class HandOver:
             self._give_up(error)
         for flight in self.flights.values():
             self._enforce_deadline(flight, now)
+        self._tell_if_held_up(now)
+
+    def _tell_if_held_up(self, now: float) -> None:
+        if self._starts or not self.flights:
+            return
+        if self._patient_until is None:
+            self._patient_until = now + PATIENCE_SECONDS
+        if now >= self._patient_until:
+            self._patient_until = math.inf
+            if reason := self.held_up():
+                print(reason, file=sys.stderr)
 
     def _enforce_deadline(self, flight: Flight, now: float) -> None:
         if flight.task is None or flight.started is None or flight.late:

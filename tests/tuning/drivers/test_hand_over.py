@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
+
 from tuning.drivers.driver import Nothing
-from tuning.drivers.ray_tune import LEAST_HOLD, START_SECONDS, HandOver
+from tuning.drivers.ray_tune import LEAST_HOLD, PATIENCE_SECONDS, START_SECONDS, HandOver
 from tuning.trial.task import Ending, Lost
 
 
@@ -66,3 +69,22 @@ def test_a_task_that_goes_to_a_process_that_is_there_holds_nobody_up() -> None:
     source.tasks.append("forms")
     assert handed(hand_over, "third")["task"] == "forms"
     assert handed(hand_over, "fourth")["hold"] < START_SECONDS
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_holds_up_the_first_process_is_told_once(
+    started: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a task that no process has had after so long, and of no other."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    hand_over = HandOver(Source(), 1, {}, lambda: None, lambda: "other work holds the cores")
+    handed(hand_over, "first")
+    if started:
+        hand_over.started("first", None)
+    for _ in range(2 * int(PATIENCE_SECONDS)):
+        now[0] += 2.0
+        hand_over.beat()
+        if now[0] < PATIENCE_SECONDS:
+            assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == ("" if started else "other work holds the cores\n")
