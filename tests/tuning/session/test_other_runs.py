@@ -275,9 +275,7 @@ def test_what_has_no_clock_is_refused_by_the_command(
     assert list(tmp_path.iterdir()) == [early]
 
 
-def test_a_run_keeps_its_clock(
-    taken: Taken, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_keeps_its_clock(taken: Taken, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another one on resuming is refused, and the run untouched.
 
     The one it has may be named again.

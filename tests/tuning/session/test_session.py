@@ -223,7 +223,9 @@ def broken_without_target() -> Workload:
 
 def test_time_budget_stops_and_is_no_fault(tmp_path: Path) -> None:
     """A budget of a millisecond: the search ends by itself, says why, and can go on."""
-    result = search(config_of(tmp_path / "run", trials=2, target=1.0, time_budget=0.001), Remembering())
+    result = search(
+        config_of(tmp_path / "run", trials=2, target=1.0, time_budget=0.001), Remembering()
+    )
     assert result.stop_reason == "the time budget is used up"
     assert result.stop_reason != STOPPED_BY_USER
     assert len(search(config_of(tmp_path / "run", trials=2, target=1.0), Remembering()).trials) == 2
