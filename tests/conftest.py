@@ -43,8 +43,8 @@ if _in_memory():
 
 
 def pytest_collection_finish() -> None:
-    """What every module loaded stays. Loops and compilers of others ask for whole collections, which
-    take most of a second each where they look through all of it.
+    """What every module loaded stays. Loops and compilers of others ask for whole collections,
+    which take most of a second each where they look through all of it.
     """
     gc.collect()
     gc.freeze()
