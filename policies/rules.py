@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 Scalar = bool | int | float | str
 
@@ -67,7 +67,7 @@ class Settings:
         """
         return [
             fault
-            for field in _ruled(type(self))
+            for field in _ruled(cast(Any, type(self)))
             for fault in setting_faults(
                 field.name, getattr(self, field.name), str(field.type), field.metadata
             )
