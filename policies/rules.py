@@ -7,10 +7,11 @@ that break a rule. No value is ever adjusted: what is stored is what ran.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 Scalar = bool | int | float | str
 
@@ -66,12 +67,17 @@ class Settings:
         """
         return [
             fault
-            for field in dataclasses.fields(self)
-            if field.metadata
+            for field in _ruled(cast(Any, type(self)))
             for fault in setting_faults(
                 field.name, getattr(self, field.name), str(field.type), field.metadata
             )
         ]
+
+
+@functools.cache
+def _ruled(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    """The fields of a class that have a rule."""
+    return tuple(field for field in dataclasses.fields(kind) if field.metadata)
 
 
 def setting_faults(name: str, value: object, kind: str, rule: Mapping[str, Any]) -> list[str]:

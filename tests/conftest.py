@@ -4,6 +4,7 @@ fight for cores.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -39,3 +40,11 @@ def _in_memory() -> bool:
 
 if _in_memory():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection_finish() -> None:
+    """What every module loaded stays. Loops and compilers of others ask for whole collections,
+    which take most of a second each where they look through all of it.
+    """
+    gc.collect()
+    gc.freeze()

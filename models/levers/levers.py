@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import models.levers as package
 from models.levers.approximation import Approximation
@@ -158,7 +158,15 @@ def switches() -> dict[str, Scalar]:
 
 def lever_settings() -> dict[str, dataclasses.Field[Any]]:
     """Every lever's settings by name."""
-    return {f.name: f for kind in kinds() for f in dataclasses.fields(kind)}
+    return {name: f for kind in kinds() for name, f in _settings_of(cast(Any, kind)).items()}
+
+
+@functools.cache
+def _settings_of(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """A lever's settings by name. A space makes the levers of thousands of its points to be
+    checked, and ``dataclasses.fields`` looks through the class each time.
+    """
+    return {f.name: f for f in dataclasses.fields(kind)}
 
 
 def divide_knobs(knobs: Mapping[str, Scalar]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
@@ -200,7 +208,7 @@ def make_levers(knobs: Mapping[str, Scalar]) -> Levers:
     faults: list[str] = []
 
     def make(kind: Callable[..., Any]) -> Any:
-        names = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        names = _settings_of(kind)
         try:
             return kind(**{name: value for name, value in mine.items() if name in names})
         except ValueError as error:

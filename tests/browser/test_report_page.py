@@ -214,8 +214,7 @@ def test_any_table_is_drawn_without_an_error(
     assert window.run(OVERLAPS) == []
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize(("maximize", "width"), [(False, 390), (True, 1280)])
 def test_the_target_is_named_where_it_covers_nothing(
     window: Browser, tmp_path: Path, maximize: bool, width: int
 ) -> None:
@@ -269,8 +268,9 @@ def _curve(losses: Sequence[float], seconds: float) -> list[CurvePoint]:
     return [CurvePoint(i, seconds * i / count, loss) for i, loss in enumerate(losses, 1)]
 
 
-@pytest.mark.parametrize("unit", [1.0, 1e200, 1e-300])
-@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize(
+    ("maximize", "unit"), [(False, 1.0), (True, 1.0), (True, 1e200), (False, 1e-300)]
+)
 def test_better_is_on_its_own_side_whatever_the_size(
     window: Browser, tmp_path: Path, maximize: bool, unit: float
 ) -> None:

@@ -39,7 +39,7 @@ def plain(
     return {name: parameter.grad for name, parameter in twin.named_parameters()}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(plans(), st.booleans())
 def test_gradients_are_those_of_plain_freezing(
     drawn: tuple[Shape, list[set[int]]], traced: bool

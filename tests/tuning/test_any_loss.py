@@ -92,7 +92,7 @@ def test_page_and_picture_are_drawn(power: int, maximize: bool, seed: int) -> No
     assert render("png", reading, frame, {}).startswith(b"\x89PNG")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(move=moves(), strong=st.booleans(), seed=st.integers(0, 20))
 def test_front_gains_and_winner_stay(move: Move, strong: bool, seed: int) -> None:
     """Property: a realistic search read again, on its noise."""

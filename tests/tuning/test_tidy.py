@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.searches import config_of, own_columns, search
-from tuning.session.search import resume_search
-from tuning.session.watch import Silent
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.store.upkeep import FINISHED, snapshots, trunk_folders
@@ -25,7 +23,7 @@ def kept(run: Path) -> list[int]:
 def nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search of nine trials; to be copied, not changed."""
     run = tmp_path_factory.mktemp("nine") / "run"
-    search(config_of(run, trials=9), page=True)
+    search(config_of(run, trials=9, target=1.0))
     return run
 
 
@@ -41,7 +39,7 @@ def test_a_finished_search_is_small_and_can_be_extended(
     """A real search, done, tidied and extended, has the rows of the straight one, but for where
     they forked.
     """
-    straight = search(config_of(tmp_path / "straight", trials=11)).trials
+    straight = search(config_of(tmp_path / "straight", trials=11, target=1.0)).trials
     assert sum(kept(run)) <= FINISHED
     assert main([str(tmp_path), "--dry-run"]) == 0
     assert sum(kept(run)) > 0
@@ -49,7 +47,7 @@ def test_a_finished_search_is_small_and_can_be_extended(
     said = capsys.readouterr().out
     assert "freed" in said
     assert kept(run) == [0] * len(kept(run))
-    longer = resume_search(run, {"trials": 11}, watcher=Silent()).trials
+    longer = search(config_of(run, trials=11, target=1.0)).trials
     columns = ["forked_from_step"]
     assert (
         own_columns(longer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -267,7 +267,7 @@ class Levered:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
-        return {**self.snapshot(), **self.progress()}
+        return {**self.snapshot(), **self.progress(), "form": asdict(self._shaped.form)}
 
     def progress(self) -> dict[str, Any]:
         """What a loop that saves model, optimizer and generators itself has to save as well."""
@@ -280,7 +280,8 @@ class Levered:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where ``state`` was taken, in a run that has not begun."""
-        form = Form(**state["course"]["form"])
+        # The form that the weights have: a loop of one's own may have asked for the next batch.
+        form = Form(**state.get("form", state["course"]["form"]))
         if form != self._shaped.form:
             self.updater.close()
             self._shaped = Shaped(self.model, self.subject.blocks, form)

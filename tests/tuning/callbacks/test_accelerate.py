@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from models.compute.compiling import compiled
+from models.levers import shaping
 from tests.support import tiny
 from tests.tuning.callbacks.recipes import RECIPES, STEPS, assert_same_weights, recipe
 from tuning.callbacks.accelerate import AcceleratedRun, follow
@@ -108,8 +111,12 @@ def test_accelerate_equals_the_plain_loop(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-def test_compiled_blocks() -> None:
-    """As in the plain loop; the names in the model are as they were."""
+def test_compiled_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the plain loop; the names in the model are as they were.
+
+    Compiled but for writing C++, which takes most of the time and is the same for both.
+    """
+    monkeypatch.setattr(shaping, "compiled", partial(compiled, compiler="aot_eager"))
     accelerator, run = begun({"compiled": True})
     losses = train(accelerator, run, accelerator.prepare(loader()))
     model, wanted = plain({"compiled": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,19 @@ from tuning.trial.metric import Metric
 from tuning.trial.trial import TrialRecord
 
 ACCURACY = Metric("accuracy", maximize=True)
-RECORDS = search_records(16)
+ODD = "F1 @10, macro"
+"""A further metric, which one of the trials has: whatever letters names have."""
+RECORDS = [
+    dataclasses.replace(each, metrics={ODD: 0.5} if each.number == 0 else {})
+    for each in search_records(16)
+]
 SPACE = find_space("dynamic_suffix")
 KNOBS = tuple(sorted({name for record in RECORDS for name in record.recipe.knobs}))
 
 
 def source(metric: Metric = ACCURACY) -> Source:
     """A run of a workload whose metric is maximised: the negative of what is recorded."""
-    return Source("mine", "byte_lm", SPACE, KNOBS, metric)
+    return Source("mine", "byte_lm", SPACE, KNOBS, metric, metrics=(ODD,))
 
 
 def told(kind: str, where: str, records: list[TrialRecord]) -> None:
@@ -94,22 +100,31 @@ def test_every_destination_is_tried_here() -> None:
     assert set(kinds()) == {*CASES, "wandb"}
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Where a destination of a kind is that was told half of the trials, and then all; to be read.
+    Made once: opening a data base takes longer than telling it.
+    """
+
+    @functools.cache
+    def place(kind: str) -> str:
+        where = CASES[kind][0].format(tmp_path_factory.mktemp(kind))
+        told(kind, where, RECORDS[:8])
+        told(kind, where, RECORDS)
+        return where
+
+    return place
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("kind", CASES)
-def test_each_trial_is_there_once(kind: str, tmp_path: Path) -> None:
+def test_each_trial_is_there_once(kind: str, filled: Callable[[str], str]) -> None:
     """Half of them, then all: finished, stopped and failed ones, with the metric's own value."""
-    where, read = CASES[kind]
-    place = where.format(tmp_path)
-    told(kind, place, RECORDS[:8])
-    told(kind, place, RECORDS)
     expected = {r.number: None if r.val_loss is None else -r.val_loss for r in RECORDS}
-    found = read(place)
+    found = CASES[kind][1](filled(kind))
     assert found.keys() == expected.keys()
     for number, value in expected.items():
         assert found[number] == (None if value is None else pytest.approx(value, rel=1e-6))
-
-
-ODD = "F1 @10, macro"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -121,15 +136,11 @@ ODD = "F1 @10, macro"
         ("mlflow", "final_metric_F1 -10- macro"),
     ],
 )
-def test_further_metrics_are_told_too(kind: str, name: str, tmp_path: Path) -> None:
+def test_further_metrics_are_told_too(kind: str, name: str, filled: Callable[[str], str]) -> None:
     """Whatever letters their names have; a trial without one has none."""
-    where = CASES[kind][0].format(tmp_path)
-    one, other = (dataclasses.replace(r, metrics={}) for r in RECORDS[:2])
-    destination = Place(kind, where).open(dataclasses.replace(source(), metrics=(ODD,)))
-    for record in (dataclasses.replace(one, metrics={ODD: 0.5}), other):
-        destination.tell(record)
-    destination.close()
-    assert METRICS_READ[kind](where, name) == {one.number: 0.5, other.number: None}
+    expected = {r.number: r.metrics.get(ODD) for r in RECORDS}
+    assert sorted(expected.values(), key=str) == [0.5, *[None] * (len(RECORDS) - 1)]
+    assert METRICS_READ[kind](filled(kind), name) == expected
 
 
 def _of_csv(where: str, name: str) -> dict[int, float | None]:
@@ -152,10 +163,9 @@ def _of_mlflow(where: str, name: str) -> dict[int, float | None]:
 METRICS_READ = {"csv": _of_csv, "optuna": _of_optuna, "mlflow": _of_mlflow}
 
 
-def test_a_study_has_distributions_values_states_and_curves(tmp_path: Path) -> None:
+def test_a_study_has_distributions_values_states_and_curves(filled: Callable[[str], str]) -> None:
     """Read by Optuna; the second study has both values of the front."""
-    where = f"sqlite:///{tmp_path}/study.db"
-    told("optuna", where, RECORDS)
+    where = filled("optuna")
     study = optuna.load_study(study_name="mine", storage=where)
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     states = {"finished": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}

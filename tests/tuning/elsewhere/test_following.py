@@ -28,17 +28,17 @@ class Warned(Silent):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of a search of nine trials that nobody follows; to be copied, not changed."""
+    """The run of a search of six trials that nobody follows; to be copied, not changed."""
     watcher, run = Warned(), tmp_path_factory.mktemp("plain") / "run"
-    search(config_of(run, trials=9), watcher)
+    search(config_of(run, trials=6, target=1.0), watcher)
     assert not [w for w in watcher.warnings if "no more trials are told" in w]
     return run
 
 
 def test_trials_are_told_as_they_end_and_those_of_before_too(plain: Path, tmp_path: Path) -> None:
-    """Nine trials, unfollowed; followed on to eleven the file has eleven, as the table has."""
+    """Six trials, unfollowed; followed on to eight the file has eight, as the table has."""
     run = Path(shutil.copytree(plain, tmp_path / "run"))
-    trials = search(config_of(run, trials=11, log=f"csv:{tmp_path}/told.csv")).trials
+    trials = search(config_of(run, trials=8, target=1.0, log=f"csv:{tmp_path}/told.csv")).trials
     told = pd.read_csv(tmp_path / "told.csv").sort_values("number")
     assert told["number"].tolist() == trials["number"].tolist()
     assert told["val_loss"].tolist() == pytest.approx(trials["val_loss"].tolist())
@@ -53,7 +53,7 @@ def test_one_that_fails_says_so_once_and_harms_nothing(
     """
     watcher = Warned()
     log = f"csv:{where.format(tmp_path)}"
-    followed = search(config_of(tmp_path / "run", trials=9, log=log), watcher).trials
+    followed = search(config_of(tmp_path / "run", trials=6, target=1.0, log=log), watcher).trials
     said = [w for w in watcher.warnings if "no more trials are told to csv" in w]
     assert len(said) == 1
     pd.testing.assert_frame_equal(own_columns(followed), own_columns(Store.open(plain).frame()))
@@ -78,7 +78,7 @@ def test_export_tells_a_whole_run(
     run, trials = plain, Store.open(plain).frame()
     assert export([str(run), "--to", "csv", str(tmp_path / "told.csv")]) == 0
     assert len(pd.read_csv(tmp_path / "told.csv")) == len(trials)
-    assert "9 trials" in capsys.readouterr().err
+    assert "6 trials" in capsys.readouterr().err
     assert export([str(run), "--to", "csv", str(tmp_path / "no" / "told.csv")]) == 2
     assert "must be able to write" in capsys.readouterr().err
     assert export([str(run)]) == 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,10 +26,11 @@ from tuning.training.calibrate import surroundings
 from tuning.trial.task import CLOCK, Ending
 
 HERE = surroundings(torch.device("cpu"))
+ONE: dict[str, Any] = {"trials": 1, "target": 1.0}
 
 
 def _store(run: Path, **key: str) -> Store:
-    store = prepared(config_of(run, trials=1))
+    store = prepared(config_of(run, **ONE))
     store.update_info(calibration=dataclasses.replace(made_up_costs(), key=key))
     return store
 
@@ -94,7 +96,7 @@ def test_the_same_surroundings_pass(tmp_path: Path) -> None:
     """A table that was measured here, and one that does not say where: the search goes on."""
     for number, key in enumerate((HERE, {})):
         search_run = _store(tmp_path / str(number), **key).path
-        frame = search(config_of(search_run, trials=1), Remembering()).trials
+        frame = search(config_of(search_run, **ONE), Remembering()).trials
         assert frame["state"].tolist() == ["finished"]
 
 
@@ -108,7 +110,7 @@ def test_other_surroundings_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         BadInput, match=rf"{name} another, and this is {name} .*start a new run"
     ) as failure:
-        search(config_of(run, trials=1), Remembering())
+        search(config_of(run, **ONE), Remembering())
     assert len(failure.value.faults) == 1
     assert Store.open(run).numbers() == []
 

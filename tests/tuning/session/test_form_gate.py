@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -137,13 +139,26 @@ def test_two_that_bring_forms_stop_the_device_once() -> None:
     assert gate.release(done=True) == tasks
 
 
-@pytest.fixture
-def levered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished serial search of the low-rank space, its forms really timed on the CPU."""
-    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
-    run = tmp_path / "run"
-    knobs = {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5}
-    search(config_of(run, space="low_rank", trials=12, target=1.0, knobs=knobs))
+LOW_RANK: dict[str, Any] = {
+    "space": "low_rank",
+    "target": 1.0,
+    "knobs": {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _two_rounds() -> Iterator[None]:
+    """Forms are really timed on the CPU, but not long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
+        yield
+
+
+@pytest.fixture(scope="module")
+def levered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished serial search of the low-rank space; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("levered") / "run"
+    search(config_of(run, trials=11, **LOW_RANK))
     return run
 
 
@@ -176,14 +191,12 @@ def test_where_two_run_at_once_forms_are_timed_alone_and_together(
     """A whole search by two at once: no form is timed while a trial is in hand, two are timed one
     after another at least once, and every trial is given once and trained.
     """
-    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
     monkeypatch.setattr(TwoInHand, "log", [])
     monkeypatch.setattr(
         conduct, "make_driver", lambda run, config, resources, epoch: TwoInHand(run, epoch=epoch)
     )
-    knobs = {"placement": {"choices": ["mlp"]}, "approximation_share": 0.5}
     run = tmp_path / "run"
-    config = config_of(run, space="low_rank", trials=14, target=1.0, knobs=knobs)
+    config = config_of(run, trials=12, **LOW_RANK)
     search(dataclasses.replace(config, driver="ray", concurrency=2))
     given = [task for task, _ in TwoInHand.log]
     timed = [place for place, task in enumerate(given) if task.is_forms]
@@ -192,7 +205,7 @@ def test_where_two_run_at_once_forms_are_timed_alone_and_together(
     assert any(second == first + 1 for first, second in itertools.pairwise(timed))
     frame = Store.open(run).frame()
     assert (frame["state"] == "finished").all()
-    assert len(frame) == 14
+    assert len(frame) == 12
     assert len(given) == len(set(given))
 
 
@@ -218,35 +231,33 @@ def test_levered_trials_are_trained_charged_and_no_control(levered: Path) -> Non
     assert (terms / sampled["train_seconds"]).to_list() == pytest.approx([1.0] * len(sampled))
 
 
-def test_a_search_goes_on_with_the_forms_it_knows(levered: Path) -> None:
+def test_a_search_goes_on_with_the_forms_it_knows(levered: Path, tmp_path: Path) -> None:
     """Extended, it times only what is new.
 
     The tables of the first part are kept to the last bit.
     """
-    before = Store.open(levered).info.calibration
-    resume_search(levered, {"trials": 14})
-    after = Store.open(levered).info.calibration
+    run = Path(shutil.copytree(levered, tmp_path / "run"))
+    before = Store.open(run).info.calibration
+    resume_search(run, {"trials": 12})
+    after = Store.open(run).info.calibration
     assert before is not None
     assert after is not None
     assert before.forms.items() <= after.forms.items()
-    assert len(Store.open(levered).frame()) == 14
+    assert len(Store.open(run).frame()) == 12
 
 
-def test_a_form_the_model_cannot_take_fails_its_trials_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_form_the_model_cannot_take_fails_its_trials_alone(tmp_path: Path) -> None:
     """The workload has no attention to approximate.
 
     Those trials fail with the reason, the search goes on.
     """
-    monkeypatch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
     run = tmp_path / "run"
     knobs = {
         "placement": {"choices": ["attention"]},
         "approximation": "svd",
         "approximation_share": 0.5,
     }
-    search(config_of(run, space="low_rank", trials=9, target=1.0, knobs=knobs))
+    search(config_of(run, trials=9, **{**LOW_RANK, "knobs": knobs}))
     frame = Store.open(run).frame()
     (error,) = frame.loc[frame["origin"] == "sampled", "error"]
     assert "placement 'attention' must match a linear layer of a block" in error

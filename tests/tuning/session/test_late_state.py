@@ -17,9 +17,9 @@ from models.workload import Workload
 from tests.support import stateful
 from tests.support.searches import config_of, own_columns, prepared, search
 from tests.support.watch import Remembering
+from tests.tuning.training.examination.test_examine import examined
 from tuning.errors import SearchFailed
 from tuning.store.store import Store
-from tuning.training.clock_tasks import examine_run
 
 HERE = __name__
 LATE = 9
@@ -87,7 +87,7 @@ def run(folder: Path, name: str, forks: bool) -> tuple[pd.DataFrame, list[str]]:
     """The table, and what was warned of."""
     watcher = Remembering()
     config = config_of(
-        folder, workload=f"{HERE}:{name}", space="schedule", target=1.0, trials=9, forks=forks
+        folder, workload=f"{HERE}:{name}", space="schedule", target=1.0, trials=6, forks=forks
     )
     return search(config, watcher).trials, watcher.warnings
 
@@ -127,9 +127,8 @@ def test_a_level_that_outlives_a_training_ends_the_search(
         tmp_path / "run", workload=f"{HERE}:rises", space="schedule", target=1.0, trials=9
     )
     store = prepared(config)
-    store.update_info(soundness=None)
-    examine_run(store)
-    assert store.info.soundness is not None
-    assert not store.info.soundness.refusals
+    found = examined(rises())
+    assert not found.refusals
+    store.update_info(soundness=found)
     with pytest.raises(SearchFailed, match=r"another did not begin as it had: the loss of step 0"):
         search(config, Remembering())

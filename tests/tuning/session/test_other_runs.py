@@ -5,7 +5,10 @@ A clock that does not hold for it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from tuning.training.calibrate import calibration_key
 from tuning.trial.clock import CostTable
 
 MEMORY = Memory(free_bytes=2**30, trial_bytes=2**20)
+NINE: dict[str, Any] = {"trials": 9, "target": 1.0}
 
 
 def clock(**changes: Any) -> CostTable:
@@ -55,29 +59,49 @@ def a_run(path: Path, costs: CostTable | None = None, **options: Any) -> Path:
     return path
 
 
+DISTURBED = clock(tries=3, disturbances=("50% of the cores' time went to other processes",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """A search with the clock of another; to be copied, not changed.
+
+    Attributes:
+        whose: the other one's result.
+        result: its own.
+        phases: what its watcher was told it does.
+        said: what stood on the terminal.
+    """
+
+    whose: SearchResult
+    result: SearchResult
+    phases: list[str]
+    said: str
+
+
 @pytest.fixture(scope="module")
-def twelve(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
-    """A search of twelve trials on that clock; to be read, not changed."""
-    run = tmp_path_factory.mktemp("twelve") / "run"
-    return search(config_of(a_run(run)), Remembering())
+def taken(tmp_path_factory: pytest.TempPathFactory) -> Taken:
+    """Nine trials, and the same nine with their clock, which was not calibrated alone."""
+    folder, watcher = tmp_path_factory.mktemp("taken"), Remembering()
+    whose = search(config_of(a_run(folder / "a", DISTURBED), **NINE), Remembering())
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        config = config_of(folder / "b", clock=str(whose.run), **NINE)
+        result = run_search(config, watcher=watcher)
+    return Taken(whose, result, watcher.phases, said.getvalue())
 
 
-@pytest.mark.parametrize("forks", [True, False])
-def test_the_same_search_with_the_same_clock_has_the_same_table(
-    twelve: SearchResult, tmp_path: Path, forks: bool
-) -> None:
-    """Twelve trials, then again with their clock: every column but what forks say of themselves."""
-    first, watcher = twelve, Remembering()
-    second = run_search(
-        config_of(tmp_path / "b", clock=str(first.run), forks=forks), watcher=watcher
-    )
-    assert "calibrating the clock, alone on the device" not in watcher.phases
-    assert "checking that the clock holds here" in watcher.phases
-    assert first.trials["forked_from_step"].notna().any()
-    assert second.trials["forked_from_step"].notna().any() == forks
-    one, other = (
-        own_columns(result.trials).drop(columns="forked_from_step") for result in (first, second)
-    )
+@pytest.fixture
+def run(taken: Taken, tmp_path: Path) -> Path:
+    """A copy of the search with the other's clock."""
+    return Path(shutil.copytree(taken.result.run, tmp_path / "run"))
+
+
+def test_the_same_search_with_the_same_clock_has_the_same_table(taken: Taken) -> None:
+    """Every column, forks among them, though nothing was calibrated."""
+    assert "calibrating the clock, alone on the device" not in taken.phases
+    assert "checking that the clock holds here" in taken.phases
+    one, other = (own_columns(result.trials) for result in (taken.whose, taken.result))
+    assert one["forked_from_step"].notna().any()
     assert one.equals(other)
 
 
@@ -106,7 +130,7 @@ def test_a_worker_on_another_machine_ends_the_search(
     """The clock is checked where it holds, and the trials begin on a machine with another
     processor: one message names both, and none of them is recorded as failed.
     """
-    run = a_run(tmp_path / "a", trials=3)
+    run = a_run(tmp_path / "a", trials=3, target=1.0)
     other = {"device": "another processor", "torch": torch.__version__}
     monkeypatch.setattr("tuning.training.worker.surroundings", lambda device: other)
     with pytest.raises(BadInput, match="machines of a cluster must be alike") as failure:
@@ -117,34 +141,25 @@ def test_a_worker_on_another_machine_ends_the_search(
     assert list(resume_search(run, watcher=Remembering()).trials["state"]) == ["finished"] * 3
 
 
-def test_run_json_holds_the_clock_and_whose_it_was(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_json_holds_the_clock_and_whose_it_was(taken: Taken, run: Path) -> None:
     """Calibration with its forms, device and memory.
 
     And the run goes on when the other one is gone.
     """
-    other, run = a_run(tmp_path / "a"), tmp_path / "b"
-    run_search(config_of(run, clock=str(other), trials=1), watcher=Remembering())
-    info = Store.open(run).info
-    assert (info.calibration, info.device, info.memory) == (clock(), "fake device", MEMORY)
-    assert info.config["clock"] == str(other)
-    assert f"clock: that of {other}, calibrated on fake device" in capsys.readouterr().err
-    other.rename(tmp_path / "gone")
-    assert len(resume_search(run, {"trials": 2}, watcher=Remembering()).trials) == 2
+    info, whose = Store.open(run).info, taken.whose.run
+    assert (info.calibration, info.device, info.memory) == (DISTURBED, "fake device", MEMORY)
+    assert info.config["clock"] == str(whose)
+    assert f"clock: that of {whose}, calibrated on fake device" in taken.said
+    gone = whose.rename(whose.with_name("gone"))
+    try:
+        assert len(resume_search(run, {"trials": 10}, watcher=Remembering()).trials) == 10
+    finally:
+        gone.rename(whose)
 
 
-def test_a_clock_that_was_not_calibrated_alone_is_taken_with_a_warning(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_clock_that_was_not_calibrated_alone_is_taken_with_a_warning(taken: Taken) -> None:
     """The words are those of its own calibration."""
-    costs = clock(tries=3, disturbances=("50% of the cores' time went to other processes",))
-    run_search(
-        config_of(tmp_path / "b", clock=str(a_run(tmp_path / "a", costs)), trials=1),
-        watcher=Remembering(),
-    )
-    assert f"warning: {disturbed(costs)}" in capsys.readouterr().err
-    assert Store.open(tmp_path / "b").info.calibration == costs
+    assert f"warning: {disturbed(DISTURBED)}" in taken.said
 
 
 @pytest.mark.parametrize(
@@ -260,16 +275,14 @@ def test_what_has_no_clock_is_refused_by_the_command(
     assert list(tmp_path.iterdir()) == [early]
 
 
-def test_a_run_keeps_its_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_keeps_its_clock(taken: Taken, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another one on resuming is refused, and the run untouched.
 
     The one it has may be named again.
     """
-    other, run = a_run(tmp_path / "a"), tmp_path / "b"
-    run_search(config_of(run, clock=str(other), trials=1), watcher=Remembering())
-    before = (run / "run.json").read_bytes()
+    before, whose = (run / "run.json").read_bytes(), str(taken.whose.run)
     assert main(["--resume", str(run), "--clock", str(run)]) == 2
-    assert f"must keep its clock, which was '{other}', but got '{run}'" in capsys.readouterr().err
+    assert f"must keep its clock, which was '{whose}', but got '{run}'" in capsys.readouterr().err
     assert (run / "run.json").read_bytes() == before
-    assert main(["--resume", str(run), "--clock", str(other), "--trials", "2"]) == 0
-    assert Store.open(run).info.calibration == clock()
+    assert main(["--resume", str(run), "--clock", whose, "--trials", "10"]) == 0
+    assert Store.open(run).info.calibration == DISTURBED

@@ -24,7 +24,8 @@ from tuning.trial.trial import TrialRecord
 from tuning.trial.variants import known_variant, variant_name
 
 KNOBBY = "tests.support.knobby:make"
-FREE = {"use_own": True, "width": 16, "layers": 4}
+TRIALS = 13
+FREE: dict[str, Any] = {"use_own": True, "width": 16, "layers": 4}
 """Turns the knob alone that changes no cost: nothing has to be timed."""
 
 
@@ -37,7 +38,15 @@ def records_of(run: Path) -> list[TrialRecord]:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search of all three knobs, of recipes that freeze and that do not."""
     run = tmp_path_factory.mktemp("own") / "run"
-    search(config_of(run, workload=KNOBBY, space="static_suffix", knobs={"use_own": True}))
+    config = config_of(
+        run,
+        workload=KNOBBY,
+        space="static_suffix",
+        target=1.0,
+        trials=TRIALS,
+        knobs={"use_own": True},
+    )
+    search(config)
     return run
 
 
@@ -115,7 +124,8 @@ def test_tables_tell_them_as_recipes_do(searched: Path) -> None:
 
 def table_of(run: Path, **options: Any) -> pd.DataFrame:
     """What a search of the knob free of cost records, on a fake device."""
-    search(config_of(run, workload=KNOBBY, space="dynamic_suffix", knobs=FREE, **options))
+    config = config_of(run, workload=KNOBBY, target=1.0, trials=TRIALS, knobs=FREE, **options)
+    search(config)
     return own_columns(load_frame(Store.open(run)))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +26,7 @@ from tuning.session.search import run_search
 from tuning.store.store import Store
 
 NAME = "tests.tuning.session.test_retry_failed:fragile"
+FRAGILE: dict[str, Any] = {"workload": NAME, "forks": False}
 _last_step = 10**9
 
 
@@ -50,7 +55,7 @@ def _break(last_step: int) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A calibrated run of six trials that has not begun."""
-    prepared(config_of(tmp_path / "run", workload=NAME, trials=6, forks=False))
+    prepared(config_of(tmp_path / "run", trials=6, **FRAGILE))
     return tmp_path / "run"
 
 
@@ -89,42 +94,46 @@ def test_failed_trials_run_again(run: Path) -> None:
     assert len(list((run / "set_aside").iterdir())) == len(failed)
 
 
+@pytest.fixture(scope="module")
+def hopeless(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A search all of whose trials failed, and what was said of it; to be copied, not changed."""
+    run = tmp_path_factory.mktemp("hopeless") / "run"
+    prepared(config_of(run, trials=30, **FRAGILE))
+    _break(1)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main(["--resume", str(run)]) == 1
+    _break(10**9)
+    return run, " ".join(said.getvalue().split())
+
+
 def test_a_run_whose_trials_all_failed_makes_way(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hopeless: tuple[Path, str], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The next search may have its name; its records are kept. One that finished any may not."""
-    run = tmp_path / "run"
-    config = config_of(run, workload=NAME, trials=9, target=1.0, forks=False)
-    prepared(config)
-    assert not nothing_came_of(run)
-    _break(1)
-    assert main(["--resume", str(run)]) == 1
+    assert not nothing_came_of(run)  # which has not begun
+    run = Path(shutil.copytree(hopeless[0], tmp_path / "failed"))
     assert nothing_came_of(run)
-    _break(10**9)
+    config = config_of(run, trials=1, clock=str(hopeless[0]), **FRAGILE)
     run_search(config, watcher=Remembering())
     assert f"it is {run}.failed now" in " ".join(capsys.readouterr().err.split())
     assert set(tuning.load(f"{run}.failed")["state"]) == {"failed"}
-    assert tuning.load(run)["state"].tolist() == ["finished"] * 9
+    assert tuning.load(run)["state"].tolist() == ["finished"]
     assert not nothing_came_of(run)
     with pytest.raises(BadInput, match="must not exist yet"):
         run_search(config, watcher=Remembering())
 
 
 def test_a_hopeless_search_stops_says_why_and_can_be_mended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hopeless: tuple[Path, str], tmp_path: Path
 ) -> None:
     """Every trial fails: exit status 1 after eight of them, with reason and remedy in one message,
     which works.
     """
-    run = tmp_path / "run"
-    prepared(config_of(run, workload=NAME, trials=30, forks=False))
-    _break(1)
-    assert main(["--resume", str(run)]) == 1
-    said = " ".join(capsys.readouterr().err.split())
+    failed, said = hopeless
     assert "all of the first 8 trials failed, the last with: RuntimeError" in said
-    assert f"--resume {run} --retry-failed" in said
-    assert len(tuning.load(run)) == 8
-    _break(10**9)
+    assert f"--resume {failed} --retry-failed" in said
+    assert len(tuning.load(failed)) == 8
+    run = Path(shutil.copytree(failed, tmp_path / "run"))
     assert main(["--resume", str(run), "--retry-failed", "--trials", "9"]) == 0
     assert tuning.load(run)["state"].tolist() == ["finished"] * 9
 
@@ -136,7 +145,7 @@ def test_runs_for_the_target_are_retried_too(
     run = tmp_path / "run"
     prepared(
         config_of(
-            run, workload="tests.tuning.session.test_retry_failed:fragile_without_target", trials=2
+            run, workload="tests.tuning.session.test_retry_failed:fragile_without_target", trials=1
         )
     )
     _break(5)
@@ -145,7 +154,7 @@ def test_runs_for_the_target_are_retried_too(
     _break(10**9)
     assert main(["--resume", str(run), "--retry-failed"]) == 0
     assert {record.executions for record in Store.open(run).references().values()} == {2}
-    assert tuning.load(run)["state"].tolist() == ["finished"] * 2
+    assert tuning.load(run)["state"].tolist() == ["finished"]
 
 
 def fragile_without_target() -> Workload:

@@ -16,6 +16,7 @@ from tests.support.searches import config_of
 from tests.support.watch import Remembering
 from tuning.errors import BadInput, NothingTrained
 from tuning.session.search import run_search
+from tuning.training import clock_tasks
 
 
 def fails_when_timed() -> Workload:
@@ -47,8 +48,11 @@ def test_a_loss_that_is_none_is_told_as_in_a_check(tmp_path: Path) -> None:
     assert not run.exists()
 
 
-def test_a_run_whose_clock_cannot_be_set_is_removed(tmp_path: Path) -> None:
+def test_a_run_whose_clock_cannot_be_set_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It failed while its steps were timed; the next search may have the directory."""
+    monkeypatch.setattr(clock_tasks, "examine_run", lambda store: None)  # another process's seconds
     run = tmp_path / "run"
     with pytest.raises(NothingTrained, match=r"clock could not be calibrated: .*no more"):
         run_search(config_of(run, workload=f"{__name__}:fails_when_timed"), watcher=Remembering())

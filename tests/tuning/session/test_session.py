@@ -169,10 +169,10 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
     """
     run = tmp_path / "run"
     with pytest.raises(Interrupted, match=f"--resume {run}"):
-        search(config_of(run, trials=6), StopsAfter(8, run))
+        search(config_of(run, trials=6, target=1.0), StopsAfter(4, run))
     assert Store.open(run).numbers() == [0, 1, 2]
     assert not (run / "stop").exists()
-    frame = search(config_of(run, trials=6), Remembering()).trials
+    frame = search(config_of(run, trials=6, target=1.0), Remembering()).trials
     assert frame["number"].tolist() == list(range(6))
 
 
@@ -223,7 +223,9 @@ def broken_without_target() -> Workload:
 
 def test_time_budget_stops_and_is_no_fault(tmp_path: Path) -> None:
     """A budget of a millisecond: the search ends by itself, says why, and can go on."""
-    result = search(config_of(tmp_path / "run", trials=4, time_budget=0.001), Remembering())
+    result = search(
+        config_of(tmp_path / "run", trials=2, target=1.0, time_budget=0.001), Remembering()
+    )
     assert result.stop_reason == "the time budget is used up"
     assert result.stop_reason != STOPPED_BY_USER
-    assert len(search(config_of(tmp_path / "run", trials=4), Remembering()).trials) == 4
+    assert len(search(config_of(tmp_path / "run", trials=2, target=1.0), Remembering()).trials) == 2

@@ -45,7 +45,7 @@ def test_forks_of_a_stateful_workload_are_what_they_are_without(tmp_path: Path) 
             workload="tests.support.stateful:everything",
             space="schedule",
             target=1.0,
-            trials=14,
+            trials=9,
             forks=forks,
         )
         frames.append(search(config, Remembering()).trials)
@@ -77,7 +77,7 @@ def test_run_json_says_what_was_found(tmp_path: Path) -> None:
 
 def alone(run: Path, **options: Any) -> Any:
     """A search of a workload that trains alone, on made-up costs."""
-    config = config_of(run, workload=f"{HERE}:stateful", target=1.0, trials=8, **options)
+    config = config_of(run, workload=f"{HERE}:stateful", target=1.0, trials=6, **options)
     if not run.exists():
         prepared(config).update_info(calibration=made_up_costs(), soundness=ALONE)
     return search(config, Remembering()).trials

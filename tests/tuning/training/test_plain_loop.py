@@ -10,10 +10,12 @@ from typing import Any, cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.compute.compiling import compiled
+from models.levers import shaping
 from models.levers.levers import make_levers
 from models.registry import find_workload
 from models.workload import Workload
@@ -33,7 +35,13 @@ from tuning.trial.recipe_file import RecipeFile, baseline_of, parse
 
 CPU, SEED = torch.device("cpu"), 3
 ALL: dict[str, dict[str, Any]] = {"no lever": {}, **LEVERS, **STEPWISE}
+STEPS = 12
 Loop = tuple[nn.Module, list[float], list[float]]
+
+
+def again() -> Workload:
+    """``tiny.again`` as short as an epoch and what every lever does after it allow."""
+    return replace(tiny.again(), steps=STEPS)
 
 
 def costs_for(knobs: dict[str, Any], blocks: int = 4) -> CostTable:
@@ -65,11 +73,11 @@ def trained(knobs: dict[str, Any], policy: UpdatePolicy[Any], workload: Workload
 
 @cache
 def trial(name: str, policy: str) -> tuple[UpdatePolicy[Any], Any]:
-    """The schedule, and the search's own run of ``tiny.again`` by it and the levers of a name:
+    """The schedule, and the search's own run of ``again`` by it and the levers of a name:
     trained once, for all that are compared with it.
     """
     schedule = make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {})
-    return schedule, trained(ALL[name], schedule, tiny.again())
+    return schedule, trained(ALL[name], schedule, again())
 
 
 def recipe_of(
@@ -143,7 +151,7 @@ def test_what_rests_in_recovery_keeps_its_moments() -> None:
         return torch.optim.AdamW(model.parameters(), lr=3e-3)
 
     knobs, schedule = LEVERS["for a while, recovering"], make_policy("full_update", {})
-    asking = replace(tiny.again(), make_optimizer=of_trained)
+    asking = replace(again(), make_optimizer=of_trained)
     ours = trained(knobs, schedule, asking)
     assert ours[1] == trained(knobs, schedule, replace(asking, make_optimizer=of_all))[1]
     model, run = applied(recipe_of(knobs, schedule, asking, ours[0].steps), asking)
@@ -154,7 +162,7 @@ def test_what_rests_in_recovery_keeps_its_moments() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:
     """Trains both on the CPU, for every lever, through the text of the file."""
-    knobs, workload = ALL[name], tiny.again()
+    knobs, workload = ALL[name], again()
     schedule, ours = trial(name, policy)
     model, run = applied(recipe_of(knobs, schedule, workload, ours[0].steps), workload)
     assert_same(ours, loop(model, run, workload))
@@ -173,7 +181,7 @@ def test_byte_lm_in_a_plain_loop_equals_the_trial() -> None:
 @pytest.mark.parametrize("name", [name for name in ALL if name != "fitted to data"])
 def test_a_loader_does_as_well_and_nothing_else_need_be_told(name: str) -> None:
     """Batches one after the other, and the model's parts are seen in the first step."""
-    knobs, workload = ALL[name], tiny.again()
+    knobs, workload = ALL[name], again()
     if knobs.get("approximation") == "low_rank_diagonal":
         return
     schedule, ours = trial(name, "dynamic_suffix")
@@ -184,14 +192,15 @@ def test_a_loader_does_as_well_and_nothing_else_need_be_told(name: str) -> None:
 
 
 @settings(deadline=None, max_examples=10)
-@given(stop=st.integers(0, 25), name=st.sampled_from(sorted(ALL)))
+@example(stop=6, name="fewer units")  # its form changes with the batch that was asked for last
+@given(stop=st.integers(0, 15), name=st.sampled_from(sorted(ALL)))
 def test_a_resumed_loop_equals_the_straight_one(stop: int, name: str) -> None:
-    """Property: saved through a real file at any step, and gone on in a new model."""
-    knobs, workload = ALL[name], tiny.again()
-    schedule = make_policy("dynamic_suffix", DYNAMIC)
-    recipe = recipe_of(knobs, schedule, workload, 20)
-    straight, whole = applied(recipe, workload)
-    loop(straight, whole, workload)
+    """Property: saved through a real file at any step, and gone on in a new model. The straight one
+    has the weights of the trial, as above.
+    """
+    knobs, workload = ALL[name], again()
+    schedule, (straight, _) = trial(name, "dynamic_suffix")
+    recipe = recipe_of(knobs, schedule, workload, straight.steps)
     first, begun = applied(recipe, workload)
     for batch in begun.batches():
         if begun.steps >= stop:
@@ -203,7 +212,7 @@ def test_a_resumed_loop_equals_the_straight_one(stop: int, name: str) -> None:
     second, resumed = applied(recipe, workload)
     resumed.load_state_dict(through_a_file(begun.state_dict()))
     loop(second, resumed, workload)
-    mine, its = straight.state_dict(), second.state_dict()
+    mine, its = straight.model.state_dict(), second.state_dict()
     assert mine.keys() == its.keys()
     assert all(torch.equal(mine[key], its[key]) for key in mine)
 
@@ -289,8 +298,14 @@ def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
 )
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own use of it
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str, Any]) -> None:
-    """A transformer's blocks compiled, and its attention forced onto a kernel."""
+def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(
+    knobs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transformer's blocks compiled, and its attention forced onto a kernel.
+
+    Compiled are they but for writing C++, which takes most of the time and is the same for both.
+    """
+    monkeypatch.setattr(shaping, "compiled", partial(compiled, compiler="aot_eager"))
     workload = replace(find_workload("byte_lm", None), steps=4, eval_every=4, warmup_steps=1)
     full = make_policy("full_update", {})  # the fewest graphs: each is compiled for seconds
     ours = trained(knobs, full, workload)
@@ -301,7 +316,7 @@ def test_kernels_and_compilation_in_a_plain_loop_equal_the_trial(knobs: dict[str
 @pytest.mark.parametrize("decay", ["cosine", lambda progress: (1 - progress) ** 2])
 def test_a_decay_of_another_shape_equals_the_trial(decay: Any) -> None:
     """By name, and as the points of a function of the user's own, through the text of the file."""
-    workload = replace(tiny.again(), decay=decay, decay_fraction=0.5)
+    workload = replace(again(), decay=decay, decay_fraction=0.5)
     full = make_policy("full_update", {})
     ours = trained({}, full, workload)
     recipe = recipe_of({}, full, workload, ours[0].steps)

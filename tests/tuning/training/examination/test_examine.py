@@ -131,6 +131,5 @@ def test_a_new_process_that_fails_says_why() -> None:
 def test_data_that_another_process_gets_otherwise_are_refused() -> None:
     """Drawn without a seed when the workload is made: each worker would train on its own."""
     other = replace(tiny.tiny(), batch_at=lambda seed, step: tiny.batch_at(seed + 1, step))
-    with NewProcess("tests.support.tiny:tiny", None, 1) as elsewhere:
-        found = examined(other, elsewhere)
+    found = examined(other, Here(tiny.tiny()))
     assert any("must give the same batch in every process" in text for text in found.refusals)
