@@ -19,9 +19,10 @@ import threading
 import tokenize
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from models.frames import in_library, is_ours
 
@@ -30,6 +31,8 @@ MOST = 1000
 MOST_HELD = 100
 """Functions in one table."""
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
+_TEXTS: MutableMapping[Any, str | None] = WeakKeyDictionary()
+"""Of functions and classes that were read: to find a class Python parses all of its file."""
 
 
 def source_digests(roots: Iterable[Any]) -> dict[str, str]:
@@ -241,17 +244,20 @@ def is_users(value: Any) -> bool:
 
 def _text(value: Any) -> str | None:
     """The source without what does not count; None where there is none."""
+    try:
+        if value not in _TEXTS:
+            _TEXTS[value] = _read(value)
+        return _TEXTS[value]
+    except TypeError:  # a class whose own class takes hashes away
+        return _read(value)
+
+
+def _read(value: Any) -> str | None:
     code = value.__code__ if isinstance(value, types.FunctionType) else value
     try:
         source = textwrap.dedent(inspect.getsource(code))  # of code it is not what it wraps
     except (OSError, TypeError, IndentationError, SyntaxError):
         return None
-    return _without_words(source)
-
-
-@functools.lru_cache(maxsize=MOST)  # a search asks for the same ones several times
-def _without_words(source: str) -> str:
-    """Its syntax tree, or itself without its comments where it cannot be parsed alone."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -319,10 +325,15 @@ def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tupl
 
 def _imported_in(code: types.CodeType, names: Mapping[str, Any]) -> dict[str, types.ModuleType]:
     """Modules that a function imports where it runs, those of them that are loaded."""
-    asked = [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
+    asked = _asked_in(code)
     paths = {path: path for path in asked}
     paths |= {f"{names.get('__package__')}.{path}".rstrip("."): path for path in asked}
     return {path: sys.modules[full] for full, path in paths.items() if full in sys.modules}
+
+
+@functools.lru_cache(maxsize=MOST)
+def _asked_in(code: types.CodeType) -> tuple[str, ...]:
+    return tuple(i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME")
 
 
 @functools.cache

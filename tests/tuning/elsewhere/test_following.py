@@ -80,6 +80,6 @@ def test_export_tells_a_whole_run(
     assert len(pd.read_csv(tmp_path / "told.csv")) == len(trials)
     assert "6 trials" in capsys.readouterr().err
     assert export([str(run), "--to", "csv", str(tmp_path / "no" / "told.csv")]) == 2
-    assert "must be able to write" in capsys.readouterr().err
+    assert "--to csv is followed by a file, and must be able to write" in capsys.readouterr().err
     assert export([str(run)]) == 2
     assert "--trial N|best" in capsys.readouterr().err
