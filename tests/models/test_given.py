@@ -23,7 +23,10 @@ from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
 from tuning.session.search import run_search
 
-SEEN = "from models.registry import find_workload; print(find_workload({name!r}).steps)"
+SEEN = (
+    "from models.registry import find_workload\n"
+    "for name in {names!r}: print(find_workload(name).steps)"
+)
 
 
 def of(steps: int) -> Callable[..., Workload]:
@@ -35,19 +38,19 @@ def of(steps: int) -> Callable[..., Workload]:
     return made
 
 
-def in_another_process(name: str) -> str:
-    code = SEEN.format(name=name)
+def in_another_process(names: list[str]) -> list[str]:
+    code = SEEN.format(names=names)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+    return done.stdout.split() or done.stderr.strip().splitlines()[-1:]
 
 
-@pytest.mark.parametrize("given", [of(17), of(17)(), partial(tiny.tiny, steps=17)])
-def test_what_was_given_is_found_here_and_there(given: Any) -> None:
+def test_what_was_given_is_found_here_and_there() -> None:
     """A factory, with its own knobs; a workload; a factory with arguments."""
-    name = SearchConfig("run", workload=given).workload
-    assert name.startswith("given:")
-    assert find_workload(name).steps == 17
-    assert in_another_process(name) == "17"
+    given: list[Any] = [of(17), replace(of(18)(), name="made"), partial(tiny.tiny, steps=19)]
+    names = [SearchConfig("run", workload=each).workload for each in given]
+    assert names == ["given:of.<locals>.made", "given:made", "given:tiny"]
+    assert [find_workload(name).steps for name in names] == [17, 18, 19]
+    assert in_another_process(names) == ["17", "18", "19"]
 
 
 def test_a_factorys_knobs_are_known() -> None:

@@ -95,21 +95,6 @@ def test_they_change_no_bit_and_forks_change_none_of_theirs(run: Path, tmp_path:
     pd.testing.assert_frame_equal(ours.drop(columns=other), without.drop(columns="workload"))
 
 
-@pytest.mark.ray
-def test_ray_gives_the_same_records(run: Path, tmp_path: Path) -> None:
-    """Of the baselines, which are known before any has run."""
-    config = config_of(
-        tmp_path / "run",
-        workload=METERED,
-        driver="ray",
-        trials=8,
-        concurrency=2,
-    )
-    ours = search(config, Remembering()).trials
-    serial = Store.open(run).frame().head(8)
-    pd.testing.assert_frame_equal(own_columns(ours), own_columns(serial))
-
-
 def test_a_search_that_was_stopped_goes_on_with_them(run: Path, tmp_path: Path) -> None:
     """Nine trials, then all eleven: the columns are those of the search in one piece."""
     folder = tmp_path / "run"
