@@ -46,9 +46,9 @@ def in_another_process(names: list[str]) -> list[str]:
 
 def test_what_was_given_is_found_here_and_there() -> None:
     """A factory, with its own knobs; a workload; a factory with arguments."""
-    given: list[Any] = [of(17), replace(of(18)(), name="made"), partial(tiny.tiny, steps=19)]
+    given: list[Any] = [of(17), replace(of(18)(), name="as it is"), partial(tiny.tiny, steps=19)]
     names = [SearchConfig("run", workload=each).workload for each in given]
-    assert names == ["given:of.<locals>.made", "given:made", "given:tiny"]
+    assert names == ["given:made", "given:as_it_is", "given:tiny"]
     assert [find_workload(name).steps for name in names] == [17, 18, 19]
     assert in_another_process(names) == ["17", "18", "19"]
 
