@@ -21,7 +21,9 @@ from tests.support import tiny
 from tests.support.searches import config_of
 from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
+from tuning.session import conduct
 from tuning.session.search import run_search
+from tuning.store.store import Store
 
 SEEN = (
     "from models.registry import find_workload\n"
@@ -77,8 +79,10 @@ def test_what_nobody_gave_is_told() -> None:
         find_workload("given:nothing")
 
 
-def test_a_search_of_one(tmp_path: Path) -> None:
+def test_a_search_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Examined in a process beside this one, and trained; no code is in the run directory."""
+    monkeypatch.setattr(conduct, "write_report", lambda store: None)
     config = config_of(tmp_path / "run", workload=of(20), trials=2, target=1.0)
     assert (run_search(config, watcher=Remembering()).trials["state"] == "finished").all()
+    assert Store.open(tmp_path / "run").info.soundness is not None
     assert not list((tmp_path / "run").rglob("*.pkl"))

@@ -34,7 +34,7 @@ from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.training import stopwatch
 from tuning.trial.task import Task
-from tuning.trial.trial import TrialRecord, TrialSpec
+from tuning.trial.trial import Origin, TrialRecord, TrialSpec
 
 DEVICE = Device("fake device", 2)
 SEARCHED = 12
@@ -282,14 +282,17 @@ def test_ctrl_c_keeps_everything(run: Path) -> None:
     assert len(replicates(run)) == 10
 
 
+ORIGINS: tuple[Origin, ...] = ("sampled", "replicate")
+
+
 def test_the_searchs_own_tasks_are_left_alone(run: Path) -> None:
     """A search was stopped with two trials in flight, one of them a replicate.
 
     Confirming neither runs them nor takes their numbers.
     """
-    store, origins = Store.open(run), ("sampled", "replicate")
-    like, numbers = store.record(11), range(SEARCHED, SEARCHED + len(origins))
-    for number, origin in zip(numbers, origins, strict=True):
+    store = Store.open(run)
+    like, numbers = store.record(11), range(SEARCHED, SEARCHED + len(ORIGINS))
+    for number, origin in zip(numbers, ORIGINS, strict=True):
         store.begin(TrialSpec(number, origin, like.workload, like.recipe, like.seed))
     confirmed(run)
     assert [task.task for task in Store.open(run).in_flight()] == [*map(Task.trial, numbers)]
