@@ -30,7 +30,7 @@ DIED = "the worker died: "
 RESUMING = ["tuning.search", "--resume"]
 KILLS = (("workers", 1), ("raylet", 1)), (("worker", 3), ("driver", BASELINES))
 """Of each start but the first, which dies as it starts: who is killed, and once how many trials are
-recorded. Ray dies while it replaces both workers, the driver when one of two was replaced and what
+recorded. Ray dies while it replaces both workers, the driver after one of two died and when what
 was sampled is in flight.
 """
 
@@ -74,11 +74,13 @@ class Chaos:
         wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 60)
         if victim != "raylet":  # when nobody trains
             assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
-            assert len(search.workers()) == 2, "each has somebody to leave behind"
+            there = 2 if victim == "workers" else 1
+            assert eventually(lambda: len(search.workers()) >= there or search.over)
         before = self.records()
-        self.kills += not search.over and bool(search.kill(victim))
+        killed = [] if search.over else search.kill(victim)
+        self.kills += bool(killed)
         if victim == "workers":
-            assert eventually(lambda: search.said().count(DIED) == 2 or search.over)
+            assert eventually(lambda: search.said().count(DIED) == len(killed) == 2)
         self.unchanged(before)
 
     def strike_early(self, search: Victim) -> None:
@@ -148,11 +150,9 @@ def test_only_what_was_in_flight_ran_again(survived: Chaos) -> None:
 
 def test_no_link_outlives_its_search(survived: Chaos) -> None:
     """The short names that Ray's sockets have: of a search that was killed as it started the next
-    one removes it. Nor is there anything else by the name of one whose driver alone was killed.
+    one removes it.
     """
-    links = [link for search in survived.searches for link in search.links()]
-    assert not [link for link in links if link.is_symlink()]
-    assert eventually(lambda: not survived.searches[-1].links())
+    assert eventually(lambda: not any(search.links() for search in survived.searches))
 
 
 def test_the_death_of_a_server_is_told(survived: Chaos) -> None:

@@ -81,7 +81,8 @@ class Victim:
 
     def links(self) -> list[Path]:
         """The short names that it gave Ray's files."""
-        return list(Path(tempfile.gettempdir()).glob(f"{LINK_PREFIX}{self.process.pid}-*"))
+        names = Path(tempfile.gettempdir()).glob(f"{LINK_PREFIX}{self.process.pid}-*")
+        return [name for name in names if name.is_symlink()]
 
     def kill(self, victim: str) -> list[int]:
         """Kill one of ``VICTIMS`` (``worker``: the oldest) with SIGKILL.
