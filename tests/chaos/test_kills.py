@@ -5,7 +5,6 @@ been.
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,29 +12,26 @@ import pytest
 
 import tuning
 from tests.support import slow
+from tests.support.searches import config_of, prepared
 from tests.support.victims import Victim, eventually
+from tuning import search as command
 from tuning.store.store import Store
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 TRIALS = 12
+BASELINES = 8
 SEED = 20
+SPACE = "static_suffix"
 STARTING = [
-    "tuning.search",
-    "--workload",
-    slow.NAME,
-    "--space",
-    "static_suffix",
-    "--trials",
-    str(TRIALS),
-    "--concurrency",
-    "2",
-    "--run",
+    *("tuning.search", "--workload", slow.NAME, "--space", SPACE),
+    *("--trials", str(TRIALS), "--concurrency", "2"),
 ]
+DIED = "the worker died: "
 RESUMING = ["tuning.search", "--resume"]
-KILLS = (("group",), ("worker", "raylet"), ("workers", "driver"))
-"""Of each start of the search, who is killed.
-
-The first dies as it starts, the others while trials are trained.
+KILLS = (("workers", 1), ("raylet", 1)), (("worker", 3), ("driver", BASELINES))
+"""Of each start but the first, which dies as it starts: who is killed, and once how many trials are
+recorded. Ray dies while it replaces both workers, the driver after one of two died and when what
+was sampled is in flight.
 """
 
 
@@ -47,15 +43,23 @@ class Chaos:
         self.random = random.Random(SEED)
         self.kept: dict[str, bytes] = {}
         self.kills = 0
+        self.searches: list[Victim] = []
+        self.told: list[int] = []
+        self.clock = folder / "clock"
+        prepared(config_of(self.clock, workload=slow.NAME, space=SPACE))
 
     def start(self) -> Victim:
         """The command a user types, for the first time or to go on."""
-        argv = (
-            [*RESUMING, str(self.run)]
-            if (self.run / "run.json").exists()
-            else [*STARTING, str(self.run)]
+        words = RESUMING if (self.run / "run.json").exists() else self.starting
+        self.searches.append(
+            Victim([*words, str(self.run)], self.output, {slow.LOG: str(self.log)})
         )
-        return Victim(argv, self.output, {slow.LOG: str(self.log)})
+        return self.searches[-1]
+
+    @property
+    def starting(self) -> list[str]:
+        """On a clock that is there: each step is to be a trial's."""
+        return [*STARTING, "--clock", str(self.clock), "--run"]
 
     def records(self) -> dict[str, bytes]:
         """The files of the trials that are finished, whole."""
@@ -67,17 +71,27 @@ class Chaos:
         """
         assert eventually(lambda: len(self.records()) >= recorded or search.over)
         assert eventually(lambda: list((self.run / "running").glob("*.json")) or search.over)
-        wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 100)
-        assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
+        wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 60)
+        if victim != "raylet":  # when nobody trains
+            assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
+            there = 2 if victim == "workers" else 1
+            assert eventually(lambda: len(search.workers()) >= there or search.over)
         before = self.records()
-        self.kills += not search.over and bool(search.kill(victim))
+        killed = [] if search.over else search.kill(victim)
+        self.kills += bool(killed)
+        if victim == "workers":
+            assert eventually(lambda: search.said().count(DIED) == len(killed) == 2)
         self.unchanged(before)
 
     def strike_early(self, search: Victim) -> None:
-        """Kill while Ray starts or the clock is calibrated."""
-        assert eventually((self.run / "run.json").exists)
-        time.sleep(self.random.random() * 8)
-        self.kills += bool(search.kill("group"))
+        """Kill all of it while Ray starts."""
+        assert eventually(lambda: search.servers() or search.over)
+        self.kills += not search.over and bool(search.kill("group"))
+
+    def ended(self, search: Victim) -> None:
+        """Remember whether it could say why, and leave nothing of Ray's."""
+        if search.process.returncode > 0 and not (self.run / "ray").exists():
+            self.told.append(search.process.returncode)
 
     def unchanged(self, before: dict[str, bytes]) -> None:
         """Nothing that was finished is gone or another."""
@@ -88,30 +102,30 @@ class Chaos:
 
 @pytest.fixture(scope="module")
 def survived(tmp_path_factory: pytest.TempPathFactory) -> Chaos:
-    """The run after all kills, and a last start that was left alone."""
+    """The run after all kills, gone on with through Ray after each but the last.
+
+    What is left then is trained in this process.
+    """
     chaos = Chaos(tmp_path_factory.mktemp("chaos"))
-    for number, victims in enumerate(KILLS):
+    for kills in ((), *KILLS):
         search = chaos.start()
         try:
-            for victim in victims:
-                chaos.strike(
-                    search, victim, recorded=2 * (number - 1)
-                ) if number else chaos.strike_early(search)
+            if not kills:
+                chaos.strike_early(search)
+            for victim, recorded in kills:
+                chaos.strike(search, victim, recorded)
             search.wait()
             assert eventually(search.gone), "a process outlived its search"
+            chaos.ended(search)
         finally:
             search.end()
-    last = chaos.start()
-    try:
-        assert last.wait() == 0, chaos.output.read_text()
-    finally:
-        last.end()
+    assert command.main(["--resume", str(chaos.run), "--driver", "serial"]) == 0
     return chaos
 
 
 def test_nothing_finished_is_lost_or_changed(survived: Chaos) -> None:
     """The files of the records that were there before any kill are there byte for byte."""
-    assert survived.kills == sum(map(len, KILLS))
+    assert survived.kills == 1 + sum(map(len, KILLS))
     assert survived.kept
     survived.unchanged({})
 
@@ -132,6 +146,19 @@ def test_only_what_was_in_flight_ran_again(survived: Chaos) -> None:
     """A kill costs at most the two tasks that were in flight another execution."""
     again = sum(record.executions - 1 for record in Store.open(survived.run).records())
     assert 0 < again <= 2 * survived.kills
+
+
+def test_no_link_outlives_its_search(survived: Chaos) -> None:
+    """The short names that Ray's sockets have: of a search that was killed as it started the next
+    one removes it.
+    """
+    assert eventually(lambda: not any(search.links() for search in survived.searches))
+
+
+def test_the_death_of_a_server_is_told(survived: Chaos) -> None:
+    """It ends the search with the reason and without Ray's files; no other death does."""
+    assert survived.told == [1]
+    assert survived.output.read_text().count("a server of Ray on this machine (process ") == 1
 
 
 def test_the_directory_holds_what_the_design_lists(survived: Chaos) -> None:

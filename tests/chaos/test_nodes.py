@@ -15,10 +15,11 @@ import pytest
 
 import tuning
 from tests.support import slow
+from tests.support.searches import config_of, prepared
 from tests.support.victims import ROOT, Victim, eventually
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
-TRIALS = 8
+TRIALS = 5
 
 
 class Cluster:
@@ -80,8 +81,9 @@ def test_a_node_that_dies_costs_only_its_trials_in_flight(cluster: Cluster, tmp_
     The records of before are the same bytes, and only tasks of the dead node count two executions.
     """
     run, hold = tmp_path / "run", tmp_path / "hold"
+    prepared(config_of(tmp_path / "clock", workload=slow.NAME))
     argv = ["tuning.search", "--workload", slow.NAME, "--trials", str(TRIALS), "--run", str(run)]
-    argv += ["--space", "dynamic_suffix"]
+    argv += ["--space", "dynamic_suffix", "--clock", str(tmp_path / "clock")]
     search = Victim(
         [*argv, "--concurrency", "2", "--address", cluster.address],
         tmp_path / "said",

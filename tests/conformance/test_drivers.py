@@ -48,14 +48,11 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Open:
-    """A driver that has been started, for the tests of this module in turn."""
+    """A driver that has been started, for the drives of this module in turn."""
 
     driver: Driver
     run: Path
     at_once: int
-
-    def calls(self, tasks: list[str]) -> list[dict[str, Any]]:
-        return [note for note in notes(self.run) if note["task"] in tasks]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -67,54 +64,77 @@ def started(
         yield Open(driver, run, request.param.at_once)
 
 
+BEFORE, BARRIER = [f"ok-{i}" for i in range(7)], 3
+LOST = ["raise-loss", "exit-loss"]
+AFTER = ["ok-after"]
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What one drive came to.
+
+    Attributes:
+        source: its tasks in order, a barrier among those of before any is lost.
+        calls: what workers noted.
+        at_once: tasks that the driver runs at once.
+    """
+
+    source: ListSource
+    calls: list[dict[str, Any]]
+    at_once: int
+
+
+@pytest.fixture(scope="module")
+def driven(started: Open) -> Driven:
+    """Tasks that end, two that never do, and one that ends: a drive starts its workers anew."""
+    source = ListSource([*BEFORE, *LOST, *AFTER], barrier=BARRIER, patience=2)
+    started.driver.drive(source)
+    return Driven(source, notes(started.run), started.at_once)
+
+
 class TestDriver:
-    def test_every_task_runs_once_in_workers_that_are_reused(self, started: Open) -> None:
+    def test_every_task_runs_once_in_workers_that_are_reused(self, driven: Driven) -> None:
         """Workers leave a note a call; the notes, and the endings told, are the tasks asked for.
 
         There are fewer processes than tasks, and each counts on through its calls.
         """
-        tasks = [f"ok-once{i}" for i in range(7)]
-        source = ListSource(tasks)
-        started.driver.drive(source)
-        calls = started.calls(tasks)
-        assert sorted(call["task"] for call in calls) == sorted(tasks)
-        assert Counter(source.log) == Counter(("ended", task, "DONE") for task in tasks)
+        calls = [call for call in driven.calls if call["task"] in BEFORE]
+        assert sorted(call["task"] for call in calls) == sorted(BEFORE)
+        told = [entry for entry in driven.source.log if entry[1] in BEFORE]
+        assert Counter(told) == Counter(("ended", task, "DONE") for task in BEFORE)
         assert {call["epoch"] for call in calls} == {EPOCH}
-        assert source.most_in_flight <= started.at_once
-        assert len({call["pid"] for call in calls}) <= started.at_once + 1
+        assert driven.source.most_in_flight <= driven.at_once
+        assert len({call["pid"] for call in calls}) <= driven.at_once + 1
         for pid in {call["pid"] for call in calls}:
             assert [call["seen"] for call in calls if call["pid"] == pid] == _counting_from_first(
                 calls, pid
             )
 
-    def test_waiting_is_not_the_end(self, started: Open) -> None:
+    def test_waiting_is_not_the_end(self, driven: Driven) -> None:
         """The source says to wait after three tasks until all three have ended.
 
         The rest run after them.
         """
-        tasks = [f"ok-wait{i}" for i in range(6)]
-        source = ListSource(tasks, barrier=3)
-        started.driver.drive(source)
-        assert set(source.told("ended")[:3]) == set(tasks[:3])
-        assert set(source.told("ended")[3:]) == set(tasks[3:])
+        ended = driven.source.told("ended")
+        assert set(ended[:BARRIER]) == set(BEFORE[:BARRIER])
+        assert set(ended[BARRIER:]) == {*BEFORE[BARRIER:], *AFTER}
+
+    def test_a_lost_task_is_offered_again(self, driven: Driven) -> None:
+        """Tasks that always raise or exit are lost twice, with what they said.
+
+        Their neighbours end.
+        """
+        source = driven.source
+        assert Counter(source.told("lost")) == dict.fromkeys(LOST, 2)
+        assert sorted(source.told("ended")) == sorted([*BEFORE, *AFTER])
+        assert source.reasons("raise-loss") == ["ValueError: raise-loss cannot be"] * 2
+        assert all(source.reasons("exit-loss"))
 
     def test_nothing_to_do(self, started: Open) -> None:
         """A source that is done from the start is left at once, with nothing told."""
         source = ListSource([])
         started.driver.drive(source)
         assert source.log == []
-
-    def test_a_lost_task_is_offered_again(self, started: Open) -> None:
-        """Tasks that always raise or exit are lost twice, with what they said.
-
-        Their neighbours end.
-        """
-        source = ListSource(["ok-a", "raise-loss", "exit-loss", "ok-b"], patience=2)
-        started.driver.drive(source)
-        assert Counter(source.told("lost")) == {"raise-loss": 2, "exit-loss": 2}
-        assert sorted(source.told("ended")) == ["ok-a", "ok-b"]
-        assert source.reasons("raise-loss") == ["ValueError: raise-loss cannot be"] * 2
-        assert all(source.reasons("exit-loss"))
 
     def test_ticks_reach_the_source_while_a_task_runs(self, started: Open) -> None:
         """The task ends only when a tick asks it to.
@@ -168,4 +188,4 @@ def _broken(where: str) -> ListSource:
             if where == "tick":
                 raise _OwnError(where)
 
-    return Broken([f"ok-{where}{i}" for i in range(4)])
+    return Broken([f"ok-{where}"])

@@ -21,9 +21,14 @@ from tests.support import tiny
 from tests.support.searches import config_of
 from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
+from tuning.session import conduct
 from tuning.session.search import run_search
+from tuning.store.store import Store
 
-SEEN = "from models.registry import find_workload; print(find_workload({name!r}).steps)"
+SEEN = (
+    "from models.registry import find_workload\n"
+    "for name in {names!r}: print(find_workload(name).steps)"
+)
 
 
 def of(steps: int) -> Callable[..., Workload]:
@@ -35,19 +40,19 @@ def of(steps: int) -> Callable[..., Workload]:
     return made
 
 
-def in_another_process(name: str) -> str:
-    code = SEEN.format(name=name)
+def in_another_process(names: list[str]) -> list[str]:
+    code = SEEN.format(names=names)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+    return done.stdout.split() or done.stderr.strip().splitlines()[-1:]
 
 
-@pytest.mark.parametrize("given", [of(17), of(17)(), partial(tiny.tiny, steps=17)])
-def test_what_was_given_is_found_here_and_there(given: Any) -> None:
+def test_what_was_given_is_found_here_and_there() -> None:
     """A factory, with its own knobs; a workload; a factory with arguments."""
-    name = SearchConfig("run", workload=given).workload
-    assert name.startswith("given:")
-    assert find_workload(name).steps == 17
-    assert in_another_process(name) == "17"
+    given: list[Any] = [of(17), replace(of(18)(), name="as it is"), partial(tiny.tiny, steps=19)]
+    names = [SearchConfig("run", workload=each).workload for each in given]
+    assert names == ["given:made", "given:as_it_is", "given:tiny"]
+    assert [find_workload(name).steps for name in names] == [17, 18, 19]
+    assert in_another_process(names) == ["17", "18", "19"]
 
 
 def test_a_factorys_knobs_are_known() -> None:
@@ -74,8 +79,10 @@ def test_what_nobody_gave_is_told() -> None:
         find_workload("given:nothing")
 
 
-def test_a_search_of_one(tmp_path: Path) -> None:
+def test_a_search_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Examined in a process beside this one, and trained; no code is in the run directory."""
+    monkeypatch.setattr(conduct, "write_report", lambda store: None)
     config = config_of(tmp_path / "run", workload=of(20), trials=2, target=1.0)
     assert (run_search(config, watcher=Remembering()).trials["state"] == "finished").all()
+    assert Store.open(tmp_path / "run").info.soundness is not None
     assert not list((tmp_path / "run").rglob("*.pkl"))

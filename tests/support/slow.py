@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +49,10 @@ def _batch_at(seed: int, step: int) -> tiny.Pair:
     return tiny.batch_at(seed, step)
 
 
-def pause(environment: Mapping[str, str] = os.environ) -> None:
+def pause() -> None:
     """What makes a step slow, or stay."""
     time.sleep(STEP_SECONDS)
-    hold = Path(environment.get(HOLD, os.devnull))
+    hold = Path(os.environ.get(HOLD, os.devnull))
     if hold.is_file():
         with contextlib.suppress(FileNotFoundError):
             _append(hold, f"{os.getpid()}\n")
@@ -61,11 +60,11 @@ def pause(environment: Mapping[str, str] = os.environ) -> None:
         time.sleep(STEP_SECONDS)
 
 
-def note(task: str, step: int, environment: Mapping[str, str] = os.environ) -> None:
+def note(task: str, step: int) -> None:
     """Add a line to the log, if there is one."""
-    if LOG in environment:
+    if LOG in os.environ:
         line = f"{time.time():.3f} {os.getpid()} {task} {step}\n"
-        _append(Path(environment[LOG]), line, create=os.O_CREAT)
+        _append(Path(os.environ[LOG]), line, create=os.O_CREAT)
 
 
 def _append(path: Path, line: str, create: int = 0) -> None:

@@ -22,6 +22,7 @@ class ListSource:
     """Offers ``tasks`` in order; a lost task is offered again until it was lost ``patience`` times.
 
     Attributes:
+        tasks: as they were given.
         barrier: after this many tasks the source answers WAIT until all of them have ended.
         log: what the driver told, in order: (``ended`` or ``lost``, task, the ending's name or
             the reason).
@@ -36,7 +37,8 @@ class ListSource:
         patience: int = 2,
         deadline: float | None = None,
     ) -> None:
-        self.waiting = deque(tasks)
+        self.tasks = tuple(tasks)
+        self.waiting = deque(self.tasks)
         self.barrier = barrier
         self.patience = patience
         self.limit = deadline

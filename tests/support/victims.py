@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
+
+from tuning.drivers.ray_cluster import LINK_PREFIX
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120.0
@@ -71,6 +74,15 @@ class Victim:
     def workers(self) -> list[psutil.Process]:
         """Those that train."""
         return [process for process in self.look() if "Trainable" in _title(process)]
+
+    def servers(self) -> list[psutil.Process]:
+        """Ray's, as far as they were started."""
+        return [process for process in self.look() if _name(process) in SERVERS]
+
+    def links(self) -> list[Path]:
+        """The short names that it gave Ray's files."""
+        names = Path(tempfile.gettempdir()).glob(f"{LINK_PREFIX}{self.process.pid}-*")
+        return [name for name in names if name.is_symlink()]
 
     def kill(self, victim: str) -> list[int]:
         """Kill one of ``VICTIMS`` (``worker``: the oldest) with SIGKILL.

@@ -12,31 +12,41 @@ from pathlib import Path
 
 import pytest
 
+from tuning import check
 from tuning.commands import not_writable
 from tuning.ttq import DOORS
 
 ROOT = Path(__file__).parents[2]
+TINY = "from tests.support.tiny import tiny\n"
 
 
 @pytest.mark.parametrize("name", ["random", "types"])
 def test_a_file_named_like_a_module_of_pythons_is_told(name: str, tmp_path: Path) -> None:
     """In the folder that a command is run from, which Python looks into first: a message that names
-    it, or what was asked for. By its path from elsewhere it is a workload like any other.
+    it, or what was asked for.
     """
-    (tmp_path / f"{name}.py").write_text("from tests.support.tiny import tiny\n")
-    for folder, workload in ((tmp_path, f"{name}.py:tiny"), (ROOT, f"{tmp_path}/{name}.py:tiny")):
-        done = subprocess.run(
-            [sys.executable, "-m", "tuning.check", "--workload", workload],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr
-        if done.returncode:
-            assert (folder, done.returncode) == (tmp_path, 2)
-            assert f"{name}.py stands before {name}: rename it, or run from" in done.stderr
+    (tmp_path / f"{name}.py").write_text(TINY)
+    done = subprocess.run(
+        [sys.executable, "-m", "tuning.check", "--workload", f"{name}.py:tiny"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert done.returncode == 2
+        assert f"{name}.py stands before {name}: rename it, or run from" in done.stderr
+
+
+def test_it_is_a_workload_like_any_other_by_its_path_from_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is it in the way of the other process, in which a workload is examined."""
+    (tmp_path / "random.py").write_text(TINY)
+    assert check.main(["--workload", f"{tmp_path}/random.py:tiny"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("door", [door for door in DOORS if door != "search"])

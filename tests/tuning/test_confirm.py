@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,33 +109,40 @@ def schedules(frame: pd.DataFrame) -> set[tuple[str, float]]:
     return set(zip(frame["policy"], frame["horizon"], strict=True))
 
 
-def test_trains_candidates_and_control_on_fresh_paired_seeds(run: Path) -> None:
+@pytest.fixture(scope="module")
+def wide(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Confirmed:
+    """Likewise with the two best recipes."""
+    run = Path(shutil.copytree(searched, tmp_path_factory.mktemp("wide") / "run"))
+    return Confirmed(run, confirmed(run, top=2))
+
+
+def test_trains_candidates_and_control_on_fresh_paired_seeds(
+    searched: Path, wide: Confirmed
+) -> None:
     """Reads the table afterwards.
 
     Every schedule on every seed, none of the search's seeds, dense numbers, measured.
     """
-    before = Store.open(run)
+    before = Store.open(searched)
     assert before.frame()["origin"].iloc[-1] == "replicate"
     used = {*before.frame()["seed"], *(record.seed for record in before.references().values())}
-    verdict = confirmed(run, top=2)
-    frame = replicates(run)
-    assert Store.open(run).numbers() == list(range(SEARCHED + 2 * (4 + 2)))
+    frame = replicates(wide.run)
+    assert Store.open(wide.run).numbers() == list(range(SEARCHED + 2 * (4 + 2)))
     assert not used & set(frame["seed"])
-    assert set(frame["seed"]) == set(verdict.seeds)
+    assert set(frame["seed"]) == set(wide.verdict.seeds)
     for _, own in frame.groupby("seed"):
         assert len(own) == 6
         assert sorted(own.loc[own["policy"] == "full_update", "horizon"]) == CONTROL
     assert (frame["measured_seconds"] > 0).all()
-    assert verdict.time == "measured"
+    assert wide.verdict.time == "measured"
     assert frame["forked_from_step"].isna().all()
 
 
-def test_order_differs_from_seed_to_seed_and_seeds_are_whole(run: Path) -> None:
+def test_order_differs_from_seed_to_seed_and_seeds_are_whole(wide: Confirmed) -> None:
     """Seed by seed, each in an order of its own, so that a cut leaves whole seeds and drift favours
     nobody.
     """
-    confirmed(run, seeds=3)
-    frame = replicates(run)
+    frame = replicates(wide.run)
     assert frame["seed"].is_monotonic_increasing
     orders = {tuple(own["horizon"]) for _, own in frame.groupby("seed")}
     assert len(orders) > 1
@@ -152,16 +158,16 @@ def test_candidates_are_the_best_of_the_front(searched: Path, straight: Confirme
 
 
 def test_verdict_is_left_in_the_run_and_on_its_page(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+    done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RUN/verdict.json is what was returned; the report was written anew."""
-    monkeypatch.setattr(stopwatch, "time", time)
     monkeypatch.setattr(confirm_run, "write_report", conduct.write_report)
-    (run / "report.html").unlink(missing_ok=True)
-    verdict = confirmed(run)
-    assert (run / "verdict.json").read_text() == verdict.to_json()
+    (done / "verdict.json").unlink()
+    (done / "report.html").unlink(missing_ok=True)
+    verdict = confirmed(done)
+    assert (done / "verdict.json").read_text() == verdict.to_json()
     assert json.loads(verdict.to_json())["seeds"] == list(verdict.seeds)
-    assert (run / "report.html").exists()
+    assert (done / "report.html").exists()
 
 
 def _judged(verdict: Verdict) -> Any:
@@ -176,19 +182,24 @@ def _judged(verdict: Verdict) -> Any:
 
 
 @pytest.mark.ray
-def test_by_solo_seconds_several_at_once_are_the_same_runs(run: Path, tmp_path: Path) -> None:
-    """Two in processes of Ray's, and one in this; the verdicts are the same."""
-    other = Path(shutil.copytree(run, tmp_path / "other"))
+def test_by_solo_seconds_several_at_once_are_the_same_runs(
+    searched: Path, done: Path, tmp_path: Path
+) -> None:
+    """Two in processes of Ray's, and those that were trained one by one in this; the verdicts are
+    the same.
+    """
+    other = Path(shutil.copytree(searched, tmp_path / "other"))
     found = {
         folder: confirm(
             Request(folder, 1, 2, time="solo", concurrency=workers),
             watcher=Remembering(),
             device=DEVICE,
         )[0]
-        for folder, workers in ((run, 1), (other, 2))
+        for folder, workers in ((done, 1), (other, 2))
     }
-    assert _judged(found[run]) == _judged(found[other])
+    assert _judged(found[done]) == _judged(found[other])
     one, two = (replicates(folder).set_index(["seed", "horizon", "policy"]) for folder in found)
+    assert len(one) == len(two) == 10
     columns = ["val_loss", "train_seconds", "seconds_to_quality", "steps"]
     assert one[columns].sort_index().equals(two[columns].sort_index())
 
@@ -207,15 +218,15 @@ def test_runs_at_once_that_cannot_be(run: Path, changed: dict[str, Any], said: s
     assert len(replicates(run)) == 0
 
 
-@pytest.mark.parametrize("steps", [1, 60])
-def test_interrupted_equals_straight(straight: Confirmed, run: Path, steps: int) -> None:
-    """The process dies at a training step, twice.
+def test_interrupted_equals_straight(straight: Confirmed, run: Path) -> None:
+    """The process dies at a training step, three times, the first as it warms up.
 
     Gone on with, table and verdict are those of the straight one.
     """
-    for _ in range(2):
+    for steps in (1, 60, 60):
         with fuse.burning_after(steps):
             confirmed(run)
+        assert bool(Store.open(run).in_flight()) == (steps > 1)
     assert confirmed(run) == straight.verdict
     pd.testing.assert_frame_equal(
         own_columns(replicates(run)), own_columns(replicates(straight.run))
@@ -271,18 +282,21 @@ def test_ctrl_c_keeps_everything(run: Path) -> None:
     assert len(replicates(run)) == 10
 
 
-@pytest.mark.parametrize("origin", ["sampled", "replicate"])
-def test_the_searchs_own_tasks_are_left_alone(run: Path, origin: Origin) -> None:
-    """A search was stopped with a trial in flight.
+ORIGINS: tuple[Origin, ...] = ("sampled", "replicate")
 
-    Confirming neither runs it nor takes its number.
+
+def test_the_searchs_own_tasks_are_left_alone(run: Path) -> None:
+    """A search was stopped with two trials in flight, one of them a replicate.
+
+    Confirming neither runs them nor takes their numbers.
     """
     store = Store.open(run)
-    spec = dataclasses.replace(Store.open(run).record(11), number=SEARCHED)
-    store.begin(TrialSpec(SEARCHED, origin, spec.workload, spec.recipe, spec.seed))
+    like, numbers = store.record(11), range(SEARCHED, SEARCHED + len(ORIGINS))
+    for number, origin in zip(numbers, ORIGINS, strict=True):
+        store.begin(TrialSpec(number, origin, like.workload, like.recipe, like.seed))
     confirmed(run)
-    assert [task.task for task in Store.open(run).in_flight()] == [Task.trial(SEARCHED)]
-    assert SEARCHED not in Store.open(run).numbers()
+    assert [task.task for task in Store.open(run).in_flight()] == [*map(Task.trial, numbers)]
+    assert not {*numbers} & {*Store.open(run).numbers()}
 
 
 def test_a_search_goes_on_after_a_confirmation(done: Path) -> None:
@@ -353,7 +367,7 @@ def test_no_calibration(run: Path) -> None:
 def test_no_control(tmp_path: Path) -> None:
     """One baseline only: no shorter horizon to compare with; what to do is said."""
     run = tmp_path / "run"
-    search(config_of(run, trials=1), Remembering())
+    search(config_of(run, trials=1, target=1.0), Remembering())
     assert "a verdict needs the control" in refused(run)
 
 
@@ -364,7 +378,7 @@ def test_baselines_missing(tmp_path: Path) -> None:
     """
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
-        search(config_of(run), Stops(5 + 3))
+        search(config_of(run, target=1.0), Stops(1 + 3))
     assert "must have run its 8 baselines, but" in refused(run)
 
 

@@ -31,6 +31,8 @@ from tuning.trial.replay import Trunk, replay
 
 METERED = "tests.support.tiny:metered"
 SAID = "metrics['m'](model) must return one number, but got a dict with 'm': return its ['m']"
+SEARCHED: dict[str, Any] = {"trials": 10, "target": 1.0}
+"""The baselines and two that are sampled; no runs that find a target."""
 COLUMNS = ["metric_error", "metric_Weight, drawn", "metric_never"]
 
 
@@ -42,7 +44,7 @@ def wrong(model: nn.Module) -> Any:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search with forks."""
     folder = tmp_path_factory.mktemp("metered") / "run"
-    search(config_of(folder, workload=METERED, trials=11), Remembering())
+    search(config_of(folder, **SEARCHED, workload=METERED), Remembering())
     return folder
 
 
@@ -86,8 +88,8 @@ def test_a_run_that_is_not_over_has_none() -> None:
 def test_they_change_no_bit_and_forks_change_none_of_theirs(run: Path, tmp_path: Path) -> None:
     """Trained without forks, and the same search of the workload without them."""
     unforked, plain = tmp_path / "unforked", tmp_path / "plain"
-    search(config_of(unforked, workload=METERED, trials=11, forks=False), Remembering())
-    search(config_of(plain, trials=11), Remembering())
+    search(config_of(unforked, **SEARCHED, workload=METERED, forks=False), Remembering())
+    search(config_of(plain, **SEARCHED), Remembering())
     ours, straight, without = (own_columns(Store.open(f).frame()) for f in (run, unforked, plain))
     started = ["forked_from_step"]
     pd.testing.assert_frame_equal(ours.drop(columns=started), straight.drop(columns=started))
@@ -95,26 +97,11 @@ def test_they_change_no_bit_and_forks_change_none_of_theirs(run: Path, tmp_path:
     pd.testing.assert_frame_equal(ours.drop(columns=other), without.drop(columns="workload"))
 
 
-@pytest.mark.ray
-def test_ray_gives_the_same_records(run: Path, tmp_path: Path) -> None:
-    """Of the baselines, which are known before any has run."""
-    config = config_of(
-        tmp_path / "run",
-        workload=METERED,
-        driver="ray",
-        trials=8,
-        concurrency=2,
-    )
-    ours = search(config, Remembering()).trials
-    serial = Store.open(run).frame().head(8)
-    pd.testing.assert_frame_equal(own_columns(ours), own_columns(serial))
-
-
 def test_a_search_that_was_stopped_goes_on_with_them(run: Path, tmp_path: Path) -> None:
-    """Nine trials, then all eleven: the columns are those of the search in one piece."""
-    folder = tmp_path / "run"
-    search(config_of(folder, workload=METERED, trials=9), Remembering())
-    frame = search(config_of(folder, workload=METERED, trials=11), Remembering()).trials
+    """Some trials, then all: the columns are those of the search in one piece."""
+    folder, asked = tmp_path / "run", {**SEARCHED, "workload": METERED}
+    search(config_of(folder, **{**asked, "trials": 6}), Remembering())
+    frame = search(config_of(folder, **asked), Remembering()).trials
     pd.testing.assert_frame_equal(frame[COLUMNS], Store.open(run).frame()[COLUMNS])
 
 
@@ -150,7 +137,7 @@ def test_they_are_on_the_page(run: Path) -> None:
 def test_a_run_goes_on_with_the_metrics_it_began_with(run: Path) -> None:
     """The columns of its table are fixed."""
     workload = replace(find_workload(METERED), metrics={"error": tiny.evaluate})
-    config = config_of(run, workload=METERED, trials=11)
+    config = config_of(run, **SEARCHED, workload=METERED)
     with pytest.raises(BadInput, match=r"metrics must be those the run began with, \['error', 'W"):
         refuse_other_data(Store.open(run), config, workload)
 

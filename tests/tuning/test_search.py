@@ -18,10 +18,11 @@ import pytest
 
 import tuning
 from models.registry import find_workload
-from tests.support.searches import TINY, own_columns
+from tests.support.searches import TINY, config_of, own_columns, prepared
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput
 from tuning.search import main
+from tuning.session import conduct
 from tuning.session.search import run_search
 from tuning.store.store import Store
 
@@ -52,6 +53,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def run(ran: Ran) -> Path:
     """Its directory."""
     return ran.folder
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page takes as long as the trials on it; of ``ran`` it is drawn."""
+    monkeypatch.setattr(conduct, "write_report", lambda store: None)
 
 
 def test_leaves_what_the_contract_lists(run: Path) -> None:
@@ -98,6 +105,7 @@ def test_prints_front_verdict_and_where_everything_is(ran: Ran) -> None:
     assert "trial   8" in ran.err
 
 
+@pytest.mark.usefixtures("no_page")
 def test_resume_extends(run: Path, tmp_path: Path) -> None:
     """From Python too: nine trials, then eleven."""
     folder = tmp_path / "run"
@@ -106,6 +114,7 @@ def test_resume_extends(run: Path, tmp_path: Path) -> None:
     assert len(tuning.resume(folder, trials=11).trials) == 11
 
 
+@pytest.mark.usefixtures("no_page")
 def test_another_run_on_the_same_clock(run: Path, tmp_path: Path) -> None:
     """A file names the finished run's clock.
 
@@ -157,13 +166,16 @@ def test_resume_refuses_another_space_and_fewer_trials(
 
 
 @pytest.mark.ray
-def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_page")
+def test_ctrl_c_on_a_real_search_and_resume(ran: Ran, tmp_path: Path) -> None:
     """A subprocess with real Ray workers gets SIGINT after its first trials.
 
-    Status 130, the command, then all rows.
+    Status 130, the command, then all rows. The target that two at once found is the one that they
+    find one after another.
     """
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "tuning.search", "--run", str(run)]
+    run, clock = tmp_path / "run", tmp_path / "clock"
+    prepared(config_of(clock))
+    command = [sys.executable, "-m", "tuning.search", "--run", str(run), "--clock", str(clock)]
     said = []
     with subprocess.Popen(
         [*command, "--workload", TINY, "--trials", "8", *SMALL],
@@ -187,6 +199,7 @@ def test_ctrl_c_on_a_real_search_and_resume(tmp_path: Path) -> None:
     assert main(["--resume", str(run), "--driver", "serial", "--concurrency", "1"]) == 0
     assert recorded == list(range(len(recorded)))
     assert Store.open(run).numbers() == list(range(8))
+    assert Store.open(run).info.target == Store.open(ran.folder).info.target
 
 
 def test_a_resume_names_everything_at_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,6 +211,7 @@ def test_a_resume_names_everything_at_once(run: Path, capsys: pytest.CaptureFixt
     assert all(said in err for said in ("--trials >= 9", "cpus-per-trial", "'schedule'"))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_resume_from_python_names_the_nearest_option(run: Path) -> None:
     """A name that is none is a fault like others; switches are options too."""
     with pytest.raises(BadInput) as refused:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import tests.support.tiny
+from tests.support.searches import config_of, prepared
 from tuning import check, export, pareto, search
 from tuning.store.files import FILES
 
@@ -50,8 +51,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         no_home(monkeypatch)
+        prepared(config_of(folder / "clock", workload="my own.py:tiny"))
         words = ["--workload", "my own.py:tiny", "--driver", "serial", "--trials", "6"]
-        words += ["--space", "static_suffix"]
+        words += ["--space", "static_suffix", "--target", "1.0", "--clock", str(folder / "clock")]
         assert search.main([*words, "--run", str(folder / "run")]) == 0
     return folder
 

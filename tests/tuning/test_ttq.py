@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,16 +33,34 @@ def called(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def completed(*words: str) -> list[str]:
-    """What a bash is offered for the last of ``words``."""
-    said = called(
-        **{
-            COMPLETE: "bash_complete",
-            "COMP_WORDS": " ".join(["ttq", *words]),
-            "COMP_CWORD": str(len(words)),
-        }
-    ).stdout
+def asking(*words: str) -> dict[str, str]:
+    """The variables in which a bash asks what the last of ``words`` may be."""
+    return {
+        COMPLETE: "bash_complete",
+        "COMP_WORDS": " ".join(["ttq", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+
+
+def offered(said: str) -> list[str]:
+    """The words in what was said to a bash."""
     return [line.partition(",")[2] for line in said.splitlines()]
+
+
+Completed = Callable[..., list[str]]
+
+
+@pytest.fixture
+def completed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Completed:
+    """What a bash is offered for the last of some words, in this process."""
+
+    def offer(*words: str) -> list[str]:
+        for name, value in asking(*words).items():
+            monkeypatch.setenv(name, value)
+        assert main([]) == 0
+        return offered(capsys.readouterr().out)
+
+    return offer
 
 
 def test_the_doors_are_those_of_the_package() -> None:
@@ -68,7 +87,7 @@ def test_a_door_has_its_words_its_status_and_its_message(tmp_path: Path) -> None
     assert "trials" in done.stderr
     assert "'nope'" in done.stderr
     run = write_run(tmp_path / "mine", search_records())
-    assert called("export", str(run), "--trial", "0").returncode == 0
+    assert main(["export", str(run), "--trial", "0"]) == 0
 
 
 def test_help_of_a_door_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,9 +108,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert VERSION in capsys.readouterr().out
 
 
-def test_the_shell_completes_commands_flags_and_values() -> None:
-    """Asks as bash does."""
-    assert completed("con") == ["confirm"]
+def test_the_shell_completes_commands_flags_and_values(completed: Completed) -> None:
+    """Asks as bash does, the first time of the installed script."""
+    assert offered(called(**asking("con")).stdout) == completed("con") == ["confirm"]
     assert completed("search", "--sam") == ["--sampler"]
     assert completed("search", "--sampler", "n") == ["nsga2"]
     assert completed("search", "--space", "tu") == ["tune"]
@@ -99,7 +118,7 @@ def test_the_shell_completes_commands_flags_and_values() -> None:
     assert completed("confirm", "--time", "m") == ["measured"]
 
 
-def test_the_shell_completes_workloads_and_destinations() -> None:
+def test_the_shell_completes_workloads_and_destinations(completed: Completed) -> None:
     """A workload by name or by file, the kind of a destination and then where it lies."""
     assert completed("check", "--workload", "byte_lm_f") == ["byte_lm_f", "byte_lm_finetune"]
     assert completed("check", "--workload", "my_") == ["my_"]

@@ -23,6 +23,7 @@ from tuning.drivers.ray_cluster import (
     signals_kept,
     token_settings,
 )
+from tuning.layout import RAY
 from tuning.loading import loading
 
 
@@ -71,7 +72,7 @@ class RayDriver:
         return {**SETTINGS, **threads, "TUNE_MAX_PENDING_TRIALS_PG": str(self.concurrency)}
 
     def _new_cluster(self) -> LocalCluster | JoinedCluster | UsersSession:
-        home = self.run / "ray"
+        home = self.run / RAY
         if self.address is None and in_users_session():
             return UsersSession(home)
         if self.address is not None:

@@ -8,11 +8,13 @@ left to end it.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any, Self
 
 from tuning.drivers.driver import EXECUTE, Nothing, TaskSource, function_at
+from tuning.layout import RAY
 from tuning.trial.task import Ending, Lost
 
 TICK_SECONDS = 1.0
@@ -38,7 +40,10 @@ class SerialDriver:
         self.entry = entry
 
     def __enter__(self) -> Self:
-        """Nothing to start."""
+        """Nothing to start; what a search through Ray left that was killed goes, as with another
+        start of Ray.
+        """
+        shutil.rmtree(self.run / RAY, ignore_errors=True)
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -41,8 +41,26 @@ def _eventually(holds: Callable[[], object]) -> bool:
     return True
 
 
-class Alone(ListSource):
-    """While a task that naps is in flight there is no other, and what comes after it waits."""
+class Ordinary(ListSource):
+    """Tasks of which none dies, and what there was around them. While one that naps is in flight
+    there is no other, and what comes after it waits.
+
+    Attributes:
+        own: the handlers that were set before.
+        handlers: those there were within the drive and, last, after it.
+        processes: below this one, by name and command.
+        notes: what the workers left.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(["meet-1", "meet-2", "nap-3", "meet-4", "meet-5"])
+        self.own: list[object] = []
+        self.handlers: list[list[object]] = []
+        self.processes: list[str] = []
+        self.notes: list[dict[str, Any]] = []
+
+    def tick(self) -> None:
+        self.handlers.append(_handlers())
 
     def ask(self) -> str | Nothing:
         napping = any(task.startswith("nap") for task in self.in_flight)
@@ -62,34 +80,13 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDriver]:
         yield driver
 
 
-class Ordinary(ListSource):
-    """One task, and what there was around it.
-
-    Attributes:
-        own: the handlers that were set before.
-        handlers: those there were within the drive and, last, after it.
-        processes: below this one, by name and command.
-        note: what the worker left.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(["ok-ordinary"])
-        self.own: list[object] = []
-        self.handlers: list[list[object]] = []
-        self.processes: list[str] = []
-        self.note: dict[str, Any] = {}
-
-    def tick(self) -> None:
-        self.handlers.append(_handlers())
-
-
 def _handlers() -> list[object]:
     return [signal.getsignal(number) for number in SIGNALS]
 
 
 @pytest.fixture(scope="class")
 def ordinary(driver: RayDriver) -> Ordinary:
-    """A drive in which nothing dies."""
+    """The drive in which nothing dies."""
     before = [signal.signal(number, lambda *_: None) for number in SIGNALS]
     source = Ordinary()
     source.own = _handlers()
@@ -101,52 +98,62 @@ def ordinary(driver: RayDriver) -> Ordinary:
             signal.signal(number, handler)
     children = psutil.Process().children(recursive=True)
     source.processes = [" ".join([child.name(), *child.cmdline()]) for child in children]
-    source.note = notes(driver.run)[-1]
+    source.notes = [note for note in notes(driver.run) if note["task"] in source.tasks]
+    return source
+
+
+class Deadly(ListSource):
+    """Tasks of which some die the first time, and one hangs."""
+
+    def __init__(self) -> None:
+        super().__init__(["ok-1", "quit-1", "ok-2", "kill-1", "ok-3", "hang-1"])
+
+    def deadline(self, task: str) -> float | None:
+        return 2.0 if task == "hang-1" else None
+
+
+@pytest.fixture(scope="class")
+def deadly(driver: RayDriver) -> Deadly:
+    """The drive in which they die."""
+    source = Deadly()
+    driver.drive(source)
     return source
 
 
 class TestDeaths:
-    def test_a_dead_worker_costs_its_task_and_no_more(self, driver: RayDriver) -> None:
+    def test_a_dead_worker_costs_its_task_and_no_more(self, deadly: Deadly) -> None:
         """One worker leaves by os._exit and one is killed.
 
         Both tasks are lost once and then end, as do the others.
         """
-        tasks = ["ok-1", "quit-1", "ok-2", "kill-1", "ok-3"]
-        source = ListSource(tasks)
-        driver.drive(source)
-        assert sorted(source.told("lost")) == ["kill-1", "quit-1"]
-        assert sorted(source.told("ended")) == sorted(tasks)
-        assert all(
-            reason.startswith("the worker died: ")
-            for _, _, reason in source.log
-            if reason != "DONE"
-        )
+        assert sorted(deadly.told("lost")) == ["hang-1", "kill-1", "quit-1"]
+        assert sorted(deadly.told("ended")) == sorted(deadly.tasks)
+        for task in ("kill-1", "quit-1"):
+            (reason,) = deadly.reasons(task)
+            assert reason.startswith("the worker died: ")
 
-    def test_a_task_past_its_deadline_is_killed(self, driver: RayDriver) -> None:
+    def test_a_task_past_its_deadline_is_killed(self, deadly: Deadly) -> None:
         """A task that sleeps for ten minutes at its first try is lost with its deadline as the
         reason, then ends.
         """
-        source = ListSource(["hang-1"], deadline=2.0)
-        driver.drive(source)
-        assert source.reasons("hang-1") == [
+        assert deadly.reasons("hang-1") == [
             "did not end within its deadline of 2.0 s and was killed"
         ]
-        assert source.told("ended") == ["hang-1"]
 
-    def test_a_process_that_must_wait_is_kept(self, driver: RayDriver) -> None:
+    def test_a_process_that_must_wait_is_kept(self, ordinary: Ordinary) -> None:
         """Two at once, then one alone, then two again.
 
         The two processes of before, of which none was started anew.
         """
-        before = len(notes(driver.run))
-        driver.drive(Alone(["meet-1", "meet-2", "nap-3", "meet-4", "meet-5"]))
-        calls = notes(driver.run)[before:]
-        assert [call["task"] for call in calls][2] == "nap-3"
-        assert len({call["pid"] for call in calls}) == 2
+        assert [call["task"] for call in ordinary.notes][2] == "nap-3"
+        assert len(ordinary.notes) == len(ordinary.tasks)
+        assert len({call["pid"] for call in ordinary.notes}) == 2
 
     def test_workers_have_their_threads_and_no_gpu(self, ordinary: Ordinary) -> None:
-        """The environment a worker saw: two threads, and no GPU, since it has no share of one."""
-        assert (ordinary.note["threads"], ordinary.note["gpu"]) == ("2", "")
+        """The environment that workers saw: two threads, and no GPU, since they have no share of
+        one.
+        """
+        assert {(note["threads"], note["gpu"]) for note in ordinary.notes} == {("2", "")}
 
     def test_of_rays_processes_only_those_that_serve(self, ordinary: Ordinary) -> None:
         """Its servers and their two agents; no autoscaler, dashboard or watcher of what is
@@ -162,18 +169,17 @@ class TestDeaths:
         assert all(handlers == ordinary.own for handlers in ordinary.handlers)
 
 
-@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
-def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path, server: str) -> None:
-    """A server of Ray's dies while a task runs: SearchFailed says so, and the process ends soon
-    and cleanly.
+def test_the_death_of_ray_ends_the_search_with_the_reason(tmp_path: Path) -> None:
+    """Its head dies while a task runs: SearchFailed says so, and the process ends soon and cleanly.
 
-    In a process of its own, since Ray cannot be used again in one that has lost it.
+    In a process of its own, since Ray cannot be used again in one that has lost it. The death of
+    its other server, and of the driver, are those of a whole search in ``tests/chaos``.
     """
     command = [sys.executable, "-m", "tests.support.source", os.fspath(tmp_path), "stop-1"]
     driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert _eventually(lambda: len(notes(tmp_path)) == 1)
     for process in psutil.Process(driver.pid).children(recursive=True):
-        if process.name() == server:
+        if process.name() == "gcs_server":
             process.kill()
     _, said = driver.communicate(timeout=PATIENCE_SECONDS / 2)
     assert driver.returncode == 1
@@ -208,31 +214,6 @@ def test_shares_of_a_gpu_in_a_deep_directory_without_a_word(tmp_path: Path) -> N
     assert {(note["gpu"], note["threads"]) for note in notes(run)} == {("0", "3")}
     assert not (run / "ray").exists()
     assert _links_of(process.pid) == []
-
-
-def test_kill_9_leaves_no_process_and_no_link(tmp_path: Path) -> None:
-    """The driver of two running tasks is killed.
-
-    Everything that it started ends, and its link is removed.
-    """
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.source",
-        os.fspath(tmp_path),
-        "stop-1",
-        "stop-2",
-    ]
-    driver = subprocess.Popen(command, cwd=ROOT)
-    assert _eventually(lambda: len(notes(tmp_path)) == 2)
-    tree = psutil.Process(driver.pid).children(recursive=True)
-    assert {note["pid"] for note in notes(tmp_path)} <= {process.pid for process in tree}
-    driver.kill()
-    driver.wait()
-    assert _eventually(
-        lambda: not [p for p in tree if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    )
-    assert _eventually(lambda: not _links_of(driver.pid))
 
 
 def test_links_of_dead_processes_are_removed(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,13 +19,23 @@ BASELINES = 8
 
 What is sampled depends on what was known when it was asked for.
 """
+WORKLOAD = "tests.support.tiny:metered"
+"""With further metrics, which are columns too."""
+TARGET = 1.0
+"""Given, so that the trunk is trained beside the first trials."""
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The trials one after another in this process."""
-    config = config_of(tmp_path_factory.mktemp("alone") / "run", trials=BASELINES)
-    return search(config, Remembering()).trials
+    run = tmp_path_factory.mktemp("alone") / "run"
+    config = config_of(run, workload=WORKLOAD, trials=BASELINES, target=TARGET)
+    return in_order(search(config, Remembering()).trials)
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """By number: they end in another order than they were begun in."""
+    return frame.sort_values("number", ignore_index=True)
 
 
 class Company(Remembering):
@@ -48,18 +57,16 @@ class Company(Remembering):
         self.process.wait()
 
 
-@pytest.mark.ray
-def test_company_changes_no_bit(alone: pd.DataFrame, tmp_path: Path) -> None:
-    """The same trials through Ray, three at once and with a foreign process: every column of a
-    trial's own is equal.
-
-    That includes ``train_seconds``, ``val_loss`` and whole curves.
-    """
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The same trials through Ray, two at once on one core and with a foreign process."""
     config = config_of(
-        tmp_path / "run",
+        tmp_path_factory.mktemp("beside") / "run",
+        workload=WORKLOAD,
         driver="ray",
         trials=BASELINES,
-        concurrency=3,
+        target=TARGET,
+        concurrency=2,
         cpus_per_trial=0.5,
     )
     company = Company()
@@ -68,26 +75,26 @@ def test_company_changes_no_bit(alone: pd.DataFrame, tmp_path: Path) -> None:
     finally:
         company.over()
     assert len(company.records) >= BASELINES
-    assert (frame["state"] == "finished").all()
-    assert (frame["wall_seconds"] > 0).all()
-    pd.testing.assert_frame_equal(own_columns(frame), own_columns(alone))
+    return in_order(frame)
 
 
 @pytest.mark.ray
-def test_the_trunks_own_run_is_not_trained_beside_it(tmp_path: Path) -> None:
-    """With a given target the trunk is trained beside the first trials.
+def test_company_changes_no_bit(alone: pd.DataFrame, beside: pd.DataFrame) -> None:
+    """Every column of a trial's own is equal.
 
-    The one that it is waits, and costs nothing.
+    That includes ``train_seconds``, ``val_loss``, further metrics and whole curves. From where on a
+    trial was trained is not its own while the trunk is trained beside it.
     """
-    frames = []
-    for driver in ("serial", "ray"):
-        config = config_of(
-            tmp_path / driver, driver=driver, trials=BASELINES, target=1.0,
-            concurrency=2 if driver == "ray" else 1, cpus_per_trial=1,
-        )  # fmt: skip
-        frames.append(search(config, Remembering()).trials.sort_values("number", ignore_index=True))
-    serial, ray = frames
-    assert (ray["state"] == "finished").all()
-    assert ray["forked_from_step"].iloc[0] == ray["steps"].iloc[0]
-    ray, serial = (own_columns(frame).drop(columns="forked_from_step") for frame in (ray, serial))
-    pd.testing.assert_frame_equal(ray, serial)
+    assert (beside["state"] == "finished").all()
+    assert (beside["wall_seconds"] > 0).all()
+    assert beside["metric_error"].tolist() == beside["val_loss"].tolist()
+    ours, theirs = (
+        own_columns(frame).drop(columns="forked_from_step") for frame in (beside, alone)
+    )
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+@pytest.mark.ray
+def test_the_trunks_own_run_is_not_trained_beside_it(beside: pd.DataFrame) -> None:
+    """The one that it is waits, and costs nothing."""
+    assert beside["forked_from_step"].iloc[0] == beside["steps"].iloc[0]
