@@ -12,6 +12,7 @@ import functools
 import logging
 import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -399,6 +400,7 @@ def _remove(directory: Path) -> None:
 
 
 LINK_PREFIX = "ttq-"
+_LINK = re.compile(f"{LINK_PREFIX}(?P<pid>[0-9]+)-[0-9a-f]{{6}}")
 
 
 LONGEST_LINK = 42
@@ -408,12 +410,19 @@ LONGEST_LINK = 42
 
 
 def remove_stale_links(directory: Path) -> None:
-    """Remove the links of searches that are no more."""
+    """Remove the links of searches that are no more.
+
+    A worker that was just starting when its search died makes a directory of the link's name, for
+    its log.
+    """
     for link in directory.glob(f"{LINK_PREFIX}*"):
-        pid = link.name.removeprefix(LINK_PREFIX).partition("-")[0]
-        if link.is_symlink() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+        found = _LINK.fullmatch(link.name)
+        if found and not psutil.pid_exists(int(found["pid"])):
             with contextlib.suppress(OSError):  # another user's, or already gone
-                link.unlink()
+                if link.is_symlink():
+                    link.unlink()
+                else:
+                    shutil.rmtree(link)
 
 
 def make_link(target: Path) -> Path:

@@ -217,11 +217,13 @@ def test_shares_of_a_gpu_in_a_deep_directory_without_a_word(tmp_path: Path) -> N
 
 
 def test_links_of_dead_processes_are_removed(tmp_path: Path) -> None:
-    """One link of this process and one of a process that has ended: the second goes."""
+    """One link of this process and one of a process that has ended: the second goes, and what a
+    worker that was just starting made by such a name.
+    """
     ended = subprocess.Popen(["/bin/true"])
     ended.wait()
-    stale = tmp_path / f"{LINK_PREFIX}{ended.pid}-aaaaaa"
-    stale.symlink_to(tmp_path)
+    (tmp_path / f"{LINK_PREFIX}{ended.pid}-aaaaaa").symlink_to(tmp_path)
+    (tmp_path / f"{LINK_PREFIX}{ended.pid}-bbbbbb" / "logs").mkdir(parents=True)
     kept = tmp_path / f"{LINK_PREFIX}{os.getpid()}-aaaaaa"
     kept.symlink_to(tmp_path)
     foreign = tmp_path / f"{LINK_PREFIX}notes"
