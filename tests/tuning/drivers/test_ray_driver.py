@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,8 +97,9 @@ def ordinary(driver: RayDriver) -> Ordinary:
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
-    children = psutil.Process().children(recursive=True)
-    source.processes = [" ".join([child.name(), *child.cmdline()]) for child in children]
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a worker that has just ended
+            source.processes.append(" ".join([child.name(), *child.cmdline()]))
     source.notes = [note for note in notes(driver.run) if note["task"] in source.tasks]
     return source
 
