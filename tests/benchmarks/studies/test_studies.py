@@ -215,17 +215,6 @@ def test_what_is_recorded_is_not_trained_again(tmp_path: Path) -> None:
     assert recorded(tmp_path) == {first: told[0], second: told[1]}
 
 
-@pytest.mark.ray
-def test_several_at_once_are_the_same_runs(tmp_path: Path) -> None:
-    """Two workers train what one does: company changes nothing."""
-    jobs = [control_job(TINY, horizon, 3) for horizon in (0.5, 1.0)]
-    for workers in (1, 2):
-        create_runs(tmp_path / str(workers), Subject.find(TINY), made_up_costs())
-        train(jobs, tmp_path / str(workers), workers, lambda _: None)
-    assert recorded(tmp_path / "1") == recorded(tmp_path / "2")
-    assert recorded(tmp_path / "1").keys() == set(jobs)
-
-
 def test_a_search_is_told_by_the_knob_under_study(tmp_path: Path) -> None:
     """A whole search of the file on the tiny workload.
 
