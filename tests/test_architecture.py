@@ -97,6 +97,10 @@ class Import:
     for_types: bool
 
 
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""What an import can stand in."""
+
+
 @cache
 def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, those of a submodule (``from package import module``) by their full
@@ -115,7 +119,8 @@ def imports(path: Path) -> tuple[Import, ...]:
             isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         )
         for child in ast.iter_child_nodes(node):
-            yield from walk(child, inside, typed)
+            if isinstance(child, STATEMENTS):
+                yield from walk(child, inside, typed)
 
     return tuple(walk(ast.parse(path.read_text(encoding="utf-8")), False, False))
 
