@@ -7,6 +7,7 @@ libraries have versions. Comments, blank lines and docstrings do not count.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import dis
 import functools
 import hashlib
@@ -19,7 +20,7 @@ import threading
 import tokenize
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,8 +32,27 @@ MOST = 1000
 MOST_HELD = 100
 """Functions in one table."""
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
-_TEXTS: MutableMapping[Any, str | None] = WeakKeyDictionary()
-"""Of functions and classes that were read: to find a class Python parses all of its file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """The text of a function or class, and what it was read for.
+
+    Attributes:
+        codes: that it ran then. A notebook's autoreload gives it others in place.
+        stamp: of its file.
+        text: what the file says.
+        runs: what it said when these codes were first read: what this process runs.
+    """
+
+    codes: tuple[types.CodeType, ...]
+    stamp: tuple[int, int] | None
+    text: str | None
+    runs: str | None
+
+
+_READ: MutableMapping[Any, _Reading] = WeakKeyDictionary()
+"""Of functions and classes: to find a class Python parses all of its file."""
 
 
 def source_digests(roots: Iterable[Any]) -> dict[str, str]:
@@ -40,9 +60,13 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
 
     Args:
         roots: functions, methods, classes or callable objects; what has no source is left out.
+
+    Raises:
+        ValueError: a file was edited after this process had read it.
     """
     found: dict[str, str] = {}
     for value, text, inner in _definitions(roots):
+        _refuse_edited(value)
         kept = assigned_in(str(value.__module__))
         constants = {n: each for n, each in inner if n not in kept and is_constant(each)}
         digest = _digest(f"{text}\n{sorted(constants.items(), key=lambda pair: pair[0])!r}")
@@ -100,7 +124,7 @@ def assign_outside(roots: Iterable[Any], name: str, value: Any) -> None:
 def _assign(definition: Any, name: str, value: Any) -> None:
     if isinstance(definition, type):
         for member in vars(definition).values():
-            inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            inner = _function_in(member)
             if isinstance(inner, types.FunctionType):
                 _assign(inner, name, value)
         if is_constant(vars(definition).get(name, definition)):
@@ -245,19 +269,107 @@ def is_users(value: Any) -> bool:
 def _text(value: Any) -> str | None:
     """The source without what does not count; None where there is none."""
     try:
-        if value not in _TEXTS:
-            _TEXTS[value] = _read(value)
-        return _TEXTS[value]
+        held = _READ.get(value)
     except TypeError:  # a class whose own class takes hashes away
         return _read(value)
+    codes, stamp = _codes_of(value), _stamp(value)
+    same = held is not None and list(map(id, held.codes)) == list(map(id, codes))
+    if held is None or not same or held.stamp != stamp:
+        text = _read(value)
+        held = _READ[value] = _Reading(codes, stamp, text, held.runs if held and same else text)
+    return held.text
+
+
+def _refuse_edited(value: Any) -> None:
+    """What this process goes on with is not what those that it starts would read."""
+    held = _READ.get(value) if isinstance(value, Hashable) else None
+    if held is not None and held.text != held.runs:
+        raise ValueError(
+            f"what a process runs must be what its files say, but {Path(_file_of(value)).name} was "
+            f"edited at {value.__qualname__} after it was read: begin a new process (in a "
+            "notebook, restart the kernel), as the workers would train what it says now"
+        )
+
+
+def _codes_of(value: Any) -> tuple[types.CodeType, ...]:
+    functions = _methods_of(value) if isinstance(value, type) else [value]
+    return tuple(function.__code__ for function in functions)
+
+
+def _methods_of(kind: type) -> list[types.FunctionType]:
+    """The functions that stand in a class's own text, in the user's words."""
+    found = []
+    for member in map(_function_in, vars(kind).values()):
+        while isinstance(member, types.FunctionType) and _is_librarys(member):
+            member = getattr(member, "__wrapped__", None)
+        if isinstance(member, types.FunctionType) and _is_own(kind, member):
+            found.append(member)
+    return found
+
+
+def _is_own(kind: type, function: types.FunctionType) -> bool:
+    return function.__qualname__.startswith(f"{kind.__qualname__}.")
+
+
+def _function_in(member: Any) -> Any:
+    """What a property, a cached one, a class's or a static method calls; the member itself."""
+    for name in ("fget", "__func__", "func"):
+        if (inner := getattr(member, name, None)) is not None:
+            return inner
+    return member
+
+
+def _file_of(value: Any) -> str:
+    codes = _codes_of(value)
+    own = getattr(sys.modules.get(value.__module__), "__file__", None)
+    return codes[0].co_filename if codes else own or ""
+
+
+def _stamp(value: Any) -> tuple[int, int] | None:
+    try:
+        found = Path(_file_of(value)).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _read(value: Any) -> str | None:
-    code = value.__code__ if isinstance(value, types.FunctionType) else value
+    if isinstance(value, types.FunctionType):
+        return _plain(_source(value.__code__)[0])  # of code it is not what it wraps
+    if (found := _own_source(value)) is not None:
+        return _plain(found)
+    texts = [_plain(_source(code)[0]) for code in _codes_of(value)]
+    return "\n".join(filter(None, texts)) or None
+
+
+def _source(value: Any) -> tuple[str | None, range]:
+    """The source that Python finds, and its lines."""
     try:
-        source = textwrap.dedent(inspect.getsource(code))  # of code it is not what it wraps
+        lines, first = inspect.getsourcelines(value)
     except (OSError, TypeError, IndentationError, SyntaxError):
+        return None, range(0)
+    return "".join(lines), range(first, first + len(lines))
+
+
+def _own_source(kind: type) -> str | None:
+    """A class's source, if it is what Python finds: of a notebook's it finds none, and of two in
+    one file that have the same name the first.
+    """
+    source, lines = _source(kind)
+    if source is None:
         return None
+    file = Path(inspect.getsourcefile(kind) or "").resolve()
+    codes = [code for code in _codes_of(kind) if not code.co_filename.startswith("<")]
+    inside = (
+        Path(code.co_filename).resolve() == file and code.co_firstlineno in lines for code in codes
+    )
+    return source if all(inside) else None
+
+
+def _plain(source: str | None) -> str | None:
+    if source is None:
+        return None
+    source = textwrap.dedent(source)
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -291,9 +403,9 @@ def _named_by(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, type):
         yield from ((base.__name__, base) for base in value.__mro__[1:])
         for name, member in vars(value).items():
-            inner = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            inner = _function_in(member)
             if isinstance(inner, types.FunctionType):
-                if not inner.__qualname__.startswith(f"{value.__qualname__}."):
+                if not _is_own(value, inner):
                     yield name, inner  # put there from elsewhere
                 yield from _named_by(inner)
             elif isinstance(inner, CONSTANTS) and not name.startswith("__"):

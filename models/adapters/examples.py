@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, Sampler, default_collate
 
 from models.adapters.drawing import drawing_from
 from models.adapters.fingerprints import fingerprint_of
@@ -284,12 +285,13 @@ def from_loader(train: DataLoader[Any], held_out: Any) -> Data:
     """The data of a ``DataLoader``: its data set, collate function and batches, in its order.
 
     Args:
-        train: its sampler is asked anew for every epoch, its generator seeded; worker processes are
-            not used.
+        train: its samplers are asked anew for every epoch, generators that they hold seeded; worker
+            processes are not used.
         held_out: a loader, gone through once, or other batches in a list.
 
     Raises:
-        ValueError: it goes through a stream: give a ``Cursor`` what makes it.
+        ValueError: it goes through a stream: give a ``Cursor`` what makes it; or its order hangs on
+            how often it was asked.
     """
     if isinstance(train.dataset, IterableDataset) or train.batch_sampler is None:
         raise ValueError(
@@ -315,6 +317,13 @@ class Loaded:
         self._collate = None if own is default_collate else own
         self.batch_at = BatchAt(self) if self._collate is None else Collated(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
+        if self._batches(0, 0) != self._batches(0, 0):
+            raise ValueError(
+                "a DataLoader's sampler must give one order for one seed and epoch, but it gave "
+                f"another the second time: {_names_of(train)} has a state of its own; let it draw "
+                "from torch's generator, keep its own one in an attribute, or have "
+                "set_epoch(epoch)"
+            )
 
     @property
     def code(self) -> Any:
@@ -345,11 +354,48 @@ class Loaded:
 
     def _batches(self, seed: int, epoch: int) -> list[list[int]]:
         sampler: Any = self._loader.batch_sampler
-        own = getattr(getattr(sampler, "sampler", None), "generator", None)
         with drawing_from(seed, epoch):
-            if own is not None:
-                own.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
-            return [list(map(int, batch)) for batch in sampler]
+            _begin_again(sampler, epoch)
+            batches = [list(map(int, batch)) for batch in sampler]
+        if len(batches) < len(self._loader):
+            raise ValueError(
+                "a DataLoader's sampler must give as many batches an epoch as its length says, but "
+                f"it gave {len(batches)} in epoch {epoch}, and its length says "
+                f"{len(self._loader)}: let __len__ be the least that an epoch has"
+            )
+        return batches
+
+
+def _begin_again(sampler: Any, epoch: int) -> None:
+    """Seed what a sampler and those within it draw from, by what is drawn here."""
+    if callable(getattr(sampler, "set_epoch", None)):
+        sampler.set_epoch(epoch)
+    for each in getattr(sampler, "__dict__", {}).values():
+        if isinstance(each, Sampler):
+            _begin_again(each, epoch)
+        elif isinstance(each, (torch.Generator, *OWN_GENERATORS)):
+            _seed(each, int(torch.empty((), dtype=torch.int64).random_().item()))
+
+
+OWN_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+
+
+def _seed(generator: Any, number: int) -> None:
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(number)
+    elif isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        bits.state = type(bits)(number).state
+    else:
+        generator.seed(number % 2**32)
+
+
+def _names_of(loader: DataLoader[Any]) -> str:
+    """The kinds of a loader's samplers that are not torch's."""
+    parts = [loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+    own = [type(each) for each in parts if each is not None]
+    names = [kind.__name__ for kind in own if not kind.__module__.startswith("torch.")]
+    return " or ".join(names) or own[0].__name__
 
 
 def _whole(held_out: Any) -> tuple[Any, np.ndarray]:

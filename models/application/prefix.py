@@ -107,6 +107,8 @@ class Prefix:
         self._rows = Rows(lever.prefix_memory * GIB, dtype)
         self._manner = Manner()
         self._settled = settled
+        self._form: list[list[int]] | None = None
+        """Of what the lowest block was given with the examples that are kept."""
 
     @contextlib.contextmanager
     def around(self, ids: Tensor) -> Iterator[Visit]:
@@ -117,22 +119,30 @@ class Prefix:
         """
         numbers, visit = ids.tolist(), Visit()
         visit.served = self._rows.has(numbers)
-        with self._serving(numbers) if visit.served else self._keeping(numbers, visit):
+        with self._serving(numbers, visit) if visit.served else self._keeping(numbers, visit):
             yield visit
 
     @contextlib.contextmanager
-    def _serving(self, numbers: Sequence[int]) -> Iterator[None]:
+    def _serving(self, numbers: Sequence[int], visit: Visit) -> Iterator[None]:
         rows = self._rows.of(numbers)
 
-        def give(_: nn.Module, args: Any, kwargs: Any) -> Any:
-            return self._manner.replaced(args, kwargs, rows)
+        # Texts that are padded to one another: beside shorter ones they were shorter, or longer.
+        def look(_: nn.Module, args: Any, kwargs: Any) -> None:
+            visit.served = visit.served and self._form in (None, _form(args, kwargs))
 
-        handle = self._above.register_forward_pre_hook(give, with_kwargs=True)
+        def give(_: nn.Module, args: Any, kwargs: Any) -> Any:
+            return self._manner.replaced(args, kwargs, rows) if visit.served else None
+
+        handles = [
+            self._below[0].register_forward_pre_hook(look, with_kwargs=True),
+            self._above.register_forward_pre_hook(give, with_kwargs=True),
+        ]
         try:
-            with passing_on(self._below, self._manner):
+            with passing_on(self._below, self._manner, unless=lambda: not visit.served):
                 yield
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     @contextlib.contextmanager
     def _keeping(self, numbers: Sequence[int], visit: Visit) -> Iterator[None]:
@@ -150,9 +160,17 @@ class Prefix:
                     f"below block {len(self._below)} is trained with the blocks above it: an "
                     "embedding tied to the output, say, or what every block is given"
                 )
-            visit.kept |= self._rows.keep(numbers, x)
+            if self._form in (None, given):
+                visit.kept |= self._rows.keep(numbers, x)
+                self._form = list(given)
+
+        given: list[list[int]] = []
+
+        def look(_: nn.Module, args: Any, kwargs: Any) -> None:
+            given[:] = _form(args, kwargs)
 
         handles = [
+            self._below[0].register_forward_pre_hook(look, with_kwargs=True),
             self._below[0].register_forward_hook(self._manner.see, with_kwargs=True),
             self._second.register_forward_pre_hook(self._manner.follow, with_kwargs=True),
             self._above.register_forward_pre_hook(take, with_kwargs=True),
@@ -167,10 +185,22 @@ class Prefix:
         """What is kept, for a checkpoint."""
         rows = self._rows
         kept = None if rows.values is None else rows.values[: len(rows.row_of)].clone()
-        return {"ids": list(rows.row_of), "values": kept, "manner": self._manner.state_dict()}
+        return {
+            "ids": list(rows.row_of),
+            "values": kept,
+            "form": self._form,
+            "manner": self._manner.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Have what was kept where ``state`` was taken."""
         self._rows.row_of = {number: row for row, number in enumerate(state["ids"])}
         self._rows.values = state["values"]
+        self._form = state.get("form")
         self._manner.load_state_dict(state["manner"])
+
+
+def _form(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[list[int]]:
+    """Of the tensors that a block is given: their shapes, without how many examples there are."""
+    given = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    return [list(tensor.shape[1:]) for tensor in given if not tensor.is_nested]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -97,11 +97,19 @@ class Manner:
 
 
 @contextlib.contextmanager
-def passing_on(blocks: Sequence[nn.Module], manner: Manner) -> Iterator[None]:
-    """Blocks that hand on what they are given, while the context lasts."""
+def passing_on(
+    blocks: Sequence[nn.Module], manner: Manner, unless: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Blocks that hand on what they are given, while the context lasts.
+
+    Args:
+        blocks: in forward order.
+        manner: how they are called.
+        unless: whether they run all the same; asked at every call.
+    """
     own = [block.__dict__.get("forward") for block in blocks]
     for block in blocks:
-        block.forward = _Absent(manner)
+        block.forward = _AbsentUnless(manner, unless, block.forward)
     try:
         yield
     finally:
@@ -119,6 +127,17 @@ class _Absent:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._manner.hand_on(args, kwargs)
+
+
+class _AbsentUnless(_Absent):
+    """Likewise, or what it has in its place."""
+
+    def __init__(self, manner: Manner, unless: Callable[[], bool], own: Any) -> None:
+        super().__init__(manner)
+        self._unless, self._own = unless, own
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._own(*args, **kwargs) if self._unless() else super().__call__(*args, **kwargs)
 
 
 def is_absent(block: nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import linecache
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,98 @@ def test_an_edit_is_seen_where_it_was_made(
     changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
     assert changed == where
     assert before.keys() == {"Layer", "Base", "helper"}
+
+
+CELL = """
+class Cell:
+    def use(self, x):
+        return x * 2
+
+    @functools.cached_property
+    def kept(self):
+        return helper()
+"""
+
+
+def test_a_class_of_a_notebook_is_read_by_its_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module has no file; each cell has a name of its own, under which its lines are kept."""
+    notebook = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", notebook)
+
+    def run_cell(text: str) -> dict[str, str]:
+        name = f"/tmp/ipykernel_7/{abs(hash(text))}.py"
+        lines = text.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, name, (len(text), None, lines, name))
+        exec(compile(text, name, "exec"), vars(notebook))
+        return source_digests([notebook.Cell]) if hasattr(notebook, "Cell") else {}
+
+    run_cell("import functools\n\n\ndef helper():\n    return 5\n")
+    one, same = run_cell(CELL), run_cell(CELL + "# the same\n")
+    other = run_cell(CELL.replace("x * 2", "x * 3"))
+    below = run_cell("def helper():\n    return 6\n")
+    assert one.keys() == {"__main__.Cell", "__main__.helper"}
+    assert one == same
+    assert [name for name in one if one[name] != other[name]] == ["__main__.Cell"]
+    assert [name for name in one if other[name] != below[name]] == ["__main__.helper"]
+
+
+TWO = """
+import sys
+
+if sys.maxsize < 9:
+    class Layer:
+        def forward(self, x):
+            return x * 2
+else:
+    class Layer:
+        def forward(self, x):
+            return x * 20
+"""
+
+
+def test_of_two_classes_with_one_name_that_which_is_used_is_read(tmp_path: Path) -> None:
+    """An edit of the other is none."""
+    one = digests(tmp_path, TWO)
+    assert digests(tmp_path, TWO.replace("x * 2\n", "x * 3\n")) == one
+    assert digests(tmp_path, TWO.replace("x * 20", "x * 30")) != one
+
+
+def test_code_that_is_given_in_place_is_read_anew(tmp_path: Path) -> None:
+    """A notebook's autoreload leaves functions and classes, and changes what they run."""
+    file = tmp_path / "reloaded.py"
+    file.write_text(SOURCE)
+    layer = module_at(file).Layer
+    before = source_digests([layer])
+    file.write_text(SOURCE.replace("x * 2", "x * 3").replace("x + RATE", "x - RATE"))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "reloaded.py").write_text(file.read_text())
+    new = module_at(tmp_path / "again" / "reloaded.py")
+    base = layer.__mro__[1]
+    for old, other in [
+        (layer.forward.__globals__["helper"], new.helper),
+        (base.shift, new.Base.shift),
+    ]:
+        old.__code__ = other.__code__.replace(co_filename=str(file))
+    after = source_digests([layer])
+    assert {name for name in before if before[name] != after[name]} == {
+        "reloaded.Base",
+        "reloaded.helper",
+    }
+
+
+def test_a_file_that_was_edited_after_it_was_read_is_refused(tmp_path: Path) -> None:
+    """A process goes on with the first text, and a worker that is started reads the second."""
+    file = tmp_path / "stale.py"
+    file.write_text(SOURCE)
+    layer = module_at(file).Layer
+    before = source_digests([layer])
+    file.write_text(SOURCE + "# nothing\n")
+    assert source_digests([layer]) == before
+    file.write_text(SOURCE.replace("x * 2", "x * 3"))
+    with pytest.raises(ValueError, match=r"stale\.py was edited at helper after it was read"):
+        source_digests([layer])
+    file.write_text(SOURCE)
+    assert source_digests([layer]) == before
 
 
 def test_libraries_have_no_digest() -> None:

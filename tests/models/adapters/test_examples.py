@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset, WeightedRandomSampler
 
 from models.adapters import Cursor, Examples, Windows, from_loader
 from models.application.batches import OfSeed, Stream
@@ -232,3 +232,78 @@ def test_texts_of_a_share_are_padded_to_one_another_alone(name: str, factors: li
     batches = [data.batch_at(3, step)["ids"][:, 0] for step in range(int(position) + 1)]
     assert seen == torch.cat(batches).tolist()[: len(seen)]
     assert len(seen) == position * 8
+
+
+class OwnOrder(Sampler[Any]):
+    """Orders of one generator of its own, or of how often it was asked."""
+
+    def __init__(self, generator: Any, draw: Any, says: int = 40) -> None:
+        self.generator, self.draw, self.asked, self.says = generator, draw, 0, says
+
+    def __iter__(self) -> Any:
+        self.asked += 1
+        return iter(self.draw(self))
+
+    def __len__(self) -> int:
+        return self.says
+
+
+def _torch_order(own: OwnOrder) -> list[int]:
+    order: list[int] = torch.randperm(40, generator=own.generator).tolist()
+    return order
+
+
+OWN_ORDERS: dict[str, Any] = {
+    "torch": lambda: OwnOrder(torch.Generator(), _torch_order),
+    "NumPy": lambda: OwnOrder(np.random.default_rng(0), lambda own: own.generator.permutation(40)),
+    "old NumPy": lambda: OwnOrder(
+        np.random.RandomState(0), lambda own: own.generator.permutation(40)
+    ),
+    "Python": lambda: OwnOrder(random.Random(0), lambda own: own.generator.sample(range(40), 40)),
+}
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("kind", OWN_ORDERS)
+def test_a_sampler_with_a_generator_of_its_own_gives_the_order_of_seed_and_epoch(
+    kind: str, batches: bool
+) -> None:
+    """Whatever was asked before: a run that goes on in a new process sees what the straight one
+    does. A second seed has another order.
+    """
+
+    def data() -> Any:
+        sampler = OWN_ORDERS[kind]()
+        if not batches:
+            return from_loader(DataLoader(torch.arange(40), 8, sampler=sampler), [torch.arange(8)])  # type: ignore[arg-type]
+        sampler.says, draw = 5, sampler.draw
+        sampler.draw = lambda own: np.reshape(draw(own), (5, 8)).tolist()
+        loader: Any = DataLoader(torch.arange(40), batch_sampler=sampler)  # type: ignore[arg-type]
+        return from_loader(loader, [torch.arange(8)])
+
+    straight, resumed = data(), data()
+    first = torch.stack([straight.batch_at(3, step) for step in range(15)])
+    assert torch.equal(resumed.batch_at(3, 12), first[12])
+    epochs = first.view(3, 40)
+    assert torch.equal(epochs.sort().values, torch.arange(40).expand(3, 40))
+    assert len({tuple(order) for order in epochs.tolist()}) == 3
+    assert not torch.equal(straight.batch_at(4, 0), first[0])
+
+
+def test_a_sampler_whose_order_hangs_on_how_often_it_was_asked_is_refused() -> None:
+    """Unless it is told the epoch."""
+    counting = OwnOrder(None, lambda own: np.roll(np.arange(40), -own.asked).tolist())
+    with pytest.raises(ValueError, match="OwnOrder has a state of its own"):
+        from_loader(DataLoader(torch.arange(40), 8, sampler=counting), [torch.arange(8)])  # type: ignore[arg-type]
+    counting.set_epoch = lambda epoch: setattr(counting, "asked", epoch)  # type: ignore[attr-defined]
+    data = from_loader(DataLoader(torch.arange(40), 8, sampler=counting), [torch.arange(8)])  # type: ignore[arg-type]
+    assert data.batch_at(0, 5)[0] == 2
+    assert data.batch_at(0, 0)[0] == 1
+
+
+def test_batches_that_are_fewer_than_their_sampler_says_are_named() -> None:
+    """Buckets of texts whose number is an estimate, say."""
+    buckets = OwnOrder(None, lambda own: np.arange(40).reshape(5, 8).tolist(), says=6)
+    loader: Any = DataLoader(torch.arange(40), batch_sampler=buckets)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="gave 5 in epoch 0, and its length says 6"):
+        from_loader(loader, [torch.arange(8)])

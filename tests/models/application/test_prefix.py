@@ -6,6 +6,8 @@ import io
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from models.application.prefix import Prefix, Rows
@@ -111,6 +113,49 @@ def test_examples_of_another_size_run_through_the_prefix_again() -> None:
             assert torch.equal(model(x), expected)
         visits.append((visit.served, visit.kept))
     assert visits == [(False, True), *[(False, False)] * 2, (True, False), (False, False)]
+
+
+class Texts(nn.Module):
+    """The mean over texts of what the blocks make of them, zeros behind them too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Embedding(20, WIDTH)
+        self.blocks = nn.ModuleList(Counted(nn.Linear(WIDTH, WIDTH)) for _ in range(4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(batch, length) -> (batch, width)."""
+        x = self.stem(ids)
+        for block in self.blocks:
+            x = block(x)
+        return x.mean(1)  # type: ignore[no-any-return]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 3), min_size=4, max_size=4),
+    batches=st.lists(st.sets(st.integers(0, 3), min_size=1), min_size=1, max_size=8),
+    saved=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_texts_padded_to_one_another_are_served_at_the_length_they_have_now(
+    lengths: list[int], batches: list[set[int]], saved: bool
+) -> None:
+    """A text that was kept beside a longer one runs through the prefix again beside shorter ones,
+    whichever of them came first; what was loaded knows it too.
+    """
+    torch.manual_seed(0)
+    model = Texts().eval()
+    prefix = Prefix(list(model.blocks), CachedPrefix(0.5))
+    for numbers in map(sorted, batches):
+        texts = [torch.full((lengths[number],), number + 1) for number in numbers]
+        ids = nn.utils.rnn.pad_sequence(texts, batch_first=True)
+        expected, before = model(ids), runs_of(model.blocks)
+        with prefix.around(torch.tensor(numbers)) as visit:
+            torch.testing.assert_close(model(ids), expected)
+        assert runs_of(model.blocks)[0] - before[0] == (not visit.served)
+        if saved:
+            state, prefix = prefix.state_dict(), Prefix(list(model.blocks), CachedPrefix(0.5))
+            prefix.load_state_dict(state)
 
 
 def test_activations_that_are_no_row_an_example_are_refused() -> None:
