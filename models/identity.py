@@ -153,7 +153,12 @@ def _is_one(value: Any) -> bool:
 
 def code_of(workload: Workload, model: nn.Module) -> list[Any]:
     """The functions of a workload and the classes of its model's modules."""
-    functions = (
+    return [*functions_of(workload), *{type(module): None for module in model.modules()}]
+
+
+def functions_of(workload: Workload) -> list[Any]:
+    """The functions of a workload that a training calls whatever its levers are."""
+    return [
         workload.make_model,
         workload.blocks,
         workload.batch_at,
@@ -162,5 +167,4 @@ def code_of(workload: Workload, model: nn.Module) -> list[Any]:
         *workload.metrics.values(),
         workload.make_optimizer,
         workload.decay,
-    )
-    return [*functions, *{type(module): None for module in model.modules()}]
+    ]

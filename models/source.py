@@ -76,6 +76,25 @@ def source_digests(roots: Iterable[Any]) -> dict[str, str]:
     return found
 
 
+def edited_since(roots: Iterable[Any], known: Mapping[str, str], moment: float) -> list[str]:
+    """Names of definitions that have another digest here than where ``known`` was made.
+
+    Args:
+        roots: as of ``source_digests``.
+        known: what that gave.
+        moment: seconds since 1970; of files that are older a digest differs by a constant that is
+            another in each process, the device's name say.
+    """
+    roots = list(roots)
+    here = source_digests(roots)
+    late = {
+        _name(each)
+        for each, _, _ in _definitions(roots)
+        if (_stamp(each) or (0,))[0] > moment * 1e9
+    }
+    return [name for name in here if name in late and here[name] != known.get(name, here[name])]
+
+
 def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """What the same definitions are given from outside of themselves and that is no code, by name.
 

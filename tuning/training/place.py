@@ -14,10 +14,13 @@ import torch
 from models.device import run_device
 from models.device import set_threads as set_threads
 from models.frames import where_in_short
+from models.identity import functions_of
 from models.knobs import costly
 from models.registry import find_workload, own_knobs_of
+from models.source import edited_since
 from models.workload import Workload
 from policies.rules import Scalar
+from tuning.errors import SearchFailed
 from tuning.store.info import Memory
 from tuning.store.store import Store
 from tuning.training.loop import TrainingRun
@@ -46,9 +49,28 @@ def workload_of(store: Store, own: Mapping[str, Scalar] | None = None) -> Worklo
 
     Raises:
         ValueError: it has no such knob, or cannot be built with that value.
+        SearchFailed: it was edited after the run had begun, and before this process read it.
     """
     config, values = store.info.config, tuple(sorted((own or {}).items()))
+    if store.path not in _COMPARED:
+        _refuse_edited(store, _workload(config["workload"], config.get("corpus"), ()))
+        _COMPARED.add(store.path)
     return _workload(config["workload"], config.get("corpus"), values)
+
+
+_COMPARED: set[Path] = set()
+"""Run directories whose workload is the one that this process has read."""
+
+
+def _refuse_edited(store: Store, workload: Workload) -> None:
+    """A worker that takes the place of one that died reads the workload's file as it is now."""
+    identity, begun = store.info.identity, store.info.created_at.timestamp()
+    known = {} if identity is None else identity.get("source", {})
+    if found := edited_since(functions_of(workload), known, begun):
+        raise SearchFailed(
+            f"the workload must stay what it was while a run goes on, but {', '.join(found)} was "
+            "edited: put that back and resume the run, or begin a new one"
+        )
 
 
 def variant_of(store: Store, recipe: Recipe) -> str:
