@@ -16,7 +16,7 @@ from tuning.findings.summary import FrontSummary, fastest_at
 from tuning.findings.untuned import plateau_of, why_tune_first
 from tuning.findings.win_words import confirmed_winner, leader
 from tuning.layout import program
-from tuning.trial.recipe import TUNED, recipe_of
+from tuning.trial.recipe import SMALLER, TUNED, recipe_of
 
 if TYPE_CHECKING:
     from tuning.findings.verdict import Verdict
@@ -53,8 +53,10 @@ def next_step(summary: FrontSummary) -> Next | None:
         winner = confirmed_winner(summary)
         if winner is None:
             return _more_seeds(known.confirmed, _confirm(summary)) or _nothing_won(summary, run)
-        command = f"{program('export')} {run} --trial {winner} -o recipe.toml"
-        return Next("It is confirmed: take it into your own loop.", command)
+        why, taken = "It is confirmed: take it into your own loop.", winner
+        if (smaller := _smaller_instead(known.confirmed, winner)) is not None:
+            why, taken = "A smaller model has it as soon: take that.", smaller
+        return Next(why, f"{program('export')} {run} --trial {taken} -o recipe.toml")
     if known.asked.space != TUNE and (why := why_tune_first(summary)):
         return Next(why, tune_first(known.asked.workload))
     if best is None:
@@ -63,6 +65,17 @@ def next_step(summary: FrontSummary) -> Next | None:
         command = tune_first(known.asked.workload)
         return Next("Your own numbers gain most: tune them first.", command)
     return Next("See whether it is real, on fresh seeds.", _confirm(summary))
+
+
+def _smaller_instead(confirmed: Verdict, winner: int) -> int | None:
+    """Number of the smaller control, where it wins over the own one and the winner gains nothing
+    over it; else None.
+    """
+    rival = confirmed.rivals.get(SMALLER)
+    over = next((c.over.get(SMALLER) for c in confirmed.candidates if c.number == winner), None)
+    if rival is None or over is None or over.gain is None or not rival.over_own.wins:
+        return None
+    return rival.number if over.gain <= 1 and over.bound != "at least" else None
 
 
 def _confirm(summary: FrontSummary) -> str:

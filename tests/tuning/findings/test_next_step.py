@@ -11,7 +11,10 @@ from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import background
 from tuning.findings.context import Asked, Background, Noise
 from tuning.findings.next_step import next_step
+from tuning.findings.paired import Bound
 from tuning.findings.summary import summary
+from tuning.findings.verdict import Against, RivalVerdict
+from tuning.trial.recipe import SMALLER, Recipe
 from tuning.trial.trial import TrialRecord
 
 MANY = Asked("runs/my run", "byte_lm", "static_suffix", 64)
@@ -59,6 +62,37 @@ def test_what_is_confirmed_is_to_be_taken_away() -> None:
         "export DIR --trial 37 -o recipe.toml"
     )
     assert command(search_frame(), None, background({28: 1.0})).startswith("confirm DIR")
+
+
+@pytest.mark.parametrize(
+    ("gain", "bound", "rival_wins", "taken"),
+    [
+        (0.98, "at most", True, 9),
+        (1.0, "", True, 9),
+        (1.02, "at most", True, 37),
+        (0.98, "at least", True, 37),
+        (0.98, "", False, 37),
+    ],
+)
+def test_where_a_smaller_model_wins_it_is_to_be_taken(
+    gain: float, bound: Bound, rival_wins: bool, taken: int
+) -> None:
+    """If the winner gains nothing over it, for sure, and it wins over the own recipe."""
+
+    def against(gain: float, bound: Bound, wins: bool) -> Against:
+        return Against(5, gain, bound, (None, None), None, (None, None), 0.5, 0.5, wins, "")
+
+    seen = background({37: 1.08})
+    assert seen.confirmed is not None
+    (winner,) = seen.confirmed.candidates
+    rival = RivalVerdict(9, Recipe("full_update", 1.0, {}), (), against(2.0, "", rival_wins))
+    verdict = dataclasses.replace(
+        seen.confirmed,
+        candidates=(dataclasses.replace(winner, over={SMALLER: against(gain, bound, False)}),),
+        rivals={SMALLER: rival},
+    )
+    told = command(search_frame(), None, dataclasses.replace(seen, confirmed=verdict))
+    assert told == f"export DIR --trial {taken} -o recipe.toml"
 
 
 def test_a_gain_that_few_seeds_saw_is_to_be_confirmed_over_more() -> None:
