@@ -62,7 +62,7 @@ def trainer(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
     made = Trainer(
         model,
         arguments,
-        train_dataset=TrialOrder(task, recipe.seed),
+        train_dataset=TrialOrder(task, recipe.seed, recipe.batch_factor),
         optimizers=(task.make_optimizer(model), None),
     )
     made.model_accepts_loss_kwargs = False  # the model's own mean, as in the trial
@@ -100,7 +100,7 @@ def lightning(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
         callbacks=[callback], max_steps=recipe.steps, accelerator="auto", devices=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    made.fit(module, DataLoader(TrialOrder(task, recipe.seed), round(rows * size)))
+    made.fit(module, DataLoader(TrialOrder(task, recipe.seed, size), round(rows * size)))
     return module.model
 
 
@@ -111,7 +111,7 @@ def accelerate(task: Workload, recipe: LoadedRecipe, rows: int) -> nn.Module:
     from tuning.callbacks.accelerate import follow
 
     accelerator, model, size = Accelerator(), task.make_model(recipe.seed), recipe.batch_factor
-    loader = DataLoader(TrialOrder(task, recipe.seed), round(rows * size))
+    loader = DataLoader(TrialOrder(task, recipe.seed, size), round(rows * size))
     run = follow(
         recipe, accelerator, model, task.blocks(model), task.make_optimizer(model),
         seed=recipe.seed, batch_factor=size,

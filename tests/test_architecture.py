@@ -55,7 +55,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.trial models "
         "models.levers models.application policies",
         "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models "
-        "models.application models.levers policies",
+        "models.adapters models.application models.levers policies",
         "tuning.report": "tuning.findings tuning.trial search_spaces",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "

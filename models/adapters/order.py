@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
-from torch.utils.data import IterableDataset, get_worker_info
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
-from models.application.batches import batch_size
-from models.batches import map_tensors
+from models.application.batches import OfSeed, Stream, batch_size, example
+from models.batches import Batch, values_of
 from models.workload import Workload
 
 
@@ -23,17 +26,24 @@ class TrialOrder(IterableDataset[Any]):
     Args:
         workload: whose batches hold examples along the first dimension of their tensors.
         seed: the trial's.
+        batch_factor: what a step of the trial takes, in batches of the workload
+            (``recipe.batch_factor``): texts are padded to those of their own step.
+
+    Attributes:
+        batch_factor: the same.
     """
 
-    def __init__(self, workload: Workload, seed: int = 0) -> None:
-        self._batch_at, self._seed = workload.batch_at, seed
+    def __init__(self, workload: Workload, seed: int = 0, batch_factor: float = 1.0) -> None:
+        self._batches = OfSeed(workload.batch_at, seed)
+        self.batch_factor = batch_factor
 
     def __iter__(self) -> Iterator[Any]:
         """One example after the other.
 
         Raises:
-            ValueError: several loader processes ask, of which each would give all of them; or a
-                batch is of another size, from which on a loader's batches would not be the trial's.
+            ValueError: several loader processes ask, of which each would give all of them; a
+                batch is of another size, from which on a loader's batches would not be the trial's;
+                or torch's own collate makes another thing of the examples than their batch.
         """
         found = get_worker_info()
         if found is not None and found.num_workers > 1:
@@ -41,16 +51,46 @@ class TrialOrder(IterableDataset[Any]):
                 "examples in a trial's order must come from one process, but got "
                 f"num_workers={found.num_workers}: give the loader 0 or 1"
             )
-        whole = 0
+        stream, whole = Stream(self._batches), 0
         for step in itertools.count():
-            batch = self._batch_at(self._seed, step)
+            batch = stream.take(step * Fraction(self.batch_factor), self.batch_factor)
             rows = batch_size(batch)
-            whole = rows if step == 0 else whole
+            examples = [example(batch, row, rows) for row in range(rows)]
+            if step == 0:
+                whole = rows
+                _refuse_others(batch, examples)
             if rows != whole:
                 raise ValueError(
                     "examples in a trial's order must come in batches of one size, but batch "
                     f"{step} has {rows} and the first {whole}: bring a DataLoader with "
                     "drop_last=True, or train with the workload's batch_at in a plain loop"
                 )
-            for row in range(rows):
-                yield map_tensors(batch, operator.itemgetter(row))
+            yield from examples
+
+
+def _refuse_others(batch: Batch, examples: list[Any]) -> None:
+    """Say so where a loader would make something else of a batch's examples.
+
+    Raises:
+        ValueError: it would; something in the batch belongs to no one example.
+    """
+    try:
+        made = values_of(default_collate(examples))
+        same = all(_is_same(one, other) for one, other in zip(values_of(batch), made, strict=True))
+    except (TypeError, ValueError, RuntimeError):
+        same = False
+    if not same:
+        raise ValueError(
+            "examples in a trial's order must make their batch by torch's own collate, but of "
+            "batch 0 they make another: something in it belongs to no one example, or is no "
+            "tensor; train with the workload's batch_at in a plain loop"
+        )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        same = one.dtype == other.dtype and one.shape == other.shape
+        return same and torch.equal(one.nan_to_num(), other.nan_to_num())
+    return bool(np.array_equal(one, other))

@@ -142,6 +142,13 @@ def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
     )
 
 
+def example(batch: Batch, row: int, size: int) -> Any:
+    """One example of a batch of ``size``; what belongs to no one example is as it was."""
+    return _mapped(
+        lambda each: each[0][row] if _holds_examples(each[0], size) else each[0], [batch]
+    )
+
+
 def join(batches: Sequence[Batch]) -> Batch:
     """Batches as one, columns of examples one after the other; all else is the first one's.
 

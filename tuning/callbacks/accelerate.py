@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
-from tuning.callbacks.refusals import other_batches, refuse
+from tuning.callbacks.refusals import other_batches, refuse, refuse_other_order
 
 try:
     from accelerate import Accelerator
@@ -74,7 +74,7 @@ def follow(
     run = found.apply(
         model, blocks_of(model, blocks), optimizer, total_steps=total_steps, seed=seed
     )
-    return AcceleratedRun(HeldRecipe(run, seed), accelerator, model)
+    return AcceleratedRun(HeldRecipe(run, seed), accelerator, model, batch_factor)
 
 
 class AcceleratedRun:
@@ -84,14 +84,18 @@ class AcceleratedRun:
         held: the recipe at work.
         accelerator: whose ``accumulate`` and ``backward`` say from now on what happens.
         model: as it was prepared.
+        batch_factor: what its steps see, in batches of the workload.
 
     Attributes:
         model: the same.
         optimizer: what takes the steps, prepared: the caller's own, or the recipe's.
     """
 
-    def __init__(self, held: HeldRecipe, accelerator: Accelerator, model: nn.Module) -> None:
+    def __init__(
+        self, held: HeldRecipe, accelerator: Accelerator, model: nn.Module, batch_factor: float
+    ) -> None:
         self._held, self._accelerator, self.model = held, accelerator, model
+        self._batch_factor = batch_factor
         self._seen, self._past = 0, 0  # batches, and those of epochs that are over
         self.optimizer: Any = accelerator.prepare_optimizer(held.optimizer)
         for owner, name in ((accelerator, "accumulate"), (accelerator, "backward"),
@@ -116,8 +120,10 @@ class AcceleratedRun:
         A resumed run passes over those of its epoch that it has seen.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is none, or they are those of a trial with another size of batch.
         """
+        data = getattr(loader, "dataset", None)
+        refuse_other_order("accelerate", self._batch_factor, data)
         while not self.finished:
             before = self._seen, self._past
             yield from self._epoch(loader)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
-from tuning.callbacks.refusals import other_batches, refuse
+from tuning.callbacks.refusals import batch_factor, other_batches, refuse, refuse_other_order
 from tuning.training.generators import generators_state, set_generators
 from tuning.training.state.encoding import PLAINLY
 
@@ -87,6 +87,15 @@ class RecipeCallback(Callback):
             self._held.load_state_dict(self._saved["recipe"])
         trainer.strategy.optimizers = [self._held.optimizer]
         _never_end(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the loader, which is there only now.
+
+        Raises:
+            ValueError: it gives a trial's examples in batches of another size.
+        """
+        data = getattr(trainer.train_dataloader, "dataset", None)
+        refuse_other_order("Lightning", batch_factor(self._recipe.file.levers), data)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

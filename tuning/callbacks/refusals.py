@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
+from models.adapters.order import TrialOrder
 from models.levers.approximation import Approximation
 from models.levers.batch import BatchSize
 from models.levers.cached_prefix import CachedPrefix
@@ -60,4 +62,23 @@ def other_batches(levers: Levers, said: float) -> Iterator[str]:
         yield (
             f"the recipe takes {wanted:g} × the workload's batch, but batch_factor={said:g}: give "
             f"the loader that many examples, and say batch_factor={wanted!r}"
+        )
+
+
+def refuse_other_order(loop: str, factor: float, data: Any) -> None:
+    """Say so where the loop's data are a trial's examples, but in batches of another size.
+
+    Args:
+        loop: what the loop is called.
+        factor: what the recipe takes, in batches of the workload.
+        data: the loader's data set.
+
+    Raises:
+        ValueError: they are.
+    """
+    if isinstance(data, TrialOrder) and data.batch_factor != factor:
+        raise ValueError(
+            f"{loop} cannot follow this recipe: it takes {factor:g} × the workload's batch, but "
+            f"its data come in the order of {data.batch_factor:g} ×: give it "
+            "TrialOrder(workload, recipe.seed, recipe.batch_factor)"
         )

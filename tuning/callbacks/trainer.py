@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from models.levers.batch import MISSING, whole_examples
 from tuning.callbacks.held import Blocks, HeldRecipe, Recipe, blocks_of, loaded
-from tuning.callbacks.refusals import batch_factor, refuse
+from tuning.callbacks.refusals import batch_factor, refuse, refuse_other_order
 from tuning.training.generators import generators_kept
 
 try:
@@ -68,6 +68,7 @@ class RecipeCallback(TrainerCallback):
         """
         levers = self._recipe.file.levers
         refuse("Trainer", levers, list(_faults(trainer)))
+        refuse_other_order("Trainer", batch_factor(levers), trainer.train_dataset)
         _scale_batch(trainer, batch_factor(levers))
         # First, so that the Trainer's own flow sees where the run ends.
         trainer.callback_handler.callbacks.insert(0, self)

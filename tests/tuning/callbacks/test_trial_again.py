@@ -37,7 +37,20 @@ pytestmark = [
 Again = Callable[[Workload, LoadedRecipe, Path], nn.Module]
 
 
-def workload() -> Workload:
+def padded(texts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Texts padded to the longest of them, which a model without a mask sees."""
+    ids = nn.utils.rnn.pad_sequence([each["input_ids"] for each in texts], batch_first=True)
+    return {"input_ids": ids, "labels": ids}
+
+
+def unlike() -> Examples:
+    """Texts of unlike length."""
+    lengths = [2 + i * i % (LENGTH - 1) for i in range(60)]
+    texts = [{"input_ids": torch.arange(1, length + 1)} for length in lengths]
+    return Examples(texts, batch_size=BATCH, collate=padded)
+
+
+def workload(data: Examples | None = None) -> Workload:
     """A GPT-2 with the dropout that it comes with."""
     config = GPT2Config(
         vocab_size=128, n_positions=LENGTH, n_embd=8, n_layer=3, n_head=2,
@@ -47,7 +60,7 @@ def workload() -> Workload:
     made = bring(
         "again",
         model=lambda: GPT2LMHeadModel(config),
-        data=Examples(Windows(text, length=LENGTH), batch_size=BATCH),
+        data=data or Examples(Windows(text, length=LENGTH), batch_size=BATCH),
         steps=STEPS,
         optimizer=1e-2,
     )
@@ -64,7 +77,7 @@ def in_trainer(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module:
     trainer: Any = Trainer(
         model,
         arguments,
-        train_dataset=TrialOrder(task, found.seed),
+        train_dataset=TrialOrder(task, found.seed, found.batch_factor),
         optimizers=(task.make_optimizer(model), None),
     )
     trainer.model_accepts_loss_kwargs = False
@@ -90,22 +103,25 @@ class Module(pl.LightningModule):
 
 
 def in_lightning(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module:
-    module = Module(task, found.seed)
-    callback = OfLightning(found, "model.transformer.h", seed=found.seed)
+    module, size = Module(task, found.seed), found.batch_factor
+    callback = OfLightning(found, "model.transformer.h", seed=found.seed, batch_factor=size)
     trainer = pl.Trainer(
         default_root_dir=folder, callbacks=[callback], max_steps=found.steps, **QUIET
     )
-    trainer.fit(module, DataLoader(TrialOrder(task, found.seed), BATCH))
+    trainer.fit(module, DataLoader(TrialOrder(task, found.seed, size), round(BATCH * size)))
     return module.model
 
 
 def in_accelerate(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Module:
     AcceleratorState._reset_state(True)
     accelerator, model = Accelerator(cpu=True), task.make_model(found.seed)
-    loader = accelerator.prepare(DataLoader(TrialOrder(task, found.seed), BATCH))
+    size = found.batch_factor
+    order = TrialOrder(task, found.seed, size)
+    loader = accelerator.prepare(DataLoader(order, round(BATCH * size)))
     run = follow(
-        found, accelerator, model, "transformer.h", task.make_optimizer(model), seed=found.seed
-    )
+        found, accelerator, model, "transformer.h", task.make_optimizer(model),
+        seed=found.seed, batch_factor=size,
+    )  # fmt: skip
     for batch in run.batches(loader):
         with accelerator.accumulate(run.model):
             accelerator.backward(task.loss(run.model, batch))
@@ -119,7 +135,19 @@ def in_accelerate(task: Workload, found: LoadedRecipe, folder: Path) -> nn.Modul
 @pytest.mark.parametrize("name", ["blocks alone", "muon, averaged"])
 def test_a_trial_is_repeated(again: Again, name: str, tmp_path: Path) -> None:
     """Every weight at the end, and so the loss that the trial recorded."""
-    task, found = workload(), recipe(RECIPES[name])
+    assert_repeated(again, workload(), recipe(RECIPES[name]), tmp_path)
+
+
+@pytest.mark.parametrize("again", [in_trainer, in_lightning, in_accelerate])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_texts_are_padded_as_in_the_trial(again: Again, factor: float, tmp_path: Path) -> None:
+    """To those of their own step: half of a padded batch would have the other half's padding."""
+    found = recipe({"batch_start": factor, "batch_end": factor})
+    assert_repeated(again, workload(unlike()), found, tmp_path)
+
+
+def assert_repeated(again: Again, task: Workload, found: LoadedRecipe, folder: Path) -> None:
+    """A trial of the recipe, and what another loop makes of it."""
     trial = TrainingRun(
         task,
         found.file.policy,
@@ -134,10 +162,59 @@ def test_a_trial_is_repeated(again: Again, name: str, tmp_path: Path) -> None:
     facts = {**found.file.facts, "steps": trial.steps}
     found = LoadedRecipe(dataclasses.replace(found.file, facts=facts))
     torch.manual_seed(99)  # whatever was drawn before
-    model = again(task, found, tmp_path)
+    model = again(task, found, folder)
     assert task.evaluate(model.eval()) == trial.curve[-1].val_loss
     with trial._levered.averaged():
         assert_same_weights(trial.model, model)
+
+
+@pytest.mark.parametrize("again", [in_trainer, in_lightning, in_accelerate])
+def test_an_order_for_another_size_of_batch_is_told(
+    again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows would be padded to texts that the trial's step had not."""
+    own = TrialOrder
+    monkeypatch.setitem(globals(), "TrialOrder", lambda task, seed, factor: own(task, seed))
+    found = recipe({"batch_start": 0.5, "batch_end": 0.5})
+    with pytest.raises(ValueError, match=r"takes 0\.5 ×.* order of 1 ×.*recipe\.batch_factor"):
+        again(workload(unlike()), found, tmp_path)
+
+
+def batches_of(batch: Any) -> Workload:
+    """A workload whose every batch is this one."""
+    return dataclasses.replace(workload(), batch_at=lambda seed, step: batch)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"ids": torch.zeros(4, 3), "mask": torch.ones(3, 3)},
+        {"ids": torch.zeros(4, 3), "scale": torch.tensor(2.0)},
+        {"ids": torch.zeros(4, 3), "task": "one"},
+        {"ids": torch.zeros(4, 3), "share": 0.5},
+        {"ids": torch.zeros(4, 3), "labels": [1, 2, 3, 4]},
+    ],
+    ids=["mask", "number of the batch", "name of the batch", "share", "list of numbers"],
+)
+def test_what_a_loader_would_make_otherwise_is_told(batch: Any) -> None:
+    """A mask of the whole batch would come stacked, a row for each example."""
+    with pytest.raises(ValueError, match=r"by torch's own collate, but of batch 0 they make an"):
+        next(iter(DataLoader(TrialOrder(batches_of(batch)), 4)))
+
+
+def test_a_loader_makes_the_batch_again() -> None:
+    """Words, values that are no numbers and nested parts too."""
+    words = ["a", "b", "c", "d"]
+    tensors = [
+        torch.arange(12).view(4, 3),
+        torch.tensor([float("nan"), 1.0, 2.0, 3.0]),
+        torch.tensor([True, False, True, True]),
+    ]
+    batch = {"ids": tensors[0], "pair": tensors[1:], "words": words}
+    found = next(iter(DataLoader(TrialOrder(batches_of(batch)), 4)))
+    assert (found.keys(), found["words"]) == (batch.keys(), words)
+    for one, other in zip([found["ids"], *found["pair"]], tensors, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 def test_examples_in_order_are_for_one_process() -> None:
