@@ -5,9 +5,10 @@ They come before anything sampled, in this order, so that whatever a search find
 them:
 
 1. ``full_update`` for the whole horizon: the baseline that a horizon is measured in;
-2. ``full_update`` for shorter ones: the control, what simply training for less would give;
-3. recipes that the space suggests, and rivals that it wants beside them, a smaller model say;
-   where it suggests none, the presets of ``static_suffix`` and ``dynamic_suffix``.
+2. the first recipe that the space suggests: beside the baseline alone it shows whether it gains;
+3. ``full_update`` for shorter horizons: the control, what simply training for less would give;
+4. whatever else the space suggests, and rivals that it wants beside it, a smaller model say; where
+   it suggests nothing, the presets of ``static_suffix`` and ``dynamic_suffix``.
 
 A space may search shorter horizons than the control's. Then the control goes on down to them, or
 nobody could say what the trials there are worth; those few runs come soon after the sampler's
@@ -137,18 +138,27 @@ def _baselines(
     space: SearchSpace | None,
 ) -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
     yield "baseline", FullUpdate.name, 1.0, {}
+    enqueued = list(_enqueued(space))
+    first = 1 if space is not None and space.suggested else 0
+    yield from enqueued[:first]
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
-    if space is not None and space.suggested:
-        for policy, horizon, knobs in space.suggestions(FullUpdate.name):
-            yield "enqueued", policy, horizon, dict(knobs)
-        searched = {knob.name for knob in space.searched}
-        for knobs in space.rivals:
-            if knobs.keys() <= searched:
-                yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
+    yield from enqueued[first:]
+
+
+def _enqueued(
+    space: SearchSpace | None,
+) -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
+    if space is None or not space.suggested:
+        for preset in map(PRESETS.__getitem__, ENQUEUED):
+            yield "enqueued", preset.name, 1.0, _applying(preset.name, knobs_of(preset))
         return
-    for preset in map(PRESETS.__getitem__, ENQUEUED):
-        yield "enqueued", preset.name, 1.0, _applying(preset.name, knobs_of(preset))
+    for policy, horizon, knobs in space.suggestions(FullUpdate.name):
+        yield "enqueued", policy, horizon, dict(knobs)
+    searched = {knob.name for knob in space.searched}
+    for knobs in space.rivals:
+        if knobs.keys() <= searched:
+            yield "enqueued", FullUpdate.name, 1.0, dict(knobs)
 
 
 def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:

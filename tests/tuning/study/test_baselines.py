@@ -97,3 +97,12 @@ def test_a_smaller_model_is_trained_beside_what_is_found() -> None:
         for spec in baseline_specs("w", 0, space=dataclasses.replace(space, knobs=tuple(whole)))
     ]
     assert "smaller" not in kinds
+
+
+@pytest.mark.parametrize("name", sorted(all_spaces()))
+def test_a_suggestion_stands_beside_the_baseline_before_the_rest(name: str) -> None:
+    """So that it is known early whether it gains; without one the control is first."""
+    space = all_spaces()[name]
+    origins = [spec.origin for spec in baseline_specs("w", 0, space=space)]
+    first = ["baseline", *["enqueued"] * bool(space.suggested), *["control"] * 4, "enqueued"]
+    assert origins[: len(first)] == first
