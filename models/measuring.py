@@ -27,10 +27,14 @@ def loss_of(workload: Workload, model: nn.Module, batch: Batch) -> Tensor:
         ValueError: it is something else; says what to do, and where the function is.
     """
     found: Any = workload.loss(model, batch)
-    if isinstance(found, Tensor) and found.numel() == 1 and _has_gradient(found):
+    if isinstance(found, Tensor) and _is_one_real(found) and _has_gradient(found):
         return found
     must = "loss(model, batch) must return a scalar tensor to minimise"
     raise ValueError(f"{must}, {_against(found)}{written_at(workload.loss, 'loss')}")
+
+
+def _is_one_real(loss: Tensor) -> bool:
+    return loss.numel() == 1 and not loss.is_complex()
 
 
 def _has_gradient(loss: Tensor) -> bool:
@@ -42,6 +46,8 @@ def _against(loss: Any) -> str:
         return f"but got {named(loss)}{_way_to_loss(loss)}"
     if loss.numel() != 1:
         return f"but got {named(loss)}: take its mean"
+    if loss.is_complex():
+        return f"but got a complex number ({loss.dtype}): return .abs() or .real of it"
     return (
         "but what it returned has no gradient: leave out detach(), item(), no_grad() and "
         "torch.tensor(...) on the way to it"

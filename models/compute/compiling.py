@@ -66,10 +66,14 @@ def _restore(forwards: Mapping[nn.Module, Any]) -> None:
 
 
 class _Compiled:
-    """A block's ``forward``, compiled."""
+    """A block's ``forward``, compiled.
+
+    Attributes:
+        within: what it was.
+    """
 
     def __init__(self, plain: Callable[..., Any], compiler: str) -> None:
-        self._plain = plain
+        self._plain = self.within = plain
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             with traced():

@@ -120,10 +120,14 @@ def passing_on(
 
 
 class _Absent:
-    """The ``forward`` of a block that is left out."""
+    """The ``forward`` of a block that is left out.
 
-    def __init__(self, manner: Manner) -> None:
-        self._manner = manner
+    Attributes:
+        within: the block's own; None where it has its class's.
+    """
+
+    def __init__(self, manner: Manner, own: Any = None) -> None:
+        self._manner, self.within = manner, own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._manner.hand_on(args, kwargs)
@@ -133,7 +137,7 @@ class _AbsentUnless(_Absent):
     """Likewise, or what it has in its place."""
 
     def __init__(self, manner: Manner, unless: Callable[[], bool], own: Any) -> None:
-        super().__init__(manner)
+        super().__init__(manner, own)
         self._unless, self._own = unless, own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -191,7 +195,7 @@ class Presence:
                 self._let_in(index, block)
             elif index not in self._absent:
                 self._absent[index] = block.__dict__.get("forward")
-                block.forward = _Absent(self._manner)
+                block.forward = _Absent(self._manner, block.__dict__.get("forward"))
         self._watch(bool(self._absent))
 
     @contextlib.contextmanager

@@ -117,6 +117,48 @@ class Buffered(Noisy):
         return self.ema.expand_as(x)
 
 
+class Carried(Noisy):
+    """A count and a mean that a parameter carries beside its values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        vars(self.head.weight)["calls"] = 0
+
+    def noise(self, x: Tensor) -> Tensor:
+        held: Any = self.head.weight
+        held.calls += 1
+        held.mean = x.mean(0) if held.calls == 1 else held.mean.lerp(x.mean(0), 0.1)
+        return held.mean.expand_as(x) / held.calls  # type: ignore[no-any-return]
+
+
+def fading(schedule: Schedule, gradient: Tensor) -> Tensor:
+    """A gradient with what a schedule still adds to it."""
+    return gradient + schedule.next()
+
+
+class Derived(tiny.ResidualMLP):
+    """A count behind a hook of each parameter, bound to a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for parameter in self.parameters():
+            hook = functools.partial(fading, Schedule())
+            parameter.register_hook(hook)  # type: ignore[no-untyped-call]
+
+
+class Replaced(tiny.ResidualMLP):
+    """A count that a forward closes over, which stands in the place of a block's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for block in self.blocks:
+            block.forward = self.rising(block.forward)
+
+    def rising(self, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        schedule = Schedule()
+        return lambda x: forward(x) + (schedule.next() if self.training else 0.0)
+
+
 class Unregistered(Noisy):
     """A layer in a plain list, which its optimizer trains and no ``state_dict`` names."""
 
@@ -221,7 +263,7 @@ class Scheduled(Noisy):
         return torch.full_like(x, self.rates.param_groups[0]["lr"])
 
 
-STATEFUL: dict[str, type[Noisy]] = {
+STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
     kind.__name__: kind
     for kind in (
         Counts,
@@ -230,6 +272,9 @@ STATEFUL: dict[str, type[Noisy]] = {
         OwnGenerators,
         Collects,
         Buffered,
+        Carried,
+        Derived,
+        Replaced,
         Unregistered,
         Elsewhere,
         Hooked,

@@ -383,6 +383,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: with_loss(lambda m, b: (m(b[0]) - b[1]) ** 2),
         "a tensor of shape (32, 1) and torch.float32: take its mean",
     ),
+    "a complex loss": (
+        lambda: with_loss(lambda m, b: tiny.loss(m, b) + 1j),
+        "but got a complex number (torch.complex64): return .abs() or .real of it (loss at",
+    ),
     "no loss": (lambda: with_loss(lambda m, b: None), "but got None"),
     "NaN": (lambda: with_loss(lambda m, b: tiny.loss(m, b) * float("nan")), "but got nan"),
     "a user's error": (lambda: with_loss(broken), "unsound.py:"),

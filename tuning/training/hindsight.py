@@ -3,12 +3,15 @@
 State that comes late: a queue that begins at the hundredth step, a level that rises once the loss
 has fallen. What a snapshot cannot hold is no longer saved from there on; what no model holds goes
 on from one training to the next, so after the first whole one a second one is begun and has to go
-as the first did.
+as the first did. What is kept where nobody looks for it (a cache that was drawn, a table by model)
+shows where a training goes on from a snapshot, so two of those are tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -18,11 +21,13 @@ from policies.full_update import FullUpdate
 from tuning.errors import SearchFailed
 from tuning.training.examination.again import NOISE, WAY_OUT
 from tuning.training.examination.rehearsal import Heard
-from tuning.training.loop import TrainingRun
+from tuning.training.loop import TrainingRun, timetable
+from tuning.training.trunk import load_snapshot, load_trunk
 from tuning.trial.clock import CostTable
+from tuning.trial.replay import replay
 
 STEPS = 3
-"""Of the second training."""
+"""Of the second training, and of one that goes on from a snapshot."""
 _MUST = (
     "two trainings from one seed must be the same, but after a whole one in the same process "
     "another"
@@ -59,10 +64,69 @@ def refuse_another_beginning(
         return  # of the first model some may still be there
     except Exception as fault:
         raise SearchFailed(f"{_MUST} raised {told(fault)}. {_WHY}") from fault
-    for step, (first, second) in enumerate(zip(losses, heard.losses, strict=False)):
+    if (apart := _apart(losses, heard.losses, device)) is not None:
+        step, first, second = apart
+        raise SearchFailed(
+            f"{_MUST} did not begin as it had: the loss of step {step} was {first!r} and then "
+            f"{second!r}. {_WHY}"
+        )
+
+
+def hidden(
+    workload: Workload, seed: int, costs: CostTable, device: torch.device, folder: Path
+) -> list[str]:
+    """What no snapshot of a whole training holds, told by a step that hangs on it; nothing where
+    a training goes on from the snapshot in the middle and from the last as the first one did.
+
+    Args:
+        workload: what was trained.
+        seed: on which.
+        costs: the clock.
+        device: where.
+        folder: of the trunk, which is complete.
+    """
+    trunk = load_trunk(folder)
+    saved = [] if trunk is None else [step for step in trunk.snapshots if step > 0]
+    if trunk is None or not saved:
+        return []
+    for step in sorted({saved[len(saved) // 2], saved[-1]}):
+        expected, heard = trunk.losses[step : step + STEPS], Heard()
+        before = replace(trunk, losses=trunk.losses[:step], snapshots=(step,))
+        standing = replay(FullUpdate(), before, timetable(workload), costs, 1.0)
+        if standing is None or (snapshot := load_snapshot(folder, step)) is None:
+            continue
+        run = TrainingRun(
+            workload,
+            FullUpdate(),
+            seed=seed,
+            horizon=1.0,
+            costs=costs,
+            device=device,
+            recorder=heard,
+        )
+        try:
+            run.fork(standing, snapshot)
+            while len(heard.losses) < len(expected) and not run.finished:
+                run.advance()
+        except torch.OutOfMemoryError:
+            return []  # of the first model some may still be there
+        except Exception as fault:
+            return [f"what step {step} hangs on (from a snapshot it raised {told(fault)})"]
+        if (apart := _apart(expected, heard.losses, device)) is not None:
+            number, first, second = apart
+            return [
+                f"what step {step + number} hangs on (its loss was {first!r}, and {second!r} where "
+                f"a training went on from the snapshot before step {step})"
+            ]
+    return []
+
+
+def _apart(
+    one: Sequence[float], other: Sequence[float], device: torch.device
+) -> tuple[int, float, float] | None:
+    """The first step in which two trainings' losses differ, and both; None where they do not."""
+    for step, (first, second) in enumerate(zip(one, other, strict=False)):
         apart = abs(first - second) / max(abs(first), abs(second), torch.finfo(torch.float64).tiny)
         if apart > (0.0 if device.type == "cpu" else NOISE):
-            raise SearchFailed(
-                f"{_MUST} did not begin as it had: the loss of step {step} was {first!r} and then "
-                f"{second!r}. {_WHY}"
-            )
+            return step, first, second
+    return None

@@ -159,6 +159,11 @@ def snapshot_file(folder: Path, step: int) -> Path:
     return folder / f"{step:06d}.pt"
 
 
+def load_snapshot(folder: Path, step: int) -> dict[str, Any] | None:
+    """The snapshot before ``step``; None where there is none that can be read."""
+    return load_checkpoint(snapshot_file(folder, step))
+
+
 def load_trunk(folder: Path) -> Trunk | None:
     """The trunk recorded in ``folder``; None while there is none that is complete."""
     state = load_checkpoint(folder / RECORDED)

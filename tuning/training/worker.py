@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from models.device import device_name, run_device, synchronize
+from models.workload import Workload
 from tuning.errors import BadInput, SearchFailed
 from tuning.layout import STOP
 from tuning.store.info import memory_share
 from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
-from tuning.store.unsaved import note_unsaved
+from tuning.store.unsaved import note_unsaved, noted_unsaved
 from tuning.training.calibrate import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
 from tuning.training.examination.rehearsal import Heard
 from tuning.training.generators import generators_kept
 from tuning.training.head_start import HeadStart
-from tuning.training.hindsight import refuse_another_beginning
+from tuning.training.hindsight import hidden, refuse_another_beginning
 from tuning.training.levered import UNSAVED
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.place import cap_memory, describe, set_threads, variant_of, workload_of
@@ -197,13 +198,22 @@ def _execute(store: Store, task: Task) -> Ending:
     finally:
         del training
     if losses and _is_first(execution):
-        refuse_another_beginning(workload_of(store), spec.seed, costs, run_device(), losses)
+        workload = workload_of(store)
+        refuse_another_beginning(workload, spec.seed, costs, run_device(), losses)
+        _note_hidden(execution, workload, costs)
     return _commit(execution, record)
 
 
 def _is_first(execution: _Execution) -> bool:
     """Whether it is the run of the workload's own recipe that comes before all others."""
     return not execution.task.is_trial and execution.spec.number == 0
+
+
+def _note_hidden(execution: _Execution, workload: Workload, costs: CostTable) -> None:
+    """Where nothing seems to be missing from its snapshots, see whether a training goes on."""
+    store, folder = execution.store, execution.store.trunk_folder(execution.task)
+    if store.info.forks and not noted_unsaved(folder):
+        note_unsaved(folder, hidden(workload, execution.spec.seed, costs, run_device(), folder))
 
 
 def _finish(training: TrainingRun) -> Sequence[float]:

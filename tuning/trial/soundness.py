@@ -48,8 +48,8 @@ class Finding:
 def unsaveable(names: str) -> str:
     """What a snapshot must hold and cannot, as a rule and what to do."""
     return (
-        f"snapshots must hold whatever a training changes, but cannot hold {names}: keep numbers, "
-        "tensors or random generators there"
+        f"snapshots must hold whatever a training changes, but cannot hold {names}: keep it in "
+        "attributes, as numbers, tensors or random generators"
     )
 
 

@@ -5,7 +5,10 @@ Every workload here passes the examination; what it does later is seen in the fi
 
 from __future__ import annotations
 
+import functools
 import itertools
+import weakref
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import pandas as pd
@@ -71,6 +74,33 @@ class Rises(stateful.Noisy):
         return torch.full_like(x, LEVEL["now"])
 
 
+class Draws(stateful.Noisy):
+    """A draw of a method's, remembered for each model, which comes late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    @functools.lru_cache  # noqa: B019 - what is tried
+    def drawn(self) -> float:
+        return float(torch.rand(()))
+
+    def noise(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.full_like(x, self.drawn() if self.calls >= LATE else 0.0)
+
+
+CALLS: MutableMapping[Draws, int] = weakref.WeakKeyDictionary()
+
+
+class Counted(Draws):
+    """A number that a table outside holds for each model, and that matters late."""
+
+    def noise(self, x: Tensor) -> Tensor:
+        CALLS[self] = CALLS.get(self, 0) + 1
+        return torch.full_like(x, 0.1 if CALLS[self] >= LATE else 0.0)
+
+
 def queues() -> Workload:
     return stateful.workload(Queues)
 
@@ -81,6 +111,14 @@ def reorders() -> Workload:
 
 def rises() -> Workload:
     return stateful.workload(Rises)
+
+
+def draws() -> Workload:
+    return stateful.workload(Draws)
+
+
+def counted() -> Workload:
+    return stateful.workload(Counted)
 
 
 def run(folder: Path, name: str, forks: bool) -> tuple[pd.DataFrame, list[str]]:
@@ -116,6 +154,27 @@ def test_what_no_snapshot_holds_any_more_is_said_and_trained_alone(
     saved = [int(f.stem) for f in (tmp_path / "forked" / "trunk" / "seed-0").glob("0*.pt")]
     assert 1 in saved
     assert unsaved_at not in saved
+
+
+@pytest.mark.parametrize("name", ["draws", "counted"])
+def test_what_is_kept_where_nobody_looks_is_seen_where_a_training_goes_on(
+    tmp_path: Path, name: str
+) -> None:
+    """No attribute shows it; a training that goes on from a snapshot has another loss, is not
+    forked from, and it is said.
+    """
+    assert examined(globals()[name]()).forks
+    forked, warnings = run(tmp_path / "forked", name, True)
+    straight, _ = run(tmp_path / "straight", name, False)
+    pd.testing.assert_frame_equal(
+        own_columns(forked).drop(columns="forked_from_step"),
+        own_columns(straight).drop(columns="forked_from_step"),
+    )
+    assert forked["forked_from_step"].isna().all()
+    said = [text for text in warnings if "a training went on from the snapshot" in text]
+    assert len(said) == 1
+    assert "cannot hold what step" in said[0]
+    assert not Store.open(tmp_path / "forked").info.forks
 
 
 def test_a_level_that_outlives_a_training_ends_the_search(

@@ -138,6 +138,9 @@ def _of_gradients(bench: StepBench, seen: _Gradients) -> Iterator[Finding]:
         )
     names = [n for n, p in bench.model.named_parameters() if id(p) in seen.missing]
     if names:
-        yield remark("gradients", f"no loss reached {some(names)}: they are never trained")
+        yield remark(
+            "gradients",
+            f"no loss of the first batches reached {some(names)}: they train once one does",
+        )
     if seen.broken:
         yield refused("gradients", "gradients must be finite, but some of the first step are not")

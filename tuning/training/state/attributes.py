@@ -1,8 +1,9 @@
 """State that a model or an optimizer keeps where ``state_dict`` does not look.
 
 Counters, temperatures, queues and generators in plain attributes; buffers that are not persistent;
-modules in a plain list. A snapshot holds those that are no longer what they were when the run
-began, each under the path by which a new model is asked for it.
+modules in a plain list; what a parameter carries beside its values, and what its hooks close over,
+or a forward that was put in the place of the class's. A snapshot holds those that are no longer
+what they were when the run began, each under the path by which a new model is asked for it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tuning.training.state.encoding import (
     generator_state,
 )
 from tuning.training.state.marks import mark_of, mark_of_other
-from tuning.training.state.paths import Kind, Path, get, hooks_of, own_of, put
+from tuning.training.state.paths import Kind, Path, get, hooks_of, own_forward, own_of, put
 
 DEEPEST = 8
 OWN = frozenset(vars(nn.Module())) | {"forward", "_compiled_call_impl"}
@@ -194,6 +195,7 @@ class _Walk:
     def __init__(self, model: nn.Module) -> None:
         self._model, self.kinds = model, dict[Path, type]()
         self._seen = {id(module) for module in model.modules()}
+        self._carriers: set[int] = set()
         loose = {
             id(buffer)
             for module in model.modules()
@@ -218,9 +220,21 @@ class _Walk:
                 value = module._buffers.get(buffer)
                 yield from self.value((*root, ("buffer", buffer)), value, top=True)
             yield from self.attributes(root, module, OWN)
+            if (forward := own_forward(module)) is not None:
+                yield from self.value((*root, ("forward", "forward")), forward)
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                if tensor is not None:
+                    yield from self._beside_values((*root, ("attribute", name)), tensor)
         own: Path = (("optimizer", ""),)
         self.kinds[own] = type(optimizer)
         yield from self.attributes(own, optimizer, _beside(optimizer))
+
+    def _beside_values(self, path: Path, tensor: torch.Tensor) -> Iterator[Leaf]:
+        """What a registered tensor carries: attributes, and hooks for its gradient."""
+        if id(tensor) not in self._carriers:
+            self._carriers.add(id(tensor))
+            self.kinds[path] = type(tensor)
+            yield from self.attributes(path, tensor, frozenset())
 
     def attributes(self, path: Path, holder: Any, but: frozenset[str]) -> Iterator[Leaf]:
         for name, value in own_of(holder).items():

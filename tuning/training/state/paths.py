@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import deque
 from collections.abc import MutableMapping
@@ -10,19 +11,20 @@ from typing import Any, Literal
 
 import torch
 
+from models.frames import in_library, is_ours
 from models.source import is_users
 from tuning.training.state.encoding import GeneratorState, set_generator
 
 Kind = Literal[
     "module", "optimizer", "outside", "attribute", "key", "index", "buffer", "hook", "cell",
-    "parameter",
+    "parameter", "forward",
 ]  # fmt: skip
 Path = tuple[tuple[Kind, Any], ...]
 HOOKS = (
     "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks",
     "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks",
 )  # fmt: skip
-"""Tables of a module or an optimizer in which its hooks are."""
+"""Tables of a module, a tensor or an optimizer in which its hooks are."""
 
 
 def told(path: Path) -> str:
@@ -55,7 +57,8 @@ def own_of(holder: Any) -> dict[str, Any]:
 
 
 def hooks_of(holder: Any) -> list[str]:
-    """The user's own hooks of a module or an optimizer, each by its kind and its place among those.
+    """The user's own hooks of a module, a tensor or an optimizer, each by its kind and its place
+    among those.
 
     What keeps frozen blocks as they are is hooked to the optimizer too, and is not the user's.
     """
@@ -64,8 +67,34 @@ def hooks_of(holder: Any) -> list[str]:
 
 
 def _hooks(holder: Any, kind: str) -> list[Any]:
-    found = own_of(holder).get(kind, {}).values()
-    return [each for each in found if is_users(each if hasattr(each, "__code__") else type(each))]
+    # A tensor has its table beside its attributes, and none before its first hook.
+    tensor = isinstance(holder, torch.Tensor)
+    table = getattr(holder, kind, None) if tensor else own_of(holder).get(kind)
+    return [each for each in (table or {}).values() if is_users(_code_of(each))]
+
+
+def _code_of(hook: Any) -> Any:
+    """The function or class that is called, whatever arguments it was given beforehand."""
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    return hook if hasattr(hook, "__code__") else type(hook)
+
+
+def own_forward(module: Any) -> Any:
+    """A ``forward`` that the user has put in the place of the class's; None where none is.
+
+    One in whose place a lever has put another for now is the user's still.
+    """
+    found = vars(module).get("forward")
+    while (within := getattr(found, "within", None)) is not None:
+        found = within
+    return found if is_written_by_users(found) else None
+
+
+def is_written_by_users(function: Any) -> bool:
+    """By its code: what a library wraps lends it its name and module."""
+    code = getattr(_code_of(function), "__code__", None)
+    return code is not None and not (is_ours(code.co_filename) or in_library(code.co_filename))
 
 
 def get(holder: Any, step: tuple[Kind, Any]) -> Any:
@@ -84,6 +113,8 @@ def get(holder: Any, step: tuple[Kind, Any]) -> Any:
     if kind == "hook":
         which, place = key.split()
         return dict(enumerate(_hooks(holder, which))).get(int(place))
+    if kind == "forward":
+        return own_forward(holder)
     return holder._buffers.get(key) if kind == "buffer" else getattr(holder, key, None)
 
 
