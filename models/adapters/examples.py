@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -26,6 +27,9 @@ HELD_OUT_SEED = 20_014
 """Of what a collate function draws for them."""
 EPOCHS_KEPT = 4
 """Orders that are remembered: a run's own, and the next."""
+ASKED_AGAIN = 1_000
+"""Batches of a loader's order that are asked for twice: one with a state of its own tells in the
+first few, and all of a million examples take half a second."""
 T = TypeVar("T")
 Collate = Callable[[list[Any]], Batch]
 
@@ -317,7 +321,8 @@ class Loaded:
         self._collate = None if own is default_collate else own
         self.batch_at = BatchAt(self) if self._collate is None else Collated(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
-        if self._batches(0, 0) != self._batches(0, 0):
+        first = self._epochs.of((0, 0), self._batches)
+        if first[:ASKED_AGAIN] != self._asked(0, 0, ASKED_AGAIN):
             raise ValueError(
                 "a DataLoader's sampler must give one order for one seed and epoch, but it gave "
                 f"another the second time: {_names_of(train)} has a state of its own; let it draw "
@@ -352,11 +357,15 @@ class Loaded:
         epoch, place = divmod(step, len(self._loader))
         return self._epochs.of((seed, epoch), self._batches)[place]
 
-    def _batches(self, seed: int, epoch: int) -> list[list[int]]:
+    def _asked(self, seed: int, epoch: int, most: int | None = None) -> list[list[int]]:
+        """The numbers of an epoch's examples by batch; of its first ``most`` batches."""
         sampler: Any = self._loader.batch_sampler
         with drawing_from(seed, epoch):
             _begin_again(sampler, epoch)
-            batches = [list(map(int, batch)) for batch in sampler]
+            return [list(map(int, batch)) for batch in itertools.islice(sampler, most)]
+
+    def _batches(self, seed: int, epoch: int) -> list[list[int]]:
+        batches = self._asked(seed, epoch)
         if len(batches) < len(self._loader):
             raise ValueError(
                 "a DataLoader's sampler must give as many batches an epoch as its length says, but "

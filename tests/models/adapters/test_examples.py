@@ -307,3 +307,17 @@ def test_batches_that_are_fewer_than_their_sampler_says_are_named() -> None:
     loader: Any = DataLoader(torch.arange(40), batch_sampler=buckets)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="gave 5 in epoch 0, and its length says 6"):
         from_loader(loader, [torch.arange(8)])
+
+
+def test_a_long_order_is_gone_through_once() -> None:
+    """Of the second time, which tells a state of its own, the beginning does; the first is kept."""
+    drawn: list[int] = []
+
+    def order(own: OwnOrder) -> Any:
+        return (drawn.append(index) or index for index in range(40_000))  # type: ignore[func-returns-value]
+
+    sampler = OwnOrder(None, order, says=40_000)
+    loader: Any = DataLoader(torch.arange(40_000), 4, sampler=sampler)  # type: ignore[arg-type]
+    data = from_loader(loader, [torch.arange(8)])
+    assert torch.equal(data.batch_at(0, 9_999), torch.arange(39_996, 40_000))
+    assert len(drawn) < 45_000
