@@ -100,6 +100,7 @@ class Examples:
         collate: Collate | None = None,
         shuffle: bool = True,
     ) -> None:
+        _refuse_the_same(train, held_out)
         source = numbered(train)
         ids, rest = np.arange(len(source)), np.arange(0)
         if isinstance(held_out, (int, float)):
@@ -243,6 +244,21 @@ def numbered(given: Any) -> Any:
     return given.with_format("torch") if plain is None else given
 
 
+def _refuse_the_same(train: Any, held_out: Any) -> None:
+    """Refuse to evaluate on what is trained on.
+
+    Raises:
+        ValueError: both are the same object, or tensors that are.
+    """
+    one, other = (each if isinstance(each, tuple) else (each,) for each in (train, held_out))
+    if len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True)):
+        raise ValueError(
+            "held_out must be other examples than those trained on, but got the same "
+            f"{type(train).__name__} for both: give another, or a share as held_out=0.1; where the "
+            "loss on what was learned is wanted, a copy"
+        )
+
+
 def _instead_of(given: Any) -> str:
     """What to give where examples have no number."""
     if isinstance(given, Mapping):
@@ -307,6 +323,7 @@ def from_loader(train: DataLoader[Any], held_out: Any) -> Data:
             "a DataLoader must give at least one batch, but this one gives none of its "
             f"{len(train.dataset)} examples: lower batch_size, or leave out drop_last=True"  # type: ignore[arg-type]
         )
+    _refuse_the_same(train, held_out)
     return Loaded(train, held_out)
 
 

@@ -147,6 +147,7 @@ def test_a_stream_is_read_on_and_not_again() -> None:
 
 
 HUGGING = datasets.Dataset.from_dict({"x": [1, 2]})
+LOADER = DataLoader(TensorDataset(*ROWS), 8)
 REFUSED: dict[str, tuple[Any, str]] = {
     "an iterator that is spent": (
         lambda: Cursor(partial(next, itertools.repeat(iter([torch.zeros(1)]))), []),
@@ -183,6 +184,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "rows that differ": (lambda: Examples((ROWS[0], ROWS[1][:3])), "as many rows"),
     "a loader": (lambda: Examples(DataLoader(Noisy(), 8)), "make from_loader"),
+    "what is trained on": (
+        lambda: Examples(ROWS, (ROWS[0], ROWS[1]), batch_size=8),
+        "held_out must be other examples than those trained on, but got the same tuple for both",
+    ),
+    "the loader": (
+        lambda: from_loader(LOADER, LOADER),
+        "but got the same DataLoader for both: give another",
+    ),
     "a short text": (lambda: Windows("short", 8), "two windows at least"),
 }
 
