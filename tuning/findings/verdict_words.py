@@ -141,6 +141,9 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
     if len(lower) < seeds or seeds < 2:
         return f", and {best.note}"
     short = missing(lower, alpha)
+    if short <= 0 and best.p_corrected > verdict.alpha:
+        # No loss strays, so that of each seed the sign alone counts.
+        return f"; to win it would have to hold this over {math.ceil(-math.log2(alpha))} seeds"
     if short <= 0:
         return ", which is too little to call a win"
     faster = _faster(best, verdict.control, short, alpha)

@@ -6,10 +6,12 @@ import itertools
 import random
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given, settings
@@ -192,6 +194,23 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: from_loader(LOADER, LOADER),
         "but got the same DataLoader for both: give another",
     ),
+    "columns in a list": (
+        lambda: Examples(list(ROWS), 0.5, batch_size=8),
+        "a list of 2 tensors is as many examples: give their rows in a tuple",
+    ),
+    "a table of pandas": (
+        lambda: Examples(pandas.DataFrame({"x": [1.0] * 40})),
+        r"give it.to_dict\('records'\)",
+    ),
+    "a column of pandas": (lambda: Examples(pandas.Series([1.0] * 40)), r"give it.tolist\(\)"),
+    "a path for a text": (
+        lambda: Windows(Path("text.txt"), 8),  # type: ignore[arg-type]
+        r"but got a \w+Path: give path.read_text\(\)",
+    ),
+    "a list for tokens": (
+        lambda: Windows([1] * 40, 8),  # type: ignore[arg-type]
+        r"but got a list: give torch.tensor\(it\)",
+    ),
     "a short text": (lambda: Windows("short", 8), "two windows at least"),
 }
 
@@ -202,6 +221,14 @@ def test_what_has_no_batches_by_number_is_refused(name: str) -> None:
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_arrays_are_columns_as_tensors_are() -> None:
+    """A pair of them was two examples."""
+    arrays = Examples(tuple(each.numpy() for each in ROWS), 0.25, batch_size=8)
+    tensors = Examples(ROWS, 0.25, batch_size=8)
+    for one, other in zip(arrays.batch_at(0, 1), tensors.batch_at(0, 1), strict=True):
+        assert torch.equal(one, other)
 
 
 TEXTS = [[1 + number] * (1 + number * 7 % 11) for number in range(40)]
