@@ -259,6 +259,15 @@ def sign_p(lower_losses: Sequence[float]) -> float:
     return 0.5 ** len(lower_losses) if min(lower_losses) > 0 else 1.0
 
 
+def signs_needed(alpha: float) -> int:
+    """The least number of seeds whose signs alone can be as sure.
+
+    >>> signs_needed(0.008)
+    7
+    """
+    return math.ceil(-math.log2(alpha))
+
+
 def only_counts(comparisons: Sequence[SeedComparison], curves: Sequence[ControlCurve]) -> bool:
     """Whether no loss strays from seed to seed, neither the candidate's nor any of the control's.
 
