@@ -159,9 +159,16 @@ def new_optimizer(workload: Workload, model: nn.Module) -> Optimizer:
 
 
 def _refuse_scheduled(optimizer: Optimizer, workload: Workload) -> None:
-    """Refuse rates that a scheduler of torch has turned down already."""
+    """Refuse rates that a scheduler of torch has turned down already, and none at all."""
+    if all(group["lr"] is not None and group["lr"] == 0 for group in optimizer.param_groups):
+        raise ValueError(
+            "make_optimizer(model) must return an optimizer at its peak rates, but all are 0"
+            + written_at(workload.make_optimizer, "make_optimizer")
+        )
     for group in optimizer.param_groups:
-        rate, peak = group["lr"], group.get("initial_lr", group["lr"])
+        rate = group["lr"]
+        # A one-cycle schedule begins at a share of its peak, and keeps that beside it.
+        peak = group.get("max_lr", group.get("initial_lr", rate))
         if rate != peak:
             raise ValueError(
                 "make_optimizer(model) must return an optimizer at its peak rates, but a scheduler "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -26,6 +28,11 @@ HELD_OUT_SEED = 20_014
 """Of what a collate function draws for them."""
 EPOCHS_KEPT = 4
 """Orders that are remembered: a run's own, and the next."""
+ASKED_AGAIN = 1_000
+"""Batches of a loader's order that are asked for twice: one with a state of its own tells in the
+first few, and all of a million examples take half a second."""
+COLUMN = (Tensor, np.ndarray)
+"""What holds a part of every example, along its first dimension."""
 T = TypeVar("T")
 Collate = Callable[[list[Any]], Batch]
 
@@ -75,8 +82,8 @@ class Examples:
     epoch leaves out what does not fill a batch.
 
     Args:
-        train: a torch ``Dataset``, one of Hugging Face ``datasets``, a list, or tensors of as many
-            rows in a tuple.
+        train: a torch ``Dataset``, one of Hugging Face ``datasets``, a list, or tensors or arrays
+            of as many rows in a tuple.
         held_out: the same for evaluation, or a share of ``train``, drawn once.
         batch_size: examples a step.
         collate: a list of examples -> a batch; torch's own by default.
@@ -96,6 +103,7 @@ class Examples:
         collate: Collate | None = None,
         shuffle: bool = True,
     ) -> None:
+        _refuse_the_same(train, held_out)
         source = numbered(train)
         ids, rest = np.arange(len(source)), np.arange(0)
         if isinstance(held_out, (int, float)):
@@ -106,7 +114,7 @@ class Examples:
         if not is_count(batch_size) or not 1 <= batch_size <= len(ids):
             raise ValueError(
                 f"1 <= batch_size <= {len(ids)}, the examples to train on, must hold of a whole "
-                f"number, but got batch_size={batch_size!r}"
+                f"number, but got batch_size={batch_size!r}{_instead_of_columns(train)}"
             )
         self.fingerprint = fingerprint_of(source, self._held[0], (len(ids), batch_size, shuffle))
         self._orders: Recent[np.ndarray] = Recent()
@@ -200,6 +208,12 @@ class Windows:
     """
 
     def __init__(self, tokens: Tensor | str, length: int) -> None:
+        if not isinstance(tokens, (str, Tensor)):
+            way = "path.read_text()" if isinstance(tokens, os.PathLike) else "torch.tensor(it)"
+            raise ValueError(
+                f"tokens must be a text or a tensor of numbers, but got a {type(tokens).__name__}: "
+                f"give {way}"
+            )
         if isinstance(tokens, str):
             tokens = torch.frombuffer(bytearray(tokens.encode()), dtype=torch.uint8).long()
         if len(tokens) < 2 * length:
@@ -225,18 +239,34 @@ def numbered(given: Any) -> Any:
     """
     if isinstance(given, Tensor):
         return Rows([given], alone=True)
-    if isinstance(given, tuple) and given and all(isinstance(each, Tensor) for each in given):
-        return Rows(given, alone=False)
+    if isinstance(given, tuple) and given and all(isinstance(each, COLUMN) for each in given):
+        return Rows([torch.as_tensor(each) for each in given], alone=False)
     if type(given).__name__ == "TensorDataset":
         return Rows(given.tensors, alone=False)
     lacking = [name for name in ("__len__", "__getitem__") if not hasattr(given, name)]
-    if lacking or isinstance(given, (IterableDataset, Mapping, DataLoader)):
+    other = isinstance(given, (IterableDataset, Mapping, DataLoader)) or _is_of_pandas(given)
+    if lacking or other:
         raise ValueError(
             "examples must be had by number, as a list's or a map-style data set's, but "
             f"{type(given).__name__} is not of that kind: {_instead_of(given)}"
         )
     plain = hasattr(given, "with_format") and (getattr(given, "format", None) or {}).get("type")
     return given.with_format("torch") if plain is None else given
+
+
+def _refuse_the_same(train: Any, held_out: Any) -> None:
+    """Refuse to evaluate on what is trained on.
+
+    Raises:
+        ValueError: both are the same object, or tensors that are.
+    """
+    one, other = (each if isinstance(each, tuple) else (each,) for each in (train, held_out))
+    if len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True)):
+        raise ValueError(
+            "held_out must be other examples than those trained on, but got the same "
+            f"{type(train).__name__} for both: give another, or a share as held_out=0.1; where the "
+            "loss on what was learned is wanted, a copy"
+        )
 
 
 def _instead_of(given: Any) -> str:
@@ -247,9 +277,24 @@ def _instead_of(given: Any) -> str:
             held = f"data[{rest[0]!r}]" if rest else "0.1"
             return f"give its parts, Examples(data[{first!r}], {held}, ...)"
         return "of columns make datasets.Dataset.from_dict(columns), or a list of dicts"
+    if _is_of_pandas(given):
+        rows = ".to_dict('records')" if hasattr(given, "columns") else ".tolist()"
+        return f"of pandas give it{rows}, or torch.tensor(it.values)"
     if isinstance(given, DataLoader):
         return "of a DataLoader make from_loader(loader, ...)"
     return "of a stream make Cursor(make_stream, ...)"
+
+
+def _is_of_pandas(given: Any) -> bool:
+    """Whether it is a table or column of pandas, which numbers by labels."""
+    return type(given).__module__.split(".")[0] == "pandas"
+
+
+def _instead_of_columns(given: Any) -> str:
+    """What to say where a list of columns was taken for so many examples."""
+    if isinstance(given, list) and given and all(isinstance(each, COLUMN) for each in given):
+        return f"; a list of {len(given)} tensors is as many examples: give their rows in a tuple"
+    return ""
 
 
 def taken(source: Any, ids: list[int], collate: Collate | None, numbers: tuple[int, ...]) -> Batch:
@@ -303,6 +348,7 @@ def from_loader(train: DataLoader[Any], held_out: Any) -> Data:
             "a DataLoader must give at least one batch, but this one gives none of its "
             f"{len(train.dataset)} examples: lower batch_size, or leave out drop_last=True"  # type: ignore[arg-type]
         )
+    _refuse_the_same(train, held_out)
     return Loaded(train, held_out)
 
 
@@ -317,7 +363,8 @@ class Loaded:
         self._collate = None if own is default_collate else own
         self.batch_at = BatchAt(self) if self._collate is None else Collated(self)
         self.examples_at: Callable[[int, int], Tensor] | None = self.ids_at
-        if self._batches(0, 0) != self._batches(0, 0):
+        first = self._epochs.of((0, 0), self._batches)
+        if first[:ASKED_AGAIN] != self._asked(0, 0, ASKED_AGAIN):
             raise ValueError(
                 "a DataLoader's sampler must give one order for one seed and epoch, but it gave "
                 f"another the second time: {_names_of(train)} has a state of its own; let it draw "
@@ -352,11 +399,15 @@ class Loaded:
         epoch, place = divmod(step, len(self._loader))
         return self._epochs.of((seed, epoch), self._batches)[place]
 
-    def _batches(self, seed: int, epoch: int) -> list[list[int]]:
+    def _asked(self, seed: int, epoch: int, most: int | None = None) -> list[list[int]]:
+        """The numbers of an epoch's examples by batch; of its first ``most`` batches."""
         sampler: Any = self._loader.batch_sampler
         with drawing_from(seed, epoch):
             _begin_again(sampler, epoch)
-            batches = [list(map(int, batch)) for batch in sampler]
+            return [list(map(int, batch)) for batch in itertools.islice(sampler, most)]
+
+    def _batches(self, seed: int, epoch: int) -> list[list[int]]:
+        batches = self._asked(seed, epoch)
         if len(batches) < len(self._loader):
             raise ValueError(
                 "a DataLoader's sampler must give as many batches an epoch as its length says, but "

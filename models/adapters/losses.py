@@ -88,15 +88,31 @@ class Score:
 
 
 def _right(model: nn.Module, batch: Batch) -> Tensor:
-    """Whether each class that has an answer is told right, float32 (answers,)."""
+    """Whether each class that has an answer is told right, float32 (answers,).
+
+    Raises:
+        ValueError: logits and answers are not those of classes.
+    """
     output = output_of(model, batch) if isinstance(batch, Mapping) else model(batch[0])
     answers = batch["labels"] if isinstance(batch, Mapping) else batch[1]
     logits: Tensor = output if isinstance(output, Tensor) else output.logits
+    if answers.shape != logits.shape[:-1] or logits.shape[-1] < 2:
+        raise ValueError(
+            "accuracy must have logits (..., classes) of two classes or more and answers (...), "
+            f"but got logits {tuple(logits.shape)} and answers {tuple(answers.shape)}: give "
+            f"Score('accuracy', of, maximize=True){_way_to_right(logits, answers)}"
+        )
     told = logits.argmax(-1)
     if _is_causal(model):  # whose forward moves the labels by one itself
         told, answers = told[:, :-1], answers[:, 1:]
     right: Tensor = told == answers
     return right[answers != IGNORED].to(torch.float32)
+
+
+def _way_to_right(logits: Tensor, answers: Tensor) -> str:
+    if logits.shape == answers.shape and answers.is_floating_point():
+        return ", of one logit an answer (model(x) > 0) == (y > 0.5) say"
+    return " with an own function of (model, batch)"
 
 
 def _is_causal(model: nn.Module) -> bool:

@@ -37,6 +37,10 @@ MOST_PAIRS = 16
 """Examples that are looked at again, in the place where each comes next; and batches that are
 joined with the next, of which all have to be of one shape."""
 HALF = 0.5
+NO_SHRINK = (
+    "the workload has no shrink(batch, share): give one, or of models.adapters shorter where "
+    "batches hold texts, smaller where pictures"
+)
 
 
 def lever_faults(workload: Workload, device: torch.device) -> dict[str, Callable[[], str | None]]:
@@ -107,7 +111,7 @@ def _depth_fault(workload: Workload, device: torch.device) -> str | None:
 
 def _input_fault(workload: Workload, device: torch.device) -> str | None:
     if workload.shrink is None:
-        return "the workload has no shrink(batch, share)"
+        return NO_SHRINK
     model = new_model(workload, SEED, device)
     small = workload.shrink(workload.batch_at(SEED, 0), HALF)
     workload.loss(model, to_device(small, device))

@@ -235,6 +235,24 @@ def test_the_target_is_named_where_it_covers_nothing(
         assert window.run(OVERLAPS) == []
 
 
+def test_the_control_is_named_beside_the_gain_on_a_phone(window: Browser, tmp_path: Path) -> None:
+    """An accuracy that training for less brings to one count for long: its line ends at the height
+    at which the gain is named, and to its right there is no room.
+    """
+    ends = [(4.0, 315), (2.0, 315), (2.51, 315), (3.02, 315), (3.52, 315), (6.01, 317), (9.02, 317)]
+    own = [_own(i, 4.0, seconds, -count / 342) for i, (seconds, count) in enumerate(ends)]
+    found = [record(7, 4.02, -317 / 342), record(8, 4.05, -317 / 342), record(9, 4.01, -318 / 342)]
+    table = frame_of([*own, *found]).assign(target_loss=-315 / 342)
+    known = dataclasses.replace(background({7: 1.5}), metric=Metric("accuracy", maximize=True))
+    path = tmp_path / "report.html"
+    path.write_bytes(render("html", summary(table, None, known), table))
+    window.resize(390, 1400)
+    window.open(path)
+    until(lambda: window.find(".plot svg"), "drawing")
+    assert {"gain 1.50", "training for less"} <= set(window.run(HALOS))
+    assert window.run(OVERLAPS) == []
+
+
 def _saturated() -> pd.DataFrame:
     """Training for less that has its best loss before its end; the target is the loss there."""
     ends = [(1.11, 0.0464), (0.55, 0.132), (0.69, 0.0538), (0.83, 0.082), (0.97, 0.0445)]
@@ -301,6 +319,9 @@ def test_better_is_on_its_own_side_whatever_the_size(
     assert all(0 < tick < 3 * unit for tick in ticks)
 
 
+HALOS = """
+return [...document.querySelectorAll('.plot text.halo')].map((t) => t.textContent);
+"""
 NAMES = """
 return [...document.querySelectorAll('#lines .name')].map((t) => t.lastChild.textContent);
 """

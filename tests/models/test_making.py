@@ -10,12 +10,19 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import LBFGS, SGD
-from torch.optim.lr_scheduler import LinearLR, StepLR
+from torch.optim.lr_scheduler import LinearLR, OneCycleLR, StepLR
 
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults, parts_at_rest
 from tests.support import tiny
 
 Make = Callable[[Any], Any]
+
+
+def one_cycle(model: nn.Module) -> SGD:
+    """It begins at a share of its peak, which no group calls its rate."""
+    optimizer = SGD(model.parameters(), lr=1.0, momentum=0.9)
+    OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    return optimizer
 
 
 def turned_down(model: nn.Module) -> Any:
@@ -79,12 +86,15 @@ def test_blocks_may_be_generated() -> None:
             r'a dict with .*: return its \["optimizer"\]; the learning rate is scheduled',
         ),
         (turned_down, "at its peak rates, but a scheduler has set 0.1 of 1: leave"),
+        (one_cycle, "at its peak rates, but a scheduler has set 0.04 of 1: leave"),
+        (lambda model: SGD(model.parameters(), lr=0.0), "at its peak rates, but all are 0"),
         (lambda model: LBFGS(model.parameters()), "LBFGS.step needs a closure"),
     ],
 )
 def test_what_is_no_optimizer(make: Make, words: str) -> None:
     """Nothing, a class, one with its scheduler, as a Lightning module returns it, one that a
-    scheduler warms up, one that evaluates the loss itself.
+    scheduler warms up or takes through one cycle, one without a rate, one that evaluates the loss
+    itself.
     """
     with pytest.raises(ValueError, match=words):
         new_optimizer(replace(tiny.tiny(), make_optimizer=make), tiny.make_model(0))

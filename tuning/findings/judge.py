@@ -20,7 +20,9 @@ from tuning.findings.paired import (
     compare,
     gain_over_seeds,
     holm,
+    only_counts,
     p_value,
+    sign_p,
     t_interval,
 )
 from tuning.findings.verdict import (
@@ -66,7 +68,7 @@ def judge(
     solo_curves = curves_of(control, "solo")
     seen = [comparisons_of(runs, curves, time) for _, runs in candidates]
     solo = [gain_over_seeds(comparisons_of(runs, solo_curves, "solo")) for _, runs in candidates]
-    ps = [p_of(comparisons, len(seeds)) for comparisons in seen]
+    ps = [p_of(comparisons, curves, len(seeds)) for comparisons in seen]
     corrected = holm(ps, tested)
     terms = Terms(seeds, time, metric)
     judged = tuple(
@@ -146,13 +148,18 @@ def _seconds(run: Run, time: Time) -> float:
     return run.measured_seconds if time == "measured" and run.measured_seconds else run.solo_seconds
 
 
-def p_of(comparisons: Sequence[SeedComparison], seeds: int) -> float:
+def p_of(
+    comparisons: Sequence[SeedComparison], curves: Mapping[int, ControlCurve], seeds: int
+) -> float:
     """One-sided p over all seeds.
 
     1 where one is missing, or a schedule could win by failing on its worst seed.
     """
     values = [c.lower_loss for c in comparisons if c.lower_loss is not None]
-    return p_value(values) if len(values) == seeds else 1.0
+    if len(values) < max(seeds, 2):
+        return 1.0
+    beside = [curves[c.seed] for c in comparisons]
+    return sign_p(values) if only_counts(comparisons, beside) else p_value(values)
 
 
 def wins(p_corrected: float, gain: float | None, bound: Bound) -> bool:

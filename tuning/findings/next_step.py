@@ -12,6 +12,7 @@ import pandas as pd
 from tuning.findings import format as form
 from tuning.findings.context import Asked, Noise
 from tuning.findings.front import numbers
+from tuning.findings.paired import signs_needed
 from tuning.findings.summary import FrontSummary, fastest_at
 from tuning.findings.untuned import plateau_of, why_tune_first
 from tuning.findings.win_words import confirmed_winner, leader
@@ -100,13 +101,17 @@ def unseen(summary: FrontSummary) -> int | None:
 
 
 def _more_seeds(confirmed: Verdict, command: str) -> Next | None:
-    """A confirmation over the usual number of seeds, where one over fewer saw a gain; else None."""
-    seeds = len(confirmed.seeds)
+    """A confirmation over the usual number of seeds, where one over fewer saw a gain; over more
+    where of each seed the sign alone counts; else None.
+    """
+    seeds, enough = len(confirmed.seeds), USUAL_SEEDS
     gained = [c for c in confirmed.candidates if (c.gain or 0.0) > 1 and c.bound != "at most"]
-    if seeds >= USUAL_SEEDS or not gained:
+    if any(c.p == 0.5**seeds for c in gained):
+        enough = max(enough, signs_needed(confirmed.alpha / confirmed.tested))
+    if seeds >= enough or not gained:
         return None
-    why = f"{seeds} seeds can hardly tell a gain from luck: confirm it over {USUAL_SEEDS}."
-    return Next(why, f"{command} --top {len(confirmed.candidates)} --seeds {USUAL_SEEDS}")
+    why = f"{seeds} seeds can hardly tell a gain from luck: confirm it over {enough}."
+    return Next(why, f"{command} --top {len(confirmed.candidates)} --seeds {enough}")
 
 
 def _nothing_won(summary: FrontSummary, run: str) -> Next:

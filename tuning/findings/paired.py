@@ -53,6 +53,7 @@ class ControlCurve:
         curvature, slope, level: loss = curvature · x² + slope · x + level; ``level`` is the longest
             run's loss.
         shortest, longest: seconds of the control's runs at both ends.
+        losses: those of its runs, by their seconds.
     """
 
     curvature: float
@@ -60,6 +61,7 @@ class ControlCurve:
     level: float
     shortest: float
     longest: float
+    losses: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, seconds: Sequence[float], losses: Sequence[float]) -> ControlCurve:
@@ -80,7 +82,8 @@ class ControlCurve:
         away = np.asarray(losses, dtype=float) - base
         fitted, *_ = np.linalg.lstsq(np.vander(x, degree + 1), away, rcond=None)
         curvature, slope, level = (0.0,) * (2 - degree) + tuple(float(value) for value in fitted)
-        return cls(curvature, slope, base + level, min(seconds), longest)
+        ordered = tuple(loss for _, loss in sorted(zip(seconds, losses, strict=True)))
+        return cls(curvature, slope, base + level, min(seconds), longest, ordered)
 
     @property
     def start(self) -> float:
@@ -243,8 +246,35 @@ def p_value(lower_losses: Sequence[float]) -> float:
         return 1.0
     mean, deviation = mean_and_deviation(lower_losses)
     if deviation == 0.0:
-        return 0.5**count if mean > 0 else 1.0
+        return sign_p(lower_losses)
     return float(special.stdtr(count - 1, -mean / deviation * math.sqrt(count)))
+
+
+def sign_p(lower_losses: Sequence[float]) -> float:
+    """The same where of the differences the sign alone is known: 2⁻ⁿ where all are better, else 1.
+
+    >>> sign_p([0.1, 0.2, 0.1])
+    0.125
+    """
+    return 0.5 ** len(lower_losses) if min(lower_losses) > 0 else 1.0
+
+
+def signs_needed(alpha: float) -> int:
+    """The least number of seeds whose signs alone can be as sure.
+
+    >>> signs_needed(0.008)
+    7
+    """
+    return math.ceil(-math.log2(alpha))
+
+
+def only_counts(comparisons: Sequence[SeedComparison], curves: Sequence[ControlCurve]) -> bool:
+    """Whether no loss strays from seed to seed, neither the candidate's nor any of the control's.
+
+    What strays in their differences is then the seconds alone: the metric counts in steps that are
+    larger than what a seed changes.
+    """
+    return len({c.loss for c in comparisons}) == 1 and len({c.losses for c in curves}) == 1
 
 
 def mean_and_deviation(values: Sequence[float] | Floats) -> tuple[float, float]:

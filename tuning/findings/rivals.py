@@ -80,7 +80,7 @@ def _over(
     """What each candidate's runs gain over a control's, in their order."""
     curves = curves_of(control, terms.time)
     seen = [comparisons_of(runs, curves, terms.time) for runs in candidates]
-    ps = [p_of(comparisons, len(terms.seeds)) for comparisons in seen]
+    ps = [p_of(comparisons, curves, len(terms.seeds)) for comparisons in seen]
     both = zip(ps, holm(ps, tested), strict=True)
     return [_against(c, p, terms) for c, p in zip(seen, both, strict=True)]
 

@@ -14,7 +14,7 @@ from scipy import special
 from tuning.findings import format as form
 from tuning.findings.called import CALLED, NOT_KNOWN, WINS
 from tuning.findings.gains import Gained
-from tuning.findings.paired import mean_and_deviation
+from tuning.findings.paired import mean_and_deviation, signs_needed
 from tuning.trial.recipe import TUNED, ControlKind
 
 if TYPE_CHECKING:
@@ -141,6 +141,9 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
     if len(lower) < seeds or seeds < 2:
         return f", and {best.note}"
     short = missing(lower, alpha)
+    if short <= 0 and best.p_corrected > verdict.alpha:
+        # No loss strays, so that of each seed the sign alone counts.
+        return f"; to win it would have to hold this over {signs_needed(alpha)} seeds"
     if short <= 0:
         return ", which is too little to call a win"
     faster = _faster(best, verdict.control, short, alpha)

@@ -26,7 +26,10 @@ FRONT, CONTROL, OTHER, INK, QUIET, GRID = (
     "#5c6570",
     "#eceef1",
 )
+SMALL, PLAIN = 14.0, 17.0
+"""Of the verdict, in points: below a claim, and alone."""
 WRAP = 118
+"""Small letters in a line."""
 INCH = 72.0
 """Points."""
 
@@ -58,8 +61,8 @@ def _gain(summary: FrontSummary) -> tuple[float, Bound] | None:
 def title(figure: Figure, summary: FrontSummary) -> None:
     """The claim in large letters, and below it the verdict word by word."""
     large, height = claim(summary), float(figure.get_figheight()) * INCH
-    lines = textwrap.wrap(headline(summary), WRAP)
-    size, ink = (14.0, QUIET) if large else (17.0, INK)
+    size, ink = (SMALL, QUIET) if large else (PLAIN, INK)
+    lines = textwrap.wrap(headline(summary), int(WRAP * SMALL / size))
     below = 22.0
     if large:
         figure.text(0.012, 1 - below / height, large, fontsize=30, color=INK, **_STYLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -204,6 +205,27 @@ def test_accuracy_of_next_tokens() -> None:
     found = accuracy.of(model, {"input_ids": tokens, "labels": labels})
     assert found.tolist().count(0.0) == 1
     assert len(found) == 3 * 5 - 4
+
+
+@pytest.mark.parametrize(
+    ("logits", "answers", "way"),
+    [
+        (torch.zeros(4), torch.ones(4), "one logit an answer"),
+        (torch.zeros(4, 1), torch.ones(4, 1), "one logit an answer"),
+        (torch.zeros(4, 4), torch.eye(4), "one logit an answer"),
+        (torch.zeros(4, 1), torch.ones(4, dtype=torch.int64), "an own function"),
+        (torch.zeros(4, 3, 5), torch.ones(4, 5, dtype=torch.int64), "an own function"),
+    ],
+)
+def test_accuracy_of_what_are_no_classes_is_refused(
+    logits: Tensor, answers: Tensor, way: str
+) -> None:
+    """One logit for yes or no had the best of its rows compared with each answer, and one-hot
+    answers were compared with numbers: a constant, or a fault of shapes.
+    """
+    told = f"logits {tuple(logits.shape)} and answers {tuple(answers.shape)}"
+    with pytest.raises(ValueError, match=f"(?s){re.escape(told)}.*{way}"):
+        accuracy.of(nn.Identity(), (logits, answers))
 
 
 def test_examples_of_unlike_length_need_a_collate() -> None:

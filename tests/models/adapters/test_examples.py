@@ -6,10 +6,12 @@ import itertools
 import random
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given, settings
@@ -147,6 +149,7 @@ def test_a_stream_is_read_on_and_not_again() -> None:
 
 
 HUGGING = datasets.Dataset.from_dict({"x": [1, 2]})
+LOADER = DataLoader(TensorDataset(*ROWS), 8)
 REFUSED: dict[str, tuple[Any, str]] = {
     "an iterator that is spent": (
         lambda: Cursor(partial(next, itertools.repeat(iter([torch.zeros(1)]))), []),
@@ -183,6 +186,31 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "rows that differ": (lambda: Examples((ROWS[0], ROWS[1][:3])), "as many rows"),
     "a loader": (lambda: Examples(DataLoader(Noisy(), 8)), "make from_loader"),
+    "what is trained on": (
+        lambda: Examples(ROWS, (ROWS[0], ROWS[1]), batch_size=8),
+        "held_out must be other examples than those trained on, but got the same tuple for both",
+    ),
+    "the loader": (
+        lambda: from_loader(LOADER, LOADER),
+        "but got the same DataLoader for both: give another",
+    ),
+    "columns in a list": (
+        lambda: Examples(list(ROWS), 0.5, batch_size=8),
+        "a list of 2 tensors is as many examples: give their rows in a tuple",
+    ),
+    "a table of pandas": (
+        lambda: Examples(pandas.DataFrame({"x": [1.0] * 40})),
+        r"give it.to_dict\('records'\)",
+    ),
+    "a column of pandas": (lambda: Examples(pandas.Series([1.0] * 40)), r"give it.tolist\(\)"),
+    "a path for a text": (
+        lambda: Windows(Path("text.txt"), 8),  # type: ignore[arg-type]
+        r"but got a \w+Path: give path.read_text\(\)",
+    ),
+    "a list for tokens": (
+        lambda: Windows([1] * 40, 8),  # type: ignore[arg-type]
+        r"but got a list: give torch.tensor\(it\)",
+    ),
     "a short text": (lambda: Windows("short", 8), "two windows at least"),
 }
 
@@ -193,6 +221,14 @@ def test_what_has_no_batches_by_number_is_refused(name: str) -> None:
     make, words = REFUSED[name]
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_arrays_are_columns_as_tensors_are() -> None:
+    """A pair of them was two examples."""
+    arrays = Examples(tuple(each.numpy() for each in ROWS), 0.25, batch_size=8)
+    tensors = Examples(ROWS, 0.25, batch_size=8)
+    for one, other in zip(arrays.batch_at(0, 1), tensors.batch_at(0, 1), strict=True):
+        assert torch.equal(one, other)
 
 
 TEXTS = [[1 + number] * (1 + number * 7 % 11) for number in range(40)]
@@ -307,3 +343,17 @@ def test_batches_that_are_fewer_than_their_sampler_says_are_named() -> None:
     loader: Any = DataLoader(torch.arange(40), batch_sampler=buckets)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="gave 5 in epoch 0, and its length says 6"):
         from_loader(loader, [torch.arange(8)])
+
+
+def test_a_long_order_is_gone_through_once() -> None:
+    """Of the second time, which tells a state of its own, the beginning does; the first is kept."""
+    drawn: list[int] = []
+
+    def order(own: OwnOrder) -> Any:
+        return (drawn.append(index) or index for index in range(40_000))  # type: ignore[func-returns-value]
+
+    sampler = OwnOrder(None, order, says=40_000)
+    loader: Any = DataLoader(torch.arange(40_000), 4, sampler=sampler)  # type: ignore[arg-type]
+    data = from_loader(loader, [torch.arange(8)])
+    assert torch.equal(data.batch_at(0, 9_999), torch.arange(39_996, 40_000))
+    assert len(drawn) < 45_000

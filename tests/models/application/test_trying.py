@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.adapters import Examples
+from models.adapters import Examples, bring, shorter, supervised
 from models.application.trying import lever_faults
 from models.workload import Workload
 from tests.models.application.nets import KINDS_OF_INPUT, Net, batch, loss
@@ -149,6 +149,28 @@ def test_what_is_fine_stays_so() -> None:
     assert {
         name: fault() for name, fault in lever_faults(tiny.again(), CPU).items()
     } == dict.fromkeys(("batch", "depth", "input", "cached_prefix"))
+
+
+def test_where_batches_cannot_be_made_smaller_it_says_what_to_give() -> None:
+    """Texts beside their targets in a tuple, say, of which nobody knows that they are texts; what
+    is said to be given does.
+    """
+    ids = torch.arange(48).reshape(8, 6)
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Embedding(48, 6), nn.Linear(6, 6), nn.Linear(6, 48))
+
+    def made(**others: Any) -> Workload:
+        data = Examples((ids, ids), 0.5, batch_size=2)
+        criterion = supervised(lambda logits, to: functional.cross_entropy(logits.mT, to))
+        return bring("pairs", model, data, loss=criterion, steps=4, optimizer=0.1, **others)
+
+    assert "give one, or of models.adapters shorter" in str(lever_faults(made(), CPU)["input"]())
+    given = made(shrink=shorter)
+    assert lever_faults(given, CPU)["input"]() is None
+    assert given.shrink is not None
+    small = given.shrink(given.batch_at(0, 0), 0.5)
+    assert [part.shape for part in small] == [(2, 3), (2, 3)]
 
 
 def test_texts_that_are_padded_by_the_batch_cannot_be_joined() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,33 @@ def test_a_schedule_that_is_faster_wins() -> None:
     assert "dynamic_suffix (trial 17) beats training for less" in found.sentence
     assert "1.10 times as fast" in found.sentence
     assert "corrected for 2" in found.sentence
+
+
+@given(
+    speeds=st.lists(st.floats(0.9, 1.1), min_size=5, max_size=5),
+    steps=st.integers(1, 3),
+    seeds=st.sampled_from([2, 3, 5]),
+)
+def test_what_strays_by_its_seconds_alone_is_tested_by_its_sign(
+    speeds: list[float], steps: int, seeds: int
+) -> None:
+    """Property: an accuracy that every seed brings to the same count. Each of them says that the
+    candidate is better, and none by how much; a machine whose seconds hardly stray makes no more of
+    it.
+    """
+
+    def counted(horizon: float, seed: int, seconds: float) -> Run:
+        return Run(seed, seconds, seconds * speeds[seed - SEEDS[0]], -0.9, None)
+
+    fresh = SEEDS[:seeds]
+    own = {h: [counted(h, seed, 12 * h) for seed in fresh] for h in HORIZONS}
+    better = [replace(counted(0.9, s, 10.8), loss=-0.9 - steps / 342) for s in fresh]
+    own[1.0] = [replace(each, loss=-0.9 - 1 / 342) for each in own[1.0]]
+    made = Candidate(1, Recipe("dynamic_suffix", 0.9, {"levels": 4}))
+    found = judge([(made, better)], own, seeds=fresh, target=TARGET)
+    assert found.candidates[0].p == 0.5**seeds
+    assert found.winner is None
+    assert found.sentence.endswith("; to win it would have to hold this over 7 seeds.")
 
 
 def test_training_for_less_in_disguise_does_not_win() -> None:

@@ -101,6 +101,19 @@ def test_names_cover_no_line_and_no_other_name(seed: int, maximize: bool) -> Non
         assert not [xy for xy in places if box.contains(*xy)], text
 
 
+@pytest.mark.parametrize("gain", [1.0, 1.08])
+def test_no_line_of_the_verdict_runs_out_of_the_picture(gain: float) -> None:
+    """In the small letters below a claim, and in the larger ones where nothing won."""
+    reading = summary(search_frame(strong=gain > 1), None, background({37: gain}))
+    assert bool(claim(reading)) == (gain > 1)
+    figure = Figure(figsize=(12.0, 6.75), layout="constrained")
+    draw(figure, reading)
+    figure.draw_without_rendering()
+    lines = [text.get_window_extent() for text in figure.texts]
+    assert len(lines) > 1
+    assert max(line.x1 for line in lines) <= figure.bbox.x1
+
+
 @pytest.mark.parametrize("known", [Background(), background({37: 1.0})])
 def test_nothing_is_claimed_where_nothing_won(known: Background) -> None:
     """The verdict stands in its place, in the larger letters."""

@@ -100,7 +100,7 @@ function labelFront(root, { front, control, shown, narrow, x, y, bounds, margin 
   }
   const schedules = data.front.map((n, i) => [n, front[i]]).filter(([n]) => !isControl.has(n)).map(([, point]) => point);
   const below = schedules.flatMap(([px, py]) => [[px - 11, py + beside(5), "end"], [px - 10, py + beside(16), "end"], [px - 4, py + beside(26), "end"], [px, py + beside(40), "end"]]);
-  const above = control.flatMap(([px, py]) => [[px + 9, py + beside(-8), "start"], [px + 9, py + beside(-20), "start"], [px - 8, py + beside(18), "end"]]);
+  const above = control.flatMap(([px, py]) => [[px + 9, py + beside(-8), "start"], [px + 9, py + beside(-20), "start"], [px - 8, py + beside(18), "end"], [px, py + beside(-24), "middle"], [px, py + beside(-40), "middle"]]);
   if (control.length) label(root, narrow ? "training for less" : "training for less (full_update)", "control", above, taken, bounds);
   if (schedules.length) label(root, "front", "front", below, taken, bounds);
 }
