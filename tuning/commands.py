@@ -5,10 +5,12 @@ Exit status: 0 done; 2 bad input; 130 interrupted, everything kept; 1 anything e
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tuning.errors import BadInput, Interrupted, NestedSearch, SearchFailed
@@ -28,7 +30,7 @@ def status_of(
         work: what it does.
         kept: what to tell whoever interrupts it: what is kept, and how to go on.
     """
-    with patient_output():
+    with patient_output(), _terminated_as_interrupted():
         return _status_of(name, work, kept)
 
 
@@ -44,6 +46,20 @@ def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> 
     except (Interrupted, KeyboardInterrupt):
         return _said(INTERRUPTED, f"Interrupted; {kept()}")
     return 0
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: with what is kept, and how to go on."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not in the main thread, which alone may say
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _said(status: int, message: str) -> int:

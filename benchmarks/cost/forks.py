@@ -205,7 +205,13 @@ def searched(name: str, costs: CostTable, options: dict[str, Any], folder: Path)
     for forks in (True, False):
         run = folder / f"forks-{forks}"
         config = SearchConfig(
-            str(run), workload=name, driver="serial", sampler="tpe", forks=forks, **options
+            str(run),
+            workload=name,
+            space="dynamic_suffix",  # whose forms are all in the table: none is timed twice
+            driver="serial",
+            sampler="tpe",
+            forks=forks,
+            **options,
         )
         workload, resources = find_workload(name, None), config.resources(Machine.here())
         store = Store.create(run, describe(config, workload, resources))

@@ -239,13 +239,13 @@ def test_nothing_to_take_apart(run: Path) -> None:
 
 
 def test_a_form_that_no_trial_had_is_timed_first(run: Path) -> None:
-    """Asks the plan of a list: Muon was never met, the batch was."""
+    """Asks the plan of a list: AdamW was never met, the batch was."""
     store = Store.open(run)
     plan = ListPlan(store, ListStudy(store, []), 0.0, 1.0, at_once=1)
-    muon = TrialSpec(
-        9, "confirmation", WORKLOAD, Recipe("full_update", 1.0, {"optimizer": "muon"}), 0
+    adamw = TrialSpec(
+        9, "confirmation", WORKLOAD, Recipe("full_update", 1.0, {"optimizer": "adamw"}), 0
     )
-    assert plan.unknown_forms(muon) == {"muon 5"}
+    assert plan.unknown_forms(adamw) == {"adamw"}
     assert not plan.unknown_forms(TrialSpec(9, "confirmation", WORKLOAD, WHOLE, 0))
 
 

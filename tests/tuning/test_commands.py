@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tuning import check
-from tuning.commands import not_writable
+from tuning.commands import INTERRUPTED, not_writable, status_of
 from tuning.ttq import DOORS
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,18 @@ def test_it_is_a_workload_like_any_other_by_its_path_from_elsewhere(
     (tmp_path / "random.py").write_text(TINY)
     assert check.main(["--workload", f"{tmp_path}/random.py:tiny"]) == 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_terminated_command_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an interrupted one does; what SIGTERM did before, it does afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert status_of("confirm", work, lambda: "everything is kept") == INTERRUPTED
+    assert capsys.readouterr().err == "Interrupted; everything is kept\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("door", [door for door in DOORS if door != "search"])

@@ -16,7 +16,9 @@ def what_won(summary: FrontSummary) -> str:
     """What gains most over the own control, in one or two sentences; empty where nothing does."""
     recipe, rival = summary.bests.recipe, _rival(summary)
     if rival is not None:
-        first = f"{WINS[rival]} is what wins: {_told(summary, summary.bests.rivals[rival])}."
+        ahead = summary.bests.rivals[rival]
+        is_ = "may be" if _maybe_luck(summary, ahead) else "is"
+        first = f"{WINS[rival]} {is_} what wins: {_told(summary, ahead)}."
         return first if recipe is None else f"{first} {_beyond(recipe, rival)}"
     if recipe is None:
         return ""
@@ -79,7 +81,13 @@ def _rival(summary: FrontSummary) -> ControlKind | None:
 
 def _told(summary: FrontSummary, best: Best, known: str = "") -> str:
     doubt = ", unconfirmed" if summary.background.confirmed is None else ""
+    doubt = f" and within noise{doubt}" if _maybe_luck(summary, best) else doubt
     return f"{reaches(summary, best)}{known}; on one seed{doubt}"
+
+
+def _maybe_luck(summary: FrontSummary, best: Best) -> bool:
+    """Whether another seed could turn it round."""
+    return bool(summary.within_noise(best.row["train_seconds"], best.row["val_loss"]))
 
 
 def _beyond(recipe: Best, rival: ControlKind) -> str:

@@ -13,7 +13,7 @@ from tuning.findings.front import controls, never_froze
 from tuning.findings.next_step import unseen
 from tuning.findings.rows import member, rows_of
 from tuning.findings.summary import FrontSummary, fastest_at
-from tuning.findings.win_words import leader, unfrozen, what_won
+from tuning.findings.win_words import unfrozen, what_won
 from tuning.trial.recipe import recipe_of
 
 NEVER_FROZE = "never froze a block"
@@ -58,7 +58,6 @@ def caution(summary: FrontSummary) -> str:
         return " ".join(
             [*parts, *_since_confirmed(summary), f"The search itself: {verdict(summary)}"]
         )
-    parts += _doubts(summary)
     return " ".join(parts)
 
 
@@ -142,14 +141,6 @@ def counts(summary: FrontSummary) -> str:
 def schedules_on_front(summary: FrontSummary) -> int:
     """How many members of the front are not full_update."""
     return int((~controls(summary.front)).sum())
-
-
-def _doubts(summary: FrontSummary) -> list[str]:
-    """What else to know of the trial that leads."""
-    best = leader(summary)
-    if best is None or not summary.within_noise(best.row["train_seconds"], best.row["val_loss"]):
-        return []
-    return [f"Its {summary.metric.short} is within noise of the control's."]
 
 
 def _since_confirmed(summary: FrontSummary) -> list[str]:

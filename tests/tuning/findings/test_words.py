@@ -188,13 +188,26 @@ def test_a_win_is_said_to_be_unconfirmed() -> None:
 
 
 def test_a_win_within_noise_is_said_to_be_one() -> None:
-    """With seeds that stray by more than the difference, and not with quiet ones."""
+    """In the first sentence: with seeds that stray by more than the difference, not with quiet
+    ones.
+    """
     loud, quiet = (
-        caution(summary(beside_control(record(3, 7, 1.89)), 1.9, Background(Noise(strays, 5))))
+        headline(summary(beside_control(record(3, 7, 1.89)), 1.9, Background(Noise(strays, 5))))
         for strays in (0.1, 0.01)
     )
-    assert "within noise of the control's" in loud
+    assert "on one seed and within noise, unconfirmed." in loud
     assert "within noise" not in quiet
+
+
+def test_a_rival_within_noise_may_be_what_wins() -> None:
+    """Of a smaller model too."""
+    smaller = record(3, 7, 1.89, **SMALLER)
+    loud, quiet = (
+        headline(summary(beside_control(smaller), 1.9, Background(Noise(strays, 5))))
+        for strays in (0.1, 0.01)
+    )
+    assert loud.startswith("A smaller model may be what wins: full_update + depth #3 reaches")
+    assert quiet.startswith("A smaller model is what wins: full_update + depth #3 reaches")
 
 
 def test_a_confirmed_verdict_is_the_headline() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,8 @@ BETTER_HIGHER = ("accuracy", "f1", "auc", "precision", "recall", "bleu", "rouge"
 """Names of metrics that are maximised."""
 FEW = 400
 """Held-out examples below which a share of them strays by more than 2.5 %."""
+BROADCAST = "different to the input size"
+"""In torch's warning of a loss whose target has another size than what is held against it."""
 FAR = 10
 """Times the baseline's steps: a light schedule takes more of them in the same time."""
 
@@ -149,7 +152,10 @@ def loss_rules(subject: Subject) -> Iterator[Finding]:
     blocks = blocks_of(subject.workload, model)
     for index, block in enumerate(blocks):
         block.register_forward_pre_hook(lambda *_, index=index: ran.append(index))
-    first = loss_of(subject.workload, model, subject.batch()).item()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        first = loss_of(subject.workload, model, subject.batch()).item()
+    yield from _warnings(heard, subject.workload.loss)
     if not math.isfinite(first):
         yield refused("loss", f"the first training loss must be finite, but got {first}")
     if marks_of(subject.workload.batch_at(SEED, 0)) != drawn:
@@ -167,6 +173,20 @@ def loss_rules(subject: Subject) -> Iterator[Finding]:
             f"ran as {order}: schedules freeze the first of the list, which saves least where they "
             "run last",
         )
+
+
+def _warnings(heard: list[warnings.WarningMessage], loss: Any) -> Iterator[Finding]:
+    """That a loss compares everything with everything; others are given on."""
+    for each in heard:
+        if BROADCAST in str(each.message):
+            yield remark(
+                "loss",
+                "predictions and targets of unlike size are broadcast, so that each prediction is "
+                f"compared with every target{written_at(loss, 'loss')}: "
+                f"{str(each.message).split('. ')[0]}; squeeze or unsqueeze one of them",
+            )
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def evaluation_rules(subject: Subject) -> Iterator[Finding]:

@@ -71,6 +71,7 @@ def test_what_cannot_go_on_trains_alone(name: str) -> None:
     assert any(words in text for text in found.warnings), found
 
 
+@pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize("name", unsound.REMARKED)
 def test_what_a_user_should_know_is_said(name: str) -> None:
     """And nothing follows from it."""
