@@ -173,6 +173,12 @@ def _moments_of(
             "patterns"
         )
     moments = Moments(*inputs[name])
+    if not moments.samples:
+        raise ValueError(
+            f"a data-aware fit needs the inputs of {name}, but none were seen: either no forward "
+            "reached it, or it is part of a model that is compiled, whose hooks do not run; leave "
+            "torch.compile out of make_model, the knob compiled does it"
+        )
     if moments.samples < (rank := rank_of(layer, share)):
         raise ValueError(
             "a data-aware fit needs at least as many samples as its rank, but got "

@@ -290,6 +290,15 @@ class TestBadInput:
             approximate(model, "data_aware", MLPS, 0.5, inputs)
         assert not structured(model)
 
+    def test_inputs_that_were_never_seen(self) -> None:
+        """As of a model that is compiled whole."""
+        model = net()
+        inputs = _identity_moments(model)
+        inputs["blocks.2.down"] = inputs["blocks.2.down"]._replace(samples=0)
+        with pytest.raises(ValueError, match=r"inputs of blocks\.2\.down, but none were seen"):
+            approximate(model, "data_aware", MLPS, 0.5, inputs)
+        assert not structured(model)
+
     def test_inputs_of_other_layers(self) -> None:
         model = net()
         with pytest.raises(ValueError, match=r"blocks\.0\.up needs second moments of its inputs"):

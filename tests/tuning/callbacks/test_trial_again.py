@@ -138,8 +138,10 @@ def test_a_trial_is_repeated(again: Again, name: str, tmp_path: Path) -> None:
     assert_repeated(again, workload(), recipe(RECIPES[name]), tmp_path)
 
 
-@pytest.mark.parametrize("again", [in_trainer, in_lightning, in_accelerate])
-@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize(
+    ("again", "factor"),
+    [(in_trainer, 0.5), (in_trainer, 2.0), (in_lightning, 2.0), (in_accelerate, 0.5)],
+)
 def test_texts_are_padded_as_in_the_trial(again: Again, factor: float, tmp_path: Path) -> None:
     """To those of their own step: half of a padded batch would have the other half's padding."""
     found = recipe({"batch_start": factor, "batch_end": factor})
