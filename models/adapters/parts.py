@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
 from models.adapters.losses import Score, is_criterion
 from models.making import named
-from models.workload import is_count
+from models.workload import Workload, is_count
 
 FUNCTION = "give lambda model: AdamW(model.parameters(), lr=...), as every trial makes its own"
+INSTEAD = {
+    "evaluate": "score=accuracy, or score=Score(name, of) with a function (model, batch)",
+    "make_model": "model=",
+    "batch_at": "data=",
+    "make_optimizer": "optimizer=",
+    "epochs": "steps=, epochs times the batches of one",
+    "lr": "optimizer=, a rate or a function model -> optimizer",
+    "learning_rate": "optimizer=, a rate or a function model -> optimizer",
+    "batch_size": "Examples(..., batch_size=)",
+    "collate": "Examples(..., collate=)",
+    "collate_fn": "Examples(..., collate=)",
+    "seed": "nothing: a search seeds each of its trials",
+}
+"""What to give in place of fields that are made here, and of what others call an argument."""
 
 
+# Each is what ``bring`` was given.
 def refuse_other_parts(
-    model: Any, data: Any, optimizer: Any, loss: Any, steps: Any, scores: Sequence[Any]
+    model: Any,
+    data: Any,
+    optimizer: Any,
+    loss: Any,
+    steps: Any,
+    scores: Sequence[Any],
+    others: Collection[str],
 ) -> None:
     """Refuse what is not of the kind that is asked for.
 
@@ -34,9 +57,21 @@ def refuse_other_parts(
             for what, score in scores
             if not isinstance(score, Score)
         ),
+        *_unknown(others),
     ]
     if faults:
         raise ValueError("; ".join(faults))
+
+
+def _unknown(names: Collection[str]) -> Iterator[str]:
+    fields = [field.name for field in dataclasses.fields(Workload)]
+    for name in sorted(names):
+        if name in INSTEAD:
+            yield f"bring takes no {name}: give {INSTEAD[name]}"
+        elif name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            more = f"; did you mean {close[0]}?" if close else ", and Workload has no such field"
+            yield f"bring takes no {name}{more}"
 
 
 def _model_and_data(model: Any, data: Any) -> Iterator[str]:

@@ -70,7 +70,7 @@ def bring(
     """
     measured = [] if score is None else [("score", score)]
     measured += [("each of metrics", each) for each in metrics]
-    refuse_other_parts(model, data, optimizer, loss, steps, measured)
+    refuse_other_parts(model, data, optimizer, loss, steps, measured, others)
     held_out = data.held_out
     if not held_out:
         raise ValueError("held_out must hold at least one batch to evaluate on, but got none")

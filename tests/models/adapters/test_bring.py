@@ -285,6 +285,10 @@ def test_what_is_no_score_is_named(found: Any, said: str) -> None:
             r"data must.*; optimizer must.*; score must",
         ),
         ({"optimizer": "adamw"}, r"optimizer must be AdamW's peak rate.*got a str"),
+        ({"evaluate": accuracy}, r"bring takes no evaluate: give score=accuracy, or score=Score"),
+        ({"epochs": 3, "lr": 1e-3}, r"no epochs: give steps=.*; bring takes no lr: give optim"),
+        ({"warmup": 3}, r"bring takes no warmup; did you mean warmup_steps\?"),
+        ({"colour": 3}, r"bring takes no colour, and Workload has no such field"),
         (
             {"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters())},
             r"got a SGD: give lambda model",
