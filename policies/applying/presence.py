@@ -123,7 +123,7 @@ class _Absent:
     """The ``forward`` of a block that is left out.
 
     Attributes:
-        within: the block's own; None where it has its class's.
+        within: what stands there otherwise; None where that is the class's.
     """
 
     def __init__(self, manner: Manner, own: Any = None) -> None:
@@ -138,10 +138,10 @@ class _AbsentUnless(_Absent):
 
     def __init__(self, manner: Manner, unless: Callable[[], bool], own: Any) -> None:
         super().__init__(manner, own)
-        self._unless, self._own = unless, own
+        self._unless = unless
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._own(*args, **kwargs) if self._unless() else super().__call__(*args, **kwargs)
+        return self.within(*args, **kwargs) if self._unless() else super().__call__(*args, **kwargs)
 
 
 def is_absent(block: nn.Module) -> bool:

@@ -39,6 +39,8 @@ CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
 ENQUEUED = ("static", "tuned", "tuned_v2")
 WIDEST = 0.125
 """No two neighbouring horizons of the control are further apart."""
+_Baseline = tuple[Origin, str, float, dict[str, Scalar]]
+"""Where it comes from, its policy, horizon and knobs."""
 
 
 def baseline_specs(
@@ -134,27 +136,23 @@ def _kind_named(name: str) -> KnobKind:
     return next(kind for kind in KNOB_KINDS if kind == name)
 
 
-def _baselines(
-    space: SearchSpace | None,
-) -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
+def _baselines(space: SearchSpace | None) -> Iterator[_Baseline]:
     yield "baseline", FullUpdate.name, 1.0, {}
-    enqueued = list(_enqueued(space))
-    first = 1 if space is not None and space.suggested else 0
-    yield from enqueued[:first]
+    suggested = () if space is None else space.suggestions(FullUpdate.name)
+    suggestions: list[_Baseline] = [("enqueued", p, h, dict(knobs)) for p, h, knobs in suggested]
+    yield from suggestions[:1]
     for horizon in CONTROL_HORIZONS:
         yield "control", FullUpdate.name, horizon, {}
-    yield from enqueued[first:]
+    yield from suggestions[1:]
+    yield from _beside(space)
 
 
-def _enqueued(
-    space: SearchSpace | None,
-) -> Iterator[tuple[Origin, str, float, dict[str, Scalar]]]:
+def _beside(space: SearchSpace | None) -> Iterator[_Baseline]:
+    """What stands beside all others: a space's rivals, or schedules where it suggests nothing."""
     if space is None or not space.suggested:
         for preset in map(PRESETS.__getitem__, ENQUEUED):
             yield "enqueued", preset.name, 1.0, _applying(preset.name, knobs_of(preset))
         return
-    for policy, horizon, knobs in space.suggestions(FullUpdate.name):
-        yield "enqueued", policy, horizon, dict(knobs)
     searched = {knob.name for knob in space.searched}
     for knobs in space.rivals:
         if knobs.keys() <= searched:

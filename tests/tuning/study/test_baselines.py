@@ -106,3 +106,12 @@ def test_a_suggestion_stands_beside_the_baseline_before_the_rest(name: str) -> N
     origins = [spec.origin for spec in baseline_specs("w", 0, space=space)]
     first = ["baseline", *["enqueued"] * bool(space.suggested), *["control"] * 4, "enqueued"]
     assert origins[: len(first)] == first
+
+
+def test_where_no_suggestion_is_left_the_control_is_first() -> None:
+    """A rival does not take the place of what the space cannot suggest any more."""
+    space = find_space("recipe")
+    left = dataclasses.replace(space, suggested=(({"optimizer": "another"},),))
+    specs = baseline_specs("w", 0, space=left)
+    assert [spec.origin for spec in specs] == ["baseline", *["control"] * 4, "enqueued"]
+    assert specs[-1].recipe.control_kind == "smaller"
