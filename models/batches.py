@@ -64,6 +64,38 @@ def values_of(batch: Batch, depth: int = DEEPEST) -> list[Any]:
     return values_of(inner, depth - 1) if inner else [batch]
 
 
+def same_values(one: Batch, other: Batch) -> bool:
+    """Whether two batches, or parts of two, hold the same values in order; NaN is like NaN."""
+    mine, its = values_of(one), values_of(other)
+    return len(mine) == len(its) and all(map(_is_same, mine, its))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        return _is_same_tensor(one, other)
+    if isinstance(one, np.ndarray):
+        numbers = one.dtype.kind in "fc"
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=numbers)
+    if not any("__eq__" in vars(kind) for kind in type(one).__mro__[:-1]):
+        return True  # nothing in it can be compared
+    return bool(one == other or (one != one and other != other))
+
+
+def _is_same_tensor(one: Tensor, other: Tensor) -> bool:
+    kinds = ((t.dtype, t.shape if not t.is_nested else None, t.layout) for t in (one, other))
+    if len(set(kinds)) > 1:
+        return False
+    mine, its = plain_parts(one), plain_parts(other)
+    return len(mine) == len(its) and all(
+        a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+        for a, b in zip(mine, its, strict=True)
+    )
+
+
 def _attributes(value: Any) -> dict[str, Any]:
     slots = [name for kind in type(value).__mro__ for name in _slots(kind)]
     own = {name: getattr(value, name) for name in slots if hasattr(value, name)}

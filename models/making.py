@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from models.frames import written_at
+from models.left_over import left_over
 from models.several import NEEDED, as_one, is_optimizer
 from models.workload import Workload
 
@@ -29,12 +30,13 @@ def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu")
     """The workload's model for a seed, on ``device``, in training mode.
 
     Parts in evaluation mode are put into training mode too, but for single layers and what has
-    nothing to train: those rest on purpose.
+    nothing to train: those rest on purpose. What earlier models left in memory is let go of first.
 
     Raises:
         ValueError: ``make_model`` returned something else, or a model that has no shapes yet or
             is compiled in a way that lets nothing be changed.
     """
+    left_over.let_go()
     model = workload.make_model(seed)
     if not isinstance(model, nn.Module):
         raise ValueError(
@@ -45,6 +47,7 @@ def new_model(workload: Workload, seed: int, device: torch.device | str = "cpu")
     if faults := [*_lazy_faults(model), *_script_faults(model)]:
         raise ValueError("; ".join(faults) + written_at(workload.make_model, "make_model"))
     model = model.to(device)
+    left_over.made(model)
     for part in parts_at_rest(model).values():
         part.train()
     return model

@@ -93,6 +93,10 @@ CAREFUL: Mapping[str, Scalar] = {
     "final_rate": 0.0,
 }
 """Muon near the workload's own numbers, which a pretrained model bears."""
+SOON: Mapping[str, Scalar] = {HORIZON: 0.75}
+"""Near where what gains a third ends at the control's loss; as a trial there tells most and costs
+less. Where that horizon is not searched, the whole one.
+"""
 FAST: Mapping[str, Scalar] = {
     "optimizer": MUON,
     "muon_momentum": 0.85,
@@ -162,8 +166,13 @@ SPACE = SearchSpace(
         *cheaper_knobs(),
     ),
     suggested=(
-        ({**FAST, **GROWING}, FAST),
-        ({**FAST, **GROWING, **SMALL}, {**FAST, **SMALL}),
+        ({**SOON, **FAST, **GROWING}, {**SOON, **FAST}, {**FAST, **GROWING}, FAST),
+        (
+            {**SOON, **FAST, **GROWING, **SMALL},
+            {**SOON, **FAST, **SMALL},
+            {**FAST, **GROWING, **SMALL},
+            {**FAST, **SMALL},
+        ),
         (KEPT, TOP, CAREFUL),
         (LAST_KEPT, LAST),
     ),

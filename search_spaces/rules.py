@@ -13,9 +13,9 @@ import difflib
 import functools
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from models.levers.levers import kinds, lever_settings
+from models.levers.levers import kinds, lever_settings, make_lever
 from policies.base import Scalar
 from policies.registry import policies
 from search_spaces.base import HORIZON, POLICY, SearchSpace, as_levers, as_policy
@@ -83,10 +83,10 @@ def _condition_faults(space: SearchSpace) -> Iterator[str]:
 
 def _corner_faults(space: SearchSpace) -> list[str]:
     found: dict[str, str] = {}
-    for corner in _corners(space):
-        for make in (as_policy, as_levers):
+    for owner, part, corner in _corners(space):
+        for make in _makers(owner):
             try:
-                make(space, corner)
+                make(part, corner)
             except ValueError as error:
                 for fault in str(error).split("; "):
                     found.setdefault(fault.partition(", but got")[0], fault)
@@ -96,21 +96,44 @@ def _corner_faults(space: SearchSpace) -> list[str]:
     ]
 
 
-def _corners(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
+def _makers(owner: str | None) -> tuple[Callable[[SearchSpace, dict[str, Scalar]], object], ...]:
+    """What makes of a corner what ``owner`` is; all there is where None."""
+    if owner is None:
+        return as_policy, as_levers
+    if owner == POLICY:
+        return (as_policy,)
+    (kind,) = (kind for kind in kinds() if kind.name == owner)
+    return (lambda space, corner: make_lever(kind, space.split(corner)[2]),)
+
+
+def _corners(space: SearchSpace) -> Iterator[tuple[str | None, SearchSpace, dict[str, Scalar]]]:
+    """(whose settings are tried, the part of the space that has them, a corner of it); None and the
+    space itself for corners at large.
+    """
     rng = random.Random(0)  # noqa: S311 - which corners are tried, not a secret
-    searched = space.searched
-    for a, b in itertools.combinations_with_replacement(searched, 2):
-        if owner_of(a.name) != owner_of(b.name):
-            continue  # no rule is between settings of two
-        for ends in itertools.product(a.values(), b.values()):
-            chosen = (
-                _enabling(space, a)
-                | _enabling(space, b)
-                | dict(zip((a.name, b.name), ends, strict=True))
-            )
-            yield _corner(space, rng, chosen)
+    owners: dict[str | None, list[Knob]] = {}
+    for k in space.searched:
+        owners.setdefault(None if isinstance(k, Gate) else owner_of(k.name), []).append(k)
+    for owner, mine in owners.items():
+        part = space if owner is None else _part(space, owner)
+        for a, b in itertools.combinations_with_replacement(mine, 2):
+            enabling = _enabling(space, a) | _enabling(space, b)
+            for ends in itertools.product(a.values(), b.values()):
+                chosen = enabling | dict(zip((a.name, b.name), ends, strict=True))
+                yield owner, part, _corner(part, rng, chosen)
     for _ in range(CORNERS_AT_LARGE):
-        yield _corner(space, rng, {})
+        yield None, space, _corner(space, rng, {})
+
+
+def _part(space: SearchSpace, owner: str) -> SearchSpace:
+    """The space with the knobs of one owner and what decides whether they apply, as no rule is
+    between settings of two.
+    """
+    needed: set[str] = {POLICY}
+    for k in reversed(space.knobs):  # a condition names an earlier knob
+        if k.name in needed or owner_of(k.name) == owner:
+            needed |= {k.name, *k.when}
+    return dataclasses.replace(space, knobs=tuple(k for k in space.knobs if k.name in needed))
 
 
 @functools.cache

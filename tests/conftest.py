@@ -22,9 +22,9 @@ from hypothesis import settings
 torch.set_num_threads(1)
 # Where CI is set the examples are the same every time, so that a change is judged by itself;
 # elsewhere they are new.
-# Forty of them: a property that has more to say than its first examples says so itself.
+# Twenty-five of them: a property that has more to say than its first examples says so itself.
 settings.register_profile(
-    "project", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI"))
+    "project", deadline=None, max_examples=25, derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("project")
 

@@ -12,6 +12,8 @@ counts. Printed for each side, as medians over search seeds:
 - to Optuna's: solo seconds until its incumbent's gain on the fresh seeds was first that of the last
   one of Optuna's TPE with Hyperband; – where it never is;
 - Optuna's / : Optuna's seconds to its own, over the side's;
+- without controls: the same of the seconds that were not the own recipe's at some horizon: ours
+  trains it to know a gain, where the other sides' gains are known to this program alone;
 - looked at: distinct recipes.
 
 What was trained before lies in DIR and is not trained again.
@@ -58,6 +60,8 @@ class Incumbent:
 
     spent: float
     recipe: Recipe
+    controls: float = 0.0
+    """Of ``spent``, solo seconds of the own recipe at some horizon."""
 
 
 def main() -> None:
@@ -160,15 +164,16 @@ def control_lines(
 
 def incumbents(tried: Sequence[Tried], line: ControlLine) -> list[Incumbent]:
     """Each that was better than all before it."""
-    found, best = [], -math.inf
+    found, best, controls = [], -math.inf, 0.0
     for spent, each in spent_by(tried):
         recipe = Recipe(each.policy, each.horizon, each.knobs)
+        controls += each.spent if recipe.is_control else 0.0
         if not sound(each) or recipe.is_control:
             continue
         gain = line.log_gain(each.seconds or 0.0, each.loss or 0.0)
         if gain > best:
             best = gain
-            found.append(Incumbent(spent, recipe))
+            found.append(Incumbent(spent, recipe, controls))
     return found
 
 
@@ -198,16 +203,17 @@ def table(
     for side in sides:
         costs = [to_reference(best, gains, seed, side) for seed in seeds]
         theirs = [to_reference(best, gains, seed, REFERENCE) for seed in seeds]
-        ratios = [b / a for a, b in zip(costs, theirs, strict=True) if a and b]
+        both = [(a, b) for a, b in zip(costs, theirs, strict=True) if a and b]
         rows.append(
             {
                 "side": side,
                 "searches": len(seeds),
                 "device s": _median([sum(t.spent for t in found[seed, side]) for seed in seeds]),
                 "gain": _median([_last(best[seed, side], gains) for seed in seeds]),
-                "to Optuna's": _median([cost for cost in costs if cost]),
+                "to Optuna's": _median([cost.spent for cost in costs if cost]),
                 "reached on": sum(cost is not None for cost in costs),
-                "Optuna's /": _median(ratios),
+                "Optuna's /": _median([b.spent / a.spent for a, b in both]),
+                "without controls": _median([_beside(b) / _beside(a) for a, b in both]),
                 "looked at": _median([_distinct(found[seed, side]) for seed in seeds]),
             }
         )
@@ -219,12 +225,17 @@ def to_reference(
     gains: Mapping[Recipe, float],
     seed: int,
     side: str,
-) -> float | None:
-    """Solo seconds until a side's incumbent gained as much as Optuna's last."""
+) -> Incumbent | None:
+    """The first of a side's that gained as much as Optuna's last."""
     if (seed, REFERENCE) not in best:
         return None
     wanted = _last(best[seed, REFERENCE], gains)
-    return next((each.spent for each in best[seed, side] if gains[each.recipe] >= wanted), None)
+    return next((each for each in best[seed, side] if gains[each.recipe] >= wanted), None)
+
+
+def _beside(found: Incumbent) -> float:
+    """Solo seconds of what was trained beside controls."""
+    return found.spent - found.controls
 
 
 def _last(own: Sequence[Incumbent], gains: Mapping[Recipe, float]) -> float:

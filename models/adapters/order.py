@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from models.application.batches import OfSeed, Stream, batch_size, example
-from models.batches import Batch, values_of
+from models.batches import Batch, same_values
 from models.workload import Workload
 
 
@@ -75,22 +72,12 @@ def _refuse_others(batch: Batch, examples: list[Any]) -> None:
         ValueError: it would; something in the batch belongs to no one example.
     """
     try:
-        made = values_of(default_collate(examples))
-        same = all(_is_same(one, other) for one, other in zip(values_of(batch), made, strict=True))
+        stacked = same_values(batch, default_collate(examples))
     except (TypeError, ValueError, RuntimeError):
-        same = False
-    if not same:
+        stacked = False
+    if not stacked:
         raise ValueError(
             "examples in a trial's order must make their batch by torch's own collate, but of "
             "batch 0 they make another: something in it belongs to no one example, or is no "
             "tensor; train with the workload's batch_at in a plain loop"
         )
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, Tensor):
-        same = one.dtype == other.dtype and one.shape == other.shape
-        return same and torch.equal(one.nan_to_num(), other.nan_to_num())
-    return bool(np.array_equal(one, other))

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.adapters.drawing import Generators, drawing_from
 from models.adapters.examples import HELD_OUT_SEED, BatchAt
 from models.adapters.fingerprints import fingerprint_of
-from models.batches import Batch, tensors_of
+from models.batches import Batch, same_values, tensors_of
 
 OPEN = 2
 """Places in the stream that are kept, each of one seed."""
@@ -51,7 +51,7 @@ class Cursor:
         self._make, self._held = make, held_out
         self._places: dict[int, _Place] = {}
         first = _Place(make, 0).batch(0)
-        if not _same(first, _Place(make, 0).batch(0)):
+        if not same_values(first, _Place(make, 0).batch(0)):
             raise ValueError(
                 "a stream must begin alike each time it is made, but its first batch was another "
                 "the second time: make the iterator anew in the function, and draw from the "
@@ -143,8 +143,3 @@ _SPENT = (
 
 def _plain(batch: Batch) -> Batch:
     return dict(batch) if isinstance(batch, Mapping) else batch
-
-
-def _same(one: Batch, other: Batch) -> bool:
-    pairs = list(zip(tensors_of(one), tensors_of(other), strict=False))
-    return all(a.shape == b.shape and bool((a == b).all()) for a, b in pairs)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from models.batches import Batch
+from models.batches import Batch, same_values
 from models.levers.batch import whole_examples
 
 Source = Callable[[int], Batch]
@@ -178,21 +178,13 @@ def join(batches: Sequence[Batch]) -> Batch:
 
 
 def _refuse_others(columns: Sequence[Any], sizes: Sequence[int]) -> None:
-    if all(_is_same(columns[0], other) for other in columns[1:]):
+    if all(same_values(columns[0], other) for other in columns[1:]):
         return
     forms = [f"a list of {len(c)}" if isinstance(c, list) else tuple(c.shape) for c in columns]
     raise ValueError(
         f"batches of {list(sizes)} examples must have as many along the first dimension of "
         f"everything that differs between them to be joined, but got {forms}"
     )
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if one is other:
-        return True
-    if isinstance(one, Tensor):
-        return one.layout == other.layout == torch.strided and torch.equal(one, other)
-    return bool(np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other)
 
 
 def _holds_examples(column: Any, size: int) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.application.batches import OfSeed, Stream, batch_size, cut
 from models.application.prefix import Prefix
-from models.batches import apart, to_device, values_of
+from models.batches import apart, same_values, to_device, values_of
 from models.frames import told
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.levers import Levers
@@ -125,7 +125,7 @@ def _prefix_fault(workload: Workload, device: torch.device) -> str | None:
     if not again:
         return "no example comes again within the workload's steps"
     for (step, place), (later, there) in again:
-        if not _same(_example(workload, step, place), _example(workload, later, there)):
+        if not same_values(_example(workload, step, place), _example(workload, later, there)):
             return f"the same example is another at steps {step} and {later}"
     return _drawn_anew(workload, device) or _served_otherwise(workload, device)
 
@@ -141,20 +141,11 @@ def _that_come_again(workload: Workload) -> Iterator[tuple[tuple[int, int], tupl
             seen[number] = step, place
 
 
-def _example(workload: Workload, step: int, place: int) -> Any:
+def _example(workload: Workload, step: int, place: int) -> list[Any]:
+    """What a batch holds of the example in one place; numbers beside it are of the step."""
     batch = workload.batch_at(SEED, step)
-    return cut(batch, place, place + 1, batch_size(batch))
-
-
-def _same(one: Any, other: Any) -> bool:
-    columns = zip(values_of(one), values_of(other), strict=True)
-    return all(_is_same(mine, its) for mine, its in columns)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return torch.equal(one, other)
-    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else True
+    values = values_of(cut(batch, place, place + 1, batch_size(batch)))
+    return [value for value in values if isinstance(value, (Tensor, np.ndarray))]
 
 
 def _drawn_anew(workload: Workload, device: torch.device) -> str | None:

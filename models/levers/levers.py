@@ -7,7 +7,7 @@ import functools
 import importlib
 import pkgutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -204,21 +204,26 @@ def make_levers(knobs: Mapping[str, Scalar]) -> Levers:
     Raises:
         ValueError: a value breaks its rule; the message names every one.
     """
-    mine = divide_knobs(knobs)[1]
+    parts: list[Lever] = []
     faults: list[str] = []
-
-    def make(kind: Callable[..., Any]) -> Any:
-        names = _settings_of(kind)
+    for kind in kinds():
         try:
-            return kind(**{name: value for name, value in mine.items() if name in names})
+            parts.append(make_lever(kind, knobs))
         except ValueError as error:
             faults.append(str(error))
-            return None
-
-    parts = [make(kind) for kind in kinds()]
     if faults:
         raise ValueError("; ".join(faults))
     levers = Levers(*parts)
     if clash := levers.clash:
         raise ValueError(clash)
     return levers
+
+
+def make_lever(kind: type[LeverT], knobs: Mapping[str, Scalar]) -> LeverT:
+    """One lever as a trial's knobs describe it; those of others are not looked at.
+
+    Raises:
+        ValueError: a value breaks its rule; the message names every one.
+    """
+    names = _settings_of(cast(Any, kind))
+    return kind(**{name: value for name, value in knobs.items() if name in names})

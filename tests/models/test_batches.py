@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from models.batches import map_tensors, tensors_of, to_device
+from models.batches import map_tensors, same_values, tensors_of, to_device
 
 Pair = namedtuple("Pair", "x y")
 META = torch.device("meta")
@@ -97,3 +98,35 @@ def test_tensors_are_changed_one_by_one() -> None:
     half = map_tensors({"a": Pair(X, (X, "t"))}, lambda tensor: tensor[:2])
     assert half["a"].x.tolist() == [0.0, 1.0]
     assert half["a"].y[1] == "t"
+
+
+NAN = float("nan")
+SPARSE = torch.eye(2).to_sparse()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"x": torch.tensor([1.0, NAN])}, {"x": torch.tensor([1.0, NAN])}, True),
+        ((torch.zeros(2),), (torch.tensor([0.0, NAN]),), False),
+        ([torch.zeros(1), "a", 3], [torch.zeros(1), "a", 3], True),
+        ([torch.zeros(1), "a"], [torch.zeros(1), "b"], False),
+        ([torch.zeros(1)], [torch.zeros(1), torch.zeros(1)], False),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64), False),
+        (torch.zeros(2), np.zeros(2, np.float32), False),
+        (np.array([NAN, 1.0]), np.array([NAN, 1.0]), True),
+        (np.array(["a"]), np.array(["b"]), False),
+        (SPARSE, torch.eye(2).to_sparse(), True),
+        (SPARSE, (2 * torch.eye(2)).to_sparse(), False),
+        (SPARSE, torch.eye(2), False),
+        (object(), object(), True),
+        (NAN, NAN, True),
+        (None, 0, False),
+    ],
+    ids=str,
+)
+def test_the_same_values(one: Any, other: Any, same: bool) -> None:
+    """By hand: numbers that are none are like one another, kinds of numbers are not."""
+    assert same_values(one, other) is same
+    assert same_values(other, one) is same
+    assert same_values(one, one)

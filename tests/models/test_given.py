@@ -18,6 +18,7 @@ from models.knobs import Float
 from models.registry import find_workload, own_knobs_of
 from models.workload import Workload
 from tests.support import tiny
+from tests.support.costs import two_rounds
 from tests.support.searches import config_of
 from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
@@ -83,6 +84,7 @@ def test_a_search_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Examined in a process beside this one, and trained; no code is in the run directory."""
     monkeypatch.setattr(conduct, "write_report", lambda store: None)
     config = config_of(tmp_path / "run", workload=of(20), trials=2, target=1.0)
-    assert (run_search(config, watcher=Remembering()).trials["state"] == "finished").all()
+    with two_rounds():
+        assert (run_search(config, watcher=Remembering()).trials["state"] == "finished").all()
     assert Store.open(tmp_path / "run").info.soundness is not None
     assert not list((tmp_path / "run").rglob("*.pkl"))

@@ -18,6 +18,7 @@ from search_spaces.recipe import (
     LAST,
     LAST_KEPT,
     SMALL,
+    SOON,
     SPACE,
     TOP,
 )
@@ -33,10 +34,13 @@ def without(*gates: str) -> SearchSpace:
 @pytest.mark.parametrize(
     ("gates", "suggested"),
     [
-        ((), [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, KEPT, LAST_KEPT]),
-        (("use_depth",), [FAST, {**FAST, **SMALL}, KEPT, LAST_KEPT]),
-        (("use_input", "use_prefix"), [{**FAST, **GROWING}, TOP, LAST]),
-        (("use_depth", "use_input", "use_prefix", "use_averaging"), [FAST, CAREFUL, LAST]),
+        ((), [{**SOON, **FAST, **GROWING}, {**SOON, **FAST, **GROWING, **SMALL}, KEPT, LAST_KEPT]),
+        (("use_depth",), [{**SOON, **FAST}, {**SOON, **FAST, **SMALL}, KEPT, LAST_KEPT]),
+        (("use_input", "use_prefix"), [{**SOON, **FAST, **GROWING}, TOP, LAST]),
+        (
+            ("use_depth", "use_input", "use_prefix", "use_averaging"),
+            [{**SOON, **FAST}, CAREFUL, LAST],
+        ),
         (("use_batch", "use_depth", "use_input", "use_prefix"), [TOP, LAST]),
     ],
     ids=str,
@@ -63,3 +67,11 @@ def test_whatever_is_suggested_can_be_made() -> None:
             assert params is not None
             as_policy(SPACE, params)
             as_levers(SPACE, params)
+
+
+def test_where_only_whole_horizons_are_searched_suggestions_are_for_those() -> None:
+    """No suggestion is lost by the horizon that it would have by itself."""
+    space, faults = applied(SPACE, {HORIZON: 1.0})
+    assert not faults
+    found = [knobs for _, horizon, knobs in space.suggestions(FullUpdate.name) if horizon == 1.0]
+    assert found == [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, KEPT]

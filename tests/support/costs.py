@@ -1,16 +1,32 @@
 """Cost tables for tests.
 
-A fake device whose costs are known, so that whole searches need no measuring.
+A fake device whose costs are known, so that whole searches need no measuring; and measuring that
+is soon over.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import strategies as st
 
+from tuning.training import calibrate, calibrate_forms
+from tuning.training.calibrate import Effort
 from tuning.trial.clock import CostTable
+
+TWO_ROUNDS = Effort(min_rounds=2, max_rounds=2, seconds=0.0, part_rounds=1, tries=1)
+
+
+@contextlib.contextmanager
+def two_rounds() -> Iterator[None]:
+    """In this process steps and forms are really timed, but not long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "Effort", lambda: TWO_ROUNDS)
+        patch.setattr(calibrate_forms, "EFFORT", TWO_ROUNDS)
+        yield
 
 
 class _EveryForm(Mapping[str, CostTable]):

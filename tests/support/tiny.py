@@ -133,18 +133,16 @@ def loss(model: nn.Module, batch: Pair) -> Tensor:
 
 
 def evaluate(model: nn.Module) -> float:
-    """Mean squared error over eight batches no run trains on."""
+    """Mean squared error of the points of eight batches that no run trains on."""
     device = next(model.parameters()).device
+    x, y = (torch.cat(each).to(device) for each in zip(*fixed(2**31, 8), strict=True))
     with torch.no_grad():
-        batches = fixed(2**31, 8)
-        return sum(float(loss(model, (x.to(device), y.to(device)))) for x, y in batches) / len(
-            batches
-        )
+        return float(loss(model, (x, y)))
 
 
 def make_optimizer(model: nn.Module) -> Optimizer:
     """AdamW with weight decay, so that a frozen parameter which moves is seen."""
-    return AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+    return AdamW(model.parameters(), lr=1e-2, weight_decay=0.1, fused=True)
 
 
 def tiny(*, steps: int = 20, target: float | Literal["auto"] = "auto") -> Workload:

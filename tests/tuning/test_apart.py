@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from tests.support.costs import two_rounds
 from tests.support.fuse import burning_after
 from tests.support.searches import config_of, own_columns, search
 from tests.support.watch import Remembering
@@ -55,9 +56,9 @@ NAMES = {"averaging", "batch", "optimizer's numbers"}
 
 @pytest.fixture(autouse=True, scope="module")
 def _fake_time() -> Iterator[None]:
-    """Measured seconds count how often the watch was read."""
+    """Measured seconds count how often the watch was read; forms are timed, but not long."""
     clock = itertools.count(0.0, 2**-7).__next__
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, two_rounds():
         patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
         yield
 

@@ -11,7 +11,7 @@ import pytest
 
 from models.registry import find_workload
 from models.workload import Workload
-from tests.support.costs import made_up_costs
+from tests.support.costs import made_up_costs, two_rounds
 from tests.support.tiny import nan_loss, raises_at_step, tiny
 from tuning.compare import document, main
 from tuning.errors import SearchFailed
@@ -123,7 +123,8 @@ def test_the_document_holds_what_programs_read(plan: Plan, runs: list[Trained]) 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One seed with a clock that is really calibrated: the table, the verdict and the file."""
     file = tmp_path / "compared.json"
-    assert main(["--workload", TINY, "--seeds", "1", "--seed", "5", "--json", str(file)]) == 0
+    with two_rounds():
+        assert main(["--workload", TINY, "--seeds", "1", "--seed", "5", "--json", str(file)]) == 0
     out, err = capsys.readouterr()
     assert "Equal steps: 20 steps each, 1 seed" in out
     assert "full_update trained for the same seconds" in out

@@ -18,6 +18,7 @@ import pytest
 
 import tuning
 from models.registry import find_workload
+from tests.support.costs import two_rounds
 from tests.support.searches import TINY, config_of, own_columns, prepared
 from tuning.config.config import SearchConfig
 from tuning.errors import BadInput
@@ -44,7 +45,7 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The command, once for all tests that look at what came of it."""
     folder, out, err = tmp_path_factory.mktemp("command") / "run", io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), two_rounds():
         assert main(["--run", str(folder), *SERIAL]) == 0
     return Ran(folder, out.getvalue(), err.getvalue())
 

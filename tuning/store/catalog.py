@@ -150,17 +150,16 @@ class Catalog:
             return Problem(path, "foreign", "foreign: not the name of a file of records")
         try:
             with _readable(path):
-                extent = self._format.extent(path)
-                older = self._format.is_older(path)
+                footer = self._format.footer(path)
         except NotARecord as error:
             return _problem(path, error)
-        if extent != (shard.low, shard.high, shard.span):
+        if footer[:3] != (shard.low, shard.high, shard.span):
             return Problem(
-                path, "foreign", f"foreign: it holds the trials {extent[0]} to {extent[1]}"
+                path, "foreign", f"foreign: it holds the trials {footer.low} to {footer.high}"
             )
-        return (
-            Problem(path, "older", "older: written before some columns existed") if older else None
-        )
+        if not footer.older:
+            return None
+        return Problem(path, "older", "older: written before some columns existed")
 
 
 @dataclass(frozen=True)

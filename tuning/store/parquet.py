@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,6 +48,17 @@ _KNOB_VALUES: dict[str, type | tuple[type, ...]] = {
 
 class NotARecord(ValueError):  # noqa: N818 - it says what the file is
     """A Parquet file that is not one of this run's; the message says what is wrong with it."""
+
+
+class Footer(NamedTuple):
+    """The lowest and the highest number of a file's trials, its rows, and whether it lacks columns
+    that there are now.
+    """
+
+    low: int
+    high: int
+    rows: int
+    older: bool
 
 
 class RecordFormat:
@@ -112,33 +123,30 @@ class RecordFormat:
         wanted = self.columns if columns is None else tuple(columns)
         with _parsing(path) as file:
             schema = self._checked_schema(file)
-            present = [name for name in wanted if name in schema.names]
+            there = set(schema.names)
+            present = [name for name in wanted if name in there]
             needed = [*present, *({"seed"} - set(present) if "origin" in present else ())]
             table = file.read(needed, use_threads=file.metadata.num_rows > 1)
             table = self._with_confirmations(table).select(present)
             return self._conform(table, wanted)
 
-    def extent(self, path: Path) -> tuple[int, int, int]:
-        """``(lowest number, highest number, rows)`` of a file, from its footer alone.
+    def footer(self, path: Path) -> Footer:
+        """What a file says of itself, without its rows.
 
         Raises as ``read``.
         """
         with _parsing(path) as file:
-            self._checked_schema(file)
-            metadata = file.metadata
-            index = file.schema_arrow.names.index("number")
+            schema, metadata = self._checked_schema(file), file.metadata
+            index = schema.names.index("number")
             parts = [
                 metadata.row_group(i).column(index).statistics
                 for i in range(metadata.num_row_groups)
             ]
             if not parts or any(part is None or not part.has_min_max for part in parts):
                 raise NotARecord("foreign: it has no statistics of the column number")
-            return min(p.min for p in parts), max(p.max for p in parts), metadata.num_rows
-
-    def is_older(self, path: Path) -> bool:
-        """Whether a file that ``read`` accepts lacks columns of ``schema``."""
-        with _parsing(path) as file:
-            return not set(self.columns) <= set(self._checked_schema(file).names)
+            low, high = min(p.min for p in parts), max(p.max for p in parts)
+            older = not set(self.columns) <= set(schema.names)
+            return Footer(low, high, metadata.num_rows, older)
 
     def to_records(self, table: Any) -> list[TrialRecord]:
         """The rows of a table that has every column."""
@@ -245,7 +253,7 @@ class RecordFormat:
 
         They were replicates before, told apart by their fresh seeds alone.
         """
-        if "origin" not in table.column_names:
+        if "origin" not in table.column_names or REPLICATE not in table["origin"].to_pylist():
             return table
         fresh = pc.greater_equal(table["seed"], self._first_fresh)
         old = pc.and_(pc.equal(table["origin"], REPLICATE), fresh)

@@ -36,6 +36,7 @@ def test_an_incumbent_is_better_than_all_before_it() -> None:
     best = incumbents(trials, line())
     assert [each.recipe.knobs["rate"] for each in best] == [2.0, 5.0]
     assert [each.spent for each in best] == [20.0, 44.0]
+    assert {each.controls for each in best} == {10.0}
 
 
 def test_the_seconds_are_those_until_the_reference_is_equalled() -> None:
@@ -47,10 +48,10 @@ def test_the_seconds_are_those_until_the_reference_is_equalled() -> None:
     best = {key: incumbents(trials, line()) for key, trials in found.items()}
     rates = {2.0: 1.0, 3.0: 1.2, 4.0: 1.1, 5.0: 1.3}
     gains = {Recipe("full_update", 1.0, {"rate": rate}): gain for rate, gain in rates.items()}
-    assert to_reference(best, gains, 0, "ours") == 10.0
-    assert to_reference(best, gains, 0, REFERENCE) == 20.0
+    reached = [to_reference(best, gains, 0, side) for side in ("ours", REFERENCE)]
+    assert [each and each.spent for each in reached] == [10.0, 20.0]
     rows = {row["side"]: row for row in table(found, best, gains)}
-    assert rows["ours"]["Optuna's /"] == 2.0
+    assert rows["ours"]["Optuna's /"] == rows["ours"]["without controls"] == 2.0
     assert rows["ours"]["gain"] == 1.3
     assert rows["ours"]["looked at"] == 2
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.costs import two_rounds
 from tests.support.searches import config_of, search
 from tuning.drivers.driver import Nothing, TaskSource
 from tuning.drivers.serial import SerialDriver
@@ -22,8 +23,6 @@ from tuning.session import conduct
 from tuning.session.calibrations import FormGate
 from tuning.session.search import resume_search
 from tuning.store.store import Store
-from tuning.training import calibrate_forms
-from tuning.training.calibrate import Effort
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
@@ -148,9 +147,7 @@ LOW_RANK: dict[str, Any] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _two_rounds() -> Iterator[None]:
-    """Forms are really timed on the CPU, but not long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrate_forms, "EFFORT", Effort(min_rounds=2, max_rounds=2, seconds=0.0))
+    with two_rounds():
         yield
 
 

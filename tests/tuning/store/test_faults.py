@@ -155,7 +155,7 @@ class _NoAccess(RecordFormat):
     def read(self, path: Path, columns: object = None) -> object:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    extent = read  # type: ignore[assignment]
+    footer = read  # type: ignore[assignment]
 
 
 def test_a_record_that_cannot_be_read_is_not_taken_for_a_torn_one() -> None:

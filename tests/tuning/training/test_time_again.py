@@ -12,7 +12,7 @@ import torch
 
 from policies.rules import Scalar
 from tests.support import tiny
-from tests.support.costs import made_up_costs
+from tests.support.costs import made_up_costs, two_rounds
 from tests.support.searches import TINY
 from tests.support.stores import INFO
 from tests.support.watch import Remembering
@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Path:
     columns: dict[str, KnobKind] = {name: kinds.get(name, "float") for name in LEVERS}
     create_list(tmp_path / "run", subject, made_up_costs(), columns)
     task = Task.trial(0)
-    with held(tmp_path / "run") as store:
+    with held(tmp_path / "run") as store, two_rounds():
         store.begin(spec_of("sampled", 0), task)
         calibrate_forms(store, task)
         store.end(task)
