@@ -1,7 +1,8 @@
 """A workload in ten lines, from what people have: a model, and a data set, loader or stream."""
 
-from models.adapters.examples import Examples, Windows, from_loader
+from models.adapters.examples import Examples, Windows
 from models.adapters.finding import find_blocks
+from models.adapters.loaders import from_loader
 from models.adapters.losses import Score, accuracy, own_loss, supervised
 from models.adapters.order import TrialOrder
 from models.adapters.shrinking import shorter, smaller
