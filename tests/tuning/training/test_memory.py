@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import left_over
 from models.levers.form import Form
 from models.workload import Workload
 from tests.support import tiny
 from tests.support.costs import TWO_ROUNDS, made_up_costs
-from tests.support.searches import config_of, search
+from tests.support.searches import config_of, prepared, search
+from tests.tuning.training.examination.test_examine import Here, examined
+from tuning.training import clock_tasks, worker
 from tuning.training.calibrate_forms import calibrate_form
 from tuning.training.hindsight import hidden, refuse_another_beginning
+from tuning.training.place import CONTEXT_BYTES
+from tuning.trial.clock import CostTable
+from tuning.trial.task import Ending
 
 CPU = torch.device("cpu")
+GIB = 2**30
 made: list[weakref.ref[nn.Module]] = []
 beside: list[int] = []
 """How many others there were when each was made."""
@@ -30,13 +36,12 @@ no_room: list[int] = []
 
 
 @pytest.fixture(autouse=True)
-def _counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small they are, models that nobody holds go before the next one is made."""
     monkeypatch.setattr(left_over, "ROOM", -1)
     gc.collect()
     for each in (made, beside, no_room):
         each.clear()
-    yield
 
 
 def make_model(seed: int) -> nn.Module:
@@ -63,7 +68,7 @@ def test_a_search_has_one_model_at_a_time(tmp_path: Path) -> None:
 
 
 def test_what_is_tried_after_the_first_run_may_lack_memory(tmp_path: Path) -> None:
-    """A second beginning, and one that goes on from a snapshot: checks, without which it goes on."""
+    """A second beginning, and one that goes on from a snapshot: a search can do without."""
     run = tmp_path / "run"
     search(config_of(run, workload=f"{__name__}:counted", trials=1))
     no_room.extend([len(made)] * 2)
@@ -76,3 +81,147 @@ def test_a_form_is_timed_with_two_models() -> None:
     """The workload's own and the form's, side by side; operations are counted after that."""
     calibrate_form(counted(), Form(batch=2), made_up_costs(), device=CPU, effort=TWO_ROUNDS)
     assert max(beside) == 1
+
+
+COUNTER = {"calls": 0}
+"""Stays as it is from one training to the next."""
+room = [1]
+"""How many models can be trained at once."""
+
+
+def narrow_loss(model: nn.Module, batch: tiny.Pair) -> Tensor:
+    """A loss where there is not room for many models."""
+    if torch.is_grad_enabled():
+        COUNTER["calls"] += 1
+        if sum(each() is not None for each in made) > room[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+    return tiny.loss(model, batch)
+
+
+class OnAnotherCard(Here):
+    """Another process, which has room of its own."""
+
+    def ask(self, request: dict[str, Any]) -> None:
+        room[0] = 2
+        super().ask(request)
+        room[0] = 1
+        self.found = super().answer()
+        del self.rehearsal
+        gc.collect()
+
+    def answer(self) -> dict[str, Any]:
+        return self.found
+
+
+class OnTheSameCard(Here):
+    """Another process, which has no room beside this one."""
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Nothing comes of it."""
+
+    def answer(self) -> dict[str, Any]:
+        return {"error": "CUDA out of memory"}
+
+
+@pytest.mark.parametrize("elsewhere", [OnAnotherCard, OnTheSameCard])
+def test_a_workload_of_which_one_model_fits_is_not_refused(elsewhere: type[Here]) -> None:
+    """What takes two trainings at once cannot be seen, so that trials train alone."""
+    workload = replace(counted(), loss=narrow_loss)
+    found = examined(workload, elsewhere(workload))
+    assert not found.refusals
+    assert not found.forks
+    assert any("does not fit into the memory" in text for text in found.warnings)
+
+
+class Card:
+    """Stands in for ``torch.cuda``: a GPU whose memory this process keeps for later."""
+
+    def __init__(self) -> None:
+        self.reserved = self.peak = 0
+        self.cap = 0.25
+
+    def take(self, count: int) -> None:
+        """A task needs so much."""
+        self.reserved = max(self.reserved, count)
+        self.peak = max(self.peak, self.reserved)
+
+    def empty_cache(self) -> None:
+        self.reserved = 0
+
+    def reset_peak_memory_stats(self) -> None:
+        self.peak = self.reserved
+
+    def set_per_process_memory_fraction(self, share: float) -> None:
+        self.cap = share
+
+    def is_available(self) -> bool:
+        return True
+
+    def memory_reserved(self) -> int:
+        return self.reserved
+
+    def max_memory_reserved(self) -> int:
+        return self.peak
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return 0, 24 * GIB
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    card = Card()
+    for name in (name for name in dir(Card) if not name.startswith("_") and name != "take"):
+        monkeypatch.setattr(torch.cuda, name, getattr(card, name))
+    for module in (worker, clock_tasks):
+        monkeypatch.setattr(module, "run_device", lambda: CPU)
+    return card
+
+
+def test_an_examination_is_no_part_of_what_a_trial_takes(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has several models at once, in the process that then sets the clock."""
+
+    def calibrate(*_: object, **__: object) -> CostTable:
+        card.take(2 * GIB)
+        return made_up_costs()
+
+    monkeypatch.setattr(clock_tasks, "calibrate", calibrate)
+    store = prepared(config_of(tmp_path / "run"))
+    card.take(7 * GIB)
+    clock_tasks.calibrate_run(store)
+    assert store.info.memory is not None
+    assert store.info.memory.trial_bytes == 2 * GIB + CONTEXT_BYTES
+
+
+@pytest.mark.parametrize("task", ["clock", "calibrate-3"])
+def test_what_runs_alone_has_the_whole_memory(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """A worker that has trained a trial within its share times a form after it."""
+    caps: list[float] = []
+
+    def heard(*_: object) -> Ending:
+        caps.append(card.cap)
+        return Ending.DONE
+
+    for name in ("set_clock", "calibrate_forms"):
+        monkeypatch.setattr(worker, name, heard)
+    store = prepared(config_of(tmp_path / "run"))
+    worker.execute(str(store.path), task, 0)
+    assert caps == [1.0]
+
+
+def test_a_task_that_is_over_leaves_the_memory_to_others(
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside workers that wait one of them times a form."""
+
+    def train(*_: object) -> Ending:
+        card.take(5 * GIB)
+        return Ending.DONE
+
+    monkeypatch.setattr(worker, "_execute", train)
+    store = prepared(config_of(tmp_path / "run"))
+    worker.execute(str(store.path), "3", 0)
+    assert card.reserved == 0
