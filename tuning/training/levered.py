@@ -21,6 +21,7 @@ from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
 from models.application.prefix import Prefix, Visit
 from models.batches import Batch, to_device
+from models.left_over import left_over
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
@@ -230,6 +231,9 @@ class Levered:
         self._equip()
         carry_moments(before, self.optimizer)
         self.updater.load_state_dict(policy_state)
+        del before
+        left_over.let_go()  # the moments and modules of the form before, which hold one another
+        left_over.made(self.model)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the weights that are evaluated inside: the average's, where one began."""

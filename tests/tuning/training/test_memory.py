@@ -11,19 +11,22 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from models import left_over
 from models.levers.form import Form
 from models.workload import Workload
 from tests.support import tiny
-from tests.support.costs import TWO_ROUNDS, made_up_costs
+from tests.support.costs import TWO_ROUNDS, made_up_costs, with_every_form
 from tests.support.searches import config_of, prepared, search
 from tests.tuning.training.examination.test_examine import Here, examined
 from tuning.training import clock_tasks, worker
 from tuning.training.calibrate_forms import calibrate_form
 from tuning.training.hindsight import hidden, refuse_another_beginning
+from tuning.training.loop import TrainingRun
 from tuning.training.place import CONTEXT_BYTES
 from tuning.trial.clock import CostTable
+from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending
 
 CPU = torch.device("cpu")
@@ -81,6 +84,32 @@ def test_a_form_is_timed_with_two_models() -> None:
     """The workload's own and the form's, side by side; operations are counted after that."""
     calibrate_form(counted(), Form(batch=2), made_up_costs(), device=CPU, effort=TWO_ROUNDS)
     assert max(beside) == 1
+
+
+def test_what_a_form_had_goes_with_it() -> None:
+    """Moments and modules of two forms of the model before the last one, while the run goes on."""
+    optimizers: list[weakref.ref[Optimizer]] = []
+
+    def make_optimizer(model: nn.Module) -> Optimizer:
+        optimizer = tiny.make_optimizer(model)
+        optimizers.append(weakref.ref(optimizer))
+        return optimizer
+
+    knobs = {"approximation": "svd", "approximation_start": 0.3, "dense_from": 0.7}
+    policy, levers = Recipe("full_update", 1.0, knobs).policy_and_levers()
+    costs = with_every_form(made_up_costs())
+    workload = replace(tiny.tiny(), make_optimizer=make_optimizer)
+    gc.disable()
+    try:
+        run = TrainingRun(
+            workload, policy, seed=0, horizon=1.0, costs=costs, device=CPU, levers=levers
+        )
+        while not run.finished:
+            run.advance()
+        assert len(optimizers) > 2
+        assert [each() is None for each in optimizers] == [True] * (len(optimizers) - 1) + [False]
+    finally:
+        gc.enable()
 
 
 COUNTER = {"calls": 0}
