@@ -226,6 +226,7 @@ class Levered:
     def _change(self, form: Form) -> None:
         """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
         before, policy_state = self.optimizer, self.updater.state_dict()
+        left_over.made(self.model)  # a user's own was not counted when it was made
         self.updater.close()
         self._shaped.change(form, lambda: self.subject.fitting(self.course.steps))
         self._equip()
