@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from models import left_over
 from models.levers.form import Form
 from models.workload import Workload
+from policies.rules import Scalar
 from tests.support import tiny
 from tests.support.costs import TWO_ROUNDS, made_up_costs, with_every_form
 from tests.support.searches import config_of, prepared, search
@@ -96,7 +97,11 @@ def test_what_a_form_had_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
         optimizers.append(weakref.ref(optimizer))
         return optimizer
 
-    knobs = {"approximation": "svd", "approximation_start": 0.3, "dense_from": 0.7}
+    knobs: dict[str, Scalar] = {
+        "approximation": "svd",
+        "approximation_start": 0.3,
+        "dense_from": 0.7,
+    }
     policy, levers = Recipe("full_update", 1.0, knobs).policy_and_levers()
     costs = with_every_form(made_up_costs())
     workload = replace(tiny.tiny(), make_optimizer=make_optimizer)
