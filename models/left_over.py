@@ -26,13 +26,15 @@ class LeftOver:
         self._bytes = 0
 
     def let_go(self) -> None:
-        """Look for what is held by nothing but itself, if it may be much; before a new model."""
+        """Look for what is held by nothing but itself, if it may be much; before a new model, or
+        when one has another form.
+        """
         if self._bytes > ROOM:
             gc.collect()
             self._bytes = 0
 
     def made(self, model: nn.Module) -> None:
-        """One more model, which is left over some day."""
+        """One more model, or another form of one, which is left over some day."""
         tensors = itertools.chain(model.parameters(), model.buffers())
         self._bytes += COPIES * sum(each.numel() * each.element_size() for each in tensors)
 

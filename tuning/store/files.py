@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".tmp"
+AT_ONCE = 64 << 20
+"""Bytes that a call is given to write: of a checkpoint as large as memory there is no third copy.
+"""
 _NO_HARD_LINKS = {
     errno.EPERM,
     errno.ENOTSUP,
@@ -124,7 +127,7 @@ class Files:
             try:
                 rest = memoryview(data)
                 while rest:
-                    rest = rest[self.write(descriptor, bytes(rest)) :]
+                    rest = rest[self.write(descriptor, bytes(rest[:AT_ONCE])) :]
                 self.fsync(descriptor)
             finally:
                 self.close(descriptor)

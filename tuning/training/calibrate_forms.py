@@ -60,12 +60,14 @@ def calibrate_form(
     depths = depths_of(form, costs)
     compiling = first_steps(shaped, depths)
     found = beside_plain(plain, shaped, depths, costs, effort, probing=form.approximated)
+    entry = _entry(shaped, form, compiling if form.compiled else [])
+    del plain, shaped  # operations are counted on a model of their own, which needs the memory
     return dataclasses.replace(
         found,
         step_flops=_flops(workload, form, depths, device),
         data_seconds=costs.data_seconds if form.batch == form.input == 1 else found.data_seconds,
         warmup_seconds=sum(lap.wall for lap in compiling),
-        entry_seconds=_entry(shaped, form, compiling if form.compiled else []),
+        entry_seconds=entry,
     )
 
 

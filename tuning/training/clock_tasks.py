@@ -27,7 +27,14 @@ from tuning.training.examination.new_process import NewProcess
 from tuning.training.examination.subject import Subject
 from tuning.training.generators import generators_kept
 from tuning.training.loop import TrainingRun
-from tuning.training.place import describe, gpu_memory, set_threads, variant_of, workload_of
+from tuning.training.place import (
+    describe,
+    give_memory_back,
+    gpu_memory,
+    set_threads,
+    variant_of,
+    workload_of,
+)
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.parts import composed, parts_of
 from tuning.trial.recipe import Recipe
@@ -104,6 +111,7 @@ def calibrate_run(store: Store) -> None:
     """
     threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
+    give_memory_back()  # an examination takes more than a trial, which is what is measured
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
     store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
 

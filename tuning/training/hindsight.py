@@ -54,10 +54,8 @@ def refuse_another_beginning(
         SearchFailed: the second one does not begin as the first did.
     """
     heard = Heard()
-    again = TrainingRun(
-        workload, FullUpdate(), seed=seed, horizon=1.0, costs=costs, device=device, recorder=heard
-    )
     try:
+        again = _own_run(workload, seed, costs, device, heard)
         while again.steps < min(STEPS, len(losses)) and not again.finished:
             again.advance()
     except torch.OutOfMemoryError:
@@ -90,21 +88,15 @@ def hidden(
     if trunk is None or not saved:
         return []
     for step in sorted({saved[len(saved) // 2], saved[-1]}):
-        expected, heard = trunk.losses[step : step + STEPS], Heard()
+        expected = trunk.losses[step : step + STEPS]
         before = replace(trunk, losses=trunk.losses[:step], snapshots=(step,))
         standing = replay(FullUpdate(), before, timetable(workload), costs, 1.0)
-        if standing is None or (snapshot := load_snapshot(folder, step)) is None:
+        snapshot = None if standing is None else load_snapshot(folder, step)
+        if standing is None or snapshot is None:
             continue
-        run = TrainingRun(
-            workload,
-            FullUpdate(),
-            seed=seed,
-            horizon=1.0,
-            costs=costs,
-            device=device,
-            recorder=heard,
-        )
+        heard = Heard()
         try:
+            run = _own_run(workload, seed, costs, device, heard)
             run.fork(standing, snapshot)
             while len(heard.losses) < len(expected) and not run.finished:
                 run.advance()
@@ -112,6 +104,7 @@ def hidden(
             return []  # of the first model some may still be there
         except Exception as fault:
             return [f"what step {step} hangs on (from a snapshot it raised {told(fault)})"]
+        del run, snapshot  # the next one needs the memory
         if (apart := _apart(expected, heard.losses, device)) is not None:
             number, first, second = apart
             return [
@@ -119,6 +112,16 @@ def hidden(
                 f"a training went on from the snapshot before step {step})"
             ]
     return []
+
+
+def _own_run(
+    workload: Workload, seed: int, costs: CostTable, device: torch.device, heard: Heard
+) -> TrainingRun:
+    """A training of the workload's own recipe, of which ``heard`` hears."""
+    own = FullUpdate()
+    return TrainingRun(
+        workload, own, seed=seed, horizon=1.0, costs=costs, device=device, recorder=heard
+    )
 
 
 def _apart(

@@ -21,6 +21,7 @@ from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
 from models.application.prefix import Prefix, Visit
 from models.batches import Batch, to_device
+from models.left_over import left_over
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
@@ -225,11 +226,15 @@ class Levered:
     def _change(self, form: Form) -> None:
         """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
         before, policy_state = self.optimizer, self.updater.state_dict()
+        left_over.made(self.model)  # a user's own was not counted when it was made
         self.updater.close()
         self._shaped.change(form, lambda: self.subject.fitting(self.course.steps))
         self._equip()
         carry_moments(before, self.optimizer)
         self.updater.load_state_dict(policy_state)
+        del before
+        left_over.let_go()  # the moments and modules of the form before, which hold one another
+        left_over.made(self.model)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the weights that are evaluated inside: the average's, where one began."""

@@ -5,6 +5,7 @@ Its device, its threads, its share of memory, and what it trains there.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from models.device import set_threads as set_threads
 from models.frames import where_in_short
 from models.identity import functions_of
 from models.knobs import costly
+from models.left_over import ROOM
 from models.registry import find_workload, own_knobs_of
 from models.source import edited_since
 from models.workload import Workload
@@ -87,9 +89,21 @@ def local_device(*, hides_gpus: bool) -> torch.device:
 
 
 def cap_memory(share: float) -> None:
-    """Take no more than a share of the GPU's memory: one trial's excess kills no neighbour."""
-    if 0 < share < 1 and torch.cuda.is_available():
+    """Take no more than a share of the GPU's memory, or all of it again: one trial's excess kills
+    no neighbour.
+    """
+    if 0 < share <= 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(share)
+
+
+def give_memory_back() -> None:
+    """Leave to other processes what earlier tasks took of the GPU's memory, and forget how much
+    that was at most.
+    """
+    if torch.cuda.is_available() and torch.cuda.memory_reserved() > ROOM:
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def gpu_memory() -> Memory | None:

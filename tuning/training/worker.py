@@ -32,7 +32,14 @@ from tuning.training.head_start import HeadStart
 from tuning.training.hindsight import hidden, refuse_another_beginning
 from tuning.training.levered import UNSAVED
 from tuning.training.loop import TrainingRun, timetable
-from tuning.training.place import cap_memory, describe, set_threads, variant_of, workload_of
+from tuning.training.place import (
+    cap_memory,
+    describe,
+    give_memory_back,
+    set_threads,
+    variant_of,
+    workload_of,
+)
 from tuning.training.state.paths import told
 from tuning.training.stopwatch import Stopwatch
 from tuning.training.trunk import TrunkRecorder
@@ -140,13 +147,14 @@ def execute(run: str, task: str, epoch: int) -> Ending:
         raise SearchFailed(
             f"the run directory must stay readable and writable, but got: {fault}"
         ) from fault
+    finally:
+        give_memory_back()
 
 
 def _carried_out(store: Store, task: Task) -> Ending:
-    if task == CLOCK:
-        return set_clock(store)
-    if task.is_forms:
-        return calibrate_forms(store, task.subject)
+    if task == CLOCK or task.is_forms:
+        cap_memory(1.0)  # nothing runs beside it, and a form is timed beside the workload's own
+        return set_clock(store) if task == CLOCK else calibrate_forms(store, task.subject)
     return _execute(store, task)
 
 

@@ -177,3 +177,25 @@ def test_a_commit_can_be_stopped_at_the_last_moment(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="not yours"):
         FILES.commit_once(tmp_path / "file", b"content", before=refuse)
     assert list(tmp_path.iterdir()) == []
+
+
+class _Watched(Files):
+    """Notes how much each call is given."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        self.given.append(len(data))
+        return super().write(descriptor, data)
+
+
+def test_what_is_large_is_written_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call gets a copy of the whole."""
+    monkeypatch.setattr("tuning.store.files.AT_ONCE", 4)
+    watched = _Watched()
+    watched.write_atomic(tmp_path / "file", b"0123456789")
+    assert watched.given == [4, 4, 2]
+    assert (tmp_path / "file").read_bytes() == b"0123456789"

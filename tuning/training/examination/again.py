@@ -11,6 +11,8 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 
+import torch
+
 from models.frames import told as told_of
 from models.identity import code_of
 from models.making import blocks_of
@@ -42,6 +44,10 @@ NOT_TWICE = (
     "two trainings from one seed must be the same to the bit, but a second one in the same process "
     "was not"
 )
+NOT_TRIED = (
+    "two trainings from one seed must be the same to the bit, but a second one beside the first "
+    "does not fit into the memory, so that it was not tried"
+)
 LATER = 3
 """Trainings, by which numbers outside are tried as they are later."""
 FEW_NUMBERS = 8
@@ -63,7 +69,10 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
             subject.elsewhere.ask(_request(subject, plan, file))
         first.train()
         outside.pause()
-        found = list(_not_twice(subject, plan, first, outside)) or list(_remembering(subject))
+        try:
+            found = list(_not_twice(subject, plan, first, outside)) or list(_remembering(subject))
+        except torch.OutOfMemoryError:  # trials need not fit beside one another
+            found = [unforked("repeatable", NOT_TRIED)]
         yield from found
         if not readable:
             yield _not_readable(first)
@@ -221,9 +230,11 @@ def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) ->
     What fades in after a thousand calls shows in no six steps.
     """
     with outside.ahead(LATER * subject.workload.steps / plan.steps):
-        later = Rehearsal(subject.workload, plan, subject.device)
         try:
+            later = Rehearsal(subject.workload, plan, subject.device)
             later.train()
+        except torch.OutOfMemoryError:
+            return None  # not tried
         except Exception as fault:
             return f"a training raised {told_of(fault)}"
     apart = _apart(first, later.losses, later.evaluations, since=0)
