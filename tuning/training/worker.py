@@ -161,18 +161,41 @@ def _carried_out(store: Store, task: Task) -> Ending:
 def _execute(store: Store, task: Task) -> Ending:
     found = store.task(task)
     execution = _Execution(store, task, found.spec, store.started(task), found.limits)
-    spec = execution.spec
+    costs = _place_for(execution)
+    ended = _trained(execution, costs)
+    if isinstance(ended, Ending):
+        return ended
+    record, losses = ended
+    if losses and _is_first(execution):
+        workload = workload_of(store)
+        refuse_another_beginning(workload, found.spec.seed, costs, run_device(), losses)
+        _note_hidden(execution, workload, costs)
+    return _commit(execution, record)
+
+
+def _place_for(execution: _Execution) -> CostTable:
+    """The task's clock, which holds here, with this process's threads and memory as it says."""
+    store, spec = execution.store, execution.spec
     costs = store.info.clock_of(spec.origin, spec.seed)
     if costs is None:
         raise RuntimeError(
-            f"task {task} was started before the clock of {store.path} was calibrated"
+            f"task {execution.task} was started before the clock of {store.path} was calibrated"
         )
     refuse_other_surroundings(costs, surroundings(run_device()))  # of a cluster one may differ
     set_threads(costs.threads)
     cap_memory(memory_share(store.info))
+    return costs
+
+
+def _trained(
+    execution: _Execution, costs: CostTable
+) -> Ending | tuple[TrialRecord, Sequence[float]]:
+    """The record of the run, with its losses where it is one that others may share; or how the task
+    ended without one.
+    """
+    store, spec = execution.store, execution.spec
     device = device_name(run_device())
     training: TrainingRun | None = None
-    losses: Sequence[float] = ()
     try:
         variant = variant_of(store, spec.recipe)
         refuse_form(store.info, spec.recipe.levers, costs, variant)
@@ -191,25 +214,14 @@ def _execute(store: Store, task: Task) -> Ending:
             forked_from_step=execution.forked_from_step,
             would_stop_at_step=execution.would_stop_at(training),
         )
+        return record, losses
     except (Fenced, SearchFailed):
         raise  # the run directory's faults, not the trial's
     except Exception as fault:
         measured = training.measurements() if training else None
-        record = record_of(
-            spec,
-            costs,
-            measured,
-            execution.around(device),
-            state="failed",
-            error=describe(fault, training),
-        )
-    finally:
-        del training
-    if losses and _is_first(execution):
-        workload = workload_of(store)
-        refuse_another_beginning(workload, spec.seed, costs, run_device(), losses)
-        _note_hidden(execution, workload, costs)
-    return _commit(execution, record)
+        error = describe(fault, training)
+        around = execution.around(device)
+        return record_of(spec, costs, measured, around, state="failed", error=error), ()
 
 
 def _is_first(execution: _Execution) -> bool:
