@@ -123,7 +123,23 @@ SPARSE = torch.eye(2).to_sparse()
         (NAN, NAN, True),
         (None, 0, False),
     ],
-    ids=str,
+    ids=[
+        "like numbers that are none",
+        "a number and none",
+        "tensors and plain values",
+        "another text",
+        "one more",
+        "another kind of number",
+        "a tensor and an array",
+        "arrays with none",
+        "arrays of text",
+        "sparse",
+        "sparse and another",
+        "sparse and dense",
+        "nothing to compare",
+        "plain numbers that are none",
+        "none and zero",
+    ],
 )
 def test_the_same_values(one: Any, other: Any, same: bool) -> None:
     """By hand: numbers that are none are like one another, kinds of numbers are not."""
