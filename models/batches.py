@@ -65,7 +65,10 @@ def values_of(batch: Batch, depth: int = DEEPEST) -> list[Any]:
 
 
 def same_values(one: Batch, other: Batch) -> bool:
-    """Whether two batches, or parts of two, hold the same values in order; NaN is like NaN."""
+    """Whether two batches, or parts of two, hold the same values in order; NaN is like NaN.
+
+    What can only be compared by what it is, is the same as itself alone.
+    """
     mine, its = values_of(one), values_of(other)
     return len(mine) == len(its) and all(map(_is_same, mine, its))
 
@@ -80,8 +83,6 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         numbers = one.dtype.kind in "fc"
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=numbers)
-    if not any("__eq__" in vars(kind) for kind in type(one).__mro__[:-1]):
-        return True  # nothing in it can be compared
     return bool(one == other or (one != one and other != other))
 
 
@@ -91,9 +92,13 @@ def _is_same_tensor(one: Tensor, other: Tensor) -> bool:
         return False
     mine, its = plain_parts(one), plain_parts(other)
     return len(mine) == len(its) and all(
-        a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+        torch.equal(a, b) or (a.shape == b.shape and _is_none_alike(a, b))
         for a, b in zip(mine, its, strict=True)
     )
+
+
+def _is_none_alike(one: Tensor, other: Tensor) -> bool:
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Its device, its threads, its share of memory, and what it trains there.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from models.device import set_threads as set_threads
 from models.frames import where_in_short
 from models.identity import functions_of
 from models.knobs import costly
-from models.left_over import ROOM
+from models.left_over import ROOM, left_over
 from models.registry import find_workload, own_knobs_of
 from models.source import edited_since
 from models.workload import Workload
@@ -88,12 +87,13 @@ def local_device(*, hides_gpus: bool) -> torch.device:
     return torch.device("cpu") if hides_gpus else run_device()
 
 
-def cap_memory(share: float) -> None:
-    """Take no more than a share of the GPU's memory, or all of it again: one trial's excess kills
-    no neighbour.
+def cap_memory(share: float, *, alone: bool = False) -> None:
+    """Take no more than a trial's share of the GPU's memory, as its excess is to kill no neighbour;
+    what runs ``alone`` has all of it. Where a trial has the whole card nothing is set: the process
+    may be a user's, with a bound of its own.
     """
-    if 0 < share <= 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(share)
+    if 0 < share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(1.0 if alone else share)
 
 
 def give_memory_back() -> None:
@@ -101,7 +101,7 @@ def give_memory_back() -> None:
     that was at most.
     """
     if torch.cuda.is_available() and torch.cuda.memory_reserved() > ROOM:
-        gc.collect()
+        left_over.let_go()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 

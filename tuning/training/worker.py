@@ -153,7 +153,8 @@ def execute(run: str, task: str, epoch: int) -> Ending:
 
 def _carried_out(store: Store, task: Task) -> Ending:
     if task == CLOCK or task.is_forms:
-        cap_memory(1.0)  # nothing runs beside it, and a form is timed beside the workload's own
+        # Nothing runs beside it, and a form is timed beside the workload's own.
+        cap_memory(memory_share(store.info), alone=True)
         return set_clock(store) if task == CLOCK else calibrate_forms(store, task.subject)
     return _execute(store, task)
 

@@ -234,10 +234,14 @@ def test_an_examination_is_no_part_of_what_a_trial_takes(
 
 
 @pytest.mark.parametrize("task", ["clock", "calibrate-3"])
+@pytest.mark.parametrize(("share", "cap"), [(0.25, 1.0), (1.0, 0.25)])
 def test_what_runs_alone_has_the_whole_memory(
-    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, share: float, cap: float
 ) -> None:
-    """A worker that has trained a trial within its share times a form after it."""
+    """A worker that has trained a trial within its share times a form after it; where trials have
+    the whole card, a bound that the process has is a user's, and left.
+    """
+    monkeypatch.setattr(worker, "memory_share", lambda info: share)
     caps: list[float] = []
 
     def heard(*_: object) -> Ending:
@@ -248,7 +252,7 @@ def test_what_runs_alone_has_the_whole_memory(
         monkeypatch.setattr(worker, name, heard)
     store = prepared(config_of(tmp_path / "run"))
     worker.execute(str(store.path), task, 0)
-    assert caps == [1.0]
+    assert caps == [cap]
 
 
 def test_a_task_that_is_over_leaves_the_memory_to_others(
