@@ -126,10 +126,12 @@ class Noise:
     Attributes:
         deviation: standard deviation over the seeds.
         seeds: how many there were.
+        span: the least and the greatest; None where they are not known one by one.
     """
 
     deviation: float
     seeds: int
+    span: tuple[float, float] | None = None
 
     @property
     def limit(self) -> float:
@@ -173,7 +175,9 @@ def loss_over_seeds(losses: Sequence[float]) -> LossOverSeeds | None:
 def noise_of(losses: Iterable[float]) -> Noise | None:
     """The noise that final losses over seeds show; None for fewer than two."""
     values = list(losses)
-    return Noise(statistics.stdev(values), len(values)) if len(values) > 1 else None
+    if len(values) < 2:
+        return None
+    return Noise(statistics.stdev(values), len(values), (min(values), max(values)))
 
 
 def noise_of_records(records: Iterable[TrialRecord]) -> Noise | None:

@@ -69,9 +69,11 @@ def noise_note(summary: FrontSummary) -> str:
     noise = summary.background.noise
     if noise is None:
         return ""
+    low, high = sorted(noise.span or (), key=summary.metric.of) or (None, None)
+    span = "" if low is None else f", {summary.shown(low)} to {summary.shown(high)}"
     return (
         f"≈: within noise of the control, whose {summary.metric.short} strays by "
-        f"{summary.strays(noise.deviation)} (standard deviation over {noise.seeds} seeds): a "
+        f"{summary.strays(noise.deviation)} (standard deviation over {noise.seeds} seeds{span}): a "
         f"difference of up to {summary.strays(noise.limit)} may be luck."
     )
 

@@ -64,7 +64,9 @@ def _best(best: Best | None) -> dict[str, Any] | None:
 def _noise(summary: FrontSummary) -> dict[str, Any] | None:
     """``limit``: the least difference of two losses that is more than noise."""
     noise = summary.background.noise
-    return None if noise is None else {**dataclasses.asdict(noise), "limit": noise.limit}
+    if noise is None:
+        return None
+    return {"deviation": noise.deviation, "seeds": noise.seeds, "limit": noise.limit}
 
 
 def _confirmation(summary: FrontSummary) -> dict[str, Any] | None:

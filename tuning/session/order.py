@@ -54,6 +54,17 @@ class TrunkWait:
         self._held.remove(chosen)
         return chosen
 
+    def ahead(self, ask: Callable[[], TrialSpec | None]) -> TrialSpec | None:
+        """The first suggestion, where it comes right after the trunk's own run and has nothing to
+        share with it; None otherwise. Called before anything is given out.
+        """
+        while len(self._held) < 2 and (spec := ask()) is not None:
+            self._held.append(spec)
+        last = self._held[-1] if self._held else None
+        if last is None or last.origin != "enqueued" or not self._departs(last):
+            return None
+        return self._held.pop()
+
     def _fetch(self, ask: Callable[[], TrialSpec | None]) -> None:
         """Ask for the baselines up to one that departs at once.
 

@@ -1,8 +1,9 @@
 """One search while it runs: where the driver's tasks come from and where their endings go.
 
 Order of things: tasks an earlier session left in flight; then, for an automatic target, the runs
-that set it; then the study's trials, baselines first. Everything is in the run directory before a
-worker hears of it, so this object may die at any time.
+that set it; then the study's trials, baselines first. A target that is given lets the first
+suggestion go ahead of them all. Everything is in the run directory before a worker hears of it, so
+this object may die at any time.
 """
 
 from __future__ import annotations
@@ -134,33 +135,50 @@ class SearchSession:
     def _candidate(self) -> Task | None:
         if self._left_over:
             return self._left_over.popleft()
-        if (reference := self._next_reference()) is not None:
-            return reference
-        target = self._store.info.target or self._find_target()
-        if target is None:
+        if (task := self._before_the_trunk() or self._next_reference()) is not None:
+            return task
+        study = self._open_study()
+        if study is None:
             return None
-        if self._study is None:
+        spec = self._next_trial(study)
+        if spec is not None:
+            return self._begin_trial(spec)
+        idle = not self._running and self._gate.empty
+        if study.exhausted and idle and self._stop_reason is None:
+            self._stop_reason = "every point of the space that the sampler finds has been tried"
+        return None
+
+    def _before_the_trunk(self) -> Task | None:
+        """The first suggestion of a search that is told its target.
+
+        It shares no step with the trunk, and so soonest there is a recipe to be had.
+        """
+        begun = self._specs or self._reference_records or self._store.numbers()
+        if self._plan.target is None or self._plan.order is None or begun:
+            return None
+        study = self._open_study()
+        spec = None if study is None else self._plan.order.ahead(study.ask)
+        return None if spec is None else self._begin_trial(spec)
+
+    def _open_study(self) -> Proposer | None:
+        """The study; None as long as its target is not known."""
+        target = self._store.info.target or self._find_target()
+        if target is not None and self._study is None:
             if target.seed is not None:
                 self._plan.drop_trunks(Task.reference(target.seed))
             self._study = self._plan.study(target)
             self._stopping = self._plan.stopping(target)
-        spec = self._next_trial(self._study)
-        if spec is not None:
-            return self._begin(
-                spec,
-                Task.trial(spec.number),
-                self._stopping.limits(spec) if self._stopping else None,
-            )
-        idle = not self._running and self._gate.empty
-        if self._study.exhausted and idle and self._stop_reason is None:
-            self._stop_reason = "every point of the space that the sampler finds has been tried"
-        return None
+        return self._study
 
     def _next_trial(self, study: Proposer) -> TrialSpec | None:
         if self._plan.order is None:
             return study.ask()
         pending = not self._plan.references.keys() <= self._reference_records.keys()
         return self._plan.order.next(study.ask, pending=pending)
+
+    def _begin_trial(self, spec: TrialSpec) -> Task:
+        limits = self._stopping.limits(spec) if self._stopping else None
+        return self._begin(spec, Task.trial(spec.number), limits)
 
     def _begin(self, spec: TrialSpec, task: Task, limits: Limits | None = None) -> Task:
         self._store.begin(spec, task, limits)

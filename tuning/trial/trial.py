@@ -127,8 +127,11 @@ ASIDE: tuple[Origin, ...] = (*AGAIN, RUNG)
 """Origins of what is on no front: re-runs, and short looks at a recipe."""
 
 
-SEEDS = 5
-"""An odd number, so that the median is the loss of one seed, on which the trials then train."""
+SEEDS = 3
+"""That full_update sets an automatic target with: each is a whole training before the first trial.
+
+An odd number, so that the median is the loss of one seed, on which the trials then train.
+"""
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,20 @@ import pytest
 
 from tests.support.frames import frame_of, points, record, search_frame
 from tests.support.verdicts import background
-from tuning.findings.context import Background, Noise
+from tuning.findings.context import Background, Noise, noise_of
 from tuning.findings.summary import summary
 from tuning.findings.win_words import unfrozen
 from tuning.findings.words import (
     caution,
     counts,
     headline,
+    noise_note,
     stopping_note,
     unfrozen_note,
     verdict,
 )
 from tuning.report.picture_words import claim
+from tuning.trial.metric import Metric
 from tuning.trial.trial import TrialRecord
 
 UNSURE = (
@@ -197,6 +199,17 @@ def test_a_win_within_noise_is_said_to_be_one() -> None:
     )
     assert "on one seed and within noise, unconfirmed." in loud
     assert "within noise" not in quiet
+
+
+def test_the_noise_is_told_with_what_it_was_taken_from() -> None:
+    """How far losses stray, between which they lie as the reader is told them, and from how many;
+    an accuracy's least is its loss's greatest.
+    """
+    known = noise_of([1.89, 1.91, 1.9])
+    told = noise_note(summary(beside_control(), 1.9, Background(known)))
+    assert "loss strays by 0.010 (standard deviation over 3 seeds, 1.890 to 1.910): a" in told
+    accuracy = Background(noise_of([-0.93, -0.95, -0.94]), metric=Metric("accuracy", True))
+    assert "3 seeds, 0.930 to 0.950): a" in noise_note(summary(beside_control(), -0.9, accuracy))
 
 
 def test_a_rival_within_noise_may_be_what_wins() -> None:

@@ -99,7 +99,7 @@ def test_a_full_disk_stops_the_search_and_costs_nothing(
 
 
 def test_a_full_disk_costs_nothing_of_what_finds_the_target(tmp_path: Path) -> None:
-    """It is full within the second of the five runs; the target is what it is with room."""
+    """It is full within the second of the three runs; the target is what it is with room."""
     frame = survives_a_full_disk(WRITES, trials=1)
     straight = search(config_of(tmp_path / "run", trials=1), Remembering()).trials
     pd.testing.assert_frame_equal(own_columns(frame), own_columns(straight))

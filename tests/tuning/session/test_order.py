@@ -53,6 +53,25 @@ def test_what_departs_at_once_goes_first_and_the_trunks_own_run_waits() -> None:
     assert wait.next(ask, pending=False) is None
 
 
+def test_the_first_suggestion_goes_ahead_of_the_trunk() -> None:
+    """It alone, where the space suggests one that departs at once; then all others come, once."""
+    specs = baseline_specs("w", 3, 1.9, find_space("recipe"))
+    ask, _ = asking(specs)
+    wait = TrunkWait(BLOCKS)
+    assert wait.ahead(ask) == specs[1]
+    rest = [wait.next(ask, pending=False) for _ in specs]
+    assert rest == [specs[0], *specs[2:], None]
+
+
+@given(count=st.integers(0, 3))
+def test_nothing_else_goes_ahead_of_the_trunk(count: int) -> None:
+    """Property: neither a control nor a preset, nor where a search has fewer trials than that."""
+    ask, _ = asking(BASELINES[:count])
+    wait = TrunkWait(BLOCKS)
+    assert wait.ahead(ask) is None
+    assert [wait.next(ask, pending=False) for _ in range(count)] == list(BASELINES[:count])
+
+
 def test_only_as_many_sampled_trials_are_asked_for_as_are_given_out() -> None:
     """Each knows more the later it is asked.
 

@@ -90,7 +90,8 @@ def test_each_is_charged_by_the_costs_of_its_own_workload(searched: Path) -> Non
         assert record.train_seconds is not None
         assert record.train_seconds == charge(table, ledger_of(record)).train_seconds
         spare = record.train_seconds - record.recipe.horizon * plain * tiny().steps
-        assert -1e-9 < spare < table.step_cost(table.num_blocks) + table.data_seconds
+        # Measured: on a busy machine one block can have taken longer than two.
+        assert -1e-9 < spare < max(table.step_seconds.values()) + table.data_seconds
 
 
 def test_none_starts_from_the_trunk(searched: Path) -> None:

@@ -158,7 +158,7 @@ def test_runs_for_the_target_are_retried_too(
 
 
 def fragile_without_target() -> Workload:
-    """``fragile``, whose target is found by five runs."""
+    """``fragile``, whose target is found by three runs."""
     return dataclasses.replace(fragile(), target="auto")
 
 
