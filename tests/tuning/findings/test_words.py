@@ -209,7 +209,7 @@ def test_the_noise_is_told_with_what_it_was_taken_from() -> None:
     told = noise_note(summary(beside_control(), 1.9, Background(known)))
     assert "loss strays by 0.010 (standard deviation over 3 seeds, 1.890 to 1.910): a" in told
     accuracy = Background(noise_of([-0.93, -0.95, -0.94]), metric=Metric("accuracy", True))
-    assert "3 seeds, 0.930 to 0.950): a" in noise_note(summary(beside_control(), -0.9, accuracy))
+    assert "3 seeds, 0.9300 to 0.9500): a" in noise_note(summary(beside_control(), -0.9, accuracy))
 
 
 def test_a_rival_within_noise_may_be_what_wins() -> None:
