@@ -36,17 +36,22 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch._C._autograd import _get_sequence_nr
 
 from policies.applying.copying import Made, Travelling
 from policies.applying.faults import checked_blocks
 from policies.applying.freezing import Freezer
+from policies.applying.habits import refuse_without_gradients as refuse_without_gradients
+from policies.applying.habits import stepped_nowhere as stepped_nowhere
 from policies.applying.moments import reset_faults
+from policies.applying.outside import OUTSIDE, used_before
 from policies.applying.parts import Places, places_from_json, places_to_json
 from policies.applying.presence import Presence as Presence
 from policies.applying.presence import begin_as as begin_as
 from policies.applying.presence import is_absent
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step
+from policies.applying.tracing import graph_of
 from policies.applying.tracing import trace_parts as trace_parts
 from policies.base import (
     MOMENTS_ON_THAW,
@@ -127,6 +132,8 @@ class BlockUpdater(Travelling):
         self._waited: dict[int, int] = {}  # steps in which a block waited; -1 once it was reached
         self._observed: set[int] = set()  # blocks that had gradients when the loss was observed
         self._had_gradients = False  # whether anything had
+        self._began: int | None = None  # operations that autograd had counted as a step began
+        self._looked = False  # whether a loss has shown that its forward ran within its step
         self._freezer = Freezer(model, checked, told, optimizer)
         self._arguments = (model, checked, policy, optimizer)
         self._options = {
@@ -148,7 +155,8 @@ class BlockUpdater(Travelling):
         Raises:
             ValueError: ``fraction`` is missing, unexpected or out of range.
             RuntimeError: ``step.observe(loss)`` was not called, came before the backward, or steps
-                were nested; something frozen was moved since the last one began.
+                were nested; the forward ran before it; something frozen was moved since the last
+                one began.
         """
         if self._inside:
             raise RuntimeError("updater.step() must not be entered inside another one")
@@ -159,6 +167,7 @@ class BlockUpdater(Travelling):
         if self._reset_moments and self._previous is not None:
             self._freezer.forget_moments(self._previous, plan.active_blocks)
         self._inside = True
+        self._began = None if self._looked else _get_sequence_nr()
         try:
             with self._present(plan), self._freezer.step(plan.active_blocks):
                 yield step
@@ -297,10 +306,19 @@ class BlockUpdater(Travelling):
 
     def _saw(self, loss: Tensor | float) -> None:
         """Take in a loss, and what has gradients now: the loop may step and drop them itself."""
+        self._refuse_forward_before(loss)
         self._freezer.saw(loss)
         self._had_gradients = has_gradients(self._blocks_and_rest())
         unreached = (i for i in range(self._num_blocks) if self._waited.get(i, 0) >= 0)
         self._observed = {index for index in unreached if self._has_gradients(index)}
+
+    def _refuse_forward_before(self, loss: Tensor | float) -> None:
+        """Once is enough: a loop that runs the model too early does so in every step."""
+        if self._began is None or not (graph := graph_of(loss)):
+            return
+        if (name := used_before(graph, self._began, self._freezer.parameters)) is not None:
+            raise RuntimeError(OUTSIDE.format(name=name))
+        self._looked = True
 
     def _has_gradients(self, index: int) -> bool:
         return has_gradients(self._freezer.parts[index].parameters)

@@ -60,6 +60,7 @@ class Freezer:
             yet.
         active: blocks that ``requires_grad`` stands for now.
         names: of the blocks, by number.
+        parameters: names of the model's parameters, by identity.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Freezer:
         self._wiring, self._blocks = Wiring(model, blocks), blocks
         self.parts: dict[int, Part] = self._wiring.divide(stem)
         self.names = {index: name for name, index in self._wiring.blocks.items()}
+        self.parameters = self._wiring.names
         refuse_idle_top(self.parts, blocks)
         self.places = stem if isinstance(stem, Places) else None
         self.active: tuple[int, ...] | None = None

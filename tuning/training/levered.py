@@ -173,14 +173,22 @@ class Levered:
         return to_device(shown(whole, form, subject.shrink, subject.name), subject.device)
 
     @contextlib.contextmanager
-    def step(self) -> Iterator[Step]:
+    def step(self, scaler: Any = None) -> Iterator[Step]:
         """Take the next step: forward, backward and ``observe`` inside, all else here.
 
         ``prepare`` comes before. A body that raises leaves weights and course where they were.
+
+        Args:
+            scaler: a ``torch.amp.GradScaler`` by which the loss was multiplied; it steps the
+                optimizer, or skips it.
         """
         with self.gradients() as update:
             yield update
-        self.optimizer.step()
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.stepped()
 

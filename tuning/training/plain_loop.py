@@ -38,7 +38,7 @@ from models.levers.cached_prefix import CachedPrefix
 from models.levers.input import InputSize
 from models.levers.shaping import NEEDS_INPUTS
 from models.several import as_one
-from policies.apply import Step
+from policies.apply import Step, refuse_without_gradients, stepped_nowhere
 from policies.rules import Scalar
 from tuning.training.in_order import InOrder
 from tuning.training.levered import Levered, Shrink, Subject
@@ -123,12 +123,18 @@ class RecipeRun:
             yield batch
 
     @contextlib.contextmanager
-    def step(self) -> Iterator[Step]:
+    def step(self, scaler: Any = None) -> Iterator[Step]:
         """Take one step: forward, backward and ``step.observe(loss)`` go inside.
+
+        Args:
+            scaler: the ``torch.amp.GradScaler`` of a loop in float16; the step is its ``step`` and
+                ``update``, and one that it skips counts as taken. What is observed is the loss
+                itself, with ``grad_scale=scaler.get_scale()``.
 
         Raises:
             RuntimeError: the run is over, or the recipe says what a step sees and the batch is not
-                of ``batches``; and see ``BlockUpdater.step``.
+                of ``batches``; an optimizer of the model's was stepped inside, or the gradients
+                are gone; and see ``BlockUpdater.step``.
         """
         if self.finished:
             raise RuntimeError(f"the run is over: its {self.steps} steps have been taken")
@@ -137,8 +143,10 @@ class RecipeRun:
                 "a step's batch must come from run.batches(...), as the recipe says what it holds"
             )
         self.levered.prepare()
-        with self.levered.step() as update:
-            yield update
+        with self.levered.step(scaler) as update:
+            with stepped_nowhere(self.levered.model):
+                yield update
+            refuse_without_gradients(self.levered.model)
         self._given = False
 
     @contextlib.contextmanager
@@ -149,6 +157,13 @@ class RecipeRun:
 
     def settle(self) -> None:
         """Leave the model with those weights, for good: the run is over."""
+        if not self.finished:
+            warnings.warn(
+                f"the run stands at {self.steps} of its steps, {self.fraction:.0%} of the way: its "
+                "rates have not come down, nor has it all its blocks or its average; "
+                "run.batches(loader) goes on until it is over",
+                stacklevel=2,
+            )
         self.levered.settle()
 
     def state_dict(self) -> dict[str, Any]:

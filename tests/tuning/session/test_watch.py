@@ -114,7 +114,7 @@ def test_runs_that_set_the_target_are_no_trials() -> None:
     watch.ended(record(0, "full_update", 10.0, 2.0, target=None))
     assert drawn.snapshots[-1].done == 0
     assert "1 done" in drawn.snapshots[-1].phase
-    assert drawn.snapshots[-1].step == (1, 5)
+    assert drawn.snapshots[-1].step == (1, 3)
     watch.phase("calibrating")
     assert drawn.snapshots[-1].step is None
 
