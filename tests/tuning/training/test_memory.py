@@ -41,9 +41,13 @@ no_room: list[int] = []
 
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small they are, models that nobody holds go before the next one is made."""
+    """However small they are, models that nobody holds go before the next one is made.
+
+    What other tests loaded is set apart: each look for garbage would go through all of it.
+    """
     monkeypatch.setattr(left_over, "ROOM", -1)
     gc.collect()
+    gc.freeze()
     for each in (made, beside, no_room):
         each.clear()
 
