@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from models.workload import Workload
 from tests.support import fuse, tiny
+from tests.support.costs import two_rounds
 from tests.support.searches import config_of, own_columns, search
 from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
@@ -78,6 +79,19 @@ def test_automatic_target_is_the_median_of_three_seeds(tmp_path: Path) -> None:
     assert len(losses) == 3
     assert frame["target_loss"].tolist() == frame["val_loss"].tolist() == [losses[1]]
     assert frame["reached"].tolist() == [True]
+
+
+def test_a_given_target_lets_the_first_suggestion_go_ahead(tmp_path: Path) -> None:
+    """Then the trunk, which is no trial, and all others in their order."""
+    options = {"space": "recipe", "objective": "time-to-quality", "trials": 3}
+    heard = Remembering()
+    with two_rounds():
+        search(config_of(tmp_path / "given", target=1.0, **options), heard)
+    begun = [(spec.origin, spec.recipe.is_control, spec.target_loss) for spec in heard.starts]
+    assert begun[:2] == [("enqueued", False, 1.0), ("baseline", True, None)]
+    assert [record.number for record in heard.records if record.target_loss] == [1, 0, 2]
+    frame = Store.open(tmp_path / "given").frame()
+    assert frame["number"].tolist() == [0, 1, 2]
 
 
 @settings(deadline=None, max_examples=3)
