@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from search_spaces.registry import find_space
 from tests.support.outcomes import outcome_for
 from tuning.study.baselines import baseline_specs, rung_controls
-from tuning.study.samplers.known import points
+from tuning.study.samplers.known import points, remembered
 from tuning.study.samplers.rungs import CHECK, KEEP, Rungs
 from tuning.study.samplers.sampler import OptunaSampler
 from tuning.study.study import Asked, Study
@@ -128,7 +128,9 @@ def test_a_look_is_told_as_given_up_and_never_as_finished() -> None:
     ends = [ended(spec) for spec in run(study(60))]
     whole = {end.recipe for end in ends if end.origin == "sampled"}
     rungs = {end.number: end for end in ends if end.origin == RUNG}
-    known = {p.number: p for p in points(SPACE, "time-to-quality", ends, [], 1000, RUNGS)}
+    known = {
+        p.number: p for p in points(remembered(SPACE), "time-to-quality", ends, [], 1000, RUNGS)
+    }
     for number, rung in rungs.items():
         if RUNGS.meant(rung.recipe) in whole:
             assert number not in known
@@ -149,6 +151,8 @@ def test_a_failed_look_stands_behind_all_others() -> None:
         for end in ends
     ]
     assert failed not in RUNGS.gains(ends)
-    known = {p.number: p for p in points(SPACE, "time-to-quality", ends, [], 1000, RUNGS)}
+    known = {
+        p.number: p for p in points(remembered(SPACE), "time-to-quality", ends, [], 1000, RUNGS)
+    }
     if failed in known:
         assert known[failed].looked == math.inf

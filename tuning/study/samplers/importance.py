@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import optuna
 
 from search_spaces.base import SearchSpace
-from tuning.study.samplers.known import points
+from tuning.study.samplers.known import points, remembered
 from tuning.study.samplers.optuna_ask import study_of
 from tuning.trial.outcome import Outcome
 
@@ -35,7 +35,8 @@ def importances(
         finished: the search's trials that are over.
         objective: the search's.
     """
-    known = [p for p in points(space, objective, finished, (), len(finished)) if p.values]
+    every = points(remembered(space), objective, finished, (), len(finished))
+    known = [point for point in every if point.values]
     if len(known) < FEWEST:
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator  # brings scikit-learn

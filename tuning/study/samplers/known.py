@@ -6,7 +6,7 @@ Points of the space, and no more of them than an ask can afford.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,22 @@ from tuning.trial.trial import ASIDE, RUNG, Scalar, TrialSpec
 
 KEPT_BEST = 0.5
 """The best trials take up to this share of what is kept; the newest take the rest."""
+
+
+ParamsOf = Callable[[Recipe], dict[str, Scalar] | None]
+"""What a recipe is in a space; None where it is no point of it."""
+
+
+def remembered(space: SearchSpace) -> ParamsOf:
+    """Worked out once a recipe: every ask is of all that were trained."""
+    known: dict[Recipe, dict[str, Scalar] | None] = {}
+
+    def params_of(recipe: Recipe) -> dict[str, Scalar] | None:
+        if recipe not in known:
+            known[recipe] = space.params_of(recipe.policy, recipe.horizon, recipe.knobs)
+        return known[recipe]
+
+    return params_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Point:
 
 
 def points(
-    space: SearchSpace,
+    params_of: ParamsOf,
     objective: str,
     finished: Sequence[Outcome],
     in_flight: Sequence[TrialSpec],
@@ -58,7 +74,7 @@ def points(
     kept = [
         (o, params)
         for o in within(finished, objective, cap)
-        if (params := _params(space, o)) is not None
+        if (params := _params(params_of, o)) is not None
     ]
     controls = [outcome for outcome in finished if outcome.recipe.is_control]
     values = values_of([outcome for outcome, _ in kept], objective, controls)
@@ -66,16 +82,16 @@ def points(
     running = [
         Point(spec.number, params, None)
         for spec in in_flight
-        if (params := _params(space, spec, rungs)) is not None
+        if (params := _params(params_of, spec, rungs)) is not None
     ]
     trials: list[Outcome | TrialSpec] = [*finished, *in_flight]
     whole = {trial.recipe for trial in trials if trial.origin != RUNG}
-    looked = _looked(space, finished, whole, rungs)[-cap:] if rungs else []
+    looked = _looked(params_of, finished, whole, rungs)[-cap:] if rungs else []
     return sorted([*over, *running, *looked], key=lambda point: point.number)
 
 
 def _looked(
-    space: SearchSpace, finished: Sequence[Outcome], whole: Set[Recipe], rungs: Rungs
+    params_of: ParamsOf, finished: Sequence[Outcome], whole: Set[Recipe], rungs: Rungs
 ) -> list[Point]:
     """What was only looked at, with its negative log gain on the rung."""
     gains = rungs.gains(finished)
@@ -84,7 +100,7 @@ def _looked(
         for run in finished
         if run.origin == RUNG
         and rungs.meant(run.recipe) not in whole
-        and (params := _params(space, run, rungs)) is not None
+        and (params := _params(params_of, run, rungs)) is not None
     ]
 
 
@@ -135,8 +151,8 @@ def _column(values: list[float | None]) -> NDArray[np.float64]:
 
 
 def _params(
-    space: SearchSpace, trial: Outcome | TrialSpec, rungs: Rungs | None = None
+    params_of: ParamsOf, trial: Outcome | TrialSpec, rungs: Rungs | None = None
 ) -> dict[str, Scalar] | None:
     """Of a trial; of a look at a recipe, those of what is meant."""
     recipe = rungs.meant(trial.recipe) if rungs and trial.origin == RUNG else trial.recipe
-    return space.params_of(recipe.policy, recipe.horizon, recipe.knobs)
+    return params_of(recipe)

@@ -3,12 +3,11 @@
 Every proposal builds an in-memory Optuna study from the points known, by number, and asks a fresh
 sampler, so nothing carries over from one to the next that the store does not hold.
 
-A knob that does not apply at some points is left out of those for TPE, which models each knob by
-itself, from the trials that have it. Optuna's multivariate TPE, which models knobs that come
-together jointly, found less: 0.84 of the true hypervolume of ZDT1 after 100 trials where the plain
-one found 0.90, and on a made-up function of the space ``dynamic_suffix`` less on each of four
-seeds. The other two sample jointly only what every trial has, so for them such a knob is entered at
-the middle of its range.
+A knob that does not apply at some points is left out of those for TPE. With two objectives that
+models each knob by itself, from the trials that have it; with one it models the knobs that all
+trials have jointly and the others by themselves (Optuna's defaults, and what was found better of
+each: ``docs/decisions/sampling.md``). The other two sample jointly only what every trial has, so
+for them such a knob is entered at the middle of its range.
 
 NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of
 generation 0 and the proposal of generation 1, so its parents are the elite of all that is known:

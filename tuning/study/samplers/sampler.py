@@ -18,7 +18,7 @@ from typing import Protocol
 from search_spaces.base import SearchSpace
 from tuning.study.samplers.draws import seed_of, space_filling, uniform
 from tuning.study.samplers.knowledge import Knowledge
-from tuning.study.samplers.known import points
+from tuning.study.samplers.known import points, remembered
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.scalar import scalarised
 from tuning.trial.outcome import Outcome
@@ -40,7 +40,7 @@ ENOUGH = 4
 
 The space-filling sequence goes on instead.
 """
-CAPS = {"tpe": 1000, "nsga2": 1000, "gp": 150}
+CAPS = {"tpe": 250, "nsga2": 1000, "gp": 150}
 """Finished trials a model is fitted to at most, so that an ask stays affordable however many there
 are.
 """
@@ -80,6 +80,7 @@ class OptunaSampler:
         self._first = first
         self._knowledge, self._rungs = knowledge, rungs
         self._start_length = START if knowledge is None else START_WARM
+        self._params = remembered(space)
 
     def propose(
         self,
@@ -101,7 +102,7 @@ class OptunaSampler:
             place = self._start_length + (index - self._start_length) // LOOK_ELSEWHERE
             return self._start(number, place, attempt)
         history, cap = self._with_knowledge(finished), CAPS[self.name]
-        known = points(self._space, self._objective, history, in_flight, cap, self._rungs)
+        known = points(self._params, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
             return self._start(number, index, attempt)
         from tuning.study.samplers.optuna_ask import propose

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from search_spaces.registry import find_space
 from tests.support.outcomes import history, outcome_for, outcomes, sampled
-from tuning.study.samplers.known import points, within
+from tuning.study.samplers.known import points, remembered, within
 from tuning.study.samplers.values import counts
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
@@ -71,7 +71,9 @@ def test_only_points_of_the_space_are_seen(objective: str) -> None:
     )
     replicate = dataclasses.replace(good[0], number=6, origin="replicate")
     running = sampled(SPACE, 7)
-    seen = points(SPACE, objective, [*good, control, outside, replicate], [running], cap=100)
+    seen = points(
+        remembered(SPACE), objective, [*good, control, outside, replicate], [running], cap=100
+    )
     assert [(p.number, p.values is None) for p in seen] == [
         (0, False),
         (1, False),
@@ -85,5 +87,5 @@ def test_a_preset_is_seen_with_what_its_policy_defaults_to() -> None:
     """A trial that gives no knob at all stands for the policy's defaults."""
     plain = outcome_for(TrialSpec(0, "enqueued", "w", Recipe("static_suffix"), 0))
     assert counts(plain)
-    (seen,) = points(SPACE, "pareto", [plain], [], cap=10)
+    (seen,) = points(remembered(SPACE), "pareto", [plain], [], cap=10)
     assert seen.params == {"horizon": 1.0, "active_fraction": 0.5}
