@@ -48,5 +48,6 @@ def refuse_without_gradients(model: nn.Module) -> None:
     if not has_gradients(model.parameters()):
         raise RuntimeError(
             "leaving 'with run.step()' steps the optimizer along the gradients, but no parameter "
-            "has one any more: zero_grad() is the run's, leave it out"
+            "has one any more: zero_grad() is the run's, leave it out; and run the model that the "
+            "recipe was applied to, no copy of it"
         )
