@@ -161,6 +161,11 @@ class Rates:
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self._now: list[float] = []
 
+    @property
+    def peaks(self) -> list[float]:
+        """Those that differ, ascending."""
+        return sorted(set(self._peaks))
+
     def set(self, factor: float, of_stage: Callable[[int], float] = lambda stage: 1.0) -> None:
         """Every group's rate: peak × ``factor`` × what its stage has.
 

@@ -21,6 +21,7 @@ from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
 from models.application.prefix import Prefix, Visit
 from models.batches import Batch, to_device
+from models.identity import kind_of
 from models.left_over import left_over
 from models.levers.averaging import Averaging
 from models.levers.cached_prefix import CachedPrefix
@@ -296,6 +297,14 @@ class Levered:
     def state_dict(self) -> dict[str, Any]:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
         return {**self.snapshot(), **self.progress(), "form": asdict(self._shaped.form)}
+
+    def terms(self) -> dict[str, Any]:
+        """What a run that goes on from this one has to have in common with it, in words."""
+        return {
+            "optimizer": kind_of(self.optimizer),
+            "peak rates": self._rates.peaks,
+            "length in solo seconds": self.course.horizon_seconds,
+        }
 
     def progress(self) -> dict[str, Any]:
         """What a loop that saves model, optimizer and generators itself has to save as well."""

@@ -178,10 +178,25 @@ class RecipeRun:
             RuntimeError: inside ``averaged``.
         """
         self._loop.refuse_averaged("run.state_dict()")
-        return self.levered.state_dict()
+        return {**self.levered.state_dict(), "terms": self.levered.terms()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken, in a run that was applied anew."""
+        """Go on where ``state_dict`` was taken, in a run that was applied anew.
+
+        Raises:
+            ValueError: the state is of another recipe, or another optimizer took its steps.
+        """
+        here, there = self.levered.terms(), state.get("terms", {})
+        others = [
+            f"{name}: {there[name]} (here {here[name]})"
+            for name in here
+            if name in there and there[name] != here[name]
+        ]
+        said = f"the run that is gone on with was made with another {'; another '.join(others)}"
+        if there.get("optimizer", here["optimizer"]) != here["optimizer"]:
+            raise ValueError(f"{said}: apply the same recipe to such an optimizer")
+        if others:
+            warnings.warn(f"{said}; it goes on by what it is here", stacklevel=2)
         self.levered.load_state_dict(state)
 
 

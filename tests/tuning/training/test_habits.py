@@ -414,3 +414,18 @@ def test_a_run_that_was_broken_off_leaves_nothing_frozen_to_the_next() -> None:
     assert not any(map(torch.equal, before, after))
     with pytest.raises(RuntimeError, match="another updater was made for these blocks"):
         taken(model, run, again().batch_at(0, 0))
+
+
+def test_a_run_that_goes_on_otherwise_is_refused_or_told_of() -> None:
+    """Another optimizer cannot; at other rates, or for longer, it may be meant."""
+    model, run = under({})
+    taken(model, run, next(run.batches()))
+    state = run.state_dict()
+    same = again().make_model(3)
+    new_run(same, again().make_optimizer(same)).load_state_dict(state)
+    other = again().make_model(3)
+    with pytest.raises(ValueError, match=r"another optimizer: .*AdamW \(here .*SGD\)"):
+        new_run(other, torch.optim.SGD(other.parameters(), lr=0.1)).load_state_dict(state)
+    lower = torch.optim.AdamW(other.parameters(), lr=1e-4, weight_decay=0.1, fused=True)
+    with pytest.warns(UserWarning, match=r"another peak rates: \[0\.01\] \(here \[0\.0001\]\)"):
+        new_run(other, lower).load_state_dict(state)
