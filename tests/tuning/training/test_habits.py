@@ -201,8 +201,14 @@ def set_rate(optimizer: torch.optim.Optimizer) -> None:
 def new_run(model: nn.Module, optimizer: Any, knobs: dict[str, Any] | None = None) -> RecipeRun:
     """A recipe applied to that model and optimizer."""
     recipe = recipe_of(knobs or {}, make_policy("full_update", {}), again(), STEPS)
-    told = {"batch_at": again().batch_at, "loss": again().loss}
-    return recipe.apply(model, again().blocks(model), optimizer, **told)
+    workload = again()
+    return recipe.apply(
+        model,
+        workload.blocks(model),
+        optimizer,
+        batch_at=workload.batch_at,
+        loss=workload.loss,
+    )
 
 
 @pytest.mark.parametrize("knobs", [{}, MUON], ids=["own", "muon"])
@@ -240,7 +246,7 @@ def test_a_group_that_comes_later_is_refused(knobs: dict[str, Any]) -> None:
 
 
 def warmed_up(model: nn.Module) -> torch.optim.Optimizer:
-    optimizer = again().make_optimizer(model)
+    optimizer = tiny.make_optimizer(model)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 10)
     return optimizer
 
@@ -256,7 +262,7 @@ def stepped(model: nn.Module) -> torch.optim.Optimizer:
 
 def loaded(model: nn.Module) -> torch.optim.Optimizer:
     other = again().make_model(0)
-    before, optimizer = again().make_optimizer(other), again().make_optimizer(model)
+    before, optimizer = tiny.make_optimizer(other), tiny.make_optimizer(model)
     torch.autograd.backward(again().loss(other, again().batch_at(0, 0)))
     before.step()
     optimizer.load_state_dict(before.state_dict())
