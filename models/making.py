@@ -168,16 +168,23 @@ def _refuse_scheduled(optimizer: Optimizer, workload: Workload) -> None:
             "make_optimizer(model) must return an optimizer at its peak rates, but all are 0"
             + written_at(workload.make_optimizer, "make_optimizer")
         )
+    if (turned := turned_down(optimizer)) is not None:
+        raise ValueError(
+            "make_optimizer(model) must return an optimizer at its peak rates, but a scheduler "
+            f"has set {turned[0]:.3g} of {turned[1]:.3g}: leave it out, {SCHEDULED}"
+            + written_at(workload.make_optimizer, "make_optimizer")
+        )
+
+
+def turned_down(optimizer: Optimizer) -> tuple[float, float] | None:
+    """A rate that a scheduler of torch has set, and the peak it belongs to; None where none has."""
     for group in optimizer.param_groups:
         rate = group["lr"]
         # A one-cycle schedule begins at a share of its peak, and keeps that beside it.
         peak = group.get("max_lr", group.get("initial_lr", rate))
         if rate != peak:
-            raise ValueError(
-                "make_optimizer(model) must return an optimizer at its peak rates, but a scheduler "
-                f"has set {float(rate):.3g} of {float(peak):.3g}: leave it out, {SCHEDULED}"
-                + written_at(workload.make_optimizer, "make_optimizer")
-            )
+            return float(rate), float(peak)
+    return None
 
 
 def _no_optimizer(found: Any) -> str:

@@ -31,6 +31,7 @@ block 0 instead. Parameters that are frozen when the updater is made stay frozen
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -43,6 +44,7 @@ from policies.applying.faults import checked_blocks
 from policies.applying.freezing import Freezer
 from policies.applying.habits import refuse_without_gradients as refuse_without_gradients
 from policies.applying.habits import stepped_nowhere as stepped_nowhere
+from policies.applying.holding import TAKEN, take
 from policies.applying.moments import reset_faults
 from policies.applying.outside import OUTSIDE, used_before
 from policies.applying.parts import Places, places_from_json, places_to_json
@@ -90,7 +92,8 @@ class BlockUpdater(Travelling):
             never been stepped; a probe thaws too. Without it the policy's own setting.
         accumulate: ``step()`` contexts per optimizer step. All of them follow one plan; the policy
             sees their mean loss, and a probe reads the gradients they add up to. Steps and
-            ``total_steps`` count optimizer steps.
+            ``total_steps`` count optimizer steps. Where the optimizer steps before there were so
+            many, at the end of an epoch, that ends the step.
 
     Raises:
         ValueError: arguments that do not fit together or a model that cannot be frozen; names every
@@ -133,8 +136,14 @@ class BlockUpdater(Travelling):
         self._observed: set[int] = set()  # blocks that had gradients when the loss was observed
         self._had_gradients = False  # whether anything had
         self._began: int | None = None  # operations that autograd had counted as a step began
+        self._told = False  # whether the loop was told that it accumulates gradients
+        self._stepped: bool | None = (
+            None  # whether an optimizer has in this step; None: in none yet
+        )
+        self._left: tuple[nn.Parameter, Tensor] | None = None  # a gradient that nobody has taken
         self._looked = False  # whether a loss has shown that its forward ran within its step
-        self._freezer = Freezer(model, checked, told, optimizer)
+        self._hold = take(checked, self._let_go)
+        self._freezer = Freezer(model, checked, told, optimizer, self._optimizer_steps)
         self._arguments = (model, checked, policy, optimizer)
         self._options = {
             "total_steps": total_steps,
@@ -160,13 +169,18 @@ class BlockUpdater(Travelling):
         """
         if self._inside:
             raise RuntimeError("updater.step() must not be entered inside another one")
+        if self._hold.taken:
+            raise RuntimeError(TAKEN)
         plan = self._plan or self._next_plan(fraction)
         last = len(self._losses) + 1 == self._accumulate
         read = partial(self._relevance, plan.metric) if plan.probe and last else None
         step = Step(plan, read, self._saw)
         if self._reset_moments and self._previous is not None:
             self._freezer.forget_moments(self._previous, plan.active_blocks)
+        self._left = self._not_taken()
         self._inside = True
+        if self._stepped:
+            self._stepped = False
         self._began = None if self._looked else _get_sequence_nr()
         try:
             with self._present(plan), self._freezer.step(plan.active_blocks):
@@ -174,6 +188,7 @@ class BlockUpdater(Travelling):
                 self._check(step)
         finally:
             self._inside = False
+            self._hold.still = self._freezer.still
         self._finish(plan, step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -243,12 +258,30 @@ class BlockUpdater(Travelling):
         """How many blocks the model has for now, the lowest; the others hand on what they get."""
         return self._num_blocks if self._presence is None else self._presence.count
 
+    def thaw(self) -> None:
+        """Leave nothing frozen, the last step being taken: to be fine-tuned, say, by another loop.
+
+        A block that the model does not have stays out of it.
+        """
+        self._freezer.thaw()
+        self._hold.still, self._hold.absent = (), False
+
     def close(self) -> None:
         """Give the model back, to another updater say: as it was found, without hooks.
 
         Blocks that it did not have yet run again.
         """
         self._freezer.close()
+        self._hold.still = ()
+        self._let_in()
+
+    def _let_go(self) -> None:
+        """Another updater has the blocks."""
+        self._freezer.let_go()
+        if self._hold.absent:
+            self._let_in()
+
+    def _let_in(self) -> None:
         if self._presence is not None:
             self._presence.have(self._num_blocks)
             self._presence = None
@@ -264,6 +297,7 @@ class BlockUpdater(Travelling):
         count = self._num_blocks if plan.model_blocks is None else plan.model_blocks
         if self._presence is None and (count < self._num_blocks or plan.left_out):
             self._presence = Presence(self._blocks, count)
+        self._hold.absent = self._presence is not None
         if self._presence is None:
             yield
             return
@@ -307,6 +341,7 @@ class BlockUpdater(Travelling):
     def _saw(self, loss: Tensor | float) -> None:
         """Take in a loss, and what has gradients now: the loop may step and drop them itself."""
         self._refuse_forward_before(loss)
+        self._tell_of_accumulation()
         self._freezer.saw(loss)
         self._had_gradients = has_gradients(self._blocks_and_rest())
         unreached = (i for i in range(self._num_blocks) if self._waited.get(i, 0) >= 0)
@@ -320,6 +355,34 @@ class BlockUpdater(Travelling):
             raise RuntimeError(OUTSIDE.format(name=name))
         self._looked = True
 
+    def _not_taken(self) -> tuple[nn.Parameter, Tensor] | None:
+        """A gradient of the last step's, which no optimizer has stepped along."""
+        if self._stepped is not False or self._told or self._accumulate > 1:
+            return None
+        return next(((p, p.grad) for p in self._blocks_and_rest() if p.grad is not None), None)
+
+    def _tell_of_accumulation(self) -> None:
+        """Once: nothing else may be wrong with it, where a policy counts no steps."""
+        left, self._left = self._left, None
+        if left is not None and left[0].grad is left[1]:  # it was added to, not dropped
+            self._told = True
+            warnings.warn(
+                "gradients of the last updater.step() were added to before an optimizer stepped: "
+                "where several of them make one optimizer step, say so, BlockUpdater(..., "
+                "accumulate=N), or blocks freeze and thaw in between. Steps and total_steps then "
+                "count the optimizer's",
+                stacklevel=4,
+            )
+
+    def _optimizer_steps(self) -> None:
+        """Where that comes before the last micro-step (an epoch's last batches), it was the last.
+
+        What a probe would have read is not known then.
+        """
+        self._stepped = True
+        if self._losses and not self._inside and self._plan is not None:
+            self._end(self._plan, self._losses, None)
+
     def _has_gradients(self, index: int) -> bool:
         return has_gradients(self._freezer.parts[index].parameters)
 
@@ -328,9 +391,10 @@ class BlockUpdater(Travelling):
         if step.loss is None:
             raise RuntimeError(
                 "step.observe(loss) must be called inside 'with updater.step() as step', "
-                "but was not"
+                "but was not (continue, break and return leave it, too)"
             )
         if not self._had_gradients and not has_gradients(self._blocks_and_rest()):
+            self._refuse_replaced()
             raise RuntimeError(
                 "loss.backward() must come before the step ends, but no parameter has a gradient, "
                 "nor had one at step.observe(loss): observe right after the backward, before any "
@@ -338,6 +402,16 @@ class BlockUpdater(Travelling):
             )
         if len(self._losses) + 1 == self._accumulate:
             self._refuse_unreached(step.plan)
+
+    def _refuse_replaced(self) -> None:
+        """Nothing has a gradient of what there was: it may not be there any more."""
+        for name, parameter in self._arguments[0].named_parameters():
+            if parameter.grad is not None and id(parameter) not in self._freezer.parameters:
+                raise RuntimeError(
+                    f"the model's parameters must stay those that the updater was made for, but "
+                    f"{name} is another one (load_state_dict(assign=True), to_empty(), another "
+                    "head): change and load the model first, then make optimizer and updater"
+                )
 
     def _refuse_unreached(self, plan: StepPlan) -> None:
         """Refuse blocks that are trained and never get a gradient: they would stand still.
@@ -367,13 +441,21 @@ class BlockUpdater(Travelling):
         """Take in what a step showed; after the last micro-step hand it to the policy."""
         assert step.loss is not None
         self._plan, self._losses = plan, [*self._losses, step.loss]
-        if len(self._losses) < self._accumulate:
-            return
-        losses, number = self._losses, self._step
+        if len(self._losses) == self._accumulate:
+            self._end(plan, self._losses, step.relevance)
+
+    def _end(
+        self,
+        plan: StepPlan,
+        losses: Sequence[Callable[[], float]],
+        relevance: tuple[float, ...] | None,
+    ) -> None:
+        """Enter an optimizer step."""
+        number = self._step
         self._seen = lambda: Observation(
             number,
             _mean(losses),
-            step.relevance,
+            relevance,
             phase=plan.phase,
             model_blocks=plan.model_blocks,
         )

@@ -159,8 +159,43 @@ class Rates:
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        self._now: list[float] = []
+
+    @property
+    def peaks(self) -> list[float]:
+        """Those that differ, ascending."""
+        return sorted(set(self._peaks))
 
     def set(self, factor: float, of_stage: Callable[[int], float] = lambda stage: 1.0) -> None:
-        """Every group's rate: peak × ``factor`` × what its stage has."""
-        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+        """Every group's rate: peak × ``factor`` × what its stage has.
+
+        Raises:
+            RuntimeError: the optimizer has other groups than it was made with.
+        """
+        groups = self._groups()
+        for group, peak in zip(groups, self._peaks, strict=True):
             group["lr"] = peak * factor * of_stage(cast(int, group.get("stage", 0)))
+        self._now = [group["lr"] for group in groups]
+
+    def _groups(self) -> list[Group]:
+        groups = self._optimizer.param_groups
+        if len(groups) != len(self._peaks):
+            raise RuntimeError(
+                f"the optimizer must keep its {len(self._peaks)} groups, whose peak rates are "
+                f"known, but has {len(groups)}: call add_param_group before the recipe is applied"
+            )
+        return groups
+
+    def other(self) -> tuple[float, float] | None:
+        """A rate that somebody else has set since, and the one that was; None where none has.
+
+        Raises:
+            RuntimeError: the optimizer has other groups than it was made with.
+        """
+        pairs = zip(self._groups(), self._now, strict=False)  # of a step that has not begun none
+        other = next(((group["lr"], rate) for group, rate in pairs if group["lr"] != rate), None)
+        return None if other is None else (float(other[0]), other[1])
+
+    def forget(self) -> None:
+        """What the rates are now, loaded from a checkpoint say, is right."""
+        self._now = []

@@ -10,7 +10,8 @@ the whole one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,7 @@ class Freezer:
         blocks: its blocks, checked.
         stem: see ``BlockUpdater``.
         optimizer: one, or what holds several.
+        stepping: called before one of them steps.
 
     Attributes:
         parts: stem, blocks and head by number; see ``policies.applying.parts``.
@@ -64,8 +66,14 @@ class Freezer:
     """
 
     def __init__(
-        self, model: nn.Module, blocks: Sequence[nn.Module], stem: Stem, optimizer: Any
+        self,
+        model: nn.Module,
+        blocks: Sequence[nn.Module],
+        stem: Stem,
+        optimizer: Any,
+        stepping: Callable[[], None],
     ) -> None:
+        self._stepping = weakref.WeakMethod(stepping)  # an optimizer keeps no updater alive
         self._wiring, self._blocks = Wiring(model, blocks), blocks
         self.parts: dict[int, Part] = self._wiring.divide(stem)
         self.names = {index: name for name, index in self._wiring.blocks.items()}
@@ -182,12 +190,28 @@ class Freezer:
         thawed = (p for p in self._wiring.untrained() if p.requires_grad)
         return [self._wiring.names[id(p)] for p in (*frozen, *thawed)]
 
-    def close(self) -> None:
-        """Thaw everything and watch nothing any more."""
+    @property
+    def still(self) -> Sequence[nn.Parameter]:
+        """What is frozen for now."""
+        return self._still
+
+    def thaw(self) -> None:
+        """Thaw everything, until the next step."""
+        self._guard.clear()
+        self._frozen, self._still, self._resters = {}, [], []
+        self._require_grad(tuple(range(len(self._blocks))))
+        self.active = None
+
+    def let_go(self) -> None:
+        """Watch nothing any more; what is frozen is somebody else's."""
         for hook in self._hooks:
             hook.remove()
         self._guard.clear()
         self._frozen, self._still, self._trace = {}, [], None
+
+    def close(self) -> None:
+        """Thaw everything and watch nothing any more."""
+        self.let_go()
         self._require_grad(tuple(range(len(self._blocks))))
 
     def _take_trace(self) -> None:
@@ -347,6 +371,8 @@ class Freezer:
         ]
 
     def _before_optimizer(self) -> None:
+        if (stepping := self._stepping()) is not None:
+            stepping()
         if self._graph:  # it steps inside the step already
             self._take_trace()
         drop_gradients(self._still)

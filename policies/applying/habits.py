@@ -22,9 +22,9 @@ def stepped_nowhere(model: nn.Module) -> Iterator[None]:
     Raises:
         RuntimeError: one does, at its ``step``.
     """
-    own = {id(parameter) for parameter in model.parameters()}
 
     def refuse(optimizer: Optimizer, *_: Any) -> None:
+        own = {id(parameter) for parameter in model.parameters()}  # looked for only now
         if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise RuntimeError(
                 "leaving 'with run.step()' steps the optimizer, but the loop calls "
@@ -48,5 +48,6 @@ def refuse_without_gradients(model: nn.Module) -> None:
     if not has_gradients(model.parameters()):
         raise RuntimeError(
             "leaving 'with run.step()' steps the optimizer along the gradients, but no parameter "
-            "has one any more: zero_grad() is the run's, leave it out"
+            "has one any more: zero_grad() is the run's, leave it out; and run the model that the "
+            "recipe was applied to, no copy of it"
         )

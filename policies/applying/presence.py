@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -147,6 +147,16 @@ class _AbsentUnless(_Absent):
 def is_absent(block: nn.Module) -> bool:
     """Whether a block hands on what it is given, for now."""
     return isinstance(block.__dict__.get("forward"), _Absent)
+
+
+def let_in(blocks: Iterable[nn.Module]) -> None:
+    """Run blocks again that somebody left out who is there no more."""
+    for block in blocks:
+        forward = block.__dict__.get("forward")
+        if isinstance(forward, _Absent):
+            del block.forward
+            if forward.within is not None:
+                block.forward = forward.within
 
 
 class Presence:

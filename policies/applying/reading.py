@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,11 @@ def _read(scalars: Sequence[Tensor]) -> list[float]:
 def later(loss: Tensor | float) -> Callable[[], float]:
     """A loss to be read later: copied behind the backward, so that the device need not be waited
     for now.
+
+    Raises:
+        ValueError: it is no scalar.
     """
+    _refuse_no_scalar(loss)
     if not isinstance(loss, Tensor) or not loss.is_cuda:
         value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         return lambda: value
@@ -124,3 +129,15 @@ def later(loss: Tensor | float) -> Callable[[], float]:
         return float(host)
 
     return read
+
+
+def _refuse_no_scalar(loss: Any) -> None:
+    if isinstance(loss, Tensor):
+        fault = None if loss.numel() == 1 else f"a tensor of shape {tuple(loss.shape)}"
+    else:
+        fault = None if hasattr(loss, "__float__") else f"{type(loss).__name__}"
+    if fault is not None:
+        raise ValueError(
+            f"step.observe(loss) must be given the loss that backward() was called on, a scalar, "
+            f"but got {fault}: give loss.mean() of several values, output.loss of a model's output"
+        )

@@ -33,16 +33,21 @@ class Step:
     def observe(self, loss: Tensor | float, *, grad_scale: float = 1.0) -> None:
         """Report the step's loss; on a probe, read the relevance of every block from its gradients.
 
-        Call it once, after ``loss.backward()`` and before gradients are clipped. Without a probe it
-        does not wait for the device; the loss is read when the next step is planned.
+        Call it after ``loss.backward()`` and before gradients are clipped: once, or after each of
+        the backwards whose gradients add up; so do the losses. Without a probe it does not wait for
+        the device; the loss is read when the next step is planned.
 
         Args:
             loss: a scalar, not multiplied by a gradient scaler's factor. In the first step give it
                 with its graph, not detached: it shows where parameters are used.
             grad_scale: the factor by which the gradients still are multiplied
                 (``scaler.get_scale()``).
+
+        Raises:
+            ValueError: the loss is no scalar.
         """
-        self.loss = later(loss)
+        before, now = self.loss, later(loss)
+        self.loss = now if before is None else lambda: before() + now()
         self._saw(loss)
         if self._read is not None:
             self.relevance = self._read(grad_scale)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policies.apply import PATIENCE, BlockUpdater
-from policies.base import UpdatePolicy
+from policies.apply import PATIENCE, BlockUpdater, Step
+from policies.base import StepPlan, UpdatePolicy
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate
 from policies.presets import TUNED
@@ -117,6 +117,56 @@ class TestAccumulation:
         x, y = (torch.cat(parts) for parts in zip(*(batch_at(i) for i in range(3)), strict=True))
         step = train(whole.updater, None, lambda: functional.mse_loss(whole.model(x), y))
         assert steps[-1][0].relevance == pytest.approx(step.relevance, rel=1e-4)
+
+    def test_an_optimizer_that_steps_sooner_ends_the_step(self) -> None:
+        """Five batches an epoch, the fifth alone: blocks freeze and thaw between steps only."""
+        run, depths = loop(Scripted("1 2 3 4"), accumulate=2), []
+        for number in (0, 1, 2, 3, 4, 0, 1, 2):
+            with run.updater.step() as step:
+                loss = loss_of(run.model, number)
+                backward(loss)
+                step.observe(loss)
+            depths.append(len(step.plan.active_blocks))
+            if number % 2 or number == 4:
+                run.optimizer.step()
+                run.optimizer.zero_grad()
+        assert depths == [1, 1, 2, 2, 3, 4, 4, 4]
+
+    def test_accumulation_that_is_not_said_is_told_of(self) -> None:
+        """Once, as soon as gradients are added to which no optimizer has stepped along; one that
+        skips a step, as under a scaler, drops them.
+        """
+
+        def epoch(run: Loop, skips: bool) -> None:
+            for number in range(8):
+                train(run.updater, None, loss_of, run.model, number)
+                if number % 2:
+                    run.optimizer.step()
+                if skips or number % 2:
+                    run.optimizer.zero_grad()
+
+        with pytest.warns(UserWarning, match="accumulate=N") as told:
+            epoch(loop(Scripted("4")), skips=False)
+        assert len(told) == 1
+        epoch(loop(Scripted("4")), skips=True)
+
+    def test_losses_observed_one_after_the_other_add_up(self) -> None:
+        """As the gradients do, of several backwards in one step."""
+        run, losses = loop(Scripted("p")), []
+        with run.updater.step() as step:
+            for number in range(3):
+                loss = loss_of(run.model, number)
+                backward(loss)
+                step.observe(loss)
+                losses.append(loss.item())
+        assert run.updater.state_dict()["state"]["losses"] == (sum(losses),)
+
+    @pytest.mark.parametrize("loss", [torch.ones(3), {"loss": torch.ones(())}, None])
+    def test_what_is_no_loss_is_named(self, loss: Any) -> None:
+        """With what to give."""
+        step = Step(StepPlan((0,), probe=False, phase="full"), None, print)
+        with pytest.raises(ValueError, match=r"loss\.mean\(\) of several"):
+            step.observe(loss)
 
     def test_no_state_between_micro_steps(self) -> None:
         """The gradients so far would be lost."""

@@ -115,8 +115,10 @@ class HeldRecipe:
                 stack.__exit__(type(error), error, error.__traceback__)
 
     def stepped(self) -> None:
-        """Enter the step that the optimizer has just taken."""
+        """Enter the step that the optimizer has just taken; after the last nothing is frozen."""
         self._levered.stepped()
+        if self.finished:
+            self._levered.updater.thaw()
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the weights to evaluate inside."""

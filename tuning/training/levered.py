@@ -21,7 +21,9 @@ from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
 from models.application.prefix import Prefix, Visit
 from models.batches import Batch, to_device
+from models.identity import kind_of
 from models.left_over import left_over
+from models.levers.averaging import Averaging
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
@@ -131,6 +133,7 @@ class Levered:
         self._prefix: Prefix | None = None
         self._taken: tuple[StepPlan, Visit] | None = None  # gradients that are yet to be stepped
         self._optimization = levers.of(Optimization)
+        self._averaging = levers.of(Averaging)
         self._stage_of = levers.of(Depth).stage_of(course.num_blocks)
         self._equip()
         self._attributes = Attributes(self.model, self.optimizer)
@@ -182,8 +185,12 @@ class Levered:
             scaler: a ``torch.amp.GradScaler`` by which the loss was multiplied; it steps the
                 optimizer, or skips it.
         """
-        with self.gradients() as update:
-            yield update
+        try:
+            with self.gradients() as update:
+                yield update
+        except BaseException:
+            self.optimizer.zero_grad(set_to_none=True)  # or the next try would add to them
+            raise
         if scaler is None:
             self.optimizer.step()
         else:
@@ -244,6 +251,15 @@ class Levered:
         left_over.let_go()  # the moments and modules of the form before, which hold one another
         left_over.made(self.model)
 
+    def other_rate(self) -> tuple[float, float] | None:
+        """A learning rate that the loop has set since a step began, and the recipe's."""
+        return self._rates.other()
+
+    @property
+    def averaging(self) -> bool:
+        """Whether an average of the weights is evaluated sooner or later."""
+        return self._averaging.on
+
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """The model has the weights that are evaluated inside: the average's, where one began."""
         return self._average.in_place() if self.course.averages else contextlib.nullcontext()
@@ -282,6 +298,14 @@ class Levered:
         """Everything the run needs to go on elsewhere: tensors and JSON values only."""
         return {**self.snapshot(), **self.progress(), "form": asdict(self._shaped.form)}
 
+    def terms(self) -> dict[str, Any]:
+        """What a run that goes on from this one has to have in common with it, in words."""
+        return {
+            "optimizer": kind_of(self.optimizer),
+            "peak rates": self._rates.peaks,
+            "length in solo seconds": self.course.horizon_seconds,
+        }
+
     def progress(self) -> dict[str, Any]:
         """What a loop that saves model, optimizer and generators itself has to save as well."""
         return {
@@ -313,6 +337,7 @@ class Levered:
 
     def load_snapshot(self, state: dict[str, Any]) -> None:
         """Bring model, optimizer and generators to where ``snapshot`` was taken."""
+        self._rates.forget()
         restore(state.get("attributes", []), self.model, self.optimizer)
         self.model.load_state_dict(decode(state["model"]))
         self.optimizer.load_state_dict(decode(state["optimizer"]))

@@ -1,14 +1,18 @@
-"""A user's own optimizer through changes of its model: the same object, with groups made anew."""
+"""A user's own optimizer: what is wrong with it before a run; and the same object through changes
+of its model, with groups made anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from models.identity import kind_of
+from models.making import turned_down
 from models.several import SeveralOptimizers
 from tuning.trial.recipe_file import NUMBERS, baseline_of
 
@@ -37,9 +41,19 @@ class OwnGroups:
         named = model.named_parameters()
         self._places = {name: place[id(p)] for name, p in named if id(p) in place}
         self._before = dict(model.named_parameters())
+        self._held = held_by(optimizer)
 
     def renewed(self) -> Optimizer:
-        """The optimizer, its groups as they came but for the parameters that the model now has."""
+        """The optimizer, its groups as they came but for the parameters that the model now has.
+
+        Raises:
+            RuntimeError: the loop has added some.
+        """
+        if held_by(self._optimizer) - self._held:
+            raise RuntimeError(
+                "the optimizer must keep the parameters that it came with, but got others since: "
+                "call add_param_group before the recipe is applied"
+            )
         named = dict(self._model.named_parameters())
         same = named.keys() == self._before.keys() and all(
             named[name] is parameter for name, parameter in self._before.items()
@@ -52,6 +66,7 @@ class OwnGroups:
                 for index, group in enumerate(groups)
             ]  # fmt: skip
         self._forget()
+        self._held = held_by(self._optimizer)
         return self._optimizer
 
     def _members(self, named: dict[str, nn.Parameter]) -> dict[tuple[int, int], list[Any]]:
@@ -81,6 +96,43 @@ class OwnGroups:
             held = {id(p) for group in each.param_groups for p in group["params"]}
             for parameter in [p for p in each.state if id(p) not in held]:
                 del each.state[parameter]
+
+
+def held_by(optimizer: Optimizer) -> set[int]:
+    """Identities of the parameters that an optimizer steps."""
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def optimizer_faults(model: nn.Module, optimizer: Optimizer) -> Iterator[str]:
+    """Why an optimizer cannot be put under a recipe as it is, each with what to do."""
+    if not held_by(optimizer) & {id(p) for p in model.parameters()}:
+        yield (
+            "the optimizer must hold the model's parameters, but holds none of them: make it of "
+            "model.parameters() after the model is changed, copied or loaded with assign=True"
+        )
+    if any(map(_has_stepped, optimizer.state.values())):
+        yield (
+            f"the optimizer must not have stepped yet, but this {type(optimizer).__name__} has: "
+            "make a new one. To go on with a run that was broken off, apply the recipe to a new "
+            "one and give run.load_state_dict what run.state_dict() was"
+        )
+    if (turned := turned_down(optimizer)) is not None:
+        yield (
+            f"the optimizer must be at its peak rates, but a scheduler has set {turned[0]:.3g} of "
+            f"{turned[1]:.3g}: leave the scheduler out, the recipe sets the rates"
+        )
+
+
+def _has_stepped(state: Any) -> bool:
+    # Some begin their sums when they are made; a count of steps is 0 then.
+    return bool(state.get("step", 0)) or isinstance(state.get("momentum_buffer"), torch.Tensor)
+
+
+def not_held(model: nn.Module, optimizer: Optimizer) -> list[str]:
+    """Names of parameters that are to be trained and that the optimizer does not have."""
+    held = held_by(optimizer)
+    named = model.named_parameters()
+    return [name for name, p in named if p.requires_grad and id(p) not in held]
 
 
 def other_numbers(optimizer: Optimizer, known: Mapping[str, Any]) -> list[str]:

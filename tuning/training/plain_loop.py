@@ -38,11 +38,11 @@ from models.levers.cached_prefix import CachedPrefix
 from models.levers.input import InputSize
 from models.levers.shaping import NEEDS_INPUTS
 from models.several import as_one
-from policies.apply import Step, refuse_without_gradients, stepped_nowhere
+from policies.apply import Step
 from policies.rules import Scalar
-from tuning.training.in_order import InOrder
 from tuning.training.levered import Levered, Shrink, Subject
-from tuning.training.own_groups import OwnGroups, other_numbers
+from tuning.training.own_groups import OwnGroups, not_held, optimizer_faults, other_numbers
+from tuning.training.own_loop import InOrder, OwnLoop
 from tuning.trial.course import Course
 from tuning.trial.recipe_file import RecipeFile, parse
 
@@ -52,15 +52,17 @@ class RecipeRun:
 
     Args:
         levered: the model under the recipe.
+        own: the loop's optimizer; what steps may be another.
         needs_batches: whether the recipe says what a step sees.
 
     Attributes:
         levered: the same, for loops that step the optimizer themselves.
     """
 
-    def __init__(self, levered: Levered, *, needs_batches: bool) -> None:
+    def __init__(self, levered: Levered, own: Optimizer, *, needs_batches: bool) -> None:
         self.levered, self._needs_batches = levered, needs_batches
         self._given = False
+        self._loop = OwnLoop(levered, own)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -133,8 +135,8 @@ class RecipeRun:
 
         Raises:
             RuntimeError: the run is over, or the recipe says what a step sees and the batch is not
-                of ``batches``; an optimizer of the model's was stepped inside, or the gradients
-                are gone; and see ``BlockUpdater.step``.
+                of ``batches``; the loop does beside the step what would make it another, see
+                ``OwnLoop``; and see ``BlockUpdater.step``.
         """
         if self.finished:
             raise RuntimeError(f"the run is over: its {self.steps} steps have been taken")
@@ -142,21 +144,24 @@ class RecipeRun:
             raise RuntimeError(
                 "a step's batch must come from run.batches(...), as the recipe says what it holds"
             )
+        self._loop.begins()
         self.levered.prepare()
-        with self.levered.step(scaler) as update:
-            with stepped_nowhere(self.levered.model):
-                yield update
-            refuse_without_gradients(self.levered.model)
+        with self.levered.step(scaler) as update, self._loop.inside(update):
+            yield update
         self._given = False
+        self._loop.ended()
+        if self.finished:
+            self.levered.updater.thaw()
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """The model has the weights to evaluate inside: the average's, where the recipe has one."""
-        with self.levered.averaged():
+        with self._loop.averaged():
             yield
 
     def settle(self) -> None:
         """Leave the model with those weights, for good: the run is over."""
+        self._loop.refuse_averaged("run.settle()")
         if not self.finished:
             warnings.warn(
                 f"the run stands at {self.steps} of its steps, {self.fraction:.0%} of the way: its "
@@ -167,11 +172,31 @@ class RecipeRun:
         self.levered.settle()
 
     def state_dict(self) -> dict[str, Any]:
-        """All of the run, between two steps: model, optimizer and generators too."""
-        return self.levered.state_dict()
+        """All of the run, between two steps: model, optimizer and generators too.
+
+        Raises:
+            RuntimeError: inside ``averaged``.
+        """
+        self._loop.refuse_averaged("run.state_dict()")
+        return {**self.levered.state_dict(), "terms": self.levered.terms()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken, in a run that was applied anew."""
+        """Go on where ``state_dict`` was taken, in a run that was applied anew.
+
+        Raises:
+            ValueError: the state is of another recipe, or another optimizer took its steps.
+        """
+        here, there = self.levered.terms(), state.get("terms", {})
+        others = [
+            f"{name}: {there[name]} (here {here[name]})"
+            for name in here
+            if name in there and there[name] != here[name]
+        ]
+        said = f"the run that is gone on with was made with another {'; another '.join(others)}"
+        if there.get("optimizer", here["optimizer"]) != here["optimizer"]:
+            raise ValueError(f"{said}: apply the same recipe to such an optimizer")
+        if others:
+            warnings.warn(f"{said}; it goes on by what it is here", stacklevel=2)
         self.levered.load_state_dict(state)
 
 
@@ -224,10 +249,16 @@ class LoadedRecipe:
         given = {
             "batch_at": batch_at, "examples_at": examples_at, "shrink": shrink, "loss": loss
         }  # fmt: skip
-        self._refuse(len(blocks), total_steps, {name for name, each in given.items() if each})
+        optimizer = as_one(optimizer)
+        self._refuse(
+            len(blocks),
+            total_steps,
+            {name for name, each in given.items() if each},
+            optimizer_faults(model, optimizer),
+        )
         model.train()
-        own = OwnGroups(model, as_one(optimizer))
-        if others := other_numbers(as_one(optimizer), self.file.baseline):
+        own = OwnGroups(model, optimizer)
+        if others := other_numbers(optimizer, self.file.baseline):
             warnings.warn(
                 f"the recipe was found with {', '.join(others)}; its factors multiply what is here",
                 stacklevel=2,
@@ -243,8 +274,15 @@ class LoadedRecipe:
         )
         levers = self.file.levers
         levered = Levered(subject, self.file.policy, levers, self.course(total_steps), number)
+        if left := not_held(model, levered.optimizer):
+            warnings.warn(
+                f"{len(left)} parameters that require a gradient are not in the optimizer and will "
+                f"stay as they are, {left[0]} for one: make it of all of model.parameters(), after "
+                "the model has all its parts, or freeze them (requires_grad_(False))",
+                stacklevel=2,
+            )
         sees = any(levers.of(kind).on for kind in (BatchSize, InputSize, CachedPrefix))
-        return RecipeRun(levered, needs_batches=sees)
+        return RecipeRun(levered, optimizer, needs_batches=sees)
 
     @property
     def seed(self) -> int:
@@ -284,8 +322,10 @@ class LoadedRecipe:
             horizon *= total_steps / facts["steps"]
         return Course(timetable, costs, horizon, self.file.levers)
 
-    def _refuse(self, blocks: int, total_steps: int | None, given: set[str]) -> None:
-        costs, faults = self.file.costs, []
+    def _refuse(
+        self, blocks: int, total_steps: int | None, given: set[str], others: Iterable[str]
+    ) -> None:
+        costs, faults = self.file.costs, [*others]
         if total_steps is not None and not (isinstance(total_steps, int) and total_steps >= 1):
             faults.append(f"total_steps >= 1 must hold, but got total_steps={total_steps!r}")
         if costs is not None and blocks != costs.num_blocks:

@@ -58,6 +58,10 @@ class Course:
         costs: the calibrated clock.
         horizon: how long the run is, as a fraction of the full-update baseline's solo seconds.
         levers: what is done to the model meanwhile.
+
+    Attributes:
+        num_blocks: of the model.
+        horizon_seconds: how long the run is, in solo seconds.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Course:
         self._averaged, self._averaged_at = 0, 0.0
         self.average_weight: float | None = None
         """What the weights after the last step count in the average; None where they do not."""
-        self._horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
+        self.horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
         self.num_blocks = costs.num_blocks
         self.ledger = Ledger()
         self._curve: list[CurvePoint] = []
@@ -105,7 +109,7 @@ class Course:
     @property
     def fraction(self) -> float:
         """Share of the horizon spent, in [0, 1]."""
-        return min(1.0, self.seconds / self._horizon_seconds)
+        return min(1.0, self.seconds / self.horizon_seconds)
 
     @property
     def finished(self) -> bool:

@@ -173,3 +173,265 @@ def test_a_run_that_is_not_over_is_not_settled_without_a_word() -> None:
         step.observe(loss)
     with pytest.warns(UserWarning, match="stands at 1 of its steps"):
         run.settle()
+
+
+def taken(model: nn.Module, run: RecipeRun, batch: Any, then: Callable[[], Any] = int) -> Tensor:
+    """One step, with ``then`` at the end of its body: its loss."""
+    with run.step() as step:
+        loss: Tensor = again().loss(model, batch)
+        torch.autograd.backward(loss)
+        step.observe(loss)
+        then()
+    return loss
+
+
+def looped(model: nn.Module, run: RecipeRun, then: Callable[[], Any] = int) -> list[Tensor]:
+    """The weights at the end of a run, ``then`` being called after each step."""
+    for batch in run.batches():
+        taken(model, run, batch)
+        then()
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def set_rate(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-5
+
+
+def new_run(model: nn.Module, optimizer: Any, knobs: dict[str, Any] | None = None) -> RecipeRun:
+    """A recipe applied to that model and optimizer."""
+    recipe = recipe_of(knobs or {}, make_policy("full_update", {}), again(), STEPS)
+    workload = again()
+    return recipe.apply(
+        model,
+        workload.blocks(model),
+        optimizer,
+        batch_at=workload.batch_at,
+        loss=workload.loss,
+    )
+
+
+@pytest.mark.parametrize("knobs", [{}, MUON], ids=["own", "muon"])
+def test_rates_that_a_loop_sets_between_steps_are_the_recipes_and_told(
+    knobs: dict[str, Any],
+) -> None:
+    """A scheduler that was left in the loop, also of an optimizer whose place another took."""
+    straight = looped(*under(knobs))
+    model = again().make_model(3)
+    optimizer = again().make_optimizer(model)
+    run = new_run(model, optimizer, knobs)
+    with pytest.warns(UserWarning, match="it is the recipe that sets the rates") as told:
+        mine = looped(model, run, lambda: set_rate(optimizer))
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert all(map(torch.equal, mine, straight))
+
+
+def test_rates_that_a_loop_sets_inside_a_step_are_refused() -> None:
+    """They would be those of the step."""
+    model, run = under({})
+    with pytest.raises(RuntimeError, match="the loop has set 1e-05 inside it"):
+        taken(model, run, next(run.batches()), lambda: set_rate(run.optimizer))
+
+
+@pytest.mark.parametrize("knobs", [{}, MUON], ids=["own", "muon"])
+def test_a_group_that_comes_later_is_refused(knobs: dict[str, Any]) -> None:
+    """Its peak is not known, and where another optimizer steps nobody would step it."""
+    model = again().make_model(3)
+    optimizer = again().make_optimizer(model)
+    run = new_run(model, optimizer, knobs)
+    optimizer.add_param_group({"params": nn.Linear(2, 2).parameters()})
+    with pytest.raises(RuntimeError, match="before the recipe is applied"):
+        taken(model, run, next(run.batches()))
+
+
+def warmed_up(model: nn.Module) -> torch.optim.Optimizer:
+    optimizer = tiny.make_optimizer(model)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / 10)
+    return optimizer
+
+
+def stepped(model: nn.Module) -> torch.optim.Optimizer:
+    """As a checkpoint of model and optimizer has it."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    torch.autograd.backward(again().loss(model, again().batch_at(0, 0)))
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer
+
+
+def loaded(model: nn.Module) -> torch.optim.Optimizer:
+    other = again().make_model(0)
+    before, optimizer = tiny.make_optimizer(other), tiny.make_optimizer(model)
+    torch.autograd.backward(again().loss(other, again().batch_at(0, 0)))
+    before.step()
+    optimizer.load_state_dict(before.state_dict())
+    return optimizer
+
+
+OPTIMIZERS: dict[Callable[[nn.Module], torch.optim.Optimizer], str] = {
+    warmed_up: "a scheduler has set 0.001 of 0.01",
+    stepped: "must not have stepped yet",
+    loaded: r"run\.load_state_dict",
+    lambda model: again().make_optimizer(again().make_model(0)): "holds none of them",
+}
+
+
+@pytest.mark.parametrize(("make", "said"), OPTIMIZERS.items(), ids=range(len(OPTIMIZERS)))
+def test_an_optimizer_that_would_train_otherwise_is_refused(
+    make: Callable[[nn.Module], torch.optim.Optimizer], said: str
+) -> None:
+    """At a share of its rates, on from another run's moments, or not at all."""
+    model = again().make_model(3)
+    with pytest.raises(ValueError, match=said):
+        new_run(model, make(model))
+
+
+def test_sums_that_an_optimizer_begins_with_are_no_steps() -> None:
+    """Adagrad has them when it is made."""
+    model = again().make_model(3)
+    run = new_run(model, torch.optim.Adagrad(model.parameters(), lr=0.1))
+    taken(model, run, next(run.batches()))
+    assert run.steps == 1
+
+
+def test_what_the_optimizer_lacks_is_told_or_refused() -> None:
+    """A head that came after the optimizer, and one that came after the recipe."""
+    model = again().make_model(3)
+    optimizer = again().make_optimizer(model)
+    model.head = nn.Linear(tiny.WIDTH, 1)
+    with pytest.warns(UserWarning, match=r"2 parameters .* head\.weight for one"):
+        new_run(model, optimizer)
+    run = new_run(model, again().make_optimizer(model))
+    model.head = nn.Linear(tiny.WIDTH, 1)
+    with pytest.raises(RuntimeError, match=r"head\.weight was put into the model after"):
+        taken(model, run, next(run.batches()))
+
+
+def test_weights_that_are_loaded_in_place_of_the_old_are_refused_later_too() -> None:
+    """``assign=True`` makes other parameters, which nobody steps."""
+    model, run = under({})
+    batches = run.batches()
+    taken(model, run, next(batches))
+    model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()}, assign=True)
+    with pytest.raises(RuntimeError, match=r"stem\.weight is another one"):
+        taken(model, run, next(batches))
+
+
+def test_a_body_that_raises_leaves_no_gradients() -> None:
+    """What is tried again is the step alone."""
+    straight = looped(*under({}))
+    model, run = under({})
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    for batch in run.batches():
+        with pytest.raises(torch.OutOfMemoryError):
+            taken(model, run, batch, fail)
+        taken(model, run, batch)
+    assert all(map(torch.equal, straight, model.parameters()))
+
+
+def test_gradients_of_a_backward_before_the_step_are_refused() -> None:
+    """Its own would be added to them; zeros are none."""
+    model, run = under({})
+    batch = next(run.batches())
+    torch.autograd.backward(again().loss(model, batch))
+    with pytest.raises(RuntimeError, match="must begin without gradients"):
+        taken(model, run, batch)
+    model.zero_grad(set_to_none=False)
+    taken(model, run, batch)
+    assert run.steps == 1
+
+
+def test_inside_averaged_nothing_is_trained_saved_or_settled() -> None:
+    """The weights there are not those that go on."""
+    model, run = under({"averaging": "ema"})
+    batch = next(run.batches())
+    with run.averaged():
+        with pytest.raises(RuntimeError, match=r"run\.step\(\) must come after"):
+            taken(model, run, batch)
+        with pytest.raises(RuntimeError, match=r"run\.state_dict\(\) must come after"):
+            run.state_dict()
+        with pytest.raises(RuntimeError, match=r"run\.settle\(\) must come after"):
+            run.settle()
+    taken(model, run, batch)
+    run.state_dict()
+
+
+def test_without_an_average_they_are_the_same_inside() -> None:
+    """So that nothing is refused."""
+    model, run = under({})
+    with run.averaged():
+        taken(model, run, next(run.batches()))
+        run.state_dict()
+    assert run.steps == 1
+
+
+def test_a_model_that_is_left_in_evaluation_mode_is_told_of() -> None:
+    """Once."""
+    model, run = under({})
+    with pytest.warns(UserWarning, match=r"call model\.train\(\)") as told:
+        looped(model, run, model.eval)
+    assert len(told) == 1
+
+
+def test_a_step_after_the_runs_own_is_told_of() -> None:
+    """It does nothing, nor does clipping there; once the run is over it is the loop's."""
+    model, run = under({})
+    with pytest.warns(UserWarning, match=r"AdamW\.step\(\) does nothing after") as told:
+        looped(model, run, lambda: run.optimizer.step())
+    assert len(told) == 1
+    torch.autograd.backward(again().loss(model, again().batch_at(0, 0)))
+    run.optimizer.step()
+
+
+def test_continue_inside_a_step_is_named() -> None:
+    """Not taken for gradients that were dropped."""
+    _, run = under({})
+    next(run.batches())
+
+    def skip() -> None:
+        for _ in range(1):
+            with run.step():
+                continue
+
+    with pytest.raises(RuntimeError, match="continue, break and return leave it"):
+        skip()
+
+
+def test_after_a_run_nothing_is_frozen() -> None:
+    """Whoever trains the model on trains all of it, and another recipe finds it as it was."""
+    model, run = under({}, "static_suffix")
+    looped(model, run)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_run_that_was_broken_off_leaves_nothing_frozen_to_the_next() -> None:
+    """As in a notebook, where the cell is run again."""
+    model, run = under({}, "static_suffix")
+    taken(model, run, next(run.batches()))
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = again().make_optimizer(model)
+    with pytest.warns(UserWarning, match="still frozen by an earlier"):
+        other = new_run(model, optimizer)
+    after = looped(model, other)
+    assert not any(map(torch.equal, before, after))
+    with pytest.raises(RuntimeError, match="another updater was made for these blocks"):
+        taken(model, run, again().batch_at(0, 0))
+
+
+def test_a_run_that_goes_on_otherwise_is_refused_or_told_of() -> None:
+    """Another optimizer cannot; at other rates, or for longer, it may be meant."""
+    model, run = under({})
+    taken(model, run, next(run.batches()))
+    state = run.state_dict()
+    same = again().make_model(3)
+    new_run(same, again().make_optimizer(same)).load_state_dict(state)
+    other = again().make_model(3)
+    with pytest.raises(ValueError, match=r"another optimizer: .*AdamW \(here .*SGD\)"):
+        new_run(other, torch.optim.SGD(other.parameters(), lr=0.1)).load_state_dict(state)
+    lower = torch.optim.AdamW(other.parameters(), lr=1e-4, weight_decay=0.1, fused=True)
+    with pytest.warns(UserWarning, match=r"another peak rates: \[0\.01\] \(here \[0\.0001\]\)"):
+        new_run(other, lower).load_state_dict(state)
