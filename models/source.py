@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from models.frames import in_library, is_ours
+from models.frames import in_library, is_ours, is_users_file
 
 MOST = 1000
 """Definitions that are looked at."""
@@ -302,6 +302,9 @@ def is_users(value: Any) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module not in sys.builtin_module_names and module != "builtins"
+    if is_ours(file) and isinstance(value, (types.FunctionType, type)):
+        # What the user has in a ``models.py``, or a package's ``__init__``, says it is of ours.
+        return any(is_users_file(code.co_filename) for code in _codes_of(value))
     return not (is_ours(file) or in_library(file))
 
 
