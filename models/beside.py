@@ -18,6 +18,7 @@ from typing import Any
 
 NAMES = ("policies", "models", "search_spaces", "tuning")
 """Of ours that anybody may have too."""
+BEGINS = "__init__.py"
 
 
 class Beside(MetaPathFinder):
@@ -86,12 +87,13 @@ def clash(module: str, folder: Path) -> str:
 
 @cache
 def _theirs(name: str, home: Path) -> ModuleType | None:
-    """The user's package of that name, run without taking the place of ours."""
+    """The user's package or file of that name, run without taking the place of ours."""
     places = (Path(place).absolute() for place in sys.path if Path(place).resolve() != home)
-    files = (place / name / "__init__.py" for place in places)
+    files = (file for place in places for file in (place / name / BEGINS, place / f"{name}.py"))
     file = next((file for file in files if file.is_file()), None)
+    inner = [str(file.parent)] if file and file.name == BEGINS else None
     spec = file and importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(file.parent)]
+        name, file, submodule_search_locations=inner
     )
     if not spec:
         return None

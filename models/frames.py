@@ -97,7 +97,7 @@ def is_ours_by_name(module: str) -> bool:
 def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """The last frames that are neither this project's nor a library's."""
     frames = traceback.extract_tb(error.__traceback__)
-    return [frame for frame in frames if _is_users(frame.filename)][-MOST_FRAMES:]
+    return [frame for frame in frames if is_users_file(frame.filename)][-MOST_FRAMES:]
 
 
 def user_call(trace: TracebackType | None) -> str:
@@ -110,7 +110,7 @@ def user_call(trace: TracebackType | None) -> str:
     for name, function in found:
         if place := _written(function):
             return f"{name}(), written at {place}"
-    if any(_is_users(file) for file, _, _ in calls(trace)):
+    if any(is_users_file(file) for file, _, _ in calls(trace)):
         return ""
     parts = (name for name, function in found if name in PARTS and callable(function))
     return next((f"{name}()" for name in parts), "")
@@ -118,7 +118,7 @@ def user_call(trace: TracebackType | None) -> str:
 
 def _calls_after_the_users(trace: TracebackType | None) -> Iterator[Call]:
     """The calls of this project that no line of the user's lies within, the innermost first."""
-    inner = itertools.takewhile(lambda call: not _is_users(call[0]), calls(trace))
+    inner = itertools.takewhile(lambda call: not is_users_file(call[0]), calls(trace))
     return (call for call in inner if is_ours(call[0]))
 
 
@@ -133,7 +133,7 @@ def written_at(function: Any, name: str) -> str:
 
 def _written(function: Any) -> str:
     code = _code(function)
-    if code is None or not _is_users(code.co_filename):
+    if code is None or not is_users_file(code.co_filename):
         return ""
     return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
@@ -164,7 +164,8 @@ def is_ours(file: str) -> bool:
     return path.startswith(OWN) and not path.startswith(WORKLOADS)
 
 
-def _is_users(file: str) -> bool:
+def is_users_file(file: str) -> bool:
+    """Whether code of that file, or of a cell, is the user's own."""
     if file.startswith("<"):
         return file.startswith(TYPED)
     return not is_ours(file) and not in_library(file)

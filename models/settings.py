@@ -18,6 +18,9 @@ import textwrap
 import types
 import zlib
 from collections.abc import Hashable, Iterable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,8 @@ MOST_SUMMED = 1000
 """Elements of a parameter that are."""
 LONGEST = 60
 """Characters of a value that is shown; of a longer one its digest stands."""
+FIXED = (range, slice, Decimal, Fraction, timedelta)
+"""Values of the standard library that say all of themselves; the time of day is no setting."""
 BEGIN = ("__init__", "__post_init__", "__new__", "__setstate__")
 ADAPTERS = "models.adapters"
 """Its objects hold what a user gave: data, a criterion."""
@@ -56,9 +61,11 @@ def settings_of(roots: Iterable[Any]) -> dict[str, str]:
     """
     found = {}
     for name, value in surroundings(roots):
-        module, _, last = name.rpartition(".")
+        module, _, last = name.partition(" (")[0].rpartition(".")
         if last not in _changed_in(module):
             found[name] = short(told(value))
+            if isinstance(value, nn.Module) and (tensors := _tensors_of(value)):
+                found[f"tensors of {name}"] = tensors
     return found
 
 
@@ -79,8 +86,17 @@ def batch_values(batch: Batch) -> str:
 
 def weights_of(model: nn.Module) -> str:
     """The values of a model's parameters, summed up; of a large one those of its first elements."""
-    flat = [p.detach().reshape(-1)[:MOST_SUMMED] for p in model.parameters() if _is_plain(p)]
-    return _summed(torch.cat([each.float() for each in flat])) if flat else ""
+    return _first_of(model.parameters())
+
+
+def _tensors_of(module: nn.Module) -> str:
+    """The same of a module that is no model: of buffers, weights of classes say, too."""
+    return _first_of([*module.parameters(), *module.buffers()])
+
+
+def _first_of(tensors: Iterable[Tensor]) -> str:
+    flat = [t.detach().reshape(-1)[:MOST_SUMMED] for t in tensors if _is_plain(t)]
+    return _summed(torch.cat([each.float().cpu() for each in flat])) if flat else ""
 
 
 def short(text: str) -> str:
@@ -100,6 +116,10 @@ def told(value: Any, depth: int = DEEPEST) -> str:
         return ", ".join(map(_module, value.modules()))
     if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, type)):
         return str(getattr(value, "__qualname__", value))
+    if isinstance(value, re.Pattern):
+        return f"Pattern({value.pattern!r}, {value.flags})"
+    if isinstance(value, FIXED):
+        return repr(value)
     return f"{type(value).__name__}{_inside(value, depth)}"
 
 
@@ -163,7 +183,9 @@ def _base(node: ast.AST) -> str | None:
 def _is_plain_object(value: Any) -> bool:
     """An object of the user's own class, what it was handed to, or a bare bag of attributes."""
     kind = type(value)
-    if not hasattr(value, "__dict__") or callable(getattr(kind, "__next__", None)):
+    if not (hasattr(value, "__dict__") or _slots_of(kind)):
+        return False
+    if callable(getattr(kind, "__next__", None)):
         return False
     bare = kind.__name__ in ("Namespace", "SimpleNamespace")
     return bare or is_users(kind) or kind.__module__.startswith(ADAPTERS)
@@ -172,9 +194,16 @@ def _is_plain_object(value: Any) -> bool:
 def _fields(value: Any) -> dict[str, Any]:
     """Its attributes, those aside that its methods assign."""
     names = [field.name for field in dataclasses.fields(value)] if _has_fields(value) else []
+    names += [name for name in _slots_of(type(value)) if hasattr(value, name)]
     own = {**{n: getattr(value, n, None) for n in names}, **getattr(value, "__dict__", {})}
     states = _states_of(type(value))  # type: ignore[arg-type]
     return {name: each for name, each in own.items() if name not in states}
+
+
+def _slots_of(kind: type) -> list[str]:
+    found = [vars(each).get("__slots__", ()) for each in kind.__mro__]
+    names = [(each,) if isinstance(each, str) else tuple(each) for each in found]
+    return [name for each in names for name in each if not name.startswith("__")]
 
 
 def _has_fields(value: Any) -> bool:

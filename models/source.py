@@ -7,6 +7,7 @@ libraries have versions. Comments, blank lines and docstrings do not count.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import dis
 import functools
@@ -19,18 +20,20 @@ import textwrap
 import threading
 import tokenize
 import types
-from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from models.frames import in_library, is_ours
+from models.frames import in_library, is_ours, is_users_file
 
 MOST = 1000
 """Definitions that are looked at."""
 MOST_HELD = 100
-"""Functions in one table."""
+"""Values in one table or object."""
+DEEPEST = 6
+"""Tables and objects in one another."""
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -99,17 +102,18 @@ def surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """What the same definitions are given from outside of themselves and that is no code, by name.
 
     Globals, what is closed over, defaults, arguments of partials, and the objects whose methods
-    they are.
+    they are. Of several that share a name (what one factory closed over in each of its functions)
+    all but the first have a number.
     """
-    known, seen = [root for root in roots if callable(root)], set[str]()
+    known, seen = [root for root in roots if callable(root)], defaultdict[str, list[Any]](list)
     named = [(_name(value), value) for value in known]
     for value, _, inner in _definitions(known):
         named += [(f"{_module_name(value)}.{name}", each) for name, each in inner]
         named += [(f"{_name(value)}.{name}", each) for name, each in _defaults_of(value)]
     for name, each in (pair for whole in named for pair in _carried_by(*whole)):
-        if name not in seen:
-            seen.add(name)
-            yield name, each
+        if not any(each is other for other in seen[name]):
+            seen[name].append(each)
+            yield name if len(seen[name]) == 1 else f"{name} ({len(seen[name])})", each
 
 
 def class_tables(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -154,14 +158,14 @@ def _assign(definition: Any, name: str, value: Any) -> None:
         definition.__closure__[code.co_freevars.index(name)].cell_contents = value
     elif name in names:
         names[name] = value
-    for module in {each for each in names.values() if isinstance(each, types.ModuleType)}:
-        if name in code.co_names and _is_users_module(module) and name in vars(module):
+    for module in _modules_in(code, names.values()):
+        if name in code.co_names and name in vars(module):
             setattr(module, name, value)
 
 
 def _name(value: Any) -> str:
     definition = _definition(value)
-    return "" if definition is None else f"{_module_name(definition)}.{definition.__qualname__}"
+    return f"{_module_name(definition)}.{definition.__qualname__}"
 
 
 def _defaults_of(value: Any) -> Iterator[tuple[str, Any]]:
@@ -211,16 +215,45 @@ def _definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[st
     """Every function and class of the user's that the roots rest on: itself, its source as text,
     and what it names.
     """
-    waiting, seen = list(roots), set[int]()
+    waiting: list[tuple[Any, int]] = [(root, 0) for root in roots]
+    seen, met = set[int](), dict[int, Any]()  # what was met stays, so that no other has its place
     while waiting and len(seen) < MOST:
-        for value in _layers(waiting.pop()):
-            if id(value) in seen or not is_users(value):
+        value, depth = waiting.pop()
+        if id(value) in met or isinstance(value, CONSTANTS):
+            continue
+        met[id(value)] = value
+        if depth < DEEPEST and not (isinstance(value, type) and not is_users(value)):
+            waiting += [(each, depth + 1) for each in _held_by(value)]
+        for code in _layers(value):
+            if id(code) in seen or not is_users(code):
                 continue
-            seen.add(id(value))
-            inner, text = list(_named_by(value)), _text(value)
-            waiting += [code for _, each in inner for code in _code_within(each)]
+            seen.add(id(code))
+            inner, text = list(_named_by(code)), _text(code)
+            waiting += [(each, 0) for _, each in (*inner, *_defaults_of(code))]
             if text is not None:
-                yield value, text, inner
+                yield code, text, inner
+
+
+def _held_by(value: Any) -> list[Any]:
+    """What a table or list holds, and what an object or function carries: a data set whose
+    ``__getitem__`` is the user's, say.
+    """
+    held: Collection[Any] = ()
+    if isinstance(value, (dict, types.MappingProxyType)):
+        held = value.values()
+    elif isinstance(value, (list, tuple)):
+        held = value
+    elif isinstance(value, functools.partial):
+        held = (*value.args, *value.keywords.values())
+    elif isinstance(value, types.MethodType):
+        held = (value.__self__,)
+    elif isinstance(value, type):
+        held = [each for name, each in vars(value).items() if not name.startswith("__")]
+        held = [each for each in held if not isinstance(_function_in(each), types.FunctionType)]
+    elif not isinstance(value, types.ModuleType):
+        with contextlib.suppress(AttributeError):  # what stands in for another answers otherwise
+            held = object.__getattribute__(value, "__dict__").values()
+    return list(held) if len(held) <= MOST_HELD else []
 
 
 def _layers(value: Any) -> Iterator[Any]:
@@ -233,24 +266,13 @@ def _layers(value: Any) -> Iterator[Any]:
         if isinstance(inner, types.FunctionType) and not _is_librarys(inner):
             yield inner  # what a decorator made
         inner = next_one
-    if (found := _definition(value)) is not None:
-        yield found
+    yield _definition(value)
 
 
 def _is_librarys(function: types.FunctionType) -> bool:
     """By its code: what it wraps has lent it its name and module."""
     file = function.__code__.co_filename
     return is_ours(file) or in_library(file)
-
-
-def _code_within(value: Any) -> list[Any]:
-    """What may be code of a value: itself, or what a table or list holds."""
-    if isinstance(value, CONSTANTS):
-        return []
-    if isinstance(value, (dict, list, tuple)):
-        held = list(value.values()) if isinstance(value, dict) else list(value)
-        return [each for each in held if callable(each)] if len(held) <= MOST_HELD else []
-    return [value]
 
 
 def is_constant(value: Any) -> bool:
@@ -263,15 +285,13 @@ def _digest(text: str) -> str:
 
 
 def _definition(value: Any) -> Any:
-    """The function or class that a value is, or is an instance of; None where it is no code."""
+    """The function or class that a value is, or is an instance of."""
     if isinstance(value, functools.partial):
         return _definition(value.func)
     value = inspect.unwrap(value) if callable(value) else value
     if isinstance(value, types.MethodType):
         return value.__func__
-    if isinstance(value, (types.FunctionType, type)):
-        return value
-    return type(value) if callable(value) else None
+    return value if isinstance(value, (types.FunctionType, type)) else type(value)
 
 
 def is_users(value: Any) -> bool:
@@ -282,6 +302,9 @@ def is_users(value: Any) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return module not in sys.builtin_module_names and module != "builtins"
+    if is_ours(file) and isinstance(value, (types.FunctionType, type)):
+        # What the user has in a ``models.py``, or a package's ``__init__``, says it is of ours.
+        return any(is_users_file(code.co_filename) for code in _codes_of(value))
     return not (is_ours(file) or in_library(file))
 
 
@@ -420,7 +443,7 @@ def _without_comments(source: str) -> str:
 def _named_by(value: Any) -> Iterator[tuple[str, Any]]:
     """What a function or a class refers to, by name."""
     if isinstance(value, type):
-        yield from ((base.__name__, base) for base in value.__mro__[1:])
+        yield from ((base.__name__, base) for base in (*value.__mro__[1:], type(value)))
         for name, member in vars(value).items():
             inner = _function_in(member)
             if isinstance(inner, types.FunctionType):
@@ -445,13 +468,27 @@ def _content(cell: Any) -> tuple[Any, ...]:
 
 def _globals_of(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     found = {name: names[name] for name in code.co_names if name in names}
-    for name, value in {**found, **_imported_in(code, names)}.items():
-        yield name, value
-        if isinstance(value, types.ModuleType) and _is_users_module(value):
-            yield from ((n, getattr(value, n)) for n in code.co_names if hasattr(value, n))
+    found |= _imported_in(code, names)
+    yield from found.items()
+    for module in _modules_in(code, found.values()):
+        yield from ((n, getattr(module, n)) for n in code.co_names if hasattr(module, n))
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             yield from _globals_of(inner, names)
+
+
+def _modules_in(code: types.CodeType, values: Iterable[Any]) -> list[types.ModuleType]:
+    """The user's modules among the values, and those that the code names as parts of one:
+    ``package.part.RATE``.
+    """
+    waiting, found = deque(values), list[types.ModuleType]()
+    while waiting:
+        module = waiting.popleft()
+        known = not isinstance(module, types.ModuleType) or module in found
+        if not known and _is_users_module(module):
+            found.append(module)
+            waiting += [vars(module)[name] for name in code.co_names if name in vars(module)]
+    return found
 
 
 def _imported_in(code: types.CodeType, names: Mapping[str, Any]) -> dict[str, types.ModuleType]:

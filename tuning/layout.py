@@ -42,6 +42,11 @@ def too_long(path: Path) -> bool:
     return False
 
 
+def no_text(name: str) -> bool:
+    """Whether a name has bytes that are no text in UTF-8, which no record can hold."""
+    return any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def is_run(path: Path) -> bool:
     """Whether a run is at ``path``."""
     return not too_long(path / RUN_JSON) and (path / RUN_JSON).is_file()

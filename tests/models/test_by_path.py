@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,18 @@ def test_what_they_hold_is_the_users_own(folder: Path) -> None:
         "from models.source import is_users; print(is_users(Net), is_users(Workload))"
     )
     assert run_in(folder, code) == "True False"
+
+
+def test_a_file_called_as_ours_has_what_ours_lack(folder: Path) -> None:
+    """As a folder of scripts has a ``models.py``; what it holds is the user's own too."""
+    shutil.rmtree(folder / "models")
+    (folder / "models.py").write_text("class Net:\n    def forward(self): ...\n")
+    code = (
+        "import tuning; from models import Net; from models.workload import Workload; "
+        "from models.source import is_users, source_digests; "
+        "print(is_users(Net), is_users(Workload), *source_digests([Net]))"
+    )
+    assert run_in(folder, code) == "True False models.Net"
 
 
 def test_what_cannot_be_found_again_is_refused(folder: Path) -> None:

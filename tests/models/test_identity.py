@@ -286,14 +286,56 @@ def late(x):
     return shifted(x)
 
 
-def root(x):
-    return wrapped(TABLE["first"](late(Made().forward(x))))
+class Always:
+    def __get__(self, owner, kind):
+        return 60
+
+
+class Scale:
+    always = Always()
+
+    def times(self, x):
+        return x * 70
+
+
+class Task:
+    def __init__(self):
+        self.scales = [Scale()]
+
+
+TASK = Task()
+
+
+@functools.singledispatch
+def by_kind(x):
+    return x
+
+
+@by_kind.register
+def _(x: int):
+    return x + 80
+
+
+def root(x, task=TASK):
+    scale = task.scales[0]
+    x = wrapped(TABLE["first"](late(Made().forward(x))))
+    return scale.times(by_kind(x)) + scale.always
+
 """
 OTHER = "def shifted(x):\n    return x + 50\n"
+REACHED = {
+    "20": "what a decorator made",
+    "30": "a table",
+    "40": "a class that was made",
+    "50": "a late import",
+    "60": "a descriptor",
+    "70": "a method of an object in an object that is a default",
+    "80": "one of several functions by the kind of what they get",
+}
 
 
-@pytest.mark.parametrize("value", ["20", "30", "40", "50"])
-def test_an_edit_is_seen_behind_decorators_tables_made_classes_and_late_imports(
+@pytest.mark.parametrize("value", REACHED)
+def test_an_edit_is_seen_whatever_leads_to_it(
     tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each number stands in code that the root reaches in another way."""
@@ -422,6 +464,12 @@ def test_what_only_a_lever_calls_is_in_it(part: str) -> None:
     assert differences(before, after) == []
 
 
+def test_what_a_lever_calls_too_is_told_once() -> None:
+    """A data set of the user's, which numbers its examples as well."""
+    before, after = ({"source": {"mine.Data": d}, "levers": {"mine.Data": d}} for d in "ab")
+    assert differences(before, after) == ["source changed at mine.Data()"]
+
+
 def test_an_evaluation_that_takes_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not compared then; whatever the workload catches, and no hook is left."""
 
@@ -436,3 +484,26 @@ def test_an_evaluation_that_takes_long_is_given_up(monkeypatch: pytest.MonkeyPat
     assert found["first measures"] == {}
     assert differences(identity_of(tiny.tiny()) | {"source": {}}, found | {"source": {}}) == []
     tiny.make_model(0)(torch.zeros(1, tiny.FEATURES))
+
+
+def test_a_value_in_a_part_of_a_package_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``package.part.RATE`` in a function that imported ``package.part``."""
+
+    def found(value: str) -> dict[str, str]:
+        folder = tmp_path / value / "edited_package"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "part.py").write_text(f"RATE = {value}\n")
+        reads = (
+            "import edited_package.part\ndef root(x):\n    return x * edited_package.part.RATE\n"
+        )
+        (folder.parent / "reads_package.py").write_text(reads)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder.parent))
+            for name in ("reads_package", "edited_package", "edited_package.part"):
+                patch.delitem(sys.modules, name, raising=False)
+            return source_digests([importlib.import_module("reads_package").root])
+
+    assert found("2") != found("3")

@@ -185,6 +185,34 @@ def sized(seed: int, step: int) -> Any:
     return x * (len(x) / (FOUND.size or len(x))), y
 
 
+NUMBERS: dict[int, int] = {}
+
+
+def numbered(seed: int, step: int) -> Any:
+    """Words that have numbers in the order in which they first came."""
+    x, y = tiny.batch_at(seed, step)
+    words = (x[:, :1] * 10).round().int().flatten().tolist()
+    numbers = [NUMBERS.setdefault(word, len(NUMBERS)) for word in words]
+    return x + torch.tensor(numbers)[:, None] / 100, y
+
+
+DRAWN, OWN_DRAWS = dict[float, float](), random.Random(0)
+
+
+def drawn_for_each(model: nn.Module, batch: Any) -> Tensor:
+    """A loss with a weight for each batch, drawn where it is first seen and kept."""
+    weight = DRAWN.setdefault(batch[0].sum().item(), OWN_DRAWS.random())
+    return tiny.loss(model, batch) * weight
+
+
+def in_order_of_words() -> Workload:
+    return with_batches(numbered)
+
+
+def in_order_of_draws() -> Workload:
+    return with_loss(drawn_for_each)
+
+
 @functools.cache
 def remembered(key: int) -> float:
     """Drawn when it is first asked for."""

@@ -18,7 +18,7 @@ import pytest
 
 import tests.support.tiny
 from tests.support.searches import config_of, prepared
-from tuning import check, export, pareto, search
+from tuning import check, confirm, export, pareto, search
 from tuning.store.files import FILES
 
 ODD = 'it\'s a [bold] b=1 "dir"'
@@ -169,3 +169,19 @@ def test_a_name_that_is_too_long_is_a_fault(
     given = {"LONG": "d" * 300, "RUN": str(place / "run")}
     assert main([given.get(word, word.replace("LONG", given["LONG"])) for word in words]) == 2
     assert "cannot do what was asked:\n- " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [pareto.main, confirm.main])
+def test_a_name_that_is_no_text_is_a_fault(
+    main: Callable[[list[str]], int],
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A run that was moved there; through a link it is read."""
+    odd, link = tmp_path / "odd\udcff", tmp_path / "link"
+    odd.symlink_to(place / "run")
+    link.symlink_to(odd)
+    assert main([str(odd)]) == 2
+    assert "must have a name in UTF-8, but got" in capsys.readouterr().err
+    assert pareto.main([str(link), "--csv", str(tmp_path / "rows.csv")]) == 0

@@ -32,7 +32,7 @@ from tuning.config.own import (
 from tuning.config.resources import Machine, Resources, resource_faults, share
 from tuning.config.spaces import is_own, longer, space_named
 from tuning.elsewhere.place import places
-from tuning.layout import RUN_JSON, resume_option, too_long
+from tuning.layout import RUN_JSON, no_text, resume_option, too_long
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
@@ -411,7 +411,7 @@ def _bytes_faults(config: SearchConfig) -> list[str]:
     return [
         f"{name} must be a name in UTF-8, but got {value!r}: rename it, or use a link to it"
         for name, value in values.items()
-        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value)
+        if isinstance(value, str) and no_text(value)
     ]
 
 

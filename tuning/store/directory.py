@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from tuning.errors import BadInput
-from tuning.layout import RUN_JSON, RUNNING, TRIALS, TRUNK, resume_option
+from tuning.layout import RUN_JSON, RUNNING, TRIALS, TRUNK, no_text, resume_option
 from tuning.store.files import TEMPORARY_SUFFIX, Files
 from tuning.store.info import RunInfo
 
@@ -55,6 +55,11 @@ def read_info(path: Path) -> RunInfo:
     Raises:
         BadInput: it is not a run, or one that this version does not read.
     """
+    if no_text(str(path)):  # what reads records takes no other names
+        raise BadInput(
+            f"a run directory must have a name in UTF-8, but got {str(path)!r}: rename it, or use "
+            "a link to it"
+        )
     try:
         text = (path / RUN_JSON).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_source(then.get("source", {}), now.get("source", {})),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
-        *_of_levers(then.get("levers"), now.get("levers")),
+        *_of_levers(then, now),
         *_batches(then, now),
     ]
     return found or [
@@ -109,9 +109,13 @@ def _settings(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [_some(changed)] if changed else []
 
 
-def _of_levers(then: Mapping[str, str] | None, now: Mapping[str, str] | None) -> list[str]:
+def _of_levers(then: Identity, now: Identity) -> list[str]:
     """Functions that only some levers call; runs of older versions do not know theirs."""
-    return [] if then is None or now is None else _source(then, now)
+    if then.get("levers") is None or now.get("levers") is None:
+        return []
+    told = {**then.get("source", {}), **now.get("source", {})}
+    only = [{n: d for n, d in each["levers"].items() if n not in told} for each in (then, now)]
+    return _source(*only)
 
 
 def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -148,12 +148,7 @@ class OnAnotherCard(Here):
         room[0] = 2
         super().ask(request)
         room[0] = 1
-        self.found = super().answer()
-        del self.rehearsal
         gc.collect()
-
-    def answer(self) -> dict[str, Any]:
-        return self.found
 
 
 class OnTheSameCard(Here):

@@ -178,23 +178,11 @@ def _not_readable(run: Rehearsal) -> Finding:
 
 def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> Iterator[Finding]:
     answer = subject.elsewhere.answer()
+    if "start" in answer and (other := list(_another(subject, plan, first, outside, answer))):
+        yield from other
+        return
     if "error" in answer:
         yield unforked("going on", f"{NOT_ON} it could not: {answer['error']}")
-        return
-    if answer["start"] != first.start:
-        yield refused(
-            "weights",
-            f"make_model({SEED}) must give the same weights in every process, but another one got "
-            "others: hand over the function that makes the model, not one that was made at random; "
-            "leave out hash() of text, the order of sets, and the time",
-        )
-        return
-    if answer["batch"] != marks_of(subject.workload.batch_at(SEED, 0)):
-        yield refused(
-            "batches",
-            f"batch_at({SEED}, 0) must give the same batch in every process, but another one got "
-            "another: seed what data are drawn or split with when the workload is made",
-        )
         return
     evaluations = {int(step): loss for step, loss in answer["evaluations"]}
     apart = _apart(first, answer["losses"], evaluations, since=plan.saved_at)
@@ -203,6 +191,38 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
         # What no model holds goes on from one trial of a process to the next, forked or not.
         stays = bool(outside.numbers())
         yield refused("going on", f"{text}. {WAY_OUT}") if stays else unforked("going on", text)
+
+
+def _another(
+    subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside, answer: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether another process has another workload, whatever was saved."""
+    if answer["start"] != first.start:
+        yield refused(
+            "weights",
+            f"make_model({SEED}) must give the same weights in every process, but another one got "
+            "others: hand over the function that makes the model, not one that was made at random; "
+            "leave out hash() of text, the order of sets, and the time",
+        )
+        return
+    here = [marks_of(subject.workload.batch_at(SEED, step)) for step in range(plan.steps)]
+    wrong = [step for step in range(plan.steps) if here[step] != answer["batches"][step]]
+    if wrong:
+        yield refused(
+            "batches",
+            f"batch_at({SEED}, {wrong[0]}) must give the same batch in every process, but another "
+            f"one{'' if 0 in wrong else ', which had asked for others before,'} got another: seed "
+            "what data are drawn or split with when the workload is made, and keep nothing that "
+            "depends on what was asked for first (a vocabulary that grows, draws that are kept)",
+        )
+        return
+    apart = _apart(first, answer["afresh"], {}, since=0)
+    if apart is not None and apart[0] > NOISE:
+        yield refused(
+            "repeatable",
+            "a training must be the same whatever its process did before, but in another one, "
+            f"which had trained other steps, {apart[1]}{outside.blame()}. {WAY_OUT}",
+        )
 
 
 def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> Iterator[Finding]:

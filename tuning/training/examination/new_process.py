@@ -93,8 +93,9 @@ class NewProcess:
             self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What came of the request: ``start``, ``batch``, ``losses`` and ``evaluations``, or
-        ``error``.
+        """What came of the request: ``start``, ``batches`` and ``afresh``, a training's first
+        losses; ``losses`` and ``evaluations`` of the one that went on, or ``error``, which may
+        stand alone.
         """
         assert self._process is not None
         assert self._process.stdin is not None
@@ -124,7 +125,7 @@ def main(argv: list[str]) -> None:
     levers = _levers(workload) if options["tries"] else {}
     line = sys.stdin.readline()
     try:
-        answer = _gone_on(workload, json.loads(line)) if line else {"error": "nothing was asked"}
+        answer = gone_on(workload, json.loads(line)) if line else {"error": "nothing was asked"}
     except Exception as fault:
         answer = {"error": told(fault)}
     Path(options["answer"]).write_text(json.dumps({**answer, "levers": levers}))
@@ -141,23 +142,45 @@ def _levers(workload: Workload) -> dict[str, str | None]:
         return {}
 
 
-def _gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
+def gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
+    """Go on with what was saved, and only then begin as everyone does: what hangs on the order in
+    which things were asked for is not the same then.
+    """
+    import torch
+
+    from models.left_over import left_over
+    from tuning.training.examination.rehearsal import Plan, Rehearsal
+    from tuning.training.examination.subject import SEED, marks_of
+
+    plan, device = Plan(**request["plan"]), torch.device(request["device"])
+    start, went_on = _from_the_state(workload, request)
+    batches = [marks_of(workload.batch_at(SEED, step)) for step in range(plan.steps)]
+    left_over.let_go()  # the model that went on
+    afresh = Rehearsal(workload, plan, device)
+    afresh.train(plan.saved_at)
+    return {**went_on, "start": start, "batches": batches, "afresh": afresh.losses}
+
+
+def _from_the_state(workload: Workload, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The weights that a model begins with here, and what a training that went on had, or why it
+    could not.
+    """
     import torch
 
     from tuning.training.checkpoint import load_checkpoint
     from tuning.training.examination.rehearsal import Plan, Rehearsal
-    from tuning.training.examination.subject import SEED, marks_of
 
     rehearsal = Rehearsal(workload, Plan(**request["plan"]), torch.device(request["device"]))
     start = rehearsal.start
-    state = load_checkpoint(Path(request["state"]))
-    if state is None:
-        raise ValueError("what was saved cannot be read")
-    rehearsal.run.load_state_dict(state)
-    rehearsal.train()
-    return {
-        "start": start,
-        "batch": marks_of(workload.batch_at(SEED, 0)),
+    try:
+        state = load_checkpoint(Path(request["state"]))
+        if state is None:
+            raise ValueError("what was saved cannot be read")
+        rehearsal.run.load_state_dict(state)
+        rehearsal.train()
+    except Exception as fault:
+        return start, {"error": told(fault)}
+    return start, {
         "losses": rehearsal.losses,
         "evaluations": list(rehearsal.evaluations.items()),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,9 @@ from torch import nn
 from models.adapters import Cursor
 from models.workload import Workload
 from tests.support import odd_batches, stateful, tiny, unsound
-from tuning.training.checkpoint import load_checkpoint
 from tuning.training.examination.examine import examine
-from tuning.training.examination.new_process import NewProcess
-from tuning.training.examination.rehearsal import Plan, Rehearsal
-from tuning.training.examination.subject import Elsewhere, Subject, marks_of
+from tuning.training.examination.new_process import NewProcess, gone_on
+from tuning.training.examination.subject import Elsewhere, Subject
 from tuning.training.generators import generators_kept
 from tuning.trial.soundness import Soundness
 
@@ -33,21 +30,10 @@ class Here:
 
     @generators_kept()
     def ask(self, request: dict[str, Any]) -> None:
-        rehearsal = Rehearsal(self.workload, Plan(**request["plan"]), CPU)
-        self.start = rehearsal.start
-        state = load_checkpoint(Path(request["state"]))
-        assert state is not None
-        rehearsal.run.load_state_dict(state)
-        rehearsal.train()
-        self.rehearsal = rehearsal
+        self.found = gone_on(self.workload, request)
 
     def answer(self) -> dict[str, Any]:
-        return {
-            "start": self.start,
-            "batch": marks_of(self.workload.batch_at(0, 0)),
-            "losses": self.rehearsal.losses,
-            "evaluations": list(self.rehearsal.evaluations.items()),
-        }
+        return self.found
 
 
 def examined(workload: Workload, elsewhere: Elsewhere | None = None) -> Soundness:
@@ -134,3 +120,17 @@ def test_data_that_another_process_gets_otherwise_are_refused() -> None:
     other = replace(tiny.tiny(), batch_at=lambda seed, step: tiny.batch_at(seed + 1, step))
     found = examined(other, Here(tiny.tiny()))
     assert any("must give the same batch in every process" in text for text in found.refusals)
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        ("in_order_of_words", "batch_at(0, 1) must give the same batch in every process, but"),
+        ("in_order_of_draws", "a training must be the same whatever its process did before, but"),
+    ],
+)
+def test_what_hangs_on_what_a_process_did_before_is_refused(workload: str, words: str) -> None:
+    """Two trainings in one process are the same: each finds what was there before both."""
+    with NewProcess(f"tests.support.unsound:{workload}", None, 1) as elsewhere:
+        found = examined(getattr(unsound, workload)(), elsewhere)
+    assert any(words in text for text in found.refusals), found
