@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import strategies as st
 
-from tuning.training import calibrate, calibrate_forms
+from tuning.training import calibrate, calibrate_forms, clock_tasks
 from tuning.training.calibrate import Effort
 from tuning.trial.clock import CostTable
 
@@ -25,6 +25,7 @@ def two_rounds() -> Iterator[None]:
     """In this process steps and forms are really timed, but not long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "Effort", lambda: TWO_ROUNDS)
+        assert clock_tasks.CAREFUL is not TWO_ROUNDS, "made by the real one, whoever imports it"
         patch.setattr(calibrate_forms, "EFFORT", TWO_ROUNDS)
         yield
 
