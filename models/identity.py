@@ -22,6 +22,10 @@ from models.workload import Workload
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
 
+REACH = 2
+"""How far ``source`` looks: more each time that it sees code which it did not see before. Runs that
+were recorded with another are compared by what both have seen.
+"""
 MOST_NAMES = 6
 """Of frozen parameters; of more their number."""
 
@@ -58,6 +62,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "first loss": loss,
         "optimizer": kind_of(optimizer),
         "groups": [_settings(group) for group in optimizer.param_groups],
+        "reach": REACH,
         "source": source_digests(code),
         "settings": settings,
         "levers": source_digests(

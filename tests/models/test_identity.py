@@ -507,3 +507,19 @@ def test_a_value_in_a_part_of_a_package_is_seen(
             return source_digests([importlib.import_module("reads_package").root])
 
     assert found("2") != found("3")
+
+
+def test_a_run_that_saw_less_is_compared_by_what_both_have_seen() -> None:
+    """An edit there is told; code that was not looked at then is no difference."""
+    then = {"source": {"w.loss": "1"}}
+    now: dict[str, Any] = {
+        "source": {"w.loss": "1", "w.Data.__getitem__": "2"},
+        "reach": 2,
+    }
+    assert differences(then, now) == []
+    assert differences(now, then) == []
+    edited = {**now, "source": {**now["source"], "w.loss": "3"}}
+    assert differences(then, edited) == ["source changed at w.loss()"]
+    assert differences(now, {"source": {"w.loss": "1"}, "reach": 2}) == [
+        "source changed at w.Data.__getitem__()"
+    ]

@@ -29,7 +29,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *found,
         *_parameters(then.get("parameters", {}), now.get("parameters", {})),
         *_groups(then.get("groups", []), now.get("groups", [])),
-        *_source(then.get("source", {}), now.get("source", {})),
+        *_source_of(then, now),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
         *_of_levers(then, now),
@@ -42,7 +42,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
 
 
 def _is_one(name: str, value: Any) -> bool:
-    return name != FIRST_LOSS and not isinstance(value, (dict, list))
+    return name not in (FIRST_LOSS, "reach") and not isinstance(value, (dict, list))
 
 
 def _loss(then: str | None, now: str | None) -> list[str]:
@@ -130,6 +130,15 @@ def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]])
             if old.get(name) != new.get(name)
         ]
     return found
+
+
+def _source_of(then: Identity, now: Identity) -> list[str]:
+    """Of two that looked equally far; else of what both have seen."""
+    before, after = then.get("source", {}), now.get("source", {})
+    if then.get("reach") != now.get("reach"):
+        both = before.keys() & after.keys()
+        before, after = ({name: each[name] for name in both} for each in (before, after))
+    return _source(before, after)
 
 
 def _source(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
