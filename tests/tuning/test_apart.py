@@ -65,7 +65,7 @@ def _fake_time() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search's own controls; to be copied, not changed."""
+    """A search's own controls and its first suggestion; to be copied, not changed."""
     run = tmp_path_factory.mktemp("controls") / "run"
     options = {"space": "recipe", "trials": 4, "target": 1.0, "replicates": 0.0}
     search(config_of(run, workload=WORKLOAD, **options), Remembering())
@@ -285,10 +285,13 @@ def test_the_headlines_recipe(run: Path) -> None:
     assert plan_of(store, Request(run)).found.number == 5
 
 
-def test_nothing_gains_anything(controls: Path) -> None:
+def test_nothing_gains_anything(tmp_path: Path) -> None:
     """Of own controls alone there is nothing to be taken apart; the message says what to give."""
+    run = tmp_path / "controls"
+    search(config_of(run, workload=WORKLOAD, trials=3, target=1.0), Remembering())
+    assert all(record.recipe.is_control for record in Store.open(run).records())
     with pytest.raises(BadInput, match="give --trial N to take another apart"):
-        plan_of(Store.open(controls), Request(controls))
+        plan_of(Store.open(run), Request(run))
 
 
 def test_command_line(
