@@ -518,6 +518,8 @@ def test_a_run_that_saw_less_is_compared_by_what_both_have_seen() -> None:
     }
     assert differences(then, now) == []
     assert differences(now, then) == []
+    levers = {"w.shrink": "4"}
+    assert differences({**then, "levers": levers}, {**now, "levers": {**levers, "w.B": "5"}}) == []
     edited = {**now, "source": {**now["source"], "w.loss": "3"}}
     assert differences(then, edited) == ["source changed at w.loss()"]
     assert differences(now, {"source": {"w.loss": "1"}, "reach": 2}) == [

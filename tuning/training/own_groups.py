@@ -93,7 +93,7 @@ class OwnGroups:
     def _forget(self) -> None:
         """Drop the state of parameters that are no more."""
         for each, _ in self._each:
-            held = {id(p) for group in each.param_groups for p in group["params"]}
+            held = held_by(each)
             for parameter in [p for p in each.state if id(p) not in held]:
                 del each.state[parameter]
 

@@ -29,7 +29,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *found,
         *_parameters(then.get("parameters", {}), now.get("parameters", {})),
         *_groups(then.get("groups", []), now.get("groups", [])),
-        *_source_of(then, now),
+        *_source(*_seen_by_both(then, now, then.get("source", {}), now.get("source", {}))),
         *_modules(then, now),
         *_settings(then.get("settings", {}), now.get("settings", {})),
         *_of_levers(then, now),
@@ -115,7 +115,7 @@ def _of_levers(then: Identity, now: Identity) -> list[str]:
         return []
     told = {**then.get("source", {}), **now.get("source", {})}
     only = [{n: d for n, d in each["levers"].items() if n not in told} for each in (then, now)]
-    return _source(*only)
+    return _source(*_seen_by_both(then, now, *only))
 
 
 def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -132,13 +132,14 @@ def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]])
     return found
 
 
-def _source_of(then: Identity, now: Identity) -> list[str]:
-    """Of two that looked equally far; else of what both have seen."""
-    before, after = then.get("source", {}), now.get("source", {})
-    if then.get("reach") != now.get("reach"):
-        both = before.keys() & after.keys()
-        before, after = ({name: each[name] for name in both} for each in (before, after))
-    return _source(before, after)
+def _seen_by_both(
+    then: Identity, now: Identity, before: Mapping[str, str], after: Mapping[str, str]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Digests of two that looked equally far; else of what both have seen."""
+    if then.get("reach") == now.get("reach"):
+        return before, after
+    both = before.keys() & after.keys()
+    return {n: before[n] for n in both}, {n: after[n] for n in both}
 
 
 def _source(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
