@@ -16,7 +16,7 @@ from models.first_values import first_loss, first_measures, spread_batches
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
-from models.source import source_digests
+from models.source.digests import source_digests
 from models.workload import Workload
 
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})

@@ -28,7 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import Batch, plain_parts, values_of
-from models.source import CONSTANTS, assigned_in, is_constant, is_users, surroundings
+from models.source.naming import assigned_in
+from models.source.surroundings import surroundings
+from models.source.users import CONSTANTS, is_constant, is_users
 
 DEEPEST = 5
 MOST_ITEMS = 1000

@@ -31,13 +31,11 @@ block 0 instead. Parameters that are frozen when the updater is made stay frozen
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch._C._autograd import _get_sequence_nr
 
 from policies.applying.copying import Made, Travelling
 from policies.applying.faults import checked_blocks
@@ -46,14 +44,13 @@ from policies.applying.habits import refuse_without_gradients as refuse_without_
 from policies.applying.habits import stepped_nowhere as stepped_nowhere
 from policies.applying.holding import TAKEN, take
 from policies.applying.moments import reset_faults
-from policies.applying.outside import OUTSIDE, used_before
+from policies.applying.outside import Outside
 from policies.applying.parts import Places, places_from_json, places_to_json
 from policies.applying.presence import Presence as Presence
 from policies.applying.presence import begin_as as begin_as
-from policies.applying.presence import is_absent
+from policies.applying.reaching import Reaching
 from policies.applying.reading import has_gradients, relevance
 from policies.applying.step import Step as Step
-from policies.applying.tracing import graph_of
 from policies.applying.tracing import trace_parts as trace_parts
 from policies.base import (
     MOMENTS_ON_THAW,
@@ -65,9 +62,6 @@ from policies.base import (
     state_to_json,
 )
 from policies.settings import knobs_of
-
-PATIENCE = 16
-"""Steps in which a block may be trained and not run before it is taken for one that never is."""
 
 
 class BlockUpdater(Travelling):
@@ -132,18 +126,10 @@ class BlockUpdater(Travelling):
         )
         self._previous: tuple[int, ...] | None = None  # blocks active in the last step
         self._inside = False
-        self._waited: dict[int, int] = {}  # steps in which a block waited; -1 once it was reached
-        self._observed: set[int] = set()  # blocks that had gradients when the loss was observed
-        self._had_gradients = False  # whether anything had
-        self._began: int | None = None  # operations that autograd had counted as a step began
-        self._told = False  # whether the loop was told that it accumulates gradients
-        self._stepped: bool | None = (
-            None  # whether an optimizer has in this step; None: in none yet
-        )
-        self._left: tuple[nn.Parameter, Tensor] | None = None  # a gradient that nobody has taken
-        self._looked = False  # whether a loss has shown that its forward ran within its step
         self._hold = take(checked, self._let_go)
-        self._freezer = Freezer(model, checked, told, optimizer, self._optimizer_steps)
+        self._freezer = freezer = Freezer(model, checked, told, optimizer, self._optimizer_steps)
+        self._reaching = reaching = Reaching(model, checked, freezer)
+        self._outside = Outside(freezer.parameters, lambda: reaching.parameters, accumulate > 1)
         self._arguments = (model, checked, policy, optimizer)
         self._options = {
             "total_steps": total_steps,
@@ -177,11 +163,8 @@ class BlockUpdater(Travelling):
         step = Step(plan, read, self._saw)
         if self._reset_moments and self._previous is not None:
             self._freezer.forget_moments(self._previous, plan.active_blocks)
-        self._left = self._not_taken()
+        self._outside.begin()
         self._inside = True
-        if self._stepped:
-            self._stepped = False
-        self._began = None if self._looked else _get_sequence_nr()
         try:
             with self._present(plan), self._freezer.step(plan.active_blocks):
                 yield step
@@ -208,7 +191,7 @@ class BlockUpdater(Travelling):
         progress = {
             "step": self._step,
             "previous": self._previous,
-            "waited": [list(pair) for pair in self._waited.items()],
+            "waited": self._reaching.state(),
             "state": state_to_json(self._state),
         }
         return {
@@ -234,7 +217,7 @@ class BlockUpdater(Travelling):
         self._state = state_from_json(self._policy, state["state"])
         self._step = state["step"]
         self._previous = None if state["previous"] is None else tuple(state["previous"])
-        self._waited = dict(state.get("waited", ()))
+        self._reaching.load(state.get("waited", ()))
         self._plan, self._losses, self._seen = None, [], None
         if (places := state.get("places")) is not None:
             self._freezer.settle(places_from_json(places))
@@ -289,7 +272,7 @@ class BlockUpdater(Travelling):
     def _made(self) -> Made:
         if self._inside:
             raise RuntimeError("an updater must be copied between steps, but it is inside one")
-        return Made(self._arguments, self._options, tuple(self._blocks_and_rest()))
+        return Made(self._arguments, self._options, tuple(self._reaching.parameters))
 
     @contextlib.contextmanager
     def _present(self, plan: StepPlan) -> Iterator[None]:
@@ -303,7 +286,7 @@ class BlockUpdater(Travelling):
             return
         if count > self._presence.count:
             self._freezer.expect_change()
-            self._presence.grow(count, plan.new_blocks, frozenset(self._blocks_and_rest()))
+            self._presence.grow(count, plan.new_blocks, frozenset(self._reaching.parameters))
         with self._presence.leaving_out(plan.left_out):
             yield
 
@@ -340,51 +323,18 @@ class BlockUpdater(Travelling):
 
     def _saw(self, loss: Tensor | float) -> None:
         """Take in a loss, and what has gradients now: the loop may step and drop them itself."""
-        self._refuse_forward_before(loss)
-        self._tell_of_accumulation()
+        self._outside.saw(loss)
         self._freezer.saw(loss)
-        self._had_gradients = has_gradients(self._blocks_and_rest())
-        unreached = (i for i in range(self._num_blocks) if self._waited.get(i, 0) >= 0)
-        self._observed = {index for index in unreached if self._has_gradients(index)}
-
-    def _refuse_forward_before(self, loss: Tensor | float) -> None:
-        """Once is enough: a loop that runs the model too early does so in every step."""
-        if self._began is None or not (graph := graph_of(loss)):
-            return
-        if (name := used_before(graph, self._began, self._freezer.parameters)) is not None:
-            raise RuntimeError(OUTSIDE.format(name=name))
-        self._looked = True
-
-    def _not_taken(self) -> tuple[nn.Parameter, Tensor] | None:
-        """A gradient of the last step's, which no optimizer has stepped along."""
-        if self._stepped is not False or self._told or self._accumulate > 1:
-            return None
-        return next(((p, p.grad) for p in self._blocks_and_rest() if p.grad is not None), None)
-
-    def _tell_of_accumulation(self) -> None:
-        """Once: nothing else may be wrong with it, where a policy counts no steps."""
-        left, self._left = self._left, None
-        if left is not None and left[0].grad is left[1]:  # it was added to, not dropped
-            self._told = True
-            warnings.warn(
-                "gradients of the last updater.step() were added to before an optimizer stepped: "
-                "where several of them make one optimizer step, say so, BlockUpdater(..., "
-                "accumulate=N), or blocks freeze and thaw in between. Steps and total_steps then "
-                "count the optimizer's",
-                stacklevel=4,
-            )
+        self._reaching.look()
 
     def _optimizer_steps(self) -> None:
         """Where that comes before the last micro-step (an epoch's last batches), it was the last.
 
         What a probe would have read is not known then.
         """
-        self._stepped = True
+        self._outside.stepped()
         if self._losses and not self._inside and self._plan is not None:
             self._end(self._plan, self._losses, None)
-
-    def _has_gradients(self, index: int) -> bool:
-        return has_gradients(self._freezer.parts[index].parameters)
 
     def _check(self, step: Step) -> None:
         """What the body of a step must have done."""
@@ -393,49 +343,9 @@ class BlockUpdater(Travelling):
                 "step.observe(loss) must be called inside 'with updater.step() as step', "
                 "but was not (continue, break and return leave it, too)"
             )
-        if not self._had_gradients and not has_gradients(self._blocks_and_rest()):
-            self._refuse_replaced()
-            raise RuntimeError(
-                "loss.backward() must come before the step ends, but no parameter has a gradient, "
-                "nor had one at step.observe(loss): observe right after the backward, before any "
-                "zero_grad()"
-            )
+        self._reaching.refuse_nothing()
         if len(self._losses) + 1 == self._accumulate:
-            self._refuse_unreached(step.plan)
-
-    def _refuse_replaced(self) -> None:
-        """Nothing has a gradient of what there was: it may not be there any more."""
-        for name, parameter in self._arguments[0].named_parameters():
-            if parameter.grad is not None and id(parameter) not in self._freezer.parameters:
-                raise RuntimeError(
-                    f"the model's parameters must stay those that the updater was made for, but "
-                    f"{name} is another one (load_state_dict(assign=True), to_empty(), another "
-                    "head): change and load the model first, then make optimizer and updater"
-                )
-
-    def _refuse_unreached(self, plan: StepPlan) -> None:
-        """Refuse blocks that are trained and never get a gradient: they would stand still.
-
-        One that was reached once is dropped now and then, as stochastic depth does.
-        """
-        for index in plan.active_blocks:
-            if self._waited.get(index, 0) < 0 or not self._is_due(index):
-                continue
-            reached = index in self._observed or self._has_gradients(index)
-            self._waited[index] = -1 if reached else self._waited.get(index, 0) + 1
-        waited = [i for i in plan.active_blocks if self._waited.get(i, 0) >= PATIENCE]
-        if waited:
-            names = ", ".join(self._freezer.names[index] for index in waited)
-            raise RuntimeError(
-                f"a block that is trained must get a gradient, but {names} got none in "
-                f"{PATIENCE} steps: the forward did not run it (a branch not taken, a detach(), "
-                "no_grad), or a reentrant checkpoint cut it off (pass use_reentrant=False). Run "
-                "it, or leave it out of blocks"
-            )
-
-    def _is_due(self, index: int) -> bool:
-        parameters = self._freezer.parts[index].parameters
-        return any(p.requires_grad for p in parameters) and not is_absent(self._blocks[index])
+            self._reaching.refuse_unreached(step.plan.active_blocks)
 
     def _finish(self, plan: StepPlan, step: Step) -> None:
         """Take in what a step showed; after the last micro-step hand it to the policy."""
@@ -462,11 +372,6 @@ class BlockUpdater(Travelling):
         self._previous, self._plan, self._losses = plan.active_blocks, None, []
         self._step += 1
 
-    def _blocks_and_rest(self) -> Iterable[nn.Parameter]:
-        # From the head down, where gradients are: the first is found at once.
-        parts = reversed(self._freezer.parts.values())
-        return (p for part in parts for p in part.parameters)
-
     def _settle(self) -> None:
         """Let the policy observe the last step, whose loss may have been on its way."""
         if self._seen is not None:
@@ -475,7 +380,7 @@ class BlockUpdater(Travelling):
 
     def _relevance(self, metric: str, grad_scale: float) -> tuple[float, ...]:
         blocks = [self._freezer.parts[index].parameters for index in range(self._num_blocks)]
-        if not has_gradients(self._blocks_and_rest()):
+        if not has_gradients(self._reaching.parameters):
             raise RuntimeError(
                 "loss.backward() must come before step.observe(loss), but nothing has a gradient"
             )

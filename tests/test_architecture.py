@@ -31,7 +31,8 @@ FLOORS: dict[str, frozenset[str]] = {
     for name, below in {
         "policies": "policies.applying",
         "policies.applying": "policies",
-        "models": "policies",
+        "models": "policies models.source",
+        "models.source": "models",
         "models.levers": "policies models models.approximation models.compute",
         "models.compute": "policies models models.levers",
         "models.approximation": "policies models",
@@ -47,12 +48,12 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.drivers": "tuning.trial",
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
-        "tuning.training.state": "tuning.training models",
+        "tuning.training.state": "tuning.training models models.source",
         "tuning.training.examination": "tuning.training tuning.training.state tuning.trial "
-        "models models.levers "
+        "models models.source models.levers "
         "models.application policies policies.applying",
         "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
-        "tuning.trial models "
+        "tuning.trial models models.source "
         "models.levers models.application policies",
         "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models "
         "models.adapters models.application models.levers policies",

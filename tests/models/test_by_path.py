@@ -93,7 +93,7 @@ def test_what_they_hold_is_the_users_own(folder: Path) -> None:
     (folder / "models" / "net.py").write_text("class Net: ...")
     code = (
         "import tuning; from models.net import Net; from models.workload import Workload; "
-        "from models.source import is_users; print(is_users(Net), is_users(Workload))"
+        "from models.source.users import is_users; print(is_users(Net), is_users(Workload))"
     )
     assert run_in(folder, code) == "True False"
 
@@ -104,7 +104,8 @@ def test_a_file_called_as_ours_has_what_ours_lack(folder: Path) -> None:
     (folder / "models.py").write_text("class Net:\n    def forward(self): ...\n")
     code = (
         "import tuning; from models import Net; from models.workload import Workload; "
-        "from models.source import is_users, source_digests; "
+        "from models.source.users import is_users; "
+        "from models.source.digests import source_digests; "
         "print(is_users(Net), is_users(Workload), *source_digests([Net]))"
     )
     assert run_in(folder, code) == "True False models.Net"

@@ -20,7 +20,7 @@ from torch.optim import SGD, AdamW
 from models import first_values
 from models.by_path import module_at
 from models.identity import identity_of
-from models.source import source_digests
+from models.source.digests import source_digests
 from tests.support import odd_batches, tiny
 from tuning.trial.identity import differences
 

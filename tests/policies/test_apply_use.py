@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policies.apply import PATIENCE, BlockUpdater, Step
+from policies.apply import BlockUpdater, Step
+from policies.applying.reaching import PATIENCE
 from policies.base import StepPlan, UpdatePolicy
 from policies.dynamic_suffix import DynamicSuffix
 from policies.full_update import FullUpdate

@@ -15,7 +15,8 @@ from torch import Tensor, nn, optim
 from torch.optim import LBFGS, SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from policies.apply import PATIENCE, BlockUpdater
+from policies.apply import BlockUpdater
+from policies.applying.reaching import PATIENCE
 from tests.policies.nets import (
     Loop,
     Scripted,

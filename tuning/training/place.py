@@ -18,7 +18,7 @@ from models.identity import functions_of
 from models.knobs import costly
 from models.left_over import ROOM, left_over
 from models.registry import find_workload, own_knobs_of
-from models.source import edited_since
+from models.source.digests import edited_since
 from models.workload import Workload
 from policies.rules import Scalar
 from tuning.errors import SearchFailed

@@ -12,7 +12,7 @@ import pytest
 
 from models.by_path import module_at
 from models.identity import functions_of
-from models.source import source_digests
+from models.source.digests import source_digests
 from tests.support.stores import INFO, fresh_store
 from tuning.errors import SearchFailed
 from tuning.training.place import _workload, workload_of

@@ -16,7 +16,7 @@ import torch
 from models.frames import told as told_of
 from models.identity import code_of
 from models.making import blocks_of
-from models.source import assign_outside, class_tables, surroundings
+from models.source.surroundings import assign_outside, class_tables, surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.examination.pieces import evaluated
 from tuning.training.examination.rehearsal import Plan, Rehearsal

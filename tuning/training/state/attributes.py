@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.source import is_users
+from models.source.users import is_users
 from tuning.training.state.encoding import (
     MOST_ITEMS,
     PLAIN,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from models.frames import in_library, is_ours
-from models.source import is_users
+from models.source.users import is_users
 from tuning.training.state.encoding import GeneratorState, set_generator
 
 Kind = Literal[
