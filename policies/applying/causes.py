@@ -42,6 +42,13 @@ STRANGER = (
 )
 """Follows the name of a parameter."""
 
+SWITCHED = (
+    "was frozen by the loop or the model after the updater was made, and is trained again where "
+    "the plan says so: what is to stay frozen is to be frozen before the updater is made; close() "
+    "gives the model back to make another"
+)
+"""Follows the name of a parameter."""
+
 EARLY = (
     "in a first step that freezes blocks step.observe(loss) must come right after loss.backward(), "
     "for it shows what else is frozen, but the loop {} before it: it clipped, climbed, stepped "

@@ -10,6 +10,7 @@ the whole one.
 from __future__ import annotations
 
 import contextlib
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -18,7 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from policies.applying.causes import BETWEEN, BUFFER, BY_FORWARD, BY_MEMORY, STRANGER, MovedError
+from policies.applying.causes import (
+    BETWEEN,
+    BUFFER,
+    BY_FORWARD,
+    BY_MEMORY,
+    STRANGER,
+    SWITCHED,
+    MovedError,
+)
 from policies.applying.early import Early
 from policies.applying.faults import refuse_idle_top
 from policies.applying.guard import Guard
@@ -92,6 +101,7 @@ class Freezer:
         outside = self._wiring.outside or self._wiring.outside_parameters
         self._trace = Trace(self._wiring, blocks, self._ran) if stem is None and outside else None
         self._early: Early | None = None
+        self._told = False  # whether the loop was told that its own freezing is undone
         self._graph: list[Any] = []
         self._frozen: dict[int, Part] = {}
         self._still: list[nn.Parameter] = []  # what is in the frozen parts
@@ -184,11 +194,8 @@ class Freezer:
         """
         if self.active is None:
             return []
-        resting = set(self._resting(self.active))
-        trained = (part for index, part in self.parts.items() if index not in resting)
-        frozen = [p for part in trained for p in part.parameters if not p.requires_grad]
         thawed = (p for p in self._wiring.untrained() if p.requires_grad)
-        return [self._wiring.names[id(p)] for p in (*frozen, *thawed)]
+        return [self._wiring.names[id(p)] for p in (*self._frozen_elsewhere(self.active), *thawed)]
 
     @property
     def still(self) -> Sequence[nn.Parameter]:
@@ -244,6 +251,7 @@ class Freezer:
     def _bring(self, active: tuple[int, ...]) -> None:
         """``requires_grad``, gradients and what is watched, as ``active`` says."""
         if active != self.active:
+            self._tell_of_switched()
             self._frozen = {index: self.parts[index] for index in self._resting(active)}
             self._still = [p for part in self._frozen.values() for p in part.parameters]
             self._resters = [m for part in self._frozen.values() for m in part.modules]
@@ -256,6 +264,21 @@ class Freezer:
         if (name := self._strangers.found()) is not None:
             raise RuntimeError(f"{name} {STRANGER}")
         drop_gradients(self._still)
+
+    def _frozen_elsewhere(self, active: tuple[int, ...]) -> list[nn.Parameter]:
+        resting = set(self._resting(active))
+        trained = (part for index, part in self.parts.items() if index not in resting)
+        return [p for part in trained for p in part.parameters if not p.requires_grad]
+
+    def _tell_of_switched(self) -> None:
+        """Once; a model that freezes a parameter in each forward does so after this."""
+        if self.active is None or self._told:
+            return
+        if frozen := self._frozen_elsewhere(self.active):
+            self._told = True
+            name = self._wiring.names[id(frozen[0])]
+            more = f" and {len(frozen) - 1} more" if len(frozen) > 1 else ""
+            warnings.warn(f"{name}{more} {SWITCHED}", stacklevel=7)
 
     def _watch_strangers(self) -> None:
         blocks = [(self.names[i], self._blocks[i]) for i in self._frozen if i != STEM]

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,6 +284,22 @@ def test_what_a_loop_thaws_by_itself_is_frozen_again() -> None:
         run.optimizer.step()
         run.optimizer.zero_grad()
         assert same(before, tensors_of(run.model.blocks[0], run.optimizer))
+
+
+def test_what_a_loop_freezes_by_itself_is_trained_where_the_plan_says_so_and_told() -> None:
+    """Once, where the plan changes: as long as it stands the loop's freezing does."""
+    run = loop(Scripted("2 2 p 2"))
+    run.step(0)
+    name, frozen = list(run.model.named_parameters())[-3]
+    frozen.requires_grad_(False)
+    run.step(1)
+    assert not frozen.requires_grad
+    with pytest.warns(UserWarning, match=f"{re.escape(name)} was frozen by") as told:
+        run.step(2)
+    assert frozen.requires_grad
+    assert [Path(each.filename).name for each in told] == [Path(train.__code__.co_filename).name]
+    frozen.requires_grad_(False)
+    run.step(3)
 
 
 class Fading(AdamW):

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ class NewProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="soundness-")
         self.path = Path(self._folder.name)
         self._answer = self.path / "answer.json"
-        options = json.dumps({**self._options, "answer": str(self._answer)})
+        options = json.dumps({**self._options, "answer": str(self._answer), "parent": os.getpid()})
         paths = os.pathsep.join(path or os.curdir for path in sys.path)
         with (self.path / "said").open("w") as said:
             self._process = subprocess.Popen(
@@ -128,7 +129,10 @@ def main(argv: list[str]) -> None:
         answer = gone_on(workload, json.loads(line)) if line else {"error": "nothing was asked"}
     except Exception as fault:
         answer = {"error": told(fault)}
-    Path(options["answer"]).write_text(json.dumps({**answer, "levers": levers}))
+    to = Path(options["answer"])
+    to.write_text(json.dumps({**answer, "levers": levers}))
+    if os.getppid() != options["parent"]:  # it was killed: nobody else clears up
+        shutil.rmtree(to.parent, ignore_errors=True)
 
 
 def _levers(workload: Workload) -> dict[str, str | None]:

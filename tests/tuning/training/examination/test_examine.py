@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -113,6 +118,25 @@ def test_a_new_process_that_fails_says_why() -> None:
         found = examined(tiny.tiny(), elsewhere)
     assert not found.forks
     assert "must return a Workload" in found.warnings[0]
+
+
+BEGINS = """
+import time
+from tuning.training.examination.new_process import NewProcess
+with NewProcess("tests.support.tiny:tiny", None, 1) as elsewhere:
+    print(elsewhere.path, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_new_process_clears_up_after_one_that_was_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", BEGINS], stdout=PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        folder = Path(killed.stdout.readline().strip())
+        assert folder.is_dir()
+        killed.kill()
+    while folder.exists():  # or the test's own limit ends it
+        time.sleep(0.1)
 
 
 def test_data_that_another_process_gets_otherwise_are_refused() -> None:
