@@ -61,10 +61,13 @@ def calibrate_form(
     compiling = first_steps(shaped, depths)
     found = beside_plain(plain, shaped, depths, costs, effort, probing=form.approximated)
     entry = _entry(shaped, form, compiling if form.compiled else [])
-    del plain, shaped  # operations are counted on a model of their own, which needs the memory
+    del plain  # operations may be counted on a model of their own, which needs the memory
+    if (matrices := _of_matrices(form)) != form:
+        del shaped
+        shaped = StepBench(workload, SEED, device, form=matrices)
     return dataclasses.replace(
         found,
-        step_flops=_flops(workload, form, depths, device),
+        step_flops={depth: count_flops(partial(shaped.step, depth)) for depth in depths},
         data_seconds=costs.data_seconds if form.batch == form.input == 1 else found.data_seconds,
         warmup_seconds=sum(lap.wall for lap in compiling),
         entry_seconds=entry,
@@ -192,14 +195,11 @@ def _extra(ratios: Mapping[str, Sequence[float]], full: int) -> list[float]:
     ]
 
 
-def _flops(
-    workload: Workload, form: Form, depths: Sequence[int], device: torch.device
-) -> dict[int, float]:
-    # Kernels and compilation change how products are computed, not how many; the counter knows the
-    # default ones.
-    matrices = dataclasses.replace(form, attention="default", dtype="float32", compiled=False)
-    bench = StepBench(workload, SEED, device, form=matrices)
-    return {depth: count_flops(lambda depth=depth: bench.step(depth)) for depth in depths}  # type: ignore[misc]
+def _of_matrices(form: Form) -> Form:
+    """Kernels and compilation change how products are computed, not how many; the counter of them
+    knows the default ones.
+    """
+    return dataclasses.replace(form, attention="default", dtype="float32", compiled=False)
 
 
 def _entry(bench: StepBench, form: Form, compiling: Sequence[Lap]) -> float:
