@@ -120,18 +120,20 @@ GROWING: Mapping[str, Scalar] = {
     "growth_steps": 1,
     "new_blocks": COPY,
 }
+LATE: Mapping[str, Scalar] = {**GROWING, "growth_at": 0.7}
+"""What serves a model with more blocks than it needs, and costs another little."""
 SMALL: Mapping[str, Scalar] = {"input_start": 0.5, "input_whole_from": 0.25}
-LATE: Mapping[str, Scalar] = {"averaging": EMA, "averaging_window": 0.05}
+AVERAGED: Mapping[str, Scalar] = {"averaging": EMA, "averaging_window": 0.05}
 KEPT: Mapping[str, Scalar] = {
     **CAREFUL,
-    **LATE,
+    **AVERAGED,
     "prefix": 0.25,
     "prefix_until": 1.0,
     "prefix_rate": 1.0,
 }
 TOP: Mapping[str, Scalar] = {
     **CAREFUL,
-    **LATE,
+    **AVERAGED,
     POLICY: StaticSuffix.name,
     "active_fraction": 0.6,
 }
@@ -166,7 +168,8 @@ SPACE = SearchSpace(
         *cheaper_knobs(),
     ),
     suggested=(
-        ({**SOON, **FAST, **GROWING}, {**SOON, **FAST}, {**FAST, **GROWING}, FAST),
+        ({**SOON, **FAST, **LATE}, {**SOON, **FAST}, {**FAST, **LATE}, FAST),
+        ({**SOON, **FAST, **GROWING}, {**FAST, **GROWING}),
         (
             {**SOON, **FAST, **GROWING, **SMALL},
             {**SOON, **FAST, **SMALL},

@@ -17,6 +17,7 @@ from search_spaces.recipe import (
     KEPT,
     LAST,
     LAST_KEPT,
+    LATE,
     SMALL,
     SOON,
     SPACE,
@@ -34,9 +35,21 @@ def without(*gates: str) -> SearchSpace:
 @pytest.mark.parametrize(
     ("gates", "suggested"),
     [
-        ((), [{**SOON, **FAST, **GROWING}, {**SOON, **FAST, **GROWING, **SMALL}, KEPT, LAST_KEPT]),
+        (
+            (),
+            [
+                {**SOON, **FAST, **LATE},
+                {**SOON, **FAST, **GROWING},
+                {**SOON, **FAST, **GROWING, **SMALL},
+                KEPT,
+                LAST_KEPT,
+            ],
+        ),
         (("use_depth",), [{**SOON, **FAST}, {**SOON, **FAST, **SMALL}, KEPT, LAST_KEPT]),
-        (("use_input", "use_prefix"), [{**SOON, **FAST, **GROWING}, TOP, LAST]),
+        (
+            ("use_input", "use_prefix"),
+            [{**SOON, **FAST, **LATE}, {**SOON, **FAST, **GROWING}, TOP, LAST],
+        ),
         (
             ("use_depth", "use_input", "use_prefix", "use_averaging"),
             [{**SOON, **FAST}, CAREFUL, LAST],
@@ -74,4 +87,5 @@ def test_where_only_whole_horizons_are_searched_suggestions_are_for_those() -> N
     space, faults = applied(SPACE, {HORIZON: 1.0})
     assert not faults
     found = [knobs for _, horizon, knobs in space.suggestions(FullUpdate.name) if horizon == 1.0]
-    assert found == [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}, KEPT]
+    growing = [{**FAST, **LATE}, {**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}]
+    assert found == [*growing, KEPT]

@@ -1,0 +1,95 @@
+"""What recipes like the suggested ones gain on fresh seeds: where a search should begin.
+
+Each is the first suggestion of the space ``recipe`` with some of its knobs turned. Printed are the
+gain over the own control, the geometric mean over the seeds, and that of each seed. What was
+trained before lies in DIR and is not trained again.
+
+    python -m benchmarks.quality.suggestions --dir DIR [--workload W] [--fresh 3] [--horizon 0.75]
+        [--only NAME ...] [--workers 2] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.common import Row, machine, parser, publish
+from benchmarks.cost.quality import CONTROL, control_lines, fresh_gain, prepare
+from benchmarks.studies.plan import FIRST_SEED, Job, control_job
+from benchmarks.studies.runs import Done, recorded, train
+from policies.base import Scalar
+from policies.full_update import FullUpdate
+from search_spaces.recipe import FAST, GROWING, LATE
+from tuning.trial.recipe import Recipe
+
+MODERATE: Mapping[str, Scalar] = {
+    **FAST,
+    "muon_momentum": 0.9,
+    "rate": 3.0,
+    "weight_decay_factor": 0.25,
+    "beta1_memory": 1.0,
+    "beta2_memory": 2.5,
+    "warmup_factor": 0.4,
+    "decay_added": 0.5,
+    "final_rate": 0.15,
+}
+"""Near what the best recipes of searches of digits had in common."""
+SMALLER = {**LATE, "depth_end": 0.75}
+HALF = {"depth_start": 0.5, "depth_end": 0.5}
+VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
+    "fast, growth at 0.4": {**FAST, **GROWING},
+    "fast, growth at 0.7": {**FAST, **LATE},
+    "fast, growth at 0.55": {**FAST, **LATE, "growth_at": 0.55},
+    "fast, to three quarters at 0.55": {**FAST, **SMALLER, "growth_at": 0.55},
+    "fast, to three quarters at 0.7": {**FAST, **SMALLER},
+    "fast, half the blocks": {**FAST, **HALF},
+    "moderate, growth at 0.4": {**MODERATE, **GROWING},
+    "moderate, growth at 0.7": {**MODERATE, **LATE},
+    "moderate, to three quarters at 0.7": {**MODERATE, **SMALLER},
+    "moderate, half the blocks": {**MODERATE, **HALF},
+}
+
+
+def main() -> None:
+    """Train what was not trained yet, and print the table."""
+    made = parser(__doc__)
+    made.add_argument("--dir", type=Path, metavar="DIR", required=True)
+    made.add_argument("--workload", default="byte_lm", metavar="W")
+    made.add_argument("--fresh", type=int, default=3, metavar="K", help="seeds")
+    made.add_argument("--horizon", type=float, default=0.75, metavar="H", help="of every variant")
+    made.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    made.add_argument("--workers", type=int, default=2, metavar="N", help="processes at once")
+    made.add_argument("--clock", type=Path, metavar="RUN", help="(default: calibrate)")
+    options = made.parse_args()
+    prepare(options)
+    seeds = range(FIRST_SEED, FIRST_SEED + options.fresh)
+    recipes = {
+        name: Recipe(FullUpdate.name, options.horizon, VARIANTS[name]) for name in options.only
+    }
+    jobs = [control_job(options.workload, horizon, s) for s in seeds for horizon in CONTROL]
+    jobs += [Job(options.workload, recipe, s) for recipe in recipes.values() for s in seeds]
+    train(jobs, options.dir, options.workers, _said)
+    runs = recorded(options.dir)
+    lines = control_lines(runs, options.workload, seeds)
+    rows = []
+    for name, recipe in recipes.items():
+        each = [fresh_gain(runs, options.workload, recipe, lines, [seed]) for seed in seeds]
+        rows.append(
+            Row(
+                variant=name,
+                gain=math.prod(each) ** (1 / len(each)),
+                by_seed=", ".join(f"{gain:.2f}" for gain in each),
+                seconds=runs[Job(options.workload, recipe, seeds[0])].seconds,
+            )
+        )
+    publish({f"suggestions, {options.workload}": rows}, options.json, machine())
+
+
+def _said(done: Done) -> None:
+    print(f"seed {done.job.seed} {done.job.recipe.name}: {done.loss}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
