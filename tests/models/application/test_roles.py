@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from models.application.roles import Matrices, matrices_of, places
 from tests.models.application.nets import Net
@@ -45,6 +46,21 @@ def test_tables_and_slivers_in_blocks_are_not_hidden() -> None:
     found = places(model, [block])
     roles = [place.role for p, place in found.items() if p is table.weight or p is gate.weight]
     assert roles == ["embeddings", "rest"]
+
+
+def test_a_parametrized_weight_is_its_layers() -> None:
+    """A kernel is one matrix and a fused projection three, whatever makes the weight of others; the
+    scales of weight_norm are none.
+    """
+    block = nn.ModuleDict({"conv": nn.Conv2d(4, 6, 3), "qkv": nn.Linear(8, 24)})
+    model = nn.ModuleDict({"block": block, "head": nn.Linear(8, 2)})
+    weight_norm(block["conv"])
+    spectral_norm(block["qkv"])
+    found = places(model, [block])
+    named = dict(block.named_parameters())
+    assert found[named["conv.parametrizations.weight.original0"]].role == "rest"
+    assert found[named["conv.parametrizations.weight.original1"]].matrices == Matrices(6)
+    assert found[named["qkv.parametrizations.weight.original"]].matrices == Matrices(24, 3)
 
 
 class Conv1D(nn.Module):
