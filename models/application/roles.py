@@ -113,7 +113,7 @@ def matrices_of(parameter: Tensor, module: nn.Module, name: str) -> Matrices:
         name: of the layer, by which fused projections are known, or of the parameter.
     """
     if isinstance(module, _ConvNd):
-        return Matrices(parameter.shape[0], 1 if module.transposed else module.groups)
+        return Matrices(parameter.shape[0], module.groups)
     if parameter.dim() > 2:  # experts, say: a stack of matrices as it is
         rows = parameter.shape[:-1].numel()
         return Matrices(rows, rows // parameter.shape[-2])

@@ -81,8 +81,18 @@ class Conv1D(nn.Module):
         (Conv1D(), "c_attn", Matrices(8, 3, along=1)),
         (nn.Conv2d(4, 6, 3), "conv", Matrices(6)),
         (nn.Conv2d(4, 6, 3, groups=2), "conv", Matrices(6, 2)),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), "conv", Matrices(4, 2)),
     ],
-    ids=["qkv", "gate and up", "plain", "grouped queries", "GPT-2", "convolution", "groups"],
+    ids=[
+        "qkv",
+        "gate and up",
+        "plain",
+        "grouped queries",
+        "GPT-2",
+        "convolution",
+        "groups",
+        "transposed",
+    ],
 )
 def test_matrices_by_layer(module: nn.Module, name: str, expected: Matrices) -> None:
     """By hand."""
