@@ -24,6 +24,8 @@ ROLES: tuple[Role, ...] = ("hidden", "embeddings", "head", "rest")
 THREE = ("qkv", "wqkv", "qkv_proj", "query_key_value", "c_attn", "to_qkv", "in_proj_weight")
 TWO = ("gate_up_proj", "gate_up", "up_gate", "gate_and_up", "w12", "kv", "to_kv", "kv_proj")
 """Names of layers that hold so many matrices of one shape, in lower case."""
+NORMS = (nn.LayerNorm, nn.RMSNorm)
+"""Norms whose scales may have several dimensions."""
 HINT = "matrices"
 """A module says by an attribute of this name how many matrices its weight holds, whatever it is
 called.
@@ -92,7 +94,7 @@ def _owners(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[nn.Module, s
 def _place(
     parameter: nn.Parameter, part: int, num_blocks: int, module: nn.Module, name: str
 ) -> Place:
-    if parameter.dim() < 2:
+    if parameter.dim() < 2 or isinstance(module, NORMS) or "bias" in name.lower():
         return Place("rest")
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and part != num_blocks:
         return Place("embeddings")

@@ -48,6 +48,15 @@ def test_tables_and_slivers_in_blocks_are_not_hidden() -> None:
     assert roles == ["embeddings", "rest"]
 
 
+def test_norms_and_biases_of_two_dimensions_are_the_rest() -> None:
+    """They multiply no activations: a norm over several, a table of biases by relative place."""
+    block = nn.ModuleDict({"norm": nn.LayerNorm((4, 8)), "rms": nn.RMSNorm((4, 8))})
+    block.relative_position_bias_table = nn.Parameter(torch.zeros(9, 2))
+    model = nn.ModuleDict({"block": block, "head": nn.Linear(8, 2)})
+    found = places(model, [block])
+    assert [found[parameter].role for parameter in block.parameters()] == ["rest"] * 4
+
+
 def test_a_parametrized_weight_is_its_layers() -> None:
     """A kernel is one matrix and a fused projection three, whatever makes the weight of others; the
     scales of weight_norm are none.
