@@ -88,7 +88,8 @@ class Stream:
         if not parts:
             raise ValueError(
                 "a batch factor must leave at least one whole example, but got "
-                f"factor={factor:g} of batches of {batch_size(self._batch(math.floor(start)))}"
+                f"factor={factor:g} of batches of {batch_size(self._batch(math.floor(start)))}: "
+                "where it is an epoch's last one that is short, leave it out (drop_last=True)"
             )
         return join(parts)
 
