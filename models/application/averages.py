@@ -27,11 +27,16 @@ class Average:
 
     @torch.no_grad()
     def take(self, weight: float) -> None:
-        """Move the average by ``weight`` of the way to the weights there are now; 1 begins it."""
+        """Move the average by ``weight`` of the way to the weights there are now; 1 begins it.
+
+        Raises:
+            RuntimeError: the model has other parameters than when it was begun.
+        """
         values = [parameter.detach() for parameter in self._model.parameters()]
         if weight == 1:
             self._mean = [_precise(value) for value in values]
             return
+        self._parameters()
         torch._foreach_lerp_(
             self._mean, [v.to(m.dtype) for v, m in zip(values, self._mean, strict=True)], weight
         )
@@ -39,7 +44,7 @@ class Average:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """The model has the average's weights inside, and its own to the bit afterwards."""
-        parameters = list(self._model.parameters())
+        parameters = self._parameters()
         with torch.no_grad():
             kept = [parameter.clone() for parameter in parameters]
             _copy(parameters, self._mean)
@@ -52,7 +57,16 @@ class Average:
     @torch.no_grad()
     def put(self) -> None:
         """The model has the average's weights from now on."""
-        _copy(list(self._model.parameters()), self._mean)
+        _copy(self._parameters(), self._mean)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        found = list(self._model.parameters())
+        if len(found) != len(self._mean):
+            raise RuntimeError(
+                f"the model must keep its {len(self._mean)} parameters while they are averaged, "
+                f"but has {len(found)}: change it before the recipe is applied"
+            )
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: tensors."""

@@ -88,7 +88,8 @@ class Stream:
         if not parts:
             raise ValueError(
                 "a batch factor must leave at least one whole example, but got "
-                f"factor={factor:g} of batches of {batch_size(self._batch(math.floor(start)))}"
+                f"factor={factor:g} of batches of {batch_size(self._batch(math.floor(start)))}: "
+                "where it is an epoch's last one that is short, leave it out (drop_last=True)"
             )
         return join(parts)
 
@@ -134,18 +135,20 @@ def _tensors(batch: Batch) -> list[Any]:
 def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
     """Examples ``low`` to ``high`` of a batch of ``size``.
 
-    Tensors and arrays of that many along their first dimension are cut, and lists of so many words
-    or numbers; all else is as it was.
+    Tensors and arrays of that many along their first dimension are cut, and lists of so many words,
+    numbers or things of an example each; all else is as it was.
     """
     return _mapped(
-        lambda each: each[0][low:high] if _holds_examples(each[0], size) else each[0], [batch]
+        lambda each: each[0][low:high] if _holds_examples(each[0], size) else each[0],
+        [batch],
+        [size],
     )
 
 
 def example(batch: Batch, row: int, size: int) -> Any:
     """One example of a batch of ``size``; what belongs to no one example is as it was."""
     return _mapped(
-        lambda each: each[0][row] if _holds_examples(each[0], size) else each[0], [batch]
+        lambda each: each[0][row] if _holds_examples(each[0], size) else each[0], [batch], [size]
     )
 
 
@@ -164,8 +167,8 @@ def join(batches: Sequence[Batch]) -> Batch:
         if not all(_holds_examples(t, size) for t, size in zip(each, sizes, strict=True)):
             _refuse_others(each, sizes)
             return each[0]
-        if isinstance(each[0], list):
-            return [value for column in each for value in column]
+        if isinstance(each[0], (list, tuple)):
+            return type(each[0])(value for column in each for value in column)
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
@@ -174,13 +177,15 @@ def join(batches: Sequence[Batch]) -> Batch:
             )
         return torch.cat(list(each)) if isinstance(each[0], Tensor) else np.concatenate(each)
 
-    return _mapped(joined, batches)
+    return _mapped(joined, batches, sizes)
 
 
 def _refuse_others(columns: Sequence[Any], sizes: Sequence[int]) -> None:
     if all(same_values(columns[0], other) for other in columns[1:]):
         return
-    forms = [f"a list of {len(c)}" if isinstance(c, list) else tuple(c.shape) for c in columns]
+    forms = [
+        f"a list of {len(c)}" if isinstance(c, (list, tuple)) else tuple(c.shape) for c in columns
+    ]
     raise ValueError(
         f"batches of {list(sizes)} examples must have as many along the first dimension of "
         f"everything that differs between them to be joined, but got {forms}"
@@ -188,7 +193,7 @@ def _refuse_others(columns: Sequence[Any], sizes: Sequence[int]) -> None:
 
 
 def _holds_examples(column: Any, size: int) -> bool:
-    if isinstance(column, list):
+    if isinstance(column, (list, tuple)):
         return len(column) == size
     return bool(column.ndim > 0 and column.shape[0] == size)
 
@@ -200,28 +205,62 @@ def _is_column(value: Any) -> bool:
     return type(value) is list and all(isinstance(each, PLAIN) for each in value)
 
 
-def _mapped(change: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
+def _is_one_each(value: Any, size: int, seen: Tensor | np.ndarray[Any, Any]) -> bool:
+    """Whether a list or tuple holds a thing of each of ``size`` examples: a text, what is known of
+    it in a dict, its boxes, a sequence of its own length.
+
+    Args:
+        value: of a batch.
+        size: examples in it.
+        seen: the tensor or array by which that is known; what holds it is no such list.
+    """
+    if type(value) not in (list, tuple) or len(value) != size or len(set(map(type, value))) > 1:
+        return False
+    if isinstance(value[0], PLAIN):
+        return isinstance(value[0], (str, bytes))  # numbers in a tuple are sizes
+    inside = _tensors(value)
+    of_all = [tensor.shape[0] == size for tensor in inside]
+    if any(tensor is seen for tensor in inside) or (inside and all(of_all)):
+        return False
+    return not (any(of_all) and isinstance(value[0], Tensor))
+
+
+def _mapped(
+    change: Callable[[Sequence[Any]], Any], batches: Sequence[Any], sizes: Sequence[int] = ()
+) -> Any:
     """Batches of one structure as one, ``change`` given the columns at each place.
 
     Mappings, lists, tuples (named ones too) and dataclasses are followed.
 
+    Args:
+        change: what is made of the columns at one place.
+        batches: of one structure.
+        sizes: examples in each, where lists that hold a thing of each are columns too.
+
     Raises:
         ValueError: sequences of different lengths that are packed into one.
     """
-    first = batches[0]
-    if isinstance(first, PackedSequence):
-        raise ValueError("a batch must be of whole examples to be cut or joined, but is packed")
-    if _is_column(first):
-        return change(batches)
-    if isinstance(first, Mapping):
-        parts = {key: _mapped(change, [b[key] for b in batches]) for key in first}
-        return _like(first, parts)
-    if isinstance(first, (list, tuple)):
-        values = [_mapped(change, list(column)) for column in zip(*batches, strict=True)]
-        return type(first)(*values) if hasattr(first, "_fields") else type(first)(values)
-    if dataclasses.is_dataclass(first) and not isinstance(first, type):
-        return _fields_mapped(change, batches)
-    return first
+    seen = [_tensors(batch)[0] for batch in batches] if sizes else []
+
+    def mapped(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, PackedSequence):
+            raise ValueError("a batch must be of whole examples to be cut or joined, but is packed")
+        if _is_column(first) or (
+            any(map(_is_one_each, values, sizes, seen))
+            and all(len(each) == size for each, size in zip(values, sizes, strict=True))
+        ):
+            return change(values)
+        if isinstance(first, Mapping):
+            return _like(first, {key: mapped([b[key] for b in values]) for key in first})
+        if isinstance(first, (list, tuple)):
+            parts = [mapped(list(column)) for column in zip(*values, strict=True)]
+            return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+        if dataclasses.is_dataclass(first) and not isinstance(first, type):
+            return _fields_mapped(mapped, values)
+        return first
+
+    return mapped(batches)
 
 
 def _like(first: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
@@ -233,11 +272,11 @@ def _like(first: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
     return same
 
 
-def _fields_mapped(change: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
+def _fields_mapped(mapped: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
     # The constructor is not called: it may do with its arguments what it did before.
     same = copy.copy(batches[0])
     for field in dataclasses.fields(same):
         if hasattr(same, field.name):
-            part = _mapped(change, [getattr(batch, field.name) for batch in batches])
+            part = mapped([getattr(batch, field.name) for batch in batches])
             object.__setattr__(same, field.name, part)
     return same

@@ -45,10 +45,17 @@ def make_optimizer(
         return own
     if lever.optimizer == OWN and (faults := own_faults(own, lever)):
         raise ValueError("; ".join(faults))
+    if lever.optimizer != OWN and any(group.get("maximize") for group in own.param_groups):
+        raise ValueError(
+            "the workload's own optimizer must minimise for another to take its place, but has "
+            "maximize=True: negate the loss, and leave that out"
+        )
     place_of = places(model, blocks)
     groups = _divided(own.param_groups, _roles(lever, place_of), stages)
     added_to_all = not any(group.get("weight_decay") for group in own.param_groups)
-    turned = [_turned(group, lever, role, added_to_all) for role, group in groups]
+    own_rates = [group["lr"] for group in own.param_groups if "betas" not in group]
+    peak = float(max(own_rates, default=1.0)) or 1.0
+    turned = [_turned(group, lever, role, added_to_all, peak) for role, group in groups]
     if lever.optimizer == OWN:
         return _regrouped(own, turned)
     if lever.optimizer == ADAMW:
@@ -108,17 +115,23 @@ def _divided(
     return found
 
 
-def _turned(group: Group, lever: Optimization, role: Role, added_to_all: bool) -> Group:
-    """The group with the lever's numbers."""
+def _turned(
+    group: Group, lever: Optimization, role: Role, added_to_all: bool, peak: float
+) -> Group:
+    """The group with the lever's numbers; ``peak`` is the largest rate of groups without betas."""
     adam, other = "betas" in group, lever.optimizer != OWN
-    turned = {**group, "lr": (group["lr"] if adam or not other else RATE) * lever.rate_of(role)}
+    rate = group["lr"] if adam or not other else RATE * (float(group["lr"]) / peak)
+    turned = {**group, "lr": rate * lever.rate_of(role)}
     if "weight_decay" in group or other:
         own = group.get("weight_decay", 0.0)
         own = WEIGHT_DECAY if own and other and not adam else own
         turned["weight_decay"] = lever.decay_of_weights(own) if own or added_to_all else 0.0
     if adam or other:
-        turned["betas"] = lever.betas(group.get("betas", BETAS))
-        turned.setdefault("eps", EPS)
+        first, second, *more = group.get("betas", BETAS)
+        # Adan has a third, and CAME and Adafactor have two numbers of another meaning in eps.
+        turned["betas"] = (*lever.betas((first, second)), *(() if other else more))
+        if other and not (adam and isinstance(group.get("eps"), (int, float))):
+            turned["eps"] = EPS
     elif "momentum" in group:
         turned["momentum"] = remember(group["momentum"], lever.beta1_memory)
     return turned

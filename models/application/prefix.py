@@ -16,10 +16,30 @@ import torch
 from torch import Tensor, nn
 
 from models.levers.cached_prefix import CachedPrefix
+from models.making import named
 from policies.applying.presence import Manner, passing_on
 
 GIB = 2**30
 FIRST_ROWS, MOST_ROWS = 256, 2**40
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def example_numbers(found: Any) -> Tensor:
+    """What ``examples_at`` returned, (examples,).
+
+    Raises:
+        ValueError: it is no whole number for each example.
+    """
+    try:
+        numbers = torch.as_tensor(found)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = torch.empty(0)
+    if numbers.dim() != 1 or numbers.dtype not in WHOLE:
+        raise ValueError(
+            "examples_at(seed, step) must return a whole number for each example, (examples,), but "
+            f"got {named(found)}: number what has names or numbers of another kind"
+        )
+    return numbers
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
 
 from policies.applying.faults import checked_blocks
 from policies.applying.parts import STEM
@@ -23,6 +24,8 @@ ROLES: tuple[Role, ...] = ("hidden", "embeddings", "head", "rest")
 THREE = ("qkv", "wqkv", "qkv_proj", "query_key_value", "c_attn", "to_qkv", "in_proj_weight")
 TWO = ("gate_up_proj", "gate_up", "up_gate", "gate_and_up", "w12", "kv", "to_kv", "kv_proj")
 """Names of layers that hold so many matrices of one shape, in lower case."""
+NORMS = (nn.LayerNorm, nn.RMSNorm)
+"""Norms whose scales may have several dimensions."""
 HINT = "matrices"
 """A module says by an attribute of this name how many matrices its weight holds, whatever it is
 called.
@@ -74,16 +77,24 @@ def places(model: nn.Module, blocks: Sequence[nn.Module]) -> Mapping[nn.Paramete
 
 
 def _owners(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[nn.Module, str]]]:
-    """Each parameter with a module that holds it, and the name that says what it is."""
+    """Each parameter with a module that holds it, and the name that says what it is.
+
+    What a parametrization (weight_norm, spectral_norm) makes a weight of is its layer's.
+    """
     for name, module in model.named_modules():
+        layer, path, weight = module, name, ""
+        if isinstance(module, ParametrizationList):
+            path, _, weight = name.rpartition("parametrizations.")
+            layer = model.get_submodule(path := path.removesuffix("."))
         for own, parameter in module.named_parameters(recurse=False):
-            yield parameter, (module, name.rpartition(".")[2] if own == "weight" else own)
+            what = weight or own
+            yield parameter, (layer, path.rpartition(".")[2] if what == "weight" else what)
 
 
 def _place(
     parameter: nn.Parameter, part: int, num_blocks: int, module: nn.Module, name: str
 ) -> Place:
-    if parameter.dim() < 2:
+    if parameter.dim() < 2 or isinstance(module, NORMS) or "bias" in name.lower():
         return Place("rest")
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and part != num_blocks:
         return Place("embeddings")
@@ -104,7 +115,7 @@ def matrices_of(parameter: Tensor, module: nn.Module, name: str) -> Matrices:
         name: of the layer, by which fused projections are known, or of the parameter.
     """
     if isinstance(module, _ConvNd):
-        return _convolution(module)
+        return Matrices(parameter.shape[0], module.groups)
     if parameter.dim() > 2:  # experts, say: a stack of matrices as it is
         rows = parameter.shape[:-1].numel()
         return Matrices(rows, rows // parameter.shape[-2])
@@ -113,11 +124,6 @@ def matrices_of(parameter: Tensor, module: nn.Module, name: str) -> Matrices:
     if count == 1 or long % count:
         return Matrices(parameter.shape[0])
     return Matrices(parameter.shape[0], count, along=parameter.shape.index(long))
-
-
-def _convolution(module: _ConvNd) -> Matrices:
-    rows = module.weight.shape[0]
-    return Matrices(rows, 1 if module.transposed else module.groups)
 
 
 def _fused(module: nn.Module, name: str, thrice: bool) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.application.batches import OfSeed, Stream, batch_size, cut
-from models.application.prefix import Prefix
+from models.application.prefix import Prefix, example_numbers
 from models.batches import apart, same_values, to_device, values_of
 from models.frames import told
 from models.levers.cached_prefix import CachedPrefix
@@ -127,15 +127,19 @@ def _prefix_fault(workload: Workload, device: torch.device) -> str | None:
     for (step, place), (later, there) in again:
         if not same_values(_example(workload, step, place), _example(workload, later, there)):
             return f"the same example is another at steps {step} and {later}"
-    return _drawn_anew(workload, device) or _served_otherwise(workload, device)
+    return _made_otherwise(workload, device, *again[0]) or _served_otherwise(workload, device)
+
+
+def _ids(workload: Workload, step: int) -> Tensor:
+    assert workload.examples_at is not None
+    return example_numbers(workload.examples_at(SEED, step))
 
 
 def _that_come_again(workload: Workload) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """(step, place in its batch) of examples and of where each comes next."""
-    assert workload.examples_at is not None
     seen: dict[int, tuple[int, int]] = {}
     for step in range(min(workload.steps, MOST_STEPS)):
-        for place, number in enumerate(workload.examples_at(SEED, step).tolist()):
+        for place, number in enumerate(_ids(workload, step).tolist()):
             if number in seen and seen[number][0] != step:
                 yield seen[number], (step, place)
             seen[number] = step, place
@@ -148,46 +152,61 @@ def _example(workload: Workload, step: int, place: int) -> list[Any]:
     return [value for value in values if isinstance(value, (Tensor, np.ndarray))]
 
 
-def _drawn_anew(workload: Workload, device: torch.device) -> str | None:
-    """Why the prefix, frozen as in training, makes another thing of an example each time.
+def _made_otherwise(
+    workload: Workload, device: torch.device, first: tuple[int, int], again: tuple[int, int]
+) -> str | None:
+    """Why the prefix, frozen as in training, makes another thing of an example each time, or beside
+    the others of another batch; ``first`` and ``again`` are where it stands in two.
 
     In evaluation mode nothing is drawn, and without an updater nobody knows what is trained.
     """
-    assert workload.examples_at is not None
     model, lever = new_model(workload, SEED, device), CachedPrefix(1.0, prefix_until=1.0)
-    blocks, ids = blocks_of(workload, model), workload.examples_at(SEED, 0)
+    blocks = blocks_of(workload, model)
     if len(blocks) < 2:
         return "there is one block, and one has to be trained"
-    batch = to_device(workload.batch_at(SEED, 0), device)
+    steps = first[0], first[0], again[0]
+    batches = [to_device(workload.batch_at(SEED, step), device) for step in steps]
     policy = planned(FullUpdate(), Levers(lever), len(blocks), SEED)
     with torch.enable_grad():
-        places = trace_parts(model, blocks, lambda: workload.loss(model, apart(batch)))
+        places = trace_parts(model, blocks, lambda: workload.loss(model, apart(batches[0])))
         optimizer = new_optimizer(workload, model)
         updater = BlockUpdater(model, blocks, policy, optimizer, stem=places)
         kept = []
-        for _ in range(2):
+        for number, batch in zip(steps, batches, strict=True):
             prefix = Prefix(blocks, lever, settled=lambda: True)
-            with updater.step(fraction=0.0) as step, prefix.around(ids):
+            with updater.step(fraction=0.0) as step, prefix.around(_ids(workload, number)):
                 loss = loss_of(workload, model, apart(batch))
                 loss.backward()  # type: ignore[no-untyped-call]
                 step.observe(loss)
-            kept.append(prefix.state_dict()["values"])
+            kept.append(prefix.state_dict())
             optimizer.zero_grad(set_to_none=True)
-    first, second = kept
-    if not torch.allclose(first, second, rtol=CLOSE, atol=CLOSE * float(first.abs().max())):
+    one, other, later = kept
+    if not _close(one["values"], other["values"]):
         return (
             "frozen blocks are given other activations of the same example each time: something "
             "outside of them draws, as functional.dropout in the model's forward does"
         )
+    number = int(_ids(workload, first[0])[first[1]])
+    if number in one["ids"] and number in later["ids"]:  # there may not be room for all
+        rows = [state["values"][state["ids"].index(number)] for state in (one, later)]
+        if rows[0].shape == rows[1].shape and not _close(*rows):
+            return (
+                "frozen blocks are given other activations of the same example beside other ones: "
+                "something outside of them joins the examples of a batch, as taking away their "
+                "mean in the model's forward does"
+            )
     return None
 
 
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=CLOSE, atol=CLOSE * float(one.abs().max()))
+
+
 def _served_otherwise(workload: Workload, device: torch.device) -> str | None:
-    assert workload.examples_at is not None
     model = new_model(workload, SEED, device).eval()
     blocks = blocks_of(workload, model)
     batch = to_device(workload.batch_at(SEED, 0), device)
-    prefix, ids = Prefix(blocks, CachedPrefix(HALF)), workload.examples_at(SEED, 0)
+    prefix, ids = Prefix(blocks, CachedPrefix(HALF)), _ids(workload, 0)
     losses = []
     for _ in range(2):
         with prefix.around(ids):

@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import nn
 
 from models.application.batches import OfSeed, Stream
 from models.application.optimizers import make_optimizer
-from models.application.prefix import Prefix
+from models.application.prefix import Prefix, example_numbers
 from models.batches import apart, to_device
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.form import PLAIN, Form
@@ -162,11 +161,11 @@ class StepBench:
         """
         if not self.form.cached:
             return None
-        if self.workload.examples_at is None:
+        if (examples_at := self.workload.examples_at) is None:
             raise ValueError(
                 f"workload {self.workload.name!r} must have examples_at for a prefix to be kept"
             )
-        ids = Stream(partial(self.workload.examples_at, self.seed))
+        ids = Stream(lambda step: example_numbers(examples_at(self.seed, step)))
         self.ids = ids.take(Fraction(0), self.form.batch)
         prefix = Prefix(blocks, CachedPrefix(self.form.cached / len(blocks), prefix_until=1.0))
         with prefix.around(self.ids), torch.no_grad():

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from models.application.averages import Average
 from models.application.batches import Stream
 from models.application.optimizers import Rates, make_optimizer
-from models.application.prefix import Prefix, Visit
+from models.application.prefix import Prefix, Visit, example_numbers
 from models.batches import Batch, to_device
 from models.identity import kind_of
 from models.left_over import left_over
@@ -126,7 +126,7 @@ class Levered:
         self.subject, self.course, self.model = subject, course, subject.model
         self._policy = planned(policy, levers, course.num_blocks, seed)
         ids = subject.examples_at
-        self._ids = None if ids is None else Stream(ids)
+        self._ids = None if ids is None else Stream(lambda step: example_numbers(ids(step)))
         self._shaped = Shaped(self.model, subject.blocks, PLAIN)
         self._average = Average(self.model)
         self._cached: CachedPrefix = levers.of(CachedPrefix)

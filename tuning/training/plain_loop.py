@@ -37,6 +37,7 @@ from models.levers.batch import BatchSize
 from models.levers.cached_prefix import CachedPrefix
 from models.levers.input import InputSize
 from models.levers.shaping import NEEDS_INPUTS
+from models.making import parts_at_rest
 from models.several import as_one
 from policies.apply import Step
 from policies.rules import Scalar
@@ -256,7 +257,8 @@ class LoadedRecipe:
             {name for name, each in given.items() if each},
             optimizer_faults(model, optimizer),
         )
-        model.train()
+        for part in parts_at_rest(model).values():
+            part.train()
         own = OwnGroups(model, optimizer)
         if others := other_numbers(optimizer, self.file.baseline):
             warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -130,3 +131,22 @@ def test_saved_and_loaded_anywhere(lever: Averaging, stop: int) -> None:
         train(model, optimizer, range(step, step + 1))
         second.update(step + 1)
     assert torch.equal(evaluated(model, second), expected)
+
+
+def test_parameters_that_come_or_go_meanwhile_are_told() -> None:
+    """Whoever asks for the average next, in one message."""
+    model = Net(depth=1)
+    average = Average(model)
+    average.take(1.0)
+    model.late = nn.Parameter(torch.zeros(2))
+    stack = contextlib.ExitStack()
+    acts: list[Callable[[], object]] = [
+        lambda: average.take(0.5),
+        average.put,
+        lambda: stack.enter_context(average.in_place()),
+    ]
+    for act in acts:
+        with pytest.raises(RuntimeError, match=r"must keep its .* parameters while they are aver"):
+            act()
+    del model.late
+    average.take(0.5)

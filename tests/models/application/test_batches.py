@@ -169,6 +169,27 @@ def test_words_and_numbers_go_with_their_examples() -> None:
     assert _flat(join(halves)) == _flat(whole)
 
 
+@pytest.mark.parametrize(
+    "things",
+    [
+        ("a", "b", "c", "d"),
+        [{"id": 1}, {"id": 2}, {"id": 3}, {"id": 4}],
+        tuple({"boxes": torch.ones(n, 4), "size": (9, 9)} for n in (2, 4, 1, 3)),
+        [torch.arange(n) for n in (3, 1, 2, 5)],
+        (torch.tensor(1), torch.tensor(2), torch.tensor(3), torch.tensor(4)),
+    ],
+    ids=["texts", "facts", "boxes", "sequences", "labels"],
+)
+def test_things_of_an_example_each_go_with_it(things: Any) -> None:
+    """In a list or tuple beside a tensor of the examples; a last batch is of one example."""
+    whole = {"x": torch.arange(4), "things": things, "two": (torch.arange(4), torch.ones(2))}
+    parts = [cut(whole, low, high, 4) for low, high in ((0, 2), (2, 3), (3, 4))]
+    assert [_flat(part["things"]) for part in parts] == [
+        _flat(things[:2]), _flat(things[2:3]), _flat(things[3:])
+    ]  # fmt: skip
+    assert _flat(join(parts)) == _flat(whole)
+
+
 def test_packed_sequences_are_refused() -> None:
     """Their first dimension holds no examples."""
     packed = torch.nn.utils.rnn.pack_sequence([torch.arange(3.0), torch.arange(2.0)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import LBFGS, SGD, Adagrad, AdamW, Optimizer
+from torch.optim import LBFGS, SGD, Adafactor, Adagrad, AdamW, Optimizer
 
 from models.application.muon import MuonAdamW
 from models.application.optimizers import Rates, make_optimizer
@@ -103,6 +103,41 @@ def test_from_sgd_adamw_has_its_own_numbers() -> None:
     assert group["betas"] == (0.9, 0.999)
 
 
+def test_what_other_optimizers_call_eps_and_betas_is_their_own() -> None:
+    """Adafactor's eps is two numbers; a third beta stays the optimizer's that has one."""
+    model = Net()
+    for kind in ("adamw", "muon"):
+        optimizer = made(model, lambda m: Adafactor(m.parameters()), Optimization(kind))
+        assert {group["eps"] for group in optimizer.param_groups} == {1e-8}
+
+    class ThreeBetas(SGD):
+        """As Adan's."""
+
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__(model.parameters(), lr=0.1)
+            self.param_groups[0]["betas"] = (0.9, 0.8, 0.7)
+
+    turned = made(model, ThreeBetas, Optimization(rate=2.0)).param_groups[0]
+    assert turned["betas"] == (0.9, 0.8, 0.7)
+    assert "eps" not in turned
+
+
+def test_rates_of_sgds_groups_keep_their_ratios() -> None:
+    """A group of a tenth of the rate, and one that is not to move, under AdamW too."""
+
+    def layerwise(model: nn.Module) -> Optimizer:
+        first, second, *others = model.parameters()
+        groups: list[dict[str, Any]] = [
+            {"params": [first], "lr": 0.0},
+            {"params": [second], "lr": 0.01},
+            {"params": others},
+        ]
+        return SGD(groups, lr=0.1)
+
+    optimizer = made(Net(), layerwise, Optimization("adamw", rate=2.0))
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.0, 2e-4, 2e-3])
+
+
 def test_adamw_for_adamw_changes_no_bit() -> None:
     """The same rule with the same numbers trains the same model."""
     plain, other = Net(), Net()
@@ -137,13 +172,17 @@ def test_momentum_is_a_beta() -> None:
         ),
         (lambda model: LBFGS(model.parameters()), {"rate_head": 2.0}, "LBFGS takes one group"),
         (adamw, {"beta1_memory": 0.05}, "memory >= 1 − beta must hold"),
+        *(
+            (lambda m: AdamW(m.parameters(), maximize=True), {"optimizer": kind}, "must minimise")
+            for kind in ("adamw", "muon")
+        ),
     ],
-    ids=["second beta", "no momentum", "one group", "too short"],
+    ids=["second beta", "no momentum", "one group", "too short", "ascent", "ascent, muon"],
 )
-def test_what_cannot_be_turned_is_refused(own: Own, knobs: dict[str, float], message: str) -> None:
+def test_what_cannot_be_turned_is_refused(own: Own, knobs: dict[str, Any], message: str) -> None:
     """One message, before the first step."""
     with pytest.raises(ValueError, match=message):
-        made(Net(), own, Optimization(**knobs))  # type: ignore[arg-type]
+        made(Net(), own, Optimization(**knobs))
 
 
 def test_rates_follow_factor_and_stage() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from models.application.roles import Matrices, matrices_of, places
 from tests.models.application.nets import Net
@@ -47,6 +48,30 @@ def test_tables_and_slivers_in_blocks_are_not_hidden() -> None:
     assert roles == ["embeddings", "rest"]
 
 
+def test_norms_and_biases_of_two_dimensions_are_the_rest() -> None:
+    """They multiply no activations: a norm over several, a table of biases by relative place."""
+    block = nn.ModuleDict({"norm": nn.LayerNorm((4, 8)), "rms": nn.RMSNorm((4, 8))})
+    block.relative_position_bias_table = nn.Parameter(torch.zeros(9, 2))
+    model = nn.ModuleDict({"block": block, "head": nn.Linear(8, 2)})
+    found = places(model, [block])
+    assert [found[parameter].role for parameter in block.parameters()] == ["rest"] * 4
+
+
+def test_a_parametrized_weight_is_its_layers() -> None:
+    """A kernel is one matrix and a fused projection three, whatever makes the weight of others; the
+    scales of weight_norm are none.
+    """
+    block = nn.ModuleDict({"conv": nn.Conv2d(4, 6, 3), "qkv": nn.Linear(8, 24)})
+    model = nn.ModuleDict({"block": block, "head": nn.Linear(8, 2)})
+    weight_norm(block["conv"])
+    spectral_norm(block["qkv"])
+    found = places(model, [block])
+    named = dict(block.named_parameters())
+    assert found[named["conv.parametrizations.weight.original0"]].role == "rest"
+    assert found[named["conv.parametrizations.weight.original1"]].matrices == Matrices(6)
+    assert found[named["qkv.parametrizations.weight.original"]].matrices == Matrices(24, 3)
+
+
 class Conv1D(nn.Module):
     """Inputs by outputs, as GPT-2 was published."""
 
@@ -65,8 +90,18 @@ class Conv1D(nn.Module):
         (Conv1D(), "c_attn", Matrices(8, 3, along=1)),
         (nn.Conv2d(4, 6, 3), "conv", Matrices(6)),
         (nn.Conv2d(4, 6, 3, groups=2), "conv", Matrices(6, 2)),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), "conv", Matrices(4, 2)),
     ],
-    ids=["qkv", "gate and up", "plain", "grouped queries", "GPT-2", "convolution", "groups"],
+    ids=[
+        "qkv",
+        "gate and up",
+        "plain",
+        "grouped queries",
+        "GPT-2",
+        "convolution",
+        "groups",
+        "transposed",
+    ],
 )
 def test_matrices_by_layer(module: nn.Module, name: str, expected: Matrices) -> None:
     """By hand."""

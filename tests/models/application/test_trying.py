@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,17 @@ class Drawing(Net):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = functional.dropout(self.stem(tokens), 0.5, self.training)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+class Centred(Net):
+    """Without the mean of the batch, as hand-written models take it away."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.stem(tokens)
+        x = x - x.mean(0)
         for block in self.blocks:
             x = block(x)
         return self.head(x)  # type: ignore[no-any-return]
@@ -117,6 +129,40 @@ def test_a_prefix_that_would_not_stay_as_it_was_kept_is_left_out(
 ) -> None:
     """In evaluation mode, and before the first step, the first two are no other than they were."""
     assert said in str(prefix_fault(workload(make)))
+
+
+def test_a_prefix_that_hangs_on_the_rest_of_the_batch_is_left_out() -> None:
+    """In the next epoch an example stands beside other ones; where it never does all is fine."""
+
+    def shuffled(seed: int, step: int) -> Tensor:
+        order = torch.randperm(EXAMPLES, generator=torch.Generator().manual_seed(step // 2))
+        return order.view(2, HALF_AN_EPOCH)[step % 2]
+
+    of_shuffled = {
+        "examples_at": shuffled,
+        "batch_at": lambda seed, step: batch(0, EXAMPLES)[shuffled(seed, step)],
+    }
+    assert prefix_fault(workload(Net, **of_shuffled)) is None
+    assert prefix_fault(workload(Centred)) is None
+    fault = prefix_fault(workload(Centred, **of_shuffled))
+    assert "of the same example beside other ones" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda ids: [f"example {int(number)}" for number in ids], r"got a list of \(str, str"),
+        (lambda ids: ids[:, None], r"got a tensor of shape \(6, 1\)"),
+        (lambda ids: ids.float(), "and torch.float32"),
+        (lambda ids: None, "got None"),
+    ],
+    ids=["names", "a column", "floats", "nothing"],
+)
+def test_examples_have_whole_numbers(change: Callable[[Tensor], Any], said: str) -> None:
+    """What else ``examples_at`` returns is named; a list of numbers is as good as a tensor."""
+    fault = prefix_fault(workload(Net, examples_at=lambda *at: change(examples_at(*at))))
+    assert re.search(f"must return a whole number for each example.*{said}", str(fault))
+    assert prefix_fault(workload(Net, examples_at=lambda *at: examples_at(*at).tolist())) is None
 
 
 @dataclass

@@ -6,6 +6,7 @@ On the run's own clock, whatever the machine's speed is by then.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -138,10 +139,11 @@ def test_costs_are_added_to_the_clock_by_name() -> None:
         charge(COSTS, ledger)
 
 
-def test_a_kept_prefix_is_timed_for_as_many_rounds_as_there_are() -> None:
+@pytest.mark.parametrize("ids", [torch.arange(tiny.BATCH), list(range(tiny.BATCH))])
+def test_a_kept_prefix_is_timed_for_as_many_rounds_as_there_are(ids: Any) -> None:
     """No step of it is said to train the blocks that it does not reach, which were an error."""
     effort = Effort(min_rounds=20, max_rounds=20, seconds=0.0)
-    task = dataclasses.replace(tiny.tiny(), examples_at=lambda seed, step: torch.arange(tiny.BATCH))
+    task = dataclasses.replace(tiny.tiny(), examples_at=lambda seed, step: ids)
     found = calibrate_form(task, Form(cached=2), COSTS, device=CPU, effort=effort)
     assert found.step_seconds.keys() == {1, 2}
 

@@ -158,6 +158,23 @@ def test_what_rests_in_recovery_keeps_its_moments() -> None:
     assert_same(ours, loop(model, run, asking))
 
 
+def test_a_norm_that_rests_rests_in_a_plain_loop_too() -> None:
+    """Its statistics are those that it came with; a part with layers in it is woken in both."""
+
+    def make_model(seed: int) -> nn.Module:
+        model = tiny.make_model(seed)
+        model.stem = nn.Sequential(model.stem, nn.BatchNorm1d(tiny.WIDTH).eval())  # type: ignore[assignment]
+        model.blocks[1].eval()
+        return model
+
+    workload, full = replace(again(), make_model=make_model), make_policy("full_update", {})
+    ours = trained({}, full, workload)
+    model, run = applied(recipe_of({}, full, workload, ours[0].steps), workload)
+    assert not model.get_submodule("stem.1").training
+    assert model.get_submodule("blocks.1").training
+    assert_same(ours, loop(model, run, workload))
+
+
 @pytest.mark.parametrize("policy", ["full_update", "dynamic_suffix"])
 @pytest.mark.parametrize("name", ALL)
 def test_a_plain_loop_equals_the_trial(name: str, policy: str) -> None:
