@@ -32,11 +32,10 @@ class Average:
         Raises:
             RuntimeError: the model has other parameters than when it was begun.
         """
-        values = [parameter.detach() for parameter in self._model.parameters()]
         if weight == 1:
-            self._mean = [_precise(value) for value in values]
+            self._mean = [_precise(parameter.detach()) for parameter in self._model.parameters()]
             return
-        self._parameters()
+        values = [parameter.detach() for parameter in self._parameters()]
         torch._foreach_lerp_(
             self._mean, [v.to(m.dtype) for v, m in zip(values, self._mean, strict=True)], weight
         )

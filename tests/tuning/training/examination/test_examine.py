@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
@@ -18,6 +17,7 @@ from torch import nn
 from models.adapters import Cursor
 from models.workload import Workload
 from tests.support import odd_batches, stateful, tiny, unsound
+from tests.support.victims import eventually
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess, gone_on
 from tuning.training.examination.subject import Elsewhere, Subject
@@ -135,8 +135,7 @@ def test_a_new_process_clears_up_after_one_that_was_killed() -> None:
         folder = Path(killed.stdout.readline().strip())
         assert folder.is_dir()
         killed.kill()
-    while folder.exists():  # or the test's own limit ends it
-        time.sleep(0.1)
+    assert eventually(lambda: not folder.exists())
 
 
 def test_data_that_another_process_gets_otherwise_are_refused() -> None:
