@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.application.batches import OfSeed, Stream, batch_size, cut
+from models.application.direction import direction_fault
 from models.application.prefix import Prefix, example_numbers
 from models.batches import apart, same_values, to_device, values_of
 from models.frames import told
@@ -83,6 +84,8 @@ def count_of_blocks(workload: Workload) -> int:
 
 
 def _batch_fault(workload: Workload, device: torch.device) -> str | None:
+    if fault := direction_fault(workload, device):
+        return fault
     stream = Stream(OfSeed(workload.batch_at, SEED))
     model = new_model(workload, SEED, device)
     for factor in (HALF, 2.0):
