@@ -36,6 +36,7 @@ def status_of(
 
 def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> int:
     try:
+        _refuse_lost_directory()
         work()
     except NestedSearch:
         raise  # to whoever imports the file that called
@@ -46,6 +47,16 @@ def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> 
     except (Interrupted, KeyboardInterrupt):
         return _said(INTERRUPTED, f"Interrupted; {kept()}")
     return 0
+
+
+def _refuse_lost_directory() -> None:
+    """Libraries of torch's end a process that is nowhere, with words about themselves."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise BadInput(
+            "the current directory must exist, but it has been removed since: change to another"
+        ) from None
 
 
 @contextlib.contextmanager

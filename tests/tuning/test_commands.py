@@ -100,6 +100,20 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path:
             ]
 
 
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_a_directory_that_is_gone_is_told(
+    door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever was asked for from there, before any library is."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    words = [] if door in ("search", "check", "compare") else [str(tmp_path / "run")]
+    assert importlib.import_module(f"tuning.{door}").main(words) == 2
+    assert "the current directory must exist" in capsys.readouterr().err
+
+
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
     """Inside, root is told as another user what may be written."""
