@@ -99,7 +99,7 @@ class SearchSpace:
     rivals: tuple[Mapping[str, Scalar], ...] = ()
     own: Mapping[str, Scalar] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def searched(self) -> tuple[Knob, ...]:
         """The knobs a search can turn.
 

@@ -105,7 +105,7 @@ class Recipe:
         """
         return dict(sorted(own_values(self.knobs).items()))
 
-    @property
+    @functools.cached_property
     def control_kind(self) -> ControlKind | None:
         """Which control it is, whoever proposed it; None where it is none.
 

@@ -6,7 +6,7 @@ Points of the space, and no more of them than an ask can afford.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,16 +84,16 @@ def points(
         for spec in in_flight
         if (params := _params(params_of, spec, rungs)) is not None
     ]
-    trials: list[Outcome | TrialSpec] = [*finished, *in_flight]
-    whole = {trial.recipe for trial in trials if trial.origin != RUNG}
-    looked = _looked(params_of, finished, whole, rungs)[-cap:] if rungs else []
+    looked = _looked(params_of, finished, in_flight, rungs)[-cap:] if rungs else []
     return sorted([*over, *running, *looked], key=lambda point: point.number)
 
 
 def _looked(
-    params_of: ParamsOf, finished: Sequence[Outcome], whole: Set[Recipe], rungs: Rungs
+    params_of: ParamsOf, finished: Sequence[Outcome], in_flight: Sequence[TrialSpec], rungs: Rungs
 ) -> list[Point]:
     """What was only looked at, with its negative log gain on the rung."""
+    trials: list[Outcome | TrialSpec] = [*finished, *in_flight]
+    whole = {trial.recipe for trial in trials if trial.origin != RUNG}
     gains = rungs.gains(finished)
     return [
         Point(run.number, params, None, -gains.get(run.number, -math.inf))

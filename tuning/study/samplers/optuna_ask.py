@@ -6,7 +6,8 @@ sampler, so nothing carries over from one to the next that the store does not ho
 A knob that does not apply at some points is left out of those for TPE. With two objectives that
 models each knob by itself, from the trials that have it; with one it models the knobs that all
 trials have jointly and the others by themselves (Optuna's defaults, and what was found better of
-each: ``docs/decisions/sampling.md``). The other two sample jointly only what every trial has, so
+each: ``docs/decisions/sampling.md``), each from no more trials than it needs
+(``tuning.study.samplers.narrowed``). The other two sample jointly only what every trial has, so
 for them such a knob is entered at the middle of its range.
 
 NSGA-II in Optuna counts generations in attributes of its trials. Here every finished trial is of
@@ -42,6 +43,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.base import SearchSpace
 from search_spaces.knobs import Choice, Float, Int, Knob
 from tuning.study.samplers.known import Point
+from tuning.study.samplers.narrowed import Narrowed
 from tuning.trial.trial import Scalar
 
 LOOK = 1
@@ -70,6 +72,8 @@ def propose(
         objectives: how many values a point that is over has.
         seed: of all that the proposal draws.
     """
+    if kind == "tpe" and objectives == 1:
+        return _by_knob(space, points, seed)
     distributions = {knob.name: distribution(knob) for knob in space.searched}
     trials = [_trial(space, point, distributions, impute=kind != "tpe") for point in points]
     with _quiet():
@@ -78,6 +82,37 @@ def propose(
         )
         trial = _study(sampler, objectives, trials).ask()
         return space.decide(lambda knob: trial._suggest(knob.name, distributions[knob.name]))
+
+
+def _by_knob(
+    space: SearchSpace, points: Sequence[Point], seed: np.random.SeedSequence
+) -> dict[str, Scalar]:
+    """Params proposed by TPE with one objective.
+
+    First what all trials have, jointly, then knob by knob: as ``Trial.suggest_*`` has it, but each
+    knob by itself of no more trials than its model is made of.
+    """
+    knobs = {knob.name: knob for knob in space.searched}
+    trials = [_told(point, place, point.params, {}) for place, point in enumerate(points, 1)]
+    view = Narrowed(trials)
+    with _quiet():
+        sampler = _sampler("tpe", int(seed.generate_state(1)[0]), len(points))
+        study = optuna.create_study(storage=view, sampler=sampler)
+        asked = view.get_trial(view.create_new_trial(study._study_id))
+        common = (knobs[name] for name in view.common() if name in knobs)
+        several = {knob.name: distribution(knob) for knob in common if len(knob.values()) > 1}
+        joint = sampler.sample_relative(study, asked, several)
+
+        def choose(knob: Knob) -> Any:
+            if len(knob.values()) == 1:
+                return knob.values()[0]
+            # A value that rounding took beyond an end of its range is drawn again.
+            if knob.name in joint and knob.contains(joint[knob.name]):
+                return joint[knob.name]
+            view.narrow(knob.name)
+            return sampler.sample_independent(study, asked, knob.name, distribution(knob))
+
+        return space.decide(choose)
 
 
 def study_of(space: SearchSpace, points: Sequence[Point], objectives: int) -> optuna.Study:
@@ -105,7 +140,8 @@ def distribution(knob: Knob) -> BaseDistribution:
 
 def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
     if kind == "tpe":
-        return TPESampler(seed=seed, n_startup_trials=1, constant_liar=True)
+        # What is shown of a knob may be no trial at all, which is no start-up.
+        return TPESampler(seed=seed, n_startup_trials=0, constant_liar=True)
     if kind == "gp":
         return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
     return NSGAIISampler(
@@ -125,6 +161,11 @@ class _Known(FrozenTrial):
     def __deepcopy__(self, memo: dict[int, Any]) -> _Known:
         return copy.copy(self)
 
+    @property
+    def constraints(self) -> dict[str, float]:
+        """None. Optuna would look for some among a trial's attributes, anew for each knob."""
+        return {}
+
 
 def _study(sampler: BaseSampler, objectives: int, trials: Sequence[FrozenTrial]) -> optuna.Study:
     storage = optuna.storages.InMemoryStorage()
@@ -142,17 +183,28 @@ def _trial(
     params = {name: value for name, value in point.params.items() if name in distributions}
     if impute:
         params = {knob.name: params.get(knob.name, knob.at(0.5)) for knob in space.searched}
+    # The storage gives it a number anew.
+    return _told(point, point.number, params, {name: distributions[name] for name in params})
+
+
+def _told(
+    point: Point,
+    number: int,
+    params: dict[str, Scalar],
+    distributions: dict[str, BaseDistribution],
+) -> FrozenTrial:
+    """A point as a trial of Optuna's."""
     over = point.values is not None
     looked = {} if point.looked is None else {LOOK: point.looked}
     state = TrialState.PRUNED if looked else TrialState.RUNNING
     return _Known(
-        number=point.number,
-        trial_id=-1,  # the storage gives both anew
+        number=number,
+        trial_id=-1,  # a storage's
         state=TrialState.COMPLETE if over else state,
         value=None,
         values=list(point.values) if point.values is not None else None,
         params=params,
-        distributions={name: distributions[name] for name in params},
+        distributions=distributions,
         user_attrs={},
         system_attrs=_GENERATION if over else {},
         intermediate_values=looked,
