@@ -8,7 +8,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -406,6 +406,24 @@ class LateItem(Late):
         return float(self.made[1])
 
 
+class Decay(NamedTuple):
+    """Beside an object, as configurations and the state of an optimizer often are."""
+
+    schedule: Schedule
+    size: float
+
+
+class LateNamed(LateItem):
+    """Likewise in a named tuple."""
+
+    def begin(self) -> Any:
+        return Decay(Schedule(), 0.5)
+
+    def draw(self) -> float:
+        self.made = self.made._replace(size=self.made.size / 2)
+        return float(self.made.size)
+
+
 class Slower(Schedule):
     """A temperature that falls slower."""
 
@@ -415,6 +433,6 @@ class Slower(Schedule):
 
 LATE: dict[str, type[Late]] = {
     kind.__name__: kind
-    for kind in (LateObject, LateGenerator, LateKind, LateItems, LateLoss, LateItem)
+    for kind in (LateObject, LateGenerator, LateKind, LateItems, LateLoss, LateItem, LateNamed)
 }
 """What no snapshot can bring back to a new model, because it is not there."""

@@ -121,7 +121,7 @@ class Attributes:
         if any(self._kinds.get(each) is not kinds[each] for each in outer):
             return False
         there = self._kinds.get(path)
-        if kinds[outer[-1]] is tuple:  # none of its items can be replaced
+        if issubclass(kinds[outer[-1]], tuple):  # none of its items can be replaced
             return there is kind and (_is_filled(leaf.value) or self._is_of_form(leaf))
         if path[-1][0] == "index" and there is None:
             return False
