@@ -263,6 +263,22 @@ class Scheduled(Noisy):
         return torch.full_like(x, self.rates.param_groups[0]["lr"])
 
 
+class Rests(tiny.ResidualMLP):
+    """Lays its norm to rest in its third step, and turns its dropout up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.dropout, self.calls = nn.BatchNorm1d(tiny.FEATURES), nn.Dropout(0.1), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+            if self.calls == 3:
+                self.norm.eval()
+                self.dropout.p = 0.2
+        return super().forward(self.dropout(self.norm(x)))
+
+
 STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
     kind.__name__: kind
     for kind in (
@@ -279,6 +295,7 @@ STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
         Elsewhere,
         Hooked,
         Scheduled,
+        Rests,
     )
 }
 
