@@ -84,7 +84,7 @@ def stepped_loss(
     try:
         with given_up_after(LONGEST):
             _seed()
-            workload.loss(model, apart(batch)).backward()
+            workload.loss(model, apart(batch)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             _seed()
