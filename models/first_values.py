@@ -1,5 +1,5 @@
-"""What a workload gives before any training: its first loss and evaluation, and batches of steps
-spread over its training.
+"""What a workload gives before any training: its first loss and evaluation, batches of steps spread
+over its training, and the loss that a step leads to.
 
 They tell what no source does: a file that is read at every call, held-out data, later batches.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
 
 from models.batches import Batch, apart
 from models.measuring import metric_of, metrics_of
@@ -66,6 +67,32 @@ def first_measures(workload: Workload, model: nn.Module) -> dict[str, str]:
     except (Exception, _TooLongError):  # as for the loss
         return {}
     return {name: f"{value:.6g}" for name, value in found.items()}
+
+
+def stepped_loss(
+    workload: Workload, model: nn.Module, optimizer: Optimizer, batch: Batch
+) -> str | None:
+    """The loss of a batch after one step on it; None where it cannot be found out here, or would
+    take long.
+
+    It shows what only a backward or an optimizer's step reads, and loads what they import. The
+    model and the optimizer are used up.
+    """
+    if sum(p.numel() for p in model.parameters()) > MOST_WEIGHTS:
+        return None
+    model.train()
+    try:
+        with given_up_after(LONGEST):
+            _seed()
+            workload.loss(model, apart(batch)).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            _seed()
+            with torch.no_grad():
+                loss = float(workload.loss(model, apart(batch)))
+    except (Exception, _TooLongError):  # as for the first
+        return None
+    return f"{loss:.6g}"
 
 
 def spread_batches(workload: Workload, seed: int) -> dict[str, str]:

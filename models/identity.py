@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from models.batches import Batch, tensors_of
-from models.first_values import first_loss, first_measures, spread_batches
+from models.first_values import first_loss, first_measures, spread_batches, stepped_loss
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
@@ -22,7 +22,7 @@ from models.workload import Workload
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
 
-REACH = 2
+REACH = 3
 """How far ``source`` looks: more each time that it sees code which it did not see before. Runs that
 were recorded with another are compared by what both have seen.
 """
@@ -33,7 +33,8 @@ MOST_NAMES = 6
 def identity_of(workload: Workload) -> dict[str, Any]:
     """The workload's identity, its data's fingerprint aside: JSON values.
 
-    Makes its model, its optimizer and some batches, evaluates it once on the CPU, and forgets them.
+    Makes its model, its optimizer and some batches, evaluates it once and trains it two steps on
+    the CPU, and forgets them.
 
     Raises:
         ValueError: they cannot be trained; every reason that is seen.
@@ -46,7 +47,9 @@ def identity_of(workload: Workload) -> dict[str, Any]:
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
     modules, weights = modules_of(model), weights_of(model)  # before anything runs it
     loss, measures = first_loss(workload, model, batch), first_measures(workload, model)
-    settings = _at_rest(code, lambda: first_loss(workload, model, batch))
+    groups = [_settings(group) for group in optimizer.param_groups]
+    stepped = stepped_loss(workload, model, optimizer, batch)  # loads what a step imports
+    settings = _at_rest(code, lambda: stepped_loss(workload, model, optimizer, batch))
     return {
         **_numbers(workload),
         "decay": workload.decay_shape,
@@ -61,7 +64,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "first batches": spread_batches(workload, 0),
         "first loss": loss,
         "optimizer": kind_of(optimizer),
-        "groups": [_settings(group) for group in optimizer.param_groups],
+        "groups": groups,
         "reach": REACH,
         "source": source_digests(code),
         "settings": settings,
@@ -69,6 +72,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
             [each for each in (workload.shrink, workload.examples_at) if each is not None]
         ),
         "first measures": measures,
+        "stepped loss": stepped,
     }
 
 

@@ -51,13 +51,16 @@ def _changes_in_place(value: Any) -> bool:
 
 
 def assign_outside(roots: Iterable[Any], name: str, value: Any) -> None:
-    """Give a global, a class's attribute or what is closed over another value, by its name in
-    ``surroundings``.
+    """Give a global, an attribute of a class or function, or what is closed over another value, by
+    its name in ``surroundings``.
     """
     for definition, _, inner in definitions([root for root in roots if callable(root)]):
         prefix, _, last = name.rpartition(".")
         if prefix == module_name(definition) and last in dict(inner):
             _assign(definition, last, value)
+        own = vars(definition) if isinstance(definition, types.FunctionType) else {}
+        if prefix == name_of(definition) and last in own:
+            own[last] = value
 
 
 def _assign(definition: Any, name: str, value: Any) -> None:

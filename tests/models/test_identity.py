@@ -375,6 +375,59 @@ def test_what_is_read_at_every_call_shows_in_the_first_loss(tmp_path: Path) -> N
     assert differences(identity("1"), identity("2", steps=30)) == ["steps 20 -> 30"]
 
 
+def test_what_only_a_step_reads_shows_in_the_loss_after_it(tmp_path: Path) -> None:
+    """A file that an optimizer or a backward reads: named where nothing else is."""
+    file = tmp_path / "factor.txt"
+
+    class Scaled(SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                group["lr"] = 0.1 * float(file.read_text())
+            super().step()
+
+    def hooked(model: Any) -> SGD:
+        for each in model.parameters():
+            each.register_hook(lambda gradient: gradient * float(file.read_text()))
+        return SGD(model.parameters(), lr=0.1)
+
+    def identity(factor: str, make_optimizer: Any) -> dict[str, Any]:
+        file.write_text(factor)
+        return identity_of(replace(tiny.tiny(), make_optimizer=make_optimizer))
+
+    for make in (lambda model: Scaled(model.parameters(), lr=0.1), hooked):
+        before = identity("1", make)
+        assert differences(before, identity("1", make)) == []
+        (found,) = differences(before, identity("1.2", make))
+        assert found.startswith("loss after a step ")
+        assert "by the optimizer" in found
+
+
+def test_what_an_optimizer_imports_where_it_steps_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing before the step has loaded it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    class Late(SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            from late_factor import FACTOR  # type: ignore[import-not-found]
+
+            self.param_groups[0]["lr"] = 0.1 * FACTOR
+            super().step()
+
+    def identity(factor: str) -> dict[str, Any]:
+        (tmp_path / "late_factor.py").write_text(f"FACTOR = {factor}\n")
+        monkeypatch.delitem(sys.modules, "late_factor", raising=False)
+        importlib.invalidate_caches()
+        make = replace(tiny.tiny(), make_optimizer=lambda model: Late(model.parameters(), lr=0.1))
+        return identity_of(make)
+
+    before = identity("1.0")
+    assert differences(before, identity("1.0")) == []
+    found = differences(before, identity("1.25"))
+    assert any("FACTOR 1.0 -> 1.25" in text for text in found)
+
+
 def read_by_evaluation(file: Path, **changes: Any) -> dict[str, Any]:
     """Of a workload whose held-out data alone come from ``file``."""
 

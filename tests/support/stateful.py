@@ -8,7 +8,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -263,6 +263,22 @@ class Scheduled(Noisy):
         return torch.full_like(x, self.rates.param_groups[0]["lr"])
 
 
+class Rests(tiny.ResidualMLP):
+    """Lays its norm to rest in its third step, and turns its dropout up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.dropout, self.calls = nn.BatchNorm1d(tiny.FEATURES), nn.Dropout(0.1), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+            if self.calls == 3:
+                self.norm.eval()
+                self.dropout.p = 0.2
+        return super().forward(self.dropout(self.norm(x)))
+
+
 STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
     kind.__name__: kind
     for kind in (
@@ -279,6 +295,7 @@ STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
         Elsewhere,
         Hooked,
         Scheduled,
+        Rests,
     )
 }
 
@@ -406,6 +423,24 @@ class LateItem(Late):
         return float(self.made[1])
 
 
+class Decay(NamedTuple):
+    """Beside an object, as configurations and the state of an optimizer often are."""
+
+    schedule: Schedule
+    size: float
+
+
+class LateNamed(LateItem):
+    """Likewise in a named tuple."""
+
+    def begin(self) -> Any:
+        return Decay(Schedule(), 0.5)
+
+    def draw(self) -> float:
+        self.made = self.made._replace(size=self.made.size / 2)
+        return float(self.made.size)
+
+
 class Slower(Schedule):
     """A temperature that falls slower."""
 
@@ -415,6 +450,6 @@ class Slower(Schedule):
 
 LATE: dict[str, type[Late]] = {
     kind.__name__: kind
-    for kind in (LateObject, LateGenerator, LateKind, LateItems, LateLoss, LateItem)
+    for kind in (LateObject, LateGenerator, LateKind, LateItems, LateLoss, LateItem, LateNamed)
 }
 """What no snapshot can bring back to a new model, because it is not there."""

@@ -126,6 +126,27 @@ class Listed(stateful.Noisy):
         return torch.full_like(x, 0.3 if len(self.seen) > 60 else 0.0)
 
 
+def own_count(model: nn.Module, batch: Any) -> Tensor:
+    """A count in the function's own attribute; the loss is doubled late."""
+    vars(own_count)["calls"] = vars(own_count).get("calls", 0) + 1
+    return tiny.loss(model, batch) * (2 if vars(own_count)["calls"] > 40 else 1)
+
+
+IN_TENSOR, IN_ARRAY = torch.zeros(1), np.zeros(3)
+
+
+def in_tensor(model: nn.Module, batch: Any) -> Tensor:
+    """A count in a tensor, likewise."""
+    IN_TENSOR.add_(1)
+    return tiny.loss(model, batch) * (2 if float(IN_TENSOR) > 40 else 1)
+
+
+def in_array(model: nn.Module, batch: Any) -> Tensor:
+    """A count in an array, likewise."""
+    IN_ARRAY[1] += 1
+    return tiny.loss(model, batch) * (2 if IN_ARRAY[1] > 40 else 1)
+
+
 SEEN: set[float] = set()
 NAMED: dict[str, int] = {}
 
@@ -502,6 +523,9 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         lambda: stateful.workload(Listed),
         "unsound.Listed.seen, which stays as it is from one trial to the next, and losses depend",
     ),
+    "a count of the function's own": (lambda: with_loss(own_count), "own_count.calls, which"),
+    "a count in a tensor": (lambda: with_loss(in_tensor), "losses depend on it"),
+    "a count in an array": (lambda: with_loss(in_array), "losses depend on it"),
     "a set that grows": (
         lambda: with_loss(gathered),
         "unsound.SEEN, which stays as it is from one trial to the next, and losses depend",

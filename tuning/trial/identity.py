@@ -9,6 +9,7 @@ from typing import Any
 SHOWN = 3
 """Names given of many that differ alike."""
 FIRST_LOSS = "first loss"
+STEPPED_LOSS = "stepped loss"
 Identity = Mapping[str, Any]
 """What ``models.identity.identity_of`` makes: JSON values by name."""
 
@@ -35,14 +36,15 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_of_levers(then, now),
         *_batches(then, now),
     ]
-    return found or [
+    found = found or [
         *_loss(then.get(FIRST_LOSS), now.get(FIRST_LOSS)),
         *_measures(then.get("first measures", {}), now.get("first measures", {})),
     ]
+    return found or _stepped(then.get(STEPPED_LOSS), now.get(STEPPED_LOSS))
 
 
 def _is_one(name: str, value: Any) -> bool:
-    return name not in (FIRST_LOSS, "reach") and not isinstance(value, (dict, list))
+    return name not in (FIRST_LOSS, STEPPED_LOSS, "reach") and not isinstance(value, (dict, list))
 
 
 def _loss(then: str | None, now: str | None) -> list[str]:
@@ -63,6 +65,16 @@ def _measures(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         if name in now and not _alike(then[name], now[name])
     ]
     return [f"{_some(changed)}: its data, or a file that it reads"] if changed else []
+
+
+def _stepped(then: str | None, now: str | None) -> list[str]:
+    """What came of a difference that shows in nothing before a step."""
+    if then is None or now is None or _alike(then, now):
+        return []
+    return [
+        f"loss after a step {then} -> {now}: something that is read in the backward or by the "
+        "optimizer (a file, a variable of the environment, a module that it looks up)"
+    ]
 
 
 def _alike(one: str, other: str) -> bool:

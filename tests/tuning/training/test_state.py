@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from models.levers.levers import make_levers
 from models.workload import Workload
+from policies.full_update import FullUpdate
 from policies.registry import make_policy
 from tests.support import stateful, tiny
-from tests.support.costs import made_up_costs
+from tests.support.costs import made_up_costs, with_every_form
 from tuning.training.generators import generators_kept, seed_all
 from tuning.training.loop import TrainingRun, evaluate
 from tuning.training.state.attributes import leaves
@@ -185,6 +187,24 @@ def test_what_a_model_freezes_or_thaws_by_itself_is_named(name: str, frozen: boo
     assert run.snapshot()["unsaved"] == []
     run.advance()
     assert run.snapshot()["unsaved"] == [f"{name}.requires_grad"]
+
+
+@pytest.mark.parametrize("kind", ["svd", "monarch", "hidden_units"])
+def test_what_a_form_puts_into_a_model_is_not_lost(kind: str) -> None:
+    """A new model is brought into the form first, so that a trial that is stopped goes on."""
+    workload = tiny.tiny(steps=10)
+    run = TrainingRun(
+        workload,
+        FullUpdate(),
+        seed=0,
+        horizon=1.0,
+        costs=with_every_form(made_up_costs()),
+        device=torch.device("cpu"),
+        levers=make_levers({"approximation": kind, "approximation_start": 0.2}),
+    )
+    for _ in range(6):
+        run.advance()
+    assert run.unsaved() == []
 
 
 def test_what_never_changes_is_not_saved() -> None:

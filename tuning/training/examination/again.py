@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.frames import told as told_of
@@ -352,12 +354,12 @@ class _Outside:
         (_, name), *inner = path
         holder = dict(self._named()).get(name)
         if not inner:
-            if not put_into(holder, value):
+            if not _put_into(holder, value):
                 assign_outside(self._code, name, value)
             return
         for step in inner[:-1]:
             holder = get(holder, step)
-        if holder is not None:
+        if holder is not None and not _put_into(get(holder, inner[-1]), value):
             put(holder, inner[-1], value)
 
     def unsaved(self) -> list[str]:
@@ -370,9 +372,20 @@ class _Outside:
         return f". What changes while it trains and is not saved: {some(names)}" if names else ""
 
 
+def _put_into(current: Any, value: Any) -> bool:
+    """Whether what there is could take the value; an array, of which others may be a part, too."""
+    if isinstance(current, np.ndarray) and isinstance(value, np.ndarray):
+        np.copyto(current, value)
+        return True
+    return put_into(current, value)
+
+
 def _numbers_in(value: Any) -> list[Any]:
     """The numbers that a value is or holds under few places or words; none where it holds more."""
-    if isinstance(value, (list, deque)) or type(value) is tuple:
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        few = math.prod(value.shape) <= FEW_NUMBERS
+        inner = value.reshape(-1).tolist() if few and _is_plain(value) else []
+    elif isinstance(value, (list, deque)) or type(value) is tuple:
         inner = list(value)
     elif isinstance(value, dict):
         inner = list(value.values()) if all(isinstance(key, str) for key in value) else []
@@ -382,8 +395,19 @@ def _numbers_in(value: Any) -> list[Any]:
     return inner if few else []
 
 
+def _is_plain(value: torch.Tensor | np.ndarray) -> bool:
+    """Not a sparse or quantized tensor, or one without values."""
+    if isinstance(value, np.ndarray):
+        return True
+    return value.layout is torch.strided and not value.is_meta and not value.is_quantized
+
+
 def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
     """A value like the one given with other numbers in it."""
+    if isinstance(value, torch.Tensor):
+        return torch.tensor(numbers, dtype=value.dtype).reshape(value.shape)
+    if isinstance(value, np.ndarray):
+        return np.array(numbers, dtype=value.dtype).reshape(value.shape)
     if isinstance(value, dict):
         return dict(zip(value, numbers, strict=True))
     if isinstance(value, (list, deque)):

@@ -38,6 +38,8 @@ from tuning.training.state.paths import Kind, Path, get, hooks_of, own_forward, 
 DEEPEST = 8
 OWN = frozenset(vars(nn.Module())) | {"forward", "_compiled_call_impl"}
 """Attributes that every module has, or that a lever puts there."""
+LEVERS = "models.approximation"
+"""Whose modules a new model has by then: it is brought into the form that the saved one had."""
 OPTIMIZERS_OWN = frozenset({"state", "param_groups", "defaults"})
 CLOSED = (
     type, enum.Enum, logging.Logger, weakref.ref, types.ModuleType, types.BuiltinFunctionType,
@@ -105,6 +107,7 @@ class Attributes:
             leaf if self._has_place(leaf, walk.kinds) else replace(leaf, placed=False)
             for leaf in found.values()
             if self._marks.get(leaf.path, missing) != leaf.mark
+            and (leaf.saveable or not _is_levers(leaf.path, walk.kinds))
         ] + [
             Leaf(path, None, None, saveable=False)
             for path in self._marks.keys() - walk.kinds.keys()
@@ -117,11 +120,13 @@ class Attributes:
         What holds it must be there by then, and be of the same class: nobody makes it.
         """
         path, kind = leaf.path, type(leaf.value)
+        if _is_levers(path, kinds):
+            return True
         outer = [path[:length] for length in range(1, len(path))]
         if any(self._kinds.get(each) is not kinds[each] for each in outer):
             return False
         there = self._kinds.get(path)
-        if kinds[outer[-1]] is tuple:  # none of its items can be replaced
+        if issubclass(kinds[outer[-1]], tuple):  # none of its items can be replaced
             return there is kind and (_is_filled(leaf.value) or self._is_of_form(leaf))
         if path[-1][0] == "index" and there is None:
             return False
@@ -131,6 +136,11 @@ class Attributes:
         """Whether a tensor has the shape and type that it had."""
         tensor = isinstance(leaf.value, torch.Tensor)
         return tensor and leaf.mark[:2] == self._marks.get(leaf.path, ())[:2]
+
+
+def _is_levers(path: Path, kinds: Mapping[Path, type]) -> bool:
+    """Whether it is of a module that a form of the model put there."""
+    return kinds[path[:1]].__module__.startswith(LEVERS)
 
 
 def _is_filled(value: Any) -> bool:
@@ -219,6 +229,7 @@ class _Walk:
             for buffer in module._non_persistent_buffers_set:
                 value = module._buffers.get(buffer)
                 yield from self.value((*root, ("buffer", buffer)), value, top=True)
+            yield from self._mode(root, module)
             yield from self.attributes(root, module, OWN)
             if (forward := own_forward(module)) is not None:
                 yield from self.value((*root, ("forward", "forward")), forward)
@@ -228,6 +239,13 @@ class _Walk:
         own: Path = (("optimizer", ""),)
         self.kinds[own] = type(optimizer)
         yield from self.attributes(own, optimizer, _beside(optimizer))
+
+    def _mode(self, root: Path, module: nn.Module) -> Iterator[Leaf]:
+        """Whether it is in training mode: a norm may be laid to rest on the way. In a model that
+        is evaluated just now nobody can tell.
+        """
+        mode = module.training or not self._model.training
+        yield from self.value((*root, ("attribute", "training")), mode)
 
     def _beside_values(self, path: Path, tensor: torch.Tensor) -> Iterator[Leaf]:
         """What a registered tensor carries: attributes, and hooks for its gradient."""
