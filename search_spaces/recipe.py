@@ -93,9 +93,9 @@ CAREFUL: Mapping[str, Scalar] = {
     "final_rate": 0.0,
 }
 """Muon near the workload's own numbers, which a pretrained model bears."""
-SOON: Mapping[str, Scalar] = {HORIZON: 0.75}
-"""Near where what gains a third ends at the control's loss; as a trial there tells most and costs
-less. Where that horizon is not searched, the whole one.
+SOON: Mapping[str, Scalar] = {HORIZON: 0.5}
+"""What a recipe gains is told there as well as at longer ones, for less; what leads is then trained
+to the target. Where that horizon is not searched, the whole one.
 """
 FAST: Mapping[str, Scalar] = {
     "optimizer": MUON,

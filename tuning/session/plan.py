@@ -23,7 +23,7 @@ from tuning.study.baselines import (
     reference_specs,
     rung_controls,
     short_controls,
-    shortest_horizon,
+    searched_horizons,
 )
 from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
@@ -313,7 +313,7 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         first_seed=config.seed,
         longer=True,
         tuned=config.objective != "pareto",
-        shortest=None if config.objective == "pareto" else shortest_horizon(space),
+        horizons=None if config.objective == "pareto" else searched_horizons(space),
         line_known=config.objective != "pareto",
         rungs=rungs,
     )

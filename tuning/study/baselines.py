@@ -66,10 +66,10 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
     >>> [spec.recipe.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
     [0.3, 0.4]
     """
-    horizons = _searched_horizons(space)
-    if not horizons:
+    horizons = searched_horizons(space)
+    if horizons is None:
         return ()
-    low, high = min(horizons), min(CONTROL_HORIZONS)
+    low, high = horizons[0], min(CONTROL_HORIZONS)
     count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
     return _controls([low + (high - low) * i / count for i in range(count)], workload, seed)
 
@@ -84,20 +84,18 @@ def rung_controls(
     >>> [spec.recipe.horizon for spec in specs]
     [0.125, 0.25]
     """
-    horizons = _searched_horizons(space) or [1.0]
-    ends = sorted({share * min(horizons), share * max(horizons)} - {1.0, *CONTROL_HORIZONS})
+    horizons = searched_horizons(space) or (1.0, 1.0)
+    ends = sorted({share * horizon for horizon in horizons} - {1.0, *CONTROL_HORIZONS})
     return _controls(ends, workload, seed)
 
 
-def shortest_horizon(space: SearchSpace) -> float | None:
-    """That the space searches; None where it searches none."""
-    return min(_searched_horizons(space), default=None)
-
-
-def _searched_horizons(space: SearchSpace) -> list[float]:
-    """Both ends of the horizons searched; none where the space searches none."""
+def searched_horizons(space: SearchSpace) -> tuple[float, float] | None:
+    """The shortest and the longest; None where the space searches none."""
     knob = next((knob for knob in space.searched if knob.name == HORIZON), None)
-    return [] if knob is None else [float(value) for value in knob.values()]
+    if knob is None:
+        return None
+    values = [float(value) for value in knob.values()]
+    return min(values), max(values)
 
 
 def _controls(horizons: Iterable[float], workload: str, seed: int) -> tuple[TrialSpec, ...]:

@@ -20,7 +20,7 @@ from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import Sampler
-from tuning.study.sooner import TURN, sooner
+from tuning.study.to_target import TURN, to_target
 from tuning.study.tuned import EVERY, tuned_control
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
@@ -73,8 +73,8 @@ class Asked:
             prices a loss; see ``tuning.study.longer``.
         tuned: whether the leading recipe's numbers are trained without its levers; see
             ``tuning.study.tuned``.
-        shortest: horizon at which the leading recipe may be trained again to end at the target; see
-            ``tuning.study.sooner``. None: it is not.
+        horizons: the shortest and the longest at which the leading recipe may be trained again to
+            end at the target; see ``tuning.study.to_target``. None: it is not.
     """
 
     trials: int
@@ -87,7 +87,7 @@ class Asked:
     first_seed: int | None = None
     longer: bool = False
     tuned: bool = False
-    shortest: float | None = None
+    horizons: tuple[float, float] | None = None
     line_known: bool = False
     rungs: Rungs | None = None
 
@@ -143,7 +143,7 @@ class Study:
             spec = (
                 self._due(number)
                 or self._longer(number)
-                or self._sooner(number)
+                or self._to_target(number)
                 or self._tuned(number)
                 or self._replicate(number)
                 or self._going_on(number)
@@ -193,14 +193,16 @@ class Study:
         spec = longer_control(self._finished, self._asked.workload, self._asked.seed)
         return self._if_new(spec, number)
 
-    def _sooner(self, number: int) -> TrialSpec | None:
+    def _to_target(self, number: int) -> TrialSpec | None:
         """The leader for as long as it takes to the target, likewise."""
         asked, sampled = self._asked, number - len(self._asked.baselines)
-        if asked.shortest is None or asked.target_loss is None:
+        if asked.horizons is None or asked.target_loss is None:
             return None
         if sampled < 0 or sampled % EVERY != TURN:
             return None
-        spec = sooner(self._finished, asked.target_loss, asked.shortest, asked.workload, asked.seed)
+        spec = to_target(
+            self._finished, asked.target_loss, asked.horizons, asked.workload, asked.seed
+        )
         return self._if_new(spec, number)
 
     def _tuned(self, number: int) -> TrialSpec | None:

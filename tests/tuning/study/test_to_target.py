@@ -1,4 +1,4 @@
-"""A recipe that ends far below the target is trained again for as long as it takes there."""
+"""A recipe that ends far from the target is trained again for as long as it takes there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from policies.rules import Scalar
 from search_spaces.registry import find_space
-from tuning.study.baselines import baseline_specs, shortest_horizon
+from tuning.study.baselines import baseline_specs, searched_horizons
 from tuning.study.samplers.sampler import OptunaSampler
-from tuning.study.sooner import NEARLY, SPARE, TURN, sooner
 from tuning.study.study import Asked, Study
+from tuning.study.to_target import NEARLY, SPARE, TURN, to_target
 from tuning.study.tuned import EVERY
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
@@ -43,9 +43,11 @@ OWN = [
 ]
 
 
-def horizon_after(*runs: Outcome, target: float = TARGET, shortest: float = 0.1) -> float | None:
+def horizon_after(
+    *runs: Outcome, target: float = TARGET, horizons: tuple[float, float] = (0.1, 1.0)
+) -> float | None:
     """Of the trial that comes after these and the own control's runs."""
-    spec = sooner([*OWN, *runs], target, shortest, "w", 3)
+    spec = to_target([*OWN, *runs], target, horizons, "w", 3)
     return None if spec is None else spec.recipe.horizon
 
 
@@ -53,30 +55,51 @@ def horizon_after(*runs: Outcome, target: float = TARGET, shortest: float = 0.1)
 def test_a_recipe_of_one_gain_ends_at_the_target(
     gain: float, horizon: float, target: float
 ) -> None:
-    """Property: with a little to spare, where that is shorter than what led; else it is none."""
+    """Property: with a little to spare, where that is shorter than what led, or what led did not
+    get there; else it is none.
+    """
     leader = ended(Recipe("full_update", horizon, MUON), gain)
     needed = SPARE * math.exp(2.0 - target) / gain
     found = horizon_after(leader, target=target)
-    if leader.val_loss is None or leader.val_loss >= target or needed > NEARLY * horizon + 1e-3:
+    assert leader.val_loss is not None
+    most = NEARLY * horizon if leader.val_loss <= target else 1.0
+    if needed > most + 1e-3:
         assert found is None
-    elif needed < NEARLY * horizon - 1e-3:
+    elif needed < most - 1e-3:
         assert found == pytest.approx(max(0.1, needed), abs=1e-3)
 
 
+def test_one_that_had_the_target_at_another_horizon_is_left() -> None:
+    """Where it gains most at one that is too short, that it got there is known; that it fell short
+    of it is none.
+    """
+    short = ended(Recipe("full_update", 0.5, MUON), 1.7)
+    assert short.val_loss is not None
+    assert short.val_loss > TARGET
+    needed = horizon_after(short)
+    assert needed == round(SPARE / 1.7, 3)
+    reached = ended(Recipe("full_update", needed, MUON), 1.65, 21)
+    assert horizon_after(short, reached) is None
+    missed = ended(Recipe("full_update", needed, MUON), 1.5, 21)
+    assert horizon_after(short, missed) == needed
+    other = ended(Recipe("full_update", needed, {**MUON, "rate": 2.0}), 1.65, 21)
+    assert horizon_after(short, other) == needed
+
+
 def test_it_is_the_leaders_recipe_and_no_shorter_than_the_search_looks() -> None:
-    """The one that gains most, knob by knob; what nothing leads, or ends above, is none."""
+    """The one that gains most, knob by knob; where nothing leads it is none."""
     less = ended(Recipe("static_suffix", 1.0, {"active_fraction": 0.5}), 1.5, 21)
     most = ended(Recipe("full_update", 1.0, MUON), 2.0)
-    spec = sooner([*OWN, less, most], TARGET, 0.1, "w", 3)
+    spec = to_target([*OWN, less, most], TARGET, (0.1, 1.0), "w", 3)
     assert spec is not None
     assert spec.recipe == Recipe("full_update", round(SPARE / 2, 3), MUON)
     assert (spec.origin, spec.workload, spec.seed) == ("enqueued", "w", 3)
-    assert horizon_after(most, shortest=0.7) == 0.7
-    assert horizon_after(most, shortest=0.95) is None
+    assert horizon_after(most, horizons=(0.7, 1.0)) == 0.7
+    assert horizon_after(most, horizons=(0.95, 1.0)) is None
     assert horizon_after() is None
     assert horizon_after(most, target=1.0) is None
     assert horizon_after(dataclasses.replace(most, state="failed")) is None
-    assert sooner([most], TARGET, 0.1, "w", 3) is None
+    assert to_target([most], TARGET, (0.1, 1.0), "w", 3) is None
 
 
 def test_a_search_trains_it_once_for_a_leader() -> None:
@@ -87,12 +110,12 @@ def test_a_search_trains_it_once_for_a_leader() -> None:
         3,
         TARGET,
         baselines=BASELINES,
-        shortest=shortest_horizon(SPACE),
+        horizons=searched_horizons(SPACE),
     )
     sampler = OptunaSampler(SPACE, "random", 3, "time-to-quality", first=len(BASELINES))
     study, specs = Study(SPACE, sampler, asked), []
     while (spec := study.ask()) is not None:
-        best = spec.number == len(BASELINES) + 1
+        best = spec.number == len(BASELINES)
         recipe = Recipe("full_update", 1.0, MUON) if best else spec.recipe
         fast = recipe.knobs == MUON
         gain = 1.0 if recipe.is_control else 1.6 if fast else 0.5
