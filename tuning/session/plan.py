@@ -22,8 +22,8 @@ from tuning.study.baselines import (
     baseline_specs,
     reference_specs,
     rung_controls,
-    short_controls,
     searched_horizons,
+    short_controls,
 )
 from tuning.study.listed import ListStudy
 from tuning.study.sampler_choice import choose, middling_horizon
