@@ -169,6 +169,7 @@ SPACE = SearchSpace(
     ),
     suggested=(
         ({**SOON, **FAST, **LATE}, {**SOON, **FAST}, {**FAST, **LATE}, FAST),
+        (KEPT,),
         ({**SOON, **FAST, **GROWING}, {**FAST, **GROWING}),
         (
             {**SOON, **FAST, **GROWING, **SMALL},
@@ -182,6 +183,8 @@ SPACE = SearchSpace(
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),
 )
 """What is suggested came first in searches of the embedded workloads and on a pretrained encoder
-(docs/wins.md); where a workload's blocks cannot be left out, the same without growth. A model of
-half the blocks is what a gain has to be held against, most of all where blocks are left out.
+(docs/wins.md); where a workload's blocks cannot be left out, the same without growth. Where
+examples come again the model may be pretrained, and the second is then of use where the first is of
+none. A model of half the blocks is what a gain has to be held against, most of all where blocks are
+left out.
 """

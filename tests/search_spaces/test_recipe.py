@@ -39,13 +39,13 @@ def without(*gates: str) -> SearchSpace:
             (),
             [
                 {**SOON, **FAST, **LATE},
+                KEPT,
                 {**SOON, **FAST, **GROWING},
                 {**SOON, **FAST, **GROWING, **SMALL},
-                KEPT,
                 LAST_KEPT,
             ],
         ),
-        (("use_depth",), [{**SOON, **FAST}, {**SOON, **FAST, **SMALL}, KEPT, LAST_KEPT]),
+        (("use_depth",), [{**SOON, **FAST}, KEPT, {**SOON, **FAST, **SMALL}, LAST_KEPT]),
         (
             ("use_input", "use_prefix"),
             [{**SOON, **FAST, **LATE}, {**SOON, **FAST, **GROWING}, TOP, LAST],
@@ -87,5 +87,5 @@ def test_where_only_whole_horizons_are_searched_suggestions_are_for_those() -> N
     space, faults = applied(SPACE, {HORIZON: 1.0})
     assert not faults
     found = [knobs for _, horizon, knobs in space.suggestions(FullUpdate.name) if horizon == 1.0]
-    growing = [{**FAST, **LATE}, {**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}]
-    assert found == [*growing, KEPT]
+    growing = [{**FAST, **GROWING}, {**FAST, **GROWING, **SMALL}]
+    assert found == [{**FAST, **LATE}, KEPT, *growing]
