@@ -40,6 +40,7 @@ class Chaos:
 
     def __init__(self, folder: Path) -> None:
         self.run, self.log, self.output = folder / "run", folder / "steps", folder / "output"
+        self.hold = folder / "hold"
         self.random = random.Random(SEED)
         self.kept: dict[str, bytes] = {}
         self.kills = 0
@@ -51,9 +52,8 @@ class Chaos:
     def start(self) -> Victim:
         """The command a user types, for the first time or to go on."""
         words = RESUMING if (self.run / "run.json").exists() else self.starting
-        self.searches.append(
-            Victim([*words, str(self.run)], self.output, {slow.LOG: str(self.log)})
-        )
+        files = {slow.LOG: str(self.log), slow.HOLD: str(self.hold)}
+        self.searches.append(Victim([*words, str(self.run)], self.output, files))
         return self.searches[-1]
 
     @property
@@ -74,14 +74,22 @@ class Chaos:
         wanted = len(slow.steps_in(self.log)) + self.random.randrange(10, 60)
         if victim != "raylet":  # when nobody trains
             assert eventually(lambda: len(slow.steps_in(self.log)) >= wanted or search.over)
-            there = 2 if victim == "workers" else 1
-            assert eventually(lambda: len(search.workers()) >= there or search.over)
+            assert eventually(lambda: search.workers() or search.over)
+        if victim == "workers":
+            self.hold.touch()
+            assert eventually(lambda: self.held(search) == 2 or search.over)
         before = self.records()
         killed = [] if search.over else search.kill(victim)
         self.kills += bool(killed)
         if victim == "workers":
+            self.hold.unlink()
             assert eventually(lambda: search.said().count(DIED) == len(killed) == 2)
         self.unchanged(before)
+
+    def held(self, search: Victim) -> int:
+        """How many workers stay within a step: a death between two tasks is not told."""
+        there = {str(process.pid) for process in search.workers()}
+        return len(there & set(self.hold.read_text().split()))
 
     def strike_early(self, search: Victim) -> None:
         """Kill all of it while Ray starts."""

@@ -20,7 +20,7 @@ from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import Sampler
-from tuning.study.to_target import TURN, to_target
+from tuning.study.to_target import TURNS, to_target
 from tuning.study.tuned import EVERY, tuned_control
 from tuning.trial.outcome import Outcome, outcome_of
 from tuning.trial.recipe import Recipe
@@ -198,7 +198,7 @@ class Study:
         asked, sampled = self._asked, number - len(self._asked.baselines)
         if asked.horizons is None or asked.target_loss is None:
             return None
-        if sampled < 0 or sampled % EVERY != TURN:
+        if sampled < 0 or sampled % EVERY not in TURNS:
             return None
         spec = to_target(
             self._finished, asked.target_loss, asked.horizons, asked.workload, asked.seed

@@ -13,15 +13,18 @@ import math
 from collections.abc import Sequence
 
 from tuning.study.leader import leading, own_line
+from tuning.study.samplers.values import counts
 from tuning.trial.outcome import Outcome
-from tuning.trial.trial import TrialSpec
+from tuning.trial.trial import ASIDE, TrialSpec
 
-TURN = 1
-"""Of each ``EVERY`` trials after the baselines (``tuning.study.tuned``), the one that is given to
-it where it tells something new.
+TURNS = (1, 5)
+"""Of each ``EVERY`` trials after the baselines (``tuning.study.tuned``), those that are given to it
+where it tells something new.
 """
 SPARE = 1.05
 """Times as long as it should take, so that noise does not leave it just above the target."""
+FURTHER = 1.2
+"""Likewise where it has not been there: what leads owes some of its lead to luck."""
 NEARLY = 0.9
 """Of the leader's own horizon, where that had the target; what is no shorter tells what is known.
 """
@@ -42,27 +45,38 @@ def to_target(
         seed: likewise.
     """
     leader, line = leading(known), own_line(known)
-    if leader is None or line is None or leader.val_loss is None:
+    if leader is None or line is None:
         return None
-    share = math.exp(line.log_gain(1.0, target) - line.log_gain(1.0, leader.val_loss))
     shortest, longest = horizons
-    whole = leader.recipe.horizon
-    horizon = max(shortest, round(SPARE * share * whole, 3))
-    if leader.val_loss <= target:
-        fits = horizon <= NEARLY * whole
+
+    def needed(run: Outcome) -> float:
+        share = line.log_gain(1.0, target) - line.log_gain(1.0, _loss(run))
+        return math.exp(share) * run.recipe.horizon
+
+    if _loss(leader) <= target:
+        horizon = max(shortest, round(SPARE * needed(leader), 3))
+        fits = horizon <= NEARLY * leader.recipe.horizon
     else:
-        fits = horizon <= longest and not _reached(known, leader, target)
+        runs = _like(known, leader)
+        horizon = round(FURTHER * needed(max(runs, key=lambda run: run.recipe.horizon)), 3)
+        fits = shortest <= horizon <= longest and all(_loss(run) > target for run in runs)
     if not fits:
         return None
     recipe = dataclasses.replace(leader.recipe, horizon=horizon)
     return TrialSpec(0, "enqueued", workload, recipe, seed)
 
 
-def _reached(known: Sequence[Outcome], leader: Outcome, target: float) -> bool:
-    """Whether the leader's recipe had the target at some horizon."""
-    return any(
-        dataclasses.replace(run.recipe, horizon=leader.recipe.horizon) == leader.recipe
-        and run.val_loss is not None
-        and run.val_loss <= target
+def _like(known: Sequence[Outcome], leader: Outcome) -> list[Outcome]:
+    """Runs of the leader's recipe, whatever their horizon, that count as it does."""
+    horizon = leader.recipe.horizon
+    return [
+        run
         for run in known
-    )
+        if counts(run) and run.origin not in ASIDE
+        if dataclasses.replace(run.recipe, horizon=horizon) == leader.recipe
+    ]
+
+
+def _loss(run: Outcome) -> float:
+    assert run.val_loss is not None, "what counts has one"
+    return run.val_loss

@@ -14,7 +14,7 @@ from search_spaces.registry import find_space
 from tuning.study.baselines import baseline_specs, searched_horizons
 from tuning.study.samplers.sampler import OptunaSampler
 from tuning.study.study import Asked, Study
-from tuning.study.to_target import NEARLY, SPARE, TURN, to_target
+from tuning.study.to_target import FURTHER, NEARLY, SPARE, TURNS, to_target
 from tuning.study.tuned import EVERY
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import Recipe
@@ -59,10 +59,11 @@ def test_a_recipe_of_one_gain_ends_at_the_target(
     get there; else it is none.
     """
     leader = ended(Recipe("full_update", horizon, MUON), gain)
-    needed = SPARE * math.exp(2.0 - target) / gain
-    found = horizon_after(leader, target=target)
     assert leader.val_loss is not None
-    most = NEARLY * horizon if leader.val_loss <= target else 1.0
+    there = leader.val_loss <= target
+    needed = (SPARE if there else FURTHER) * math.exp(2.0 - target) / gain
+    found = horizon_after(leader, target=target)
+    most = NEARLY * horizon if there else 1.0
     if needed > most + 1e-3:
         assert found is None
     elif needed < most - 1e-3:
@@ -70,18 +71,20 @@ def test_a_recipe_of_one_gain_ends_at_the_target(
 
 
 def test_one_that_had_the_target_at_another_horizon_is_left() -> None:
-    """Where it gains most at one that is too short, that it got there is known; that it fell short
-    of it is none.
+    """Where it gains most at one that is too short, that it got there is known. Where it fell short
+    once more it goes on from there.
     """
     short = ended(Recipe("full_update", 0.5, MUON), 1.7)
     assert short.val_loss is not None
     assert short.val_loss > TARGET
     needed = horizon_after(short)
-    assert needed == round(SPARE / 1.7, 3)
+    assert needed == round(FURTHER / 1.7, 3)
     reached = ended(Recipe("full_update", needed, MUON), 1.65, 21)
     assert horizon_after(short, reached) is None
-    missed = ended(Recipe("full_update", needed, MUON), 1.5, 21)
-    assert horizon_after(short, missed) == needed
+    missed = ended(Recipe("full_update", needed, MUON), 1.35, 21)
+    assert horizon_after(short, missed) == round(FURTHER / 1.35, 3)
+    hopeless = ended(Recipe("full_update", needed, MUON), 1.1, 21)
+    assert horizon_after(short, hopeless) is None
     other = ended(Recipe("full_update", needed, {**MUON, "rate": 2.0}), 1.65, 21)
     assert horizon_after(short, other) == needed
 
@@ -122,6 +125,6 @@ def test_a_search_trains_it_once_for_a_leader() -> None:
         study.tell(dataclasses.replace(ended(recipe, gain, spec.number), origin=spec.origin))
         specs.append(spec)
     again = [spec for spec in specs[len(BASELINES) :] if spec.origin == "enqueued"]
-    assert [spec.number - len(BASELINES) for spec in again] == [TURN]
+    assert [spec.number - len(BASELINES) for spec in again] == [TURNS[0]]
     assert again[0].recipe == Recipe("full_update", round(SPARE / 1.6, 3), MUON)
     assert again[0].target_loss == TARGET
