@@ -177,7 +177,7 @@ SPACE = SearchSpace(
             {**FAST, **GROWING, **SMALL},
             {**FAST, **SMALL},
         ),
-        (KEPT, TOP, CAREFUL),
+        (KEPT, TOP, CAREFUL),  # where it came second, none of the others
         (LAST_KEPT, LAST),
     ),
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),

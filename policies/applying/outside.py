@@ -34,9 +34,7 @@ class Outside:
     ) -> None:
         self._names, self._parameters = names, parameters
         self._told = accumulates
-        self._stepped: bool | None = (
-            None  # whether an optimizer has in this step; None: in none yet
-        )
+        self._stepped: bool | None = None  # an optimizer, in this step; None: in none yet
         self._left: tuple[nn.Parameter, Tensor] | None = None  # a gradient that nobody has taken
         self._looked = False  # whether a loss has shown that its forward ran within its step
         self._began: int | None = None  # operations that autograd had counted as a step began

@@ -30,3 +30,9 @@ def leading(known: Sequence[Outcome]) -> Outcome | None:
     ]
     gain, _, run = max(gains, key=lambda each: each[:2], default=(0.0, 0, None))
     return run if gain > 0 else None
+
+
+def loss_of(run: Outcome) -> float:
+    """The loss of a run that is known to have one."""
+    assert run.val_loss is not None, "only those that have one are looked at"
+    return run.val_loss

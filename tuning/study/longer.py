@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tuning.study.leader import loss_of
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
 from tuning.trial.trial import TrialSpec
@@ -28,11 +29,11 @@ def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialS
         seed: likewise.
     """
     ended = [o for o in known if o.state == "finished" and _is_number(o.val_loss)]
-    horizon = next_longer({o.recipe.horizon: _loss(o) for o in ended if o.recipe.is_control})
+    horizon = next_longer({o.recipe.horizon: loss_of(o) for o in ended if o.recipe.is_control})
     if horizon is None:
         return None
-    own = min(_loss(o) for o in ended if o.recipe.is_control)
-    if not any(_loss(o) < own for o in ended):
+    own = min(loss_of(o) for o in ended if o.recipe.is_control)
+    if not any(loss_of(o) < own for o in ended):
         return None
     recipe = Recipe(CONTROL_POLICY, horizon)
     return TrialSpec(0, "control", workload, recipe, seed)
@@ -56,8 +57,3 @@ def next_longer(losses: dict[float, float]) -> float | None:
 
 def _is_number(loss: float | None) -> bool:
     return loss is not None and math.isfinite(loss)
-
-
-def _loss(outcome: Outcome) -> float:
-    assert outcome.val_loss is not None, "only those that have one are looked at"
-    return outcome.val_loss

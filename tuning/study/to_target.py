@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from tuning.study.leader import leading, own_line
+from tuning.study.leader import leading, loss_of, own_line
 from tuning.study.samplers.values import counts
 from tuning.trial.outcome import Outcome
 from tuning.trial.trial import ASIDE, TrialSpec
@@ -50,16 +50,16 @@ def to_target(
     shortest, longest = horizons
 
     def needed(run: Outcome) -> float:
-        share = line.log_gain(1.0, target) - line.log_gain(1.0, _loss(run))
+        share = line.log_gain(1.0, target) - line.log_gain(1.0, loss_of(run))
         return math.exp(share) * run.recipe.horizon
 
-    if _loss(leader) <= target:
+    if loss_of(leader) <= target:
         horizon = max(shortest, round(SPARE * needed(leader), 3))
         fits = horizon <= NEARLY * leader.recipe.horizon
     else:
         runs = _like(known, leader)
         horizon = round(FURTHER * needed(max(runs, key=lambda run: run.recipe.horizon)), 3)
-        fits = shortest <= horizon <= longest and all(_loss(run) > target for run in runs)
+        fits = shortest <= horizon <= longest and all(loss_of(run) > target for run in runs)
     if not fits:
         return None
     recipe = dataclasses.replace(leader.recipe, horizon=horizon)
@@ -75,8 +75,3 @@ def _like(known: Sequence[Outcome], leader: Outcome) -> list[Outcome]:
         if counts(run) and run.origin not in ASIDE
         if dataclasses.replace(run.recipe, horizon=horizon) == leader.recipe
     ]
-
-
-def _loss(run: Outcome) -> float:
-    assert run.val_loss is not None, "what counts has one"
-    return run.val_loss
