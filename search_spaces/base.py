@@ -86,6 +86,8 @@ class SearchSpace:
         suggested: recipes worth trying before any other, each by the knobs of its alternatives, the
             policy among them where it is another than full_update; the first that is a point of
             what is left of the space is meant.
+        suggested_pretrained: the same for a model that comes with its weights; where there are
+            none, as for any.
         own: the workload's own knobs and their defaults (``tuning.config.own``).
         rivals: knobs of controls to be trained beside whatever is found, as smaller models; they
             need not be points of the space, and are left out where it does not search all of them.
@@ -96,6 +98,7 @@ class SearchSpace:
     knobs: tuple[Knob, ...]
     policy: str | None = None
     suggested: tuple[tuple[Mapping[str, Scalar], ...], ...] = ()
+    suggested_pretrained: tuple[tuple[Mapping[str, Scalar], ...], ...] = ()
     rivals: tuple[Mapping[str, Scalar], ...] = ()
     own: Mapping[str, Scalar] = field(default_factory=dict)
 
@@ -182,6 +185,10 @@ class SearchSpace:
                 return None
             params[k.name] = given[k.name]
         return params
+
+    def for_pretrained(self) -> SearchSpace:
+        """The same space with what is suggested for a model that comes with its weights."""
+        return dataclasses.replace(self, suggested=self.suggested_pretrained or self.suggested)
 
     def suggestions(self, usual: str) -> tuple[tuple[str, float, Mapping[str, Scalar]], ...]:
         """(policy, horizon, knobs) of what is suggested, as far as the space still has it, each

@@ -153,6 +153,25 @@ LAST: Mapping[str, Scalar] = {
 half the time they take about as many steps, and twice as many would overfit.
 """
 
+_SUGGESTED: tuple[tuple[Mapping[str, Scalar], ...], ...] = (
+    ({**SOON, **FAST, **LATE}, {**SOON, **FAST}, {**FAST, **LATE}, FAST),
+    (KEPT,),
+    ({**SOON, **FAST, **GROWING}, {**FAST, **GROWING}),
+    (
+        {**SOON, **FAST, **GROWING, **SMALL},
+        {**SOON, **FAST, **SMALL},
+        {**FAST, **GROWING, **SMALL},
+        {**FAST, **SMALL},
+    ),
+    (KEPT, TOP, CAREFUL),  # where it came second, none of the others
+    (LAST_KEPT, LAST),
+)
+"""They came first in searches of the embedded workloads and on a pretrained encoder
+(docs/wins.md); where a workload's blocks cannot be left out, the same without growth. Where
+examples come again the model may be pretrained, and the second is then of use where the first is of
+none.
+"""
+
 SPACE = SearchSpace(
     name="recipe",
     title="every lever, the optimizer's numbers and the schedules, and how long to train",
@@ -167,24 +186,10 @@ SPACE = SearchSpace(
         *prefix_knobs(when={DEPTH: (False,), POLICY: (FullUpdate.name,)}),
         *cheaper_knobs(),
     ),
-    suggested=(
-        ({**SOON, **FAST, **LATE}, {**SOON, **FAST}, {**FAST, **LATE}, FAST),
-        (KEPT,),
-        ({**SOON, **FAST, **GROWING}, {**FAST, **GROWING}),
-        (
-            {**SOON, **FAST, **GROWING, **SMALL},
-            {**SOON, **FAST, **SMALL},
-            {**FAST, **GROWING, **SMALL},
-            {**FAST, **SMALL},
-        ),
-        (KEPT, TOP, CAREFUL),  # where it came second, none of the others
-        (LAST_KEPT, LAST),
-    ),
+    suggested=_SUGGESTED,
+    suggested_pretrained=((KEPT, TOP, CAREFUL), (LAST_KEPT, LAST), *_SUGGESTED),
     rivals=({"depth_start": 0.5, "depth_end": 0.5},),
 )
-"""What is suggested came first in searches of the embedded workloads and on a pretrained encoder
-(docs/wins.md); where a workload's blocks cannot be left out, the same without growth. Where
-examples come again the model may be pretrained, and the second is then of use where the first is of
-none. A model of half the blocks is what a gain has to be held against, most of all where blocks are
+"""A model of half the blocks is what a gain has to be held against, most of all where blocks are
 left out.
 """

@@ -1,8 +1,8 @@
 """What recipes like the suggested ones gain on fresh seeds: where a search should begin.
 
-Each is the first suggestion of the space ``recipe`` with some of its knobs turned. Printed are the
-gain over the own control, the geometric mean over the seeds, and that of each seed. What was
-trained before lies in DIR and is not trained again.
+Each is the first suggestion of the space ``recipe``, or that for a pretrained model, with some of
+its knobs turned. Printed are the gain over the own control, the geometric mean over the seeds, and
+that of each seed. What was trained before lies in DIR and is not trained again.
 
     python -m benchmarks.quality.suggestions --dir DIR [--workload W] [--fresh 3] [--horizon 0.75]
         [--only NAME ...] [--workers 2] [--json FILE]
@@ -21,7 +21,7 @@ from benchmarks.studies.plan import FIRST_SEED, Job, control_job
 from benchmarks.studies.runs import Done, recorded, train
 from policies.base import Scalar
 from policies.full_update import FullUpdate
-from search_spaces.recipe import FAST, GROWING, LATE
+from search_spaces.recipe import FAST, GROWING, KEPT, LATE
 from tuning.trial.recipe import Recipe
 
 MODERATE: Mapping[str, Scalar] = {
@@ -49,6 +49,10 @@ VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
     "moderate, growth at 0.7": {**MODERATE, **LATE},
     "moderate, to three quarters at 0.7": {**MODERATE, **SMALLER},
     "moderate, half the blocks": {**MODERATE, **HALF},
+    "kept quarter": KEPT,
+    "kept quarter, rate 2": {**KEPT, "rate": 2.0},
+    "kept half": {**KEPT, "prefix": 0.5},
+    "kept half, rate 2": {**KEPT, "prefix": 0.5, "rate": 2.0},
 }
 
 

@@ -64,6 +64,8 @@ class SearchConfig:
         device_choices: knob -> the choices left of it, where the device or the model the search
             began with can not do all; found then (``tuning.session.search.fitted_to_device``),
             never given by the user, and kept by a resume.
+        pretrained: whether the model comes with its weights: they are the same for every seed;
+            found and kept likewise.
     """
 
     run: str = option.option(
@@ -257,6 +259,10 @@ class SearchConfig:
         default_factory=dict,
         metadata={"option": option.Option("what the device left of them", None, identity=True)},
     )
+    pretrained: bool = field(
+        default=False,
+        metadata={"option": option.Option("whether the weights are given", None, identity=True)},
+    )
 
     def __post_init__(self) -> None:
         """Keep files by their absolute paths: other processes work elsewhere.
@@ -294,7 +300,8 @@ class SearchConfig:
         Raises:
             ValueError: there is no such space.
         """
-        return applied(self._space(), self._overrides)[0]
+        space = applied(self._space(), self._overrides)[0]
+        return space.for_pretrained() if self.pretrained else space
 
     def _space(self) -> SearchSpace:
         """The space with the workload's own knobs and the horizons asked for, as it is given."""

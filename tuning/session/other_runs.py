@@ -14,7 +14,6 @@ from pathlib import Path
 
 from models.making import blocks_of, new_model
 from models.workload import Workload
-from policies.rules import Scalar
 from tuning.config import option
 from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine, Resources
@@ -77,8 +76,9 @@ def take_clock(
     ), costs
 
 
-def choices_there(config: SearchConfig) -> dict[str, list[Scalar]] | None:
-    """What the run whose clock is taken found left of the choices of its space.
+def left_there(config: SearchConfig) -> SearchConfig | None:
+    """The search with what the run whose clock is taken found: what is left of the choices of its
+    space, and whether the model is pretrained.
 
     None where it searched another one, or its trials ran elsewhere than these will.
     """
@@ -86,11 +86,14 @@ def choices_there(config: SearchConfig) -> dict[str, list[Scalar]] | None:
     asked = config.to_json()
     if any(theirs.config.get(name) != asked[name] for name in ("space", "knobs", "address")):
         return None
-    left: dict[str, list[Scalar]] = theirs.config.get("device_choices", {})
-    narrowed = dataclasses.replace(config, device_choices=left)
+    narrowed = dataclasses.replace(
+        config,
+        device_choices=theirs.config.get("device_choices", {}),
+        pretrained=theirs.config.get("pretrained", False),
+    )
     if narrowed.search_space().fingerprint() != theirs.space_fingerprint:
         return None
-    return left
+    return narrowed
 
 
 def _refuse_another(

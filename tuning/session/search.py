@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ from tuning.session.description import (
     stored_config,
 )
 from tuning.session.other_runs import (
-    choices_there,
     clock_faults,
+    left_there,
     unfit_clock_faults,
     warm_start_faults,
     with_clock_of,
@@ -42,6 +42,11 @@ from tuning.version import VERSION
 
 if TYPE_CHECKING:
     from models.workload import Workload
+
+PRETRAINED = (
+    "the model's blocks begin with the same weights for every seed, as pretrained ones do: tried "
+    "first is what suits those"
+)
 
 
 def run_search(
@@ -143,6 +148,7 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     from models.application.capabilities import form_fault, number_faults
     from models.application.trying import count_of_blocks, examples_of, lever_faults
     from models.device import run_device
+    from tuning.training.examination.pretrained import is_pretrained
 
     try:
         fault = form_fault(workload, PLAIN, run_device())
@@ -169,6 +175,9 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
         say(remark)
     if faults := [fault for fit in fits for fault in fit.faults]:
         raise BadInput(faults)
+    if space.suggested_pretrained and is_pretrained(workload):
+        say(PRETRAINED)
+        config = dataclasses.replace(config, pretrained=True)
     choices = {name: values for fit in fits for name, values in fit.choices.items()}
     return _narrowed(config, {name: list(values) for name, values in choices.items()})
 
@@ -180,15 +189,16 @@ def fitted_as_there(config: SearchConfig) -> SearchConfig | None:
     Raises:
         BadInput: nothing is left that a warm start is of use for.
     """
-    left = None if config.clock is None else choices_there(config)
+    left = None if config.clock is None else left_there(config)
     if left is None:
         return None
-    if left:
-        say(f"left out of the space, as in {config.clock}: some values of {', '.join(left)}")
-    return _narrowed(config, left)
+    if left.device_choices:
+        names = ", ".join(left.device_choices)
+        say(f"left out of the space, as in {config.clock}: some values of {names}")
+    return _narrowed(left, left.device_choices)
 
 
-def _narrowed(config: SearchConfig, left: dict[str, list[Scalar]]) -> SearchConfig:
+def _narrowed(config: SearchConfig, left: Mapping[str, list[Scalar]]) -> SearchConfig:
     config = dataclasses.replace(config, device_choices={**config.device_choices, **left})
     if left and (faults := warm_start_faults(config)):  # of the whole space it was no fault
         raise BadInput(faults)

@@ -12,7 +12,6 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search_spaces.registry import find_space
@@ -214,6 +213,8 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     # On a busy machine the process that it starts takes its time.
     monkeypatch.setenv("WANDB_X_SERVICE_WAIT", "200")
+    import wandb  # here: it takes a second
+
     told("wandb", "project", RECORDS[:2])
     # A run that is finished may still be on its way to the file: that process writes it.
     wandb.teardown()
