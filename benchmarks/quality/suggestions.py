@@ -53,6 +53,8 @@ VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
     "kept quarter, rate 2": {**KEPT, "rate": 2.0},
     "kept half": {**KEPT, "prefix": 0.5},
     "kept half, rate 2": {**KEPT, "prefix": 0.5, "rate": 2.0},
+    "kept half, rate 3": {**KEPT, "prefix": 0.5, "rate": 3.0},
+    "kept three quarters, rate 2": {**KEPT, "prefix": 0.75, "rate": 2.0},
 }
 
 
