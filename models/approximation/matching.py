@@ -37,6 +37,9 @@ PARTS = {
 # fmt: on
 """Names that layers go by in models that people train; one part of a dotted name decides."""
 NO_LINEAR = "no linear layer (nn.Linear, or Conv1D of Hugging Face), and no other kind is replaced"
+THEMSELVES = (
+    "none within them: they are linear layers themselves, and a block itself is not replaced"
+)
 
 
 def linears(model: nn.Module) -> dict[str, nn.Linear]:
@@ -114,9 +117,10 @@ def placement_patterns(
     }
     chosen = [name for name, purpose in purposes.items() if placement in ("all", purpose)]
     if not chosen:
+        none = THEMSELVES if any(is_linear(block) for block in blocks) else NO_LINEAR
         raise ValueError(
             f"placement {placement!r} must match a linear layer of a block, but none does: "
-            f"the blocks have {listed(list(purposes)) or NO_LINEAR}"
+            f"the blocks have {listed(list(purposes)) or none}"
         )
     return tuple(glob.escape(name) for name in chosen)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.registry import own_knobs_of
 from models.workload import Workload
-from tests.support import unsound
+from tests.support import tiny, unsound
 from tuning.check import main
 from tuning.report.soundness_table import duration, soundness_lines
 from tuning.trial.anatomy import BESIDE_SECONDS, Anatomy
@@ -43,6 +44,19 @@ def test_a_sound_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "averaging" in by_name["levers"]
     assert "own" not in by_name
     assert found["search_seconds"] > 0
+
+
+def between() -> Workload:
+    """Its two middle blocks are not given as such."""
+    whole = tiny.tiny()
+    return replace(whole, blocks=lambda model: [*whole.blocks(model)][::3])
+
+
+def test_what_runs_between_the_blocks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is trained with the one before it, so it is no stem and no head."""
+    assert main(["--workload", f"{__name__}:between"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 x ResidualBlock, with blocks.1, blocks.2 between them: 4.29 k" in printed
 
 
 def test_own_knobs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,16 +35,18 @@ def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.
     if first is None or target is None:
         lowest = reading.front.iloc[-1]
         return lowest, _instead(lowest, target, known.metric)
+    why = (
+        "no recipe beat training for less"
+        if found is None
+        else f"trial {found.number}, which leads the search, did not reach the target"
+    )
     control = fastest_at(reading.control, target)
     if control is None:
         return first, (
-            "no recipe beat training for less, and the control did not reach the target: taking "
-            f"the first that did, {_named(first)}"
+            f"{why}, and the control did not reach the target: taking the first that did, "
+            f"{_named(first)}"
         )
-    return control, (
-        "no recipe beat training for less: taking the control that reaches the target, "
-        f"{_named(control)}"
-    )
+    return control, f"{why}: taking the control that reaches the target, {_named(control)}"
 
 
 def _reached(row: pd.Series, target: float) -> bool:

@@ -52,11 +52,14 @@ def next_step(summary: FrontSummary) -> Next | None:
         return None
     if known.confirmed is not None and not unseen(summary):
         winner = confirmed_winner(summary)
-        if winner is None:
+        smaller = _smaller_instead(known.confirmed, winner)
+        if winner is None and smaller is None:
             return _more_seeds(known.confirmed, _confirm(summary)) or _nothing_won(summary, run)
-        why, taken = "It is confirmed: take it into your own loop.", winner
-        if (smaller := _smaller_instead(known.confirmed, winner)) is not None:
-            why, taken = "A smaller model has it as soon: take that.", smaller
+        why = "It is confirmed: take it into your own loop."
+        if smaller is not None:
+            how = "is what wins" if winner is None else "has it as soon"
+            why = f"A smaller model {how}: take that."
+        taken = winner if smaller is None else smaller
         return Next(why, f"{program('export')} {run} --trial {taken} -o recipe.toml")
     if known.asked.space != TUNE and (why := why_tune_first(summary)):
         return Next(why, tune_first(known.asked.workload))
@@ -68,13 +71,17 @@ def next_step(summary: FrontSummary) -> Next | None:
     return Next("See whether it is real, on fresh seeds.", _confirm(summary))
 
 
-def _smaller_instead(confirmed: Verdict, winner: int) -> int | None:
-    """Number of the smaller control, where it wins over the own one and the winner gains nothing
-    over it; else None.
+def _smaller_instead(confirmed: Verdict, winner: int | None) -> int | None:
+    """Number of the smaller control, where it wins over the own one and the winner, if there is
+    one, gains nothing over it; else None.
     """
     rival = confirmed.rivals.get(SMALLER)
+    if rival is None or not rival.over_own.wins:
+        return None
+    if winner is None:
+        return rival.number
     over = next((c.over.get(SMALLER) for c in confirmed.candidates if c.number == winner), None)
-    if rival is None or over is None or over.gain is None or not rival.over_own.wins:
+    if over is None or over.gain is None:
         return None
     return rival.number if over.gain <= 1 and over.bound != "at least" else None
 

@@ -44,7 +44,17 @@ def sentence(verdict: Verdict) -> str:
     ) + (
         f"{f'the best, {name(best)},' if tested > 1 else name(best)} has "
         f"{_gain(best, verdict)} ({_sureness(best, tested)})"
-        f"{_what_would_have_to_change(best, verdict)}."
+        f"{_what_would_have_to_change(best, verdict)}.{_rivals_that_do(verdict)}"
+    )
+
+
+def _rivals_that_do(verdict: Verdict) -> str:
+    """Which rivals beat the own control where no recipe does; each after a space."""
+    return "".join(
+        f" {WINS[kind]} does: {rival.recipe.name} (trial {rival.number}), which gains "
+        f"{_bounded(rival.over_own)} ({_sureness(rival.over_own, 1)})."
+        for kind, rival in verdict.rivals.items()
+        if rival.over_own.wins
     )
 
 

@@ -19,7 +19,7 @@ def what_won(summary: FrontSummary) -> str:
         ahead = summary.bests.rivals[rival]
         is_ = "may be" if _maybe_luck(summary, ahead) else "is"
         first = f"{WINS[rival]} {is_} what wins: {_told(summary, ahead)}."
-        return first if recipe is None else f"{first} {_beyond(recipe, rival)}"
+        return first if recipe is None else f"{first} {_beyond(summary, recipe, rival)}"
     if recipe is None:
         return ""
     known = _listed([over(recipe, kind) for kind in WINS if kind in recipe.gains])
@@ -72,11 +72,25 @@ def named(summary: FrontSummary) -> Best | None:
 
 
 def _rival(summary: FrontSummary) -> ControlKind | None:
-    """The rival that the best recipe is not ahead of; without a recipe, the best of those ahead."""
+    """The rival that leads: the one that the best recipe is not ahead of, or one that surely has
+    the target where the recipe missed it; without a recipe, the best of those ahead.
+    """
     recipe, rivals = summary.bests.recipe, summary.bests.rivals
+    if recipe is not None and recipe.not_ahead_of in rivals:
+        return recipe.not_ahead_of
     if recipe is not None:
-        return recipe.not_ahead_of if recipe.not_ahead_of in rivals else None
+        missed = not _reached(summary, recipe)
+        rivals = {
+            kind: each
+            for kind, each in rivals.items()
+            if missed and _reached(summary, each) and not _maybe_luck(summary, each)
+        }
     return max(rivals, key=lambda kind: rivals[kind].gains[OWN].value, default=None)
+
+
+def _reached(summary: FrontSummary, best: Best) -> bool:
+    """Whether it has the target."""
+    return summary.target is not None and bool(best.row["val_loss"] <= summary.target)
 
 
 def _told(summary: FrontSummary, best: Best, known: str = "") -> str:
@@ -90,7 +104,9 @@ def _maybe_luck(summary: FrontSummary, best: Best) -> bool:
     return bool(summary.within_noise(best.row["train_seconds"], best.row["val_loss"]))
 
 
-def _beyond(recipe: Best, rival: ControlKind) -> str:
+def _beyond(summary: FrontSummary, recipe: Best, rival: ControlKind) -> str:
+    if recipe.not_ahead_of != rival:
+        return f"The best recipe, {name(recipe)}, missed the target: {over(recipe, OWN)}."
     both = f"{over(recipe, OWN)} and {over(recipe, rival)}"
     return f"Beyond that the best is {name(recipe)}, {both}."
 

@@ -22,7 +22,8 @@ class PartFacts:
 
     Attributes:
         name: ``stem``, ``blocks`` or ``head``.
-        modules: what it consists of: names for stem and head, counts by kind for the blocks.
+        modules: what it consists of: names for stem and head, counts by kind for the blocks, with
+            the names of what runs between them.
         parameters: that can be trained.
     """
 

@@ -58,6 +58,15 @@ def test_a_block_may_be_an_mlp_itself() -> None:
         placement_patterns(model, "attention", tiny.blocks(model))
 
 
+def test_a_block_that_is_a_linear_layer_is_not_replaced() -> None:
+    """The model's list of blocks would name what stands in it no more; nobody is told that there is
+    no linear layer.
+    """
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="none within them: they are linear layers themselves"):
+        placement_patterns(model, "all", list(model))
+
+
 def test_an_unknown_placement_is_refused() -> None:
     with pytest.raises(ValueError, match="one of all, attention, mlp, but got 'heads'"):
         placement_patterns(TRANSFORMER, "heads", [])  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from tuning.findings.best import best
 from tuning.findings.context import Background
 from tuning.findings.summary import summary
 from tuning.findings.win_words import named
+from tuning.trial.recipe import CONTROL_POLICY
 
 
 def test_it_is_the_headlines() -> None:
@@ -32,6 +33,27 @@ def test_after_a_confirmation_in_which_nothing_wins_it_is_the_control() -> None:
     assert found is not None
     assert found[0]["policy"] == "full_update"
     assert found[1].startswith("no recipe beat training for less: taking the control")
+
+
+def test_a_leader_that_missed_the_target_is_left_for_the_control_that_has_it() -> None:
+    """And nobody is told that nothing beat training for less: the headline names what did."""
+    own = [
+        record(
+            number, 12.0 * horizon, loss, horizon=horizon, origin="control", policy=CONTROL_POLICY
+        )
+        for number, (horizon, loss) in enumerate(((0.5, 2.4), (0.75, 2.1), (1.0, 1.9)))
+    ]
+    frame = frame_of([*own, record(3, 6.0, 2.1)])
+    leader = named(summary(frame))
+    assert leader is not None
+    assert leader.number == 3
+    found = best(frame)
+    assert found is not None
+    assert (int(found[0]["number"]), found[1]) == (
+        2,
+        "trial 3, which leads the search, did not reach the target: taking the control that "
+        "reaches the target, trial 2, at horizon 1",
+    )
 
 
 def test_of_no_finished_trial_there_is_none() -> None:

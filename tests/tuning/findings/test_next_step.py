@@ -93,6 +93,9 @@ def test_where_a_smaller_model_wins_it_is_to_be_taken(
     )
     told = command(search_frame(), None, dataclasses.replace(seen, confirmed=verdict))
     assert told == f"export DIR --trial {taken} -o recipe.toml"
+    alone = dataclasses.replace(verdict, winner=None)
+    told = command(search_frame(), None, dataclasses.replace(seen, confirmed=alone))
+    assert (told == "export DIR --trial 9 -o recipe.toml") == rival_wins
 
 
 def test_a_gain_that_few_seeds_saw_is_to_be_confirmed_over_more() -> None:

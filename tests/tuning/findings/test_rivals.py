@@ -96,6 +96,23 @@ def test_what_the_tuned_control_does_as_well_is_said_to_be_tuning() -> None:
     assert "so the win may be tuning." in found.sentence
 
 
+def test_a_rival_that_wins_where_no_recipe_does_is_named() -> None:
+    """With what it gains; one that does not win either is not."""
+    smaller = rival(SMALLER, 1.3)
+    strayed = {
+        h: [at(seed, h, 1.3, stray) for seed, stray in zip(SEEDS, STRAY, strict=True)]
+        for h in smaller.runs
+    }
+    rivals = {TUNED: rival(TUNED, 1.0), SMALLER: dataclasses.replace(smaller, runs=strayed)}
+    found = judged(faster(3, 1.0), rivals=rivals)
+    assert found.winner is None
+    assert not found.rivals[TUNED].over_own.wins
+    gain = f"{found.rivals[SMALLER].over_own.gain:.2f}"
+    assert " A smaller model does: full_update + depth (trial 9), which gains " in found.sentence
+    assert gain in found.sentence
+    assert "Tuning does" not in found.sentence
+
+
 def test_without_a_tuned_control_that_is_said() -> None:
     """Of a schedule that wins; a tuned control that is confirmed itself is tuning."""
     assert "is not known (not tuned: --space tune)" in judged(faster(3, 1.2), rivals={}).sentence

@@ -154,6 +154,23 @@ def test_what_wins_is_named(others: tuple[TrialRecord, ...], sentence: str) -> N
     assert verdict(summary(beside_control(*others), 1.9)) == sentence
 
 
+def test_a_rival_that_has_the_target_leads_where_the_recipe_missed_it() -> None:
+    """The recipe may be ahead of its line, which goes through the own runs where the rival's end
+    better; not where the rival's gain may be luck.
+    """
+    recipe, smaller = record(3, 6.1, 1.99), record(4, 10, 1.7, **SMALLER)
+    loud, quiet = (
+        headline(summary(beside_control(recipe, smaller), 1.8, Background(Noise(strays, 5))))
+        for strays in (0.2, 0.01)
+    )
+    assert loud.startswith("dynamic_suffix #3 reaches 1.990 (target 1.800)")
+    assert quiet.startswith(
+        "A smaller model is what wins: full_update + depth #4 reaches 1.700 (target 1.800) in 10.0 "
+        "s, better than your own recipe after as long (1.800); on one seed, unconfirmed. The best "
+        "recipe, dynamic_suffix #3, missed the target: 1.02 times as fast as your own recipe."
+    )
+
+
 def test_better_at_equal_time_leads_even_where_the_target_was_missed() -> None:
     """At 8 s the own control is at 1.9; the target is far below."""
     told = verdict(summary(beside_control(record(3, 8, 1.82)), 1.5))

@@ -67,9 +67,28 @@ def _parts(
     inner = [parts[index].parameters for index in range(len(blocks))]
     return (
         PartFacts("stem", _names(model, parts[STEM]), _count(parts[STEM].parameters)),
-        PartFacts("blocks", kinds_of(blocks), _count(itertools.chain.from_iterable(inner))),
+        PartFacts(
+            "blocks",
+            kinds_of(blocks) + _between(model, blocks, [parts[n] for n in range(len(blocks))]),
+            _count(itertools.chain.from_iterable(inner)),
+        ),
         PartFacts("head", _names(model, parts[len(blocks)]), _count(parts[len(blocks)].parameters)),
     )
+
+
+def _between(model: nn.Module, blocks: Sequence[nn.Module], parts: Sequence[Part]) -> str:
+    """What is trained with the blocks and stands in none: said, as it is in no other part."""
+    held = {id(each) for block in blocks for each in (*block.modules(), *block.parameters())}
+    beside = Part(
+        [p for part in parts for p in part.parameters if id(p) not in held],
+        [
+            module
+            for part in parts
+            for module in part.modules
+            if id(module) not in held and next(module.parameters(), None) is not None
+        ],
+    )
+    return f", with {_names(model, beside)} between them" if beside.parameters else ""
 
 
 def _count(parameters: Iterable[Tensor]) -> int:
