@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,12 @@ def tensors_of(batch: Batch) -> list[Tensor]:
 def values_of(batch: Batch, depth: int = DEEPEST) -> list[Any]:
     """Every tensor, array, number and text that is found in the batch, in order.
 
-    Other than for the device, it is looked into objects of any class.
+    Other than for the device, it is looked into objects of any class. Of an array of records it is
+    each field, of one of objects each of those.
     """
+    if isinstance(batch, np.ndarray) and (batch.dtype.hasobject or batch.dtype.names):
+        names = batch.dtype.names
+        batch = [batch[name] for name in names] if names else batch.ravel().tolist()
     if isinstance(batch, Mapping):
         batch = tuple(batch.values())
     if isinstance(batch, (tuple, list)):
@@ -107,9 +111,15 @@ def _attributes(value: Any) -> dict[str, Any]:
     return {**own, **getattr(value, "__dict__", {})}
 
 
-def _slots(kind: type) -> tuple[str, ...]:
+def _slots(kind: type) -> list[str]:
     slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+    names = [slots] if isinstance(slots, str) else list(slots)
+    private = f"_{kind.__name__.lstrip('_')}"
+    return [
+        f"{private}{name}" if name.startswith("__") and not name.endswith("__") else name
+        for name in names
+        if name not in ("__dict__", "__weakref__")
+    ]
 
 
 def plain_parts(tensor: Tensor) -> list[Tensor]:
@@ -132,20 +142,65 @@ def _changed(value: Any, change: Callable[[Tensor], Tensor], device: torch.devic
     """``value`` with its tensors changed; objects that move themselves do so, given a device."""
     if isinstance(value, Tensor):
         return change(value)
-    if device is not None and callable(getattr(value, "to", None)) and not _is_class(value):
+    if device is not None and _moves_itself(value):
         own = copy.copy(value)  # some move in place
         moved = own.to(device)
         return own if moved is None else moved
-    if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(_changed(each, change, device) for each in value)
     if isinstance(value, Mapping):
         return _changed_mapping(value, change, device)
     if isinstance(value, (tuple, list)):
-        parts = [_changed(each, change, device) for each in value]
-        return parts if type(value) is list else type(value)(parts)
+        return sequence_like(value, [_changed(each, change, device) for each in value])
     if dataclasses.is_dataclass(value) and not _is_class(value):
         return _changed_fields(value, change, device)
     return value
+
+
+def mapping_like(
+    value: MutableMapping[Any, Any], parts: Mapping[Any, Any]
+) -> MutableMapping[Any, Any]:
+    """The mapping with other values, by the one way to give it some that every kind has."""
+    same = copy.copy(value)
+    for key, part in parts.items():
+        same[key] = part
+    return same
+
+
+def sequence_like(value: Any, parts: Iterable[Any]) -> Any:
+    """The parts in a list or tuple of the class of ``value``, whose constructor is not called: one
+    of a user's own may take something else.
+    """
+    if type(value) is list:
+        return list(parts)
+    if isinstance(value, list):
+        same = copy.copy(value)
+        same[:] = parts
+        return same
+    try:
+        same = tuple.__new__(type(value), parts)
+    except TypeError:  # one of torch's or Python's own, which are made so
+        return type(value)(parts)
+    if hasattr(value, "__dict__"):
+        vars(same).update(vars(value))
+    return same
+
+
+def dataclass_like(value: Any) -> Any:
+    """A dataclass's object with the same fields, those that are not set left so.
+
+    Its constructor is not called: it may do with its arguments what it did before.
+    """
+    same = object.__new__(type(value))
+    for name, part in _attributes(value).items():
+        object.__setattr__(same, name, part)
+    return same
+
+
+def _moves_itself(value: Any) -> bool:
+    """Whether it has a method ``to``; a table whose attributes are its keys may raise anything."""
+    try:
+        return callable(getattr(value, "to", None)) and not _is_class(value)
+    except Exception:
+        return False
 
 
 def _is_class(value: Any) -> bool:
@@ -158,16 +213,13 @@ def _changed_mapping(
     parts = {key: _changed(each, change, device) for key, each in value.items()}
     if type(value) is dict or not isinstance(value, MutableMapping):
         return parts
-    same = copy.copy(value)
-    same.update(parts)
-    return same
+    return mapping_like(value, parts)
 
 
 def _changed_fields(
     value: Any, change: Callable[[Tensor], Tensor], device: torch.device | None
 ) -> Any:
-    # The constructor is not called: it may do with its arguments what it did before.
-    same = copy.copy(value)
+    same = dataclass_like(value)
     for field in dataclasses.fields(value):
         if hasattr(value, field.name):
             part = _changed(getattr(value, field.name), change, device)

@@ -112,6 +112,8 @@ def told(value: Any, depth: int = DEEPEST) -> str:
     """A value in words that are the same in every process; of what cannot be told its kind."""
     if isinstance(value, (*CONSTANTS, torch.dtype, torch.device, enum.Enum)):
         return repr(value) if is_constant(value) or not isinstance(value, str) else "a path"
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return f"{value.shape} {value.dtype}{_inside(value.ravel().tolist(), depth)}"
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
         return _tensor(value)
     if isinstance(value, nn.Module):
@@ -266,8 +268,11 @@ def _tensor(value: Any) -> str:
     """Its form; of one that is not too large its values too, floats only roughly: the last bits
     differ between machines.
     """
-    if not isinstance(value, Tensor) and value.dtype.kind not in "biuf":
-        return f"{value.shape} {value.dtype}"
+    if not isinstance(value, Tensor) and value.dtype.kind not in "biufc":
+        form = f"{value.shape} {value.dtype}"  # of texts, records, dates
+        if not 0 < value.size <= MOST_ELEMENTS:
+            return form
+        return f"{form} #{zlib.crc32(np.ascontiguousarray(value).tobytes()):08x}"
     tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
     if len(parts := plain_parts(tensor)) != 1:
         return f"{str(tensor.layout).removeprefix('torch.')} of {', '.join(map(_tensor, parts))}"

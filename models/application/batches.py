@@ -10,7 +10,6 @@ examples has ``batch_at.of_share(seed, start, factor)``, which makes those of an
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from models.batches import Batch, same_values
+from models.batches import Batch, dataclass_like, mapping_like, same_values, sequence_like
 from models.levers.batch import whole_examples
 
 Source = Callable[[int], Batch]
@@ -168,7 +167,7 @@ def join(batches: Sequence[Batch]) -> Batch:
             _refuse_others(each, sizes)
             return each[0]
         if isinstance(each[0], (list, tuple)):
-            return type(each[0])(value for column in each for value in column)
+            return sequence_like(each[0], [value for column in each for value in column])
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
@@ -255,7 +254,7 @@ def _mapped(
             return _like(first, {key: mapped([b[key] for b in values]) for key in first})
         if isinstance(first, (list, tuple)):
             parts = [mapped(list(column)) for column in zip(*values, strict=True)]
-            return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+            return sequence_like(first, parts)
         if dataclasses.is_dataclass(first) and not isinstance(first, type):
             return _fields_mapped(mapped, values)
         return first
@@ -267,14 +266,11 @@ def _like(first: Mapping[Any, Any], parts: dict[Any, Any]) -> Mapping[Any, Any]:
     """The parts in a mapping of the kind of ``first``, if it takes them."""
     if type(first) is dict or not isinstance(first, MutableMapping):
         return parts
-    same = copy.copy(first)
-    same.update(parts)
-    return same
+    return mapping_like(first, parts)
 
 
 def _fields_mapped(mapped: Callable[[Sequence[Any]], Any], batches: Sequence[Any]) -> Any:
-    # The constructor is not called: it may do with its arguments what it did before.
-    same = copy.copy(batches[0])
+    same = dataclass_like(batches[0])
     for field in dataclasses.fields(same):
         if hasattr(same, field.name):
             part = mapped([getattr(batch, field.name) for batch in batches])

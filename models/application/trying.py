@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -89,7 +90,9 @@ def _batch_fault(workload: Workload, device: torch.device) -> str | None:
     stream = Stream(OfSeed(workload.batch_at, SEED))
     model = new_model(workload, SEED, device)
     for factor in (HALF, 2.0):
-        workload.loss(model, to_device(stream.take(Fraction(0), factor), device))
+        found = float(workload.loss(model, to_device(stream.take(Fraction(0), factor), device)))
+        if not math.isfinite(found):
+            return f"of {factor:g} batches the loss is {found}"
     whole = batch_size(workload.batch_at(SEED, 0))
     parts = [batch_size(stream.take(Fraction(0), factor)) for factor in (HALF, 2.0)]
     if parts != [whole // 2, 2 * whole]:

@@ -6,7 +6,7 @@ import contextlib
 import random
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,9 @@ DEEPEST = 4
 MOST_ITEMS = 1000
 """Of a container; the items of one with more are not looked into."""
 _OWN = frozenset(vars(nn.Module())) - {"training"}
-_CLOSED = (nn.Module, type, types.ModuleType, types.FunctionType, types.MethodType, str, bytes)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+"""Of a module's own attributes, those with functions that a forward calls."""
+_CLOSED = (type, types.ModuleType, str, bytes)
 Undo = Callable[[], object]
 
 
@@ -27,59 +29,126 @@ Undo = Callable[[], object]
 def undone(model: nn.Module) -> Iterator[None]:
     """Afterwards the model's tensors, gradients and attributes and all generators are as before.
 
-    Containers and objects in its attributes keep their identity and get their contents back.
+    Containers and objects in its attributes keep their identity and get their contents back; so do
+    what its tensors carry, what its hooks close over and modules that are not registered.
     """
     generators = [_global_generators(), *map(_device_generator, _devices(model))]
-    undo = [*_tensors(model), *_attributes(model.modules()), *generators]
+    undo = [*_modules(model, set()), *generators]
     try:
         yield
     finally:
         with torch.no_grad():
-            for each in undo:
+            for each in reversed(undo):  # what was met twice is first as it was before the first
                 each()
 
 
-def _tensors(model: nn.Module) -> Iterator[Undo]:
+def _modules(model: nn.Module, seen: set[int], depth: int = DEEPEST) -> Iterator[Undo]:
+    """What brings a model back, or a part that nobody registered."""
+    modules = [module for module in model.modules() if id(module) not in seen]
+    seen.update(map(id, modules))
+    yield from _tensors(model, seen, depth)
+    for module in modules:
+        yield from _attributes(module, seen, depth)
+
+
+def _tensors(model: nn.Module, seen: set[int], depth: int) -> Iterator[Undo]:
     for parameter in model.parameters():
         yield partial(setattr, parameter, "grad", parameter.grad)
         parameter.grad = None  # else a backward within would add to it in place
     for tensor in {id(t): t for t in (*model.parameters(), *model.buffers())}.values():
         yield _value(tensor)
+        yield from _own(tensor, seen, depth)
     for module in model.modules():
         yield _contents(module._buffers)
 
 
-def _attributes(modules: Iterable[nn.Module]) -> Iterator[Undo]:
-    seen: set[int] = set()
-    for module in modules:
-        own = vars(module)
-        yield partial(_put, own, dict(own))
-        for name, value in own.items():
-            if name not in _OWN:
-                yield from _within(value, seen, DEEPEST)
+def _attributes(module: nn.Module, seen: set[int], depth: int) -> Iterator[Undo]:
+    yield partial(_put, vars(module), dict(vars(module)))
+    yield from _slots(module, seen, depth)
+    for name, value in list(vars(module).items()):
+        if name not in _OWN:
+            yield from _within(value, seen, depth)
+        elif name in _HOOKS:
+            yield from _within(dict(value), seen, depth)
+
+
+def _own(value: Any, seen: set[int], depth: int) -> Iterator[Undo]:
+    """What brings the attributes of an object back, in its table and in its slots."""
+    yield from _slots(value, seen, depth)
+    table = getattr(value, "__dict__", None)
+    if isinstance(table, dict):
+        yield partial(_put, table, dict(table))
+        yield from _each(table.values(), seen, depth - 1)
+
+
+def _slots(value: Any, seen: set[int], depth: int) -> Iterator[Undo]:
+    kinds = [kind for kind in type(value).__mro__ if "__slots__" in vars(kind)]
+    for slot in (each for kind in kinds for each in vars(kind).values()):
+        if isinstance(slot, types.MemberDescriptorType):
+            try:
+                held = slot.__get__(value)
+            except AttributeError:
+                yield partial(_empty, slot, value)
+                continue
+            yield partial(slot.__set__, value, held)
+            yield from _within(held, seen, depth - 1)
+
+
+def _empty(slot: Any, holder: Any) -> None:
+    with contextlib.suppress(AttributeError):
+        slot.__delete__(holder)
 
 
 def _within(value: Any, seen: set[int], depth: int) -> Iterator[Undo]:
     """What brings a value back that may be changed in place, and those in it."""
     if depth == 0 or id(value) in seen or isinstance(value, _CLOSED):
         return
+    if isinstance(value, nn.Module):
+        yield from _modules(value, seen, depth - 1)
+        return
     seen.add(id(value))
-    inner: Iterable[Any] = ()
     if isinstance(value, Tensor):
         yield _value(value)
+    elif isinstance(value, np.ndarray):
+        if value.flags.writeable:
+            yield partial(np.copyto, value, value.copy())
     elif isinstance(value, (dict, list, set, deque)):
         yield _contents(value)
-        inner = value.values() if isinstance(value, dict) else value
+        yield from _each(value.values() if isinstance(value, dict) else value, seen, depth - 1)
+        if type(value).__module__ != "builtins":
+            yield from _own(value, seen, depth)
     elif isinstance(value, tuple):
-        inner = value
+        yield from _each(value, seen, depth - 1)
     elif (undo := _generator(value)) is not None:
         yield undo
-    elif isinstance(getattr(value, "__dict__", None), dict):
-        yield partial(_put, vars(value), dict(vars(value)))
-        inner = vars(value).values()
-    if inner and len(inner) <= MOST_ITEMS:  # type: ignore[arg-type]
-        for each in list(inner):
-            yield from _within(each, seen, depth - 1)
+    elif isinstance(value, types.FunctionType):
+        yield from _function(value, seen, depth)
+    elif isinstance(value, types.MethodType):
+        yield from _within(value.__self__, seen, depth)
+    elif isinstance(value, partial):
+        yield from _each((value.func, *value.args, *value.keywords.values()), seen, depth)
+    else:
+        yield from _own(value, seen, depth)
+
+
+def _each(values: Collection[Any], seen: set[int], depth: int) -> Iterator[Undo]:
+    if len(values) <= MOST_ITEMS:
+        for each in list(values):
+            yield from _within(each, seen, depth)
+
+
+def _function(function: Any, seen: set[int], depth: int) -> Iterator[Undo]:
+    """What a function closes over, has for defaults and carries; torch's keep what they compile."""
+    if str(function.__globals__.get("__name__")).partition(".")[0] == "torch":
+        return
+    yield partial(_put, vars(function), dict(vars(function)))
+    held = [*vars(function).values(), *(function.__defaults__ or ())]
+    held += (function.__kwdefaults__ or {}).values()
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not filled yet
+            held.append(cell.cell_contents)
+            yield partial(setattr, cell, "cell_contents", cell.cell_contents)
+    yield from _each(held, seen, depth - 1)
 
 
 def _value(tensor: Tensor) -> Undo:

@@ -48,6 +48,45 @@ class Silent:
         self.x = self.x.to(device)
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Slotted:
+    """A field is set by nobody so far."""
+
+    x: Tensor
+    later: Any = field(init=False)
+
+
+class Couple(tuple[Any, Any]):
+    """Takes its parts one by one, and carries something."""
+
+    def __new__(cls, one: Any, other: Any) -> Couple:
+        return super().__new__(cls, (one, other))
+
+
+class Row(list[Any]):
+    def __init__(self, one: Any, other: Any) -> None:
+        super().__init__([one, other])
+
+
+class Strict(dict[str, Any]):
+    """Its attributes are its keys, and another is a KeyError."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Lenient(dict[str, Any]):
+    """Its attributes are its keys, and any other is None."""
+
+    __getattr__ = dict.get
+
+
+class Final(OrderedDict[str, Any]):
+    """As outputs of Hugging Face's models."""
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("takes no update")
+
+
 X = torch.arange(4.0)
 BATCHES: dict[str, Any] = {
     "tensor": X,
@@ -59,6 +98,13 @@ BATCHES: dict[str, Any] = {
     "read only": MappingProxyType({"a": X}),
     "dataclass": Sample(X),
     "user's mapping": UserDict(a=X),
+    "slots": Slotted(X),
+    "user's tuple": Couple(X, 1),
+    "user's list": Row(X, 1),
+    "strict attributes": Strict(a=X),
+    "lenient attributes": Lenient(a=X),
+    "no update": Final(a=X),
+    "torch's tuple": X.reshape(2, 2).max(0),
 }
 
 
@@ -104,6 +150,15 @@ NAN = float("nan")
 SPARSE = torch.eye(2).to_sparse()
 
 
+def objects(*values: Any) -> Any:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
+
+
+RECORD = np.dtype([("count", np.int32), ("value", np.float64)])
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -116,6 +171,10 @@ SPARSE = torch.eye(2).to_sparse()
         (torch.zeros(2), np.zeros(2, np.float32), False),
         (np.array([NAN, 1.0]), np.array([NAN, 1.0]), True),
         (np.array(["a"]), np.array(["b"]), False),
+        (np.array([(1, NAN)], RECORD), np.array([(1, NAN)], RECORD), True),
+        (np.array([(1, 2.0)], RECORD), np.array([(1, 3.0)], RECORD), False),
+        (objects(np.ones(2), None), objects(np.ones(2), None), True),
+        (objects(np.ones(2), None), objects(np.zeros(2), None), False),
         (SPARSE, torch.eye(2).to_sparse(), True),
         (SPARSE, (2 * torch.eye(2)).to_sparse(), False),
         (SPARSE, torch.eye(2), False),
@@ -133,6 +192,10 @@ SPARSE = torch.eye(2).to_sparse()
         "a tensor and an array",
         "arrays with none",
         "arrays of text",
+        "arrays of records",
+        "another record",
+        "arrays of objects",
+        "another object",
         "sparse",
         "sparse and another",
         "sparse and dense",

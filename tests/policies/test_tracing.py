@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections import deque
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from policies.apply import BlockUpdater, trace_parts
 from policies.applying.parts import STEM, Places, places_from_json, places_to_json
 from tests.policies.nets import Scripted, adamw, backward, batch_at, loss_of, tower, train
+from tests.support import stateful
 
 
 class Scattered(nn.Module):
@@ -266,6 +268,25 @@ def test_tracing_undoes_what_a_forward_leaves_behind() -> None:
     assert all(parameter.grad is None for parameter in others)
     with torch.no_grad():
         assert torch.equal(model(torch.ones(4, 3)), untouched(torch.ones(4, 3)))
+
+
+@pytest.mark.parametrize("name", stateful.STATEFUL)
+def test_a_model_that_was_traced_goes_on_as_one_that_was_not(name: str) -> None:
+    """Wherever it keeps what a forward changes: slots, arrays, parameters' attributes, what hooks
+    and forwards close over, layers in a plain list.
+    """
+    task = stateful.workload(stateful.STATEFUL[name])
+    batches = [task.batch_at(0, step) for step in range(4)]
+    losses = []
+    for traces in (0, 2):
+        model = task.make_model(0)
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        for batch in batches[:traces]:
+            trace_parts(model, task.blocks(model), partial(task.loss, model, batch))
+        losses.append([task.loss(model, batch).item() for batch in batches])
+    assert losses[0] == losses[1]
 
 
 def test_places_of_other_blocks_are_refused() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +24,19 @@ class Slotted:
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.x, self.y = x, y
+
+
+class Keyed(dict[str, Any]):
+    """Answers None for any attribute that it has not."""
+
+    __getattr__ = dict.get
+
+
+def records(x: Tensor, y: Tensor) -> Any:
+    kind = np.dtype([("x", np.float32, x.shape[1:]), ("y", np.float32, y.shape[1:])])
+    found = np.zeros(len(x), kind)
+    found["x"], found["y"] = x.numpy(), y.numpy()
+    return found
 
 
 def jagged(x: Tensor, y: Tensor) -> Any:
@@ -42,6 +56,8 @@ KINDS: dict[str, tuple[Callable[[Tensor, Tensor], Any], Callable[[Any], Pair]]] 
         lambda x, y: {"x": [" ".join(map(str, row.tolist())) for row in x], "y": y},
         lambda b: (torch.tensor([list(map(float, t.split())) for t in b["x"]]), b["y"]),
     ),
+    "records": (records, lambda b: (torch.tensor(b["x"]), torch.tensor(b["y"]))),
+    "attributes for keys": (lambda x, y: Keyed(x=x, y=y), lambda b: (b.x, b.y)),
     "sparse": (lambda x, y: (x.to_sparse(), y), lambda b: (b[0].to_dense(), b[1])),
     "nested": (jagged, lambda b: (torch.stack(list(b[0].unbind())), b[1])),
     "taken apart": (lambda x, y: {"x": x, "y": y}, taken),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import random
@@ -115,6 +116,22 @@ class Buffered(Noisy):
     def noise(self, x: Tensor) -> Tensor:
         self.ema.mul_(0.9).add_(x.mean(0))
         return self.ema.expand_as(x)
+
+
+class Averaged(Noisy):
+    """An average of its own weights in a copy that nobody registered, as deep as models are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.Linear(tiny.FEATURES, tiny.FEATURES)
+        self.net = nn.Sequential(nn.Sequential(nn.Sequential(nn.Sequential(layer))))
+        self.average = [copy.deepcopy(self.net).requires_grad_(False)]
+
+    def noise(self, x: Tensor) -> Tensor:
+        pairs = zip(self.average[0].parameters(), self.net.parameters(), strict=True)
+        for mean, parameter in pairs:
+            mean.lerp_(parameter.detach(), 0.1)
+        return self.net(x) - self.average[0](x)  # type: ignore[no-any-return]
 
 
 class Carried(Noisy):
@@ -288,6 +305,7 @@ STATEFUL: dict[str, type[tiny.ResidualMLP]] = {
         OwnGenerators,
         Collects,
         Buffered,
+        Averaged,
         Carried,
         Derived,
         Replaced,

@@ -402,6 +402,10 @@ REFUSED: dict[str, tuple[Callable[[], Workload], str]] = {
         "seeded with the seed (make_model at unsound.py:",
     ),
     "an iterator": (lambda: with_batches(lambda s, t: iter([1])), "got a list_iterator"),
+    "an iterator in a batch": (
+        lambda: with_batches(lambda s, t: (map(float, range(3)), torch.ones(3))),
+        "got a tuple of (map, Tensor) with a map in it",
+    ),
     "a stream": (lambda: with_batches(stream()), "must give the same batch each time"),
     "drawn batches": (
         lambda: with_batches(lambda s, t: (torch.randn(4, 8), torch.randn(4, 1))),

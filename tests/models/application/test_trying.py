@@ -244,3 +244,14 @@ def padded(examples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Ten
     """Texts as long as the longest of them, and their labels."""
     texts, labels = zip(*examples, strict=True)
     return torch.nn.utils.rnn.pad_sequence(list(texts), batch_first=True), torch.stack(labels)
+
+
+def test_batches_of_which_half_has_no_loss_are_left_out() -> None:
+    """A loss that takes a fixed number of examples for itself has none of the rest to average."""
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        return tiny.loss(model, (x[tiny.BATCH // 2 :], y[tiny.BATCH // 2 :]))
+
+    fault = lever_faults(replace(tiny.tiny(), loss=loss), CPU)["batch"]()
+    assert fault == "of 0.5 batches the loss is nan"

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from models.batches import values_of
 from models.device import synchronize
 from models.frames import told, written_at
 from models.levers.shaping import resting
@@ -117,11 +118,15 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
     """Batches by index: the same for a step, others for other steps, as many as are asked for."""
     at = subject.workload.batch_at
     first = at(SEED, 0)
-    if hasattr(first, "__next__") or isinstance(first, torch.utils.data.DataLoader):
+    whole = _runs_out(first) or isinstance(first, torch.utils.data.DataLoader)
+    parts = [] if whole else list(filter(_runs_out, values_of(first, 1)))
+    if whole or parts:
+        what = named(first) if whole else f"{named(first)} with {named(parts[0])} in it"
         yield refused(
             "batches",
-            f"batch_at(seed, step) must return the batch of that step, but got {named(first)}: "
-            "index the data by the step, an iterator cannot be resumed",
+            f"batch_at(seed, step) must return the batch of that step, but got {what}: "
+            "index the data by the step, an iterator cannot be resumed"
+            + ("" if whole else " and is empty when it is read again; make a list of it"),
         )
         return
     if marks_of(first) != marks_of(at(SEED, 0)):
@@ -143,6 +148,11 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
             f"{told(fault)}: light schedules take more steps than the workload's own "
             f"{subject.workload.steps}; begin the data again when it ends",
         )
+
+
+def _runs_out(value: Any) -> bool:
+    """Whether it is an iterator. Its class is asked: a table may answer for any attribute."""
+    return hasattr(type(value), "__next__")
 
 
 def loss_rules(subject: Subject) -> Iterator[Finding]:

@@ -117,11 +117,10 @@ def marks_of(batch: Any) -> list[str]:
 def _mark_of_value(value: Any) -> str:
     if isinstance(value, Tensor):
         return mark_of(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+    if isinstance(value, np.ndarray):
         raw = np.ascontiguousarray(value).tobytes()
         return f"{value.shape} {value.dtype} {zlib.crc32(raw):08x}"
-    plain = isinstance(value, LEAVES) and not isinstance(value, np.ndarray)
-    return repr(value) if plain else type(value).__name__
+    return repr(value) if isinstance(value, LEAVES) else type(value).__name__
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:

@@ -283,7 +283,7 @@ class _Walk:
     def _inner(self, path: Path, value: Any) -> Iterator[Leaf]:
         """What is in something that cannot be saved as a whole."""
         self._seen.add(id(value))
-        if len(path) > DEEPEST or isinstance(value, CLOSED):
+        if _depth(path) > DEEPEST or isinstance(value, CLOSED):
             yield Leaf(path, value, None, saveable=False)
         elif isinstance(value, CONTAINERS) and len(value) <= MOST_ITEMS:
             yield from self._items(path, value)
@@ -323,6 +323,11 @@ class _Walk:
             else:
                 self.kinds[*path, (kind, repr(key))] = type(value)
                 yield Leaf((*path, (kind, repr(key))), value, None, saveable=False)
+
+
+def _depth(path: Path) -> int:
+    """Steps of a path, those aside from a module to one in it: models are deep, and end."""
+    return len(path) - 2 * path.count(("attribute", "_modules"))
 
 
 def _without_class(value: Any) -> Any:
