@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import LBFGS, AdamW, Optimizer
 
 from models.application.muon import MuonAdamW
@@ -141,12 +141,39 @@ def _regrouped(own: Optimizer, groups: list[Group]) -> Optimizer:
     """``own``, which has taken no step, with other groups.
 
     Raises:
-        ValueError: it takes one group alone.
+        ValueError: it takes one group alone, or keeps tensors by a parameter's place, which would
+            be another's then.
     """
     if isinstance(own, LBFGS) and len(groups) > 1:
         raise ValueError("LBFGS takes one group, so its rates cannot differ between parameters")
+    divided = list(map(_members, groups)) != list(map(_members, own.param_groups))
+    if divided and (name := _kept_by_place(own)):
+        raise ValueError(
+            f"the workload's own optimizer must keep what it has of a parameter in "
+            f"self.state[parameter] for its groups to be divided, but {type(own).__name__} has a "
+            f"list of tensors in {name}"
+        )
     own.param_groups[:] = groups
     return own
+
+
+def _members(group: Group) -> list[int]:
+    return list(map(id, group["params"]))
+
+
+def _kept_by_place(own: Optimizer) -> str | None:
+    """The name of a list of tensors, or of a table of them by number, outside of the state by
+    parameter; None where there is none.
+    """
+    held_beside: dict[Any, Any] = {
+        key: held for key, held in own.state.items() if not isinstance(key, Tensor)
+    }
+    for name, held in {**vars(own), **held_beside}.items():
+        by_number = isinstance(held, dict) and all(isinstance(key, int) for key in held)
+        values = list(held.values()) if by_number else held
+        if isinstance(values, (list, tuple)) and any(isinstance(each, Tensor) for each in values):
+            return str(name)
+    return None
 
 
 def _for_muon(group: Group, role: Role, lever: Optimization) -> Group:

@@ -7,8 +7,9 @@ they had. So a gain over one of these is never more than the gain over the own c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,18 @@ class Gained:
     Attributes:
         value: as a factor; 1 where both take as long.
         bound: what kind of number it is, where the control never had the loss.
+        loose: whether all of a rival's own runs ended at better losses: it may have had this one
+            sooner than its line, which is the own control's there, says.
     """
 
     value: float
     bound: Bound = ""
+    loose: bool = False
+
+    @property
+    def said(self) -> Bound:
+        """What kind of number a reader is told that it is."""
+        return "at most" if self.loose else self.bound
 
     @property
     def ahead(self) -> bool:
@@ -82,9 +91,11 @@ class Controls:
 
     Attributes:
         lines: one by kind, the own control's always; of a rival none where no run of it finished.
+        highest: the worst loss of each rival's runs.
     """
 
     lines: Mapping[ControlKind, Line]
+    highest: Mapping[ControlKind, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Controls:
@@ -93,11 +104,12 @@ class Controls:
         kinds = control_kinds(runs)
         own = line_through(runs[kinds == OWN])
         no_worse = np.array([_no_worse(own, *axes) for axes in runs[list(AXES)].to_numpy()], bool)
-        lines = {OWN: own}
+        lines, highest = {OWN: own}, {}
         for rival in RIVALS:
             if (kinds == rival).any():
                 lines[rival] = line_through(runs[(kinds == rival) & no_worse | (kinds == OWN)])
-        return cls(lines)
+                highest[rival] = float(runs.loc[kinds == rival, "val_loss"].max())
+        return cls(lines, highest)
 
     @property
     def own(self) -> Line:
@@ -107,15 +119,20 @@ class Controls:
     def gains(self, seconds: float, loss: float) -> dict[ControlKind, Gained]:
         """What such a run gains over each control; without those that it cannot be held against."""
         found = {kind: gained(line, seconds, loss) for kind, line in self.lines.items()}
-        return {kind: gain for kind, gain in found.items() if gain is not None}
+        return {
+            kind: replace(gain, loose=bool(loss > self.highest.get(kind, math.inf)))
+            for kind, gain in found.items()
+            if gain is not None
+        }
 
 
 def gain_columns(controls: Controls, seconds: float, loss: float) -> dict[str, float | None]:
     """What such a run gains, by the names of the columns that say so: over each control, None where
-    that never had the loss, and the own one's bound then.
+    that never had the loss, and the own one's bound then; None, too, where a rival's runs all ended
+    at better ones.
     """
     found = controls.gains(seconds, loss)
-    known = {kind: gain.value for kind, gain in found.items() if not gain.bound}
+    known = {kind: gain.value for kind, gain in found.items() if not gain.said}
     own = found.get(OWN)
     bound = own.value if own is not None and own.bound == "at least" else None
     rivals = {f"gain_over_{kind}": known.get(kind) for kind in RIVALS}

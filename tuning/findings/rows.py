@@ -137,7 +137,7 @@ def gain_texts(row: Row, summary: FrontSummary) -> list[str]:
     """
     found = summary.controls.gains(row["train_seconds"], row["val_loss"])
     known = [found.get(kind) for kind in summary.controls.lines]
-    return [form.NOTHING if each is None else form.gain(each.value, each.bound) for each in known]
+    return [form.NOTHING if each is None else form.gain(each.value, each.said) for each in known]
 
 
 def replicated(row: Row, summary: FrontSummary) -> tuple[float, ...]:

@@ -137,7 +137,7 @@ def over(best: Best, kind: ControlKind) -> str:
 
 def times(gain: Gained) -> str:
     """A gain in words, with its bound: ``at least 1.38 times``."""
-    return f"{gain.bound + ' ' if gain.bound else ''}{form.gain(gain.value)} times"
+    return f"{gain.said + ' ' if gain.said else ''}{form.gain(gain.value)} times"
 
 
 def name(best: Best) -> str:

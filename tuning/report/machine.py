@@ -57,7 +57,7 @@ def _best(best: Best | None) -> dict[str, Any] | None:
     """The trial that gains most of its kind, and its gains by control: {"value", "bound"}."""
     if best is None:
         return None
-    gains = {kind: dataclasses.asdict(gain) for kind, gain in best.gains.items()}
+    gains = {kind: {"value": g.value, "bound": g.said} for kind, g in best.gains.items()}
     return {"number": best.number, "gains": gains}
 
 

@@ -63,7 +63,7 @@ def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
             name = _equal_time(summary.metric, kind)
             found.append((name[:1].upper() + name[1:] + seed, summary.apart(loss, there)))
         else:
-            found.append((TILES[kind] + seed, form.gain(gain.value, gain.bound) + "×"))
+            found.append((TILES[kind] + seed, form.gain(gain.value, gain.said) + "×"))
     return found
 
 

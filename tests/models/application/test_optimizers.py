@@ -185,6 +185,33 @@ def test_what_cannot_be_turned_is_refused(own: Own, knobs: dict[str, Any], messa
         made(Net(), own, Optimization(**knobs))
 
 
+class ByPlace(SGD):
+    """Keeps its moments in a list, in the order of the parameters that it was given."""
+
+    def __init__(self, params: Any, where: str) -> None:
+        super().__init__(params, lr=0.1)
+        moments = [torch.zeros_like(p) for group in self.param_groups for p in group["params"]]
+        if where == "state":
+            self.state["moments"] = moments  # type: ignore[index]
+        else:
+            self.moments = dict(enumerate(moments)) if where == "table" else moments
+
+
+@pytest.mark.parametrize("where", ["list", "table", "state"])
+def test_groups_are_not_divided_under_moments_that_go_by_place(where: str) -> None:
+    """The moments would be other parameters', silently where shapes are equal. Turned as they are
+    groups may be.
+    """
+
+    def own(model: nn.Module) -> Optimizer:
+        return ByPlace(model.parameters(), where)
+
+    for lever, stages in ((Optimization(rate_head=2.0), ()), (Optimization(), (0, 0, 1, 1))):
+        with pytest.raises(ValueError, match="but ByPlace has a list of tensors in moments"):
+            made(Net(), own, lever, stages)
+    assert made(Net(), own, Optimization(rate=2.0)).param_groups[0]["lr"] == 0.2
+
+
 def test_rates_follow_factor_and_stage() -> None:
     """By hand: blocks of the second stage have a factor of their own, and peaks stay."""
     model = Net(depth=2)

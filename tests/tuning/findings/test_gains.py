@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.frames import frame_of, record
 from tuning.findings.front import numbers
-from tuning.findings.gains import Bests, Controls, Gained, ahead
+from tuning.findings.gains import Bests, Controls, Gained, ahead, gain_columns
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 from tuning.trial.trial import TrialRecord
 
@@ -48,6 +48,22 @@ def every_gain(table: pd.DataFrame) -> list[dict[ControlKind, Gained]]:
     return [controls.gains(seconds, loss) for seconds, loss in axes]
 
 
+def test_where_a_rival_ended_at_better_losses_alone_its_gain_is_a_bound() -> None:
+    """By hand: the smaller model was not seen at 3, where it may have been sooner than at 2."""
+    points: Points = [(OWN, 10.0, 2.0), (OWN, 5.0, 4.0), (SMALLER, 8.0, 2.0), (None, 5.0, 3.0)]
+    gains = Controls.of(trials(points)).gains(5.0, 3.0)
+    assert gains[OWN] == Gained(1.5)
+    assert (gains[SMALLER].value, gains[SMALLER].said, gains[SMALLER].ahead) == (
+        1.3,
+        "at most",
+        True,
+    )
+    row = gain_columns(Controls.of(trials(points)), 5.0, 3.0)
+    assert (row["gain"], row["gain_over_smaller"]) == (1.5, None)
+    seen = Controls.of(trials([*points, (SMALLER, 6.0, 3.0)])).gains(5.0, 3.0)
+    assert (seen[SMALLER].value, seen[SMALLER].said) == (1.2, "")
+
+
 @settings(max_examples=40)
 @given(POINTS, st.integers(-64, 64), st.sampled_from([0.25, 2.0]))
 def test_shifted_losses_and_another_unit_of_time_change_no_gain(
@@ -71,7 +87,8 @@ def test_a_recipe_equal_to_a_control_gains_one(found: Points) -> None:
     controls = Controls.of(table)
     for control, line in controls.lines.items():
         for seconds, loss in zip(line.seconds, line.losses, strict=True):
-            assert controls.gains(seconds, loss)[control] == Gained(1.0)
+            there = controls.gains(seconds, loss)[control]
+            assert (there.value, there.bound) == (1.0, "")
     for (kind, _, _), gains in zip(found, every_gain(table), strict=True):
         if kind is not None and kind in gains:
             assert not gains[kind].ahead
