@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # On a slow day fewer trials, not more minutes.
 SEARCH_ARGS ?= --time-budget 220
-# Three processes on two cores: those that wait, for Ray to start say, leave them to others. One file
-# stays in one of them.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes: while one waits, for Ray to start say, the other computes. A third makes it slower.
+# One file stays in one of them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # Tests start a hundred processes of Python: each finds compiled what another has imported.

@@ -261,7 +261,7 @@ def test_words_are_short_and_the_same_in_every_process() -> None:
     assert told("/data/of/mine") == "a path"
     assert told(object()) == "object"
     assert told(itertools.count()) == "count"
-    assert told(np.array([None])) == "(1,) object"
+    assert told(np.array([None])) == "(1,) object(None)"
     assert told(list(range(2000))) == "list of 2000"
     assert len(short("x" * 1000)) < LONGEST
     assert list(settings_of([functools.partial(scaled, scale=2.0)]).values()).count("2.0") == 1

@@ -44,7 +44,7 @@ class Gained:
 
     value: float
     bound: Bound = ""
-    loose: bool = False
+    loose: bool = field(default=False, repr=False)
 
     @property
     def said(self) -> Bound:
