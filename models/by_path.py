@@ -46,21 +46,25 @@ def divided(name: str) -> tuple[Path, str]:
     return Path(found["path"]), found["factory"]
 
 
-def module_at(path: Path, whose: str = "a workload's") -> ModuleType:
+class NoFileError(ValueError):
+    """There is no file at the path."""
+
+
+def module_at(path: Path) -> ModuleType:
     """The module in ``path``, once a process; files beside it can be imported by their names.
 
     Its own name is made of the file's and of where it lies, so that it is the same in every process
     and never that of another file.
 
     Raises:
-        ValueError: there is no such file.
+        NoFileError: there is none.
         Exception: whatever the file raises.
     """
     path = path.absolute()
     if not path.is_file():
-        raise ValueError(
-            f"{whose} file must exist, but {path} does not: name one that does, or put it "
-            "back where the run began with it"
+        raise NoFileError(
+            f"there is no file {path}: name one that there is, or put it back where the run began "
+            "with it"
         )
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     name = f"{path.stem}_{place}"

@@ -166,6 +166,8 @@ def _loaded(module_name: str, name: str, here: str, folder: Path) -> Any:
             if by_path.is_path(name):
                 return by_path.module_at(by_path.divided(name)[0])
             return importlib.import_module(module_name)
+    except by_path.NoFileError as error:
+        raise ValueError(f"workload {name!r} must be importable, but {error}") from error
     except (Exception, SystemExit) as error:  # a script without a main guard may leave the process
         raise ValueError(
             f"workload {name!r} must be importable, but importing {module_name!r} from {here} "

@@ -116,7 +116,7 @@ def test_what_cannot_be_found_again_is_refused(folder: Path) -> None:
     (folder / "models" / "registry.py").write_text("NETS = {}")
     (folder / "taken.py").write_text("from models.registry import NETS")
     for name, words in (
-        (f"{folder / 'gone.py'}:make", "file must exist"),
+        (f"{folder / 'gone.py'}:make", "there is no file"),
         ("__main__:make", "name it file.py:make"),
         (f"{folder / 'taken.py'}:make", "give yours another name"),
     ):

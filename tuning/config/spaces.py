@@ -54,9 +54,11 @@ def space_named(name: str) -> SearchSpace:
     module_name, _, attribute = name.rpartition(":")
     try:
         if by_path.is_path(name):
-            module = by_path.module_at(by_path.divided(name)[0], "a space's")
+            module = by_path.module_at(by_path.divided(name)[0])
         else:
             module = importlib.import_module(module_name)
+    except by_path.NoFileError as error:
+        raise ValueError(f"space {name!r} must be importable, but {error}") from error
     except (Exception, SystemExit) as error:
         raise ValueError(
             f"space {name!r} must have the form {FORMS} and be importable, but importing "

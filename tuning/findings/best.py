@@ -8,16 +8,18 @@ from tuning.findings import format as form
 from tuning.findings.called import WINS
 from tuning.findings.context import Background
 from tuning.findings.front import control_kinds
+from tuning.findings.next_step import smaller_instead
 from tuning.findings.summary import fastest_at, recorded_target, summary
-from tuning.findings.win_words import named
+from tuning.findings.win_words import confirmed_winner, named
 from tuning.trial.metric import Metric
-from tuning.trial.recipe import ControlKind
+from tuning.trial.recipe import SMALLER, ControlKind
 
 
 def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.Series, str] | None:
-    """The trial that the headline names: the confirmed winner, else the one that leads. Where there
-    is none, or it missed the target unconfirmed, the own control that reaches the target first, and
-    where that does not, the trial that does or has the best value of the metric.
+    """The trial that the headline names: the confirmed winner, or the smaller model where that has
+    been confirmed to win instead, else the one that leads. Where there is none, or it missed the
+    target unconfirmed, the own control that reaches the target first, and where that does not, the
+    trial that does or has the best value of the metric.
 
     Returns:
         The row, and what is to be said of it, empty where a recipe won; None where no trial has
@@ -27,6 +29,11 @@ def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.
     reading, target = summary(frame, background=known), recorded_target(frame)
     if reading.front.empty:
         return None
+    winner = confirmed_winner(reading)
+    smaller = None if known.confirmed is None else smaller_instead(known.confirmed, winner)
+    if smaller is not None:
+        row = frame[frame["number"] == smaller].iloc[0]
+        return row, _rival_wins(row, SMALLER)
     found = named(reading)
     if found is not None and (known.confirmed or target is None or _reached(found.row, target)):
         kind = control_kinds(found.row.to_frame().T)[0]

@@ -52,7 +52,7 @@ def next_step(summary: FrontSummary) -> Next | None:
         return None
     if known.confirmed is not None and not unseen(summary):
         winner = confirmed_winner(summary)
-        smaller = _smaller_instead(known.confirmed, winner)
+        smaller = smaller_instead(known.confirmed, winner)
         if winner is None and smaller is None:
             return _more_seeds(known.confirmed, _confirm(summary)) or _nothing_won(summary, run)
         why = "It is confirmed: take it into your own loop."
@@ -71,7 +71,7 @@ def next_step(summary: FrontSummary) -> Next | None:
     return Next("See whether it is real, on fresh seeds.", _confirm(summary))
 
 
-def _smaller_instead(confirmed: Verdict, winner: int | None) -> int | None:
+def smaller_instead(confirmed: Verdict, winner: int | None) -> int | None:
     """Number of the smaller control, where it wins over the own one and the winner, if there is
     one, gains nothing over it; else None.
     """

@@ -45,7 +45,7 @@ def test_a_space_that_is_wrong_is_refused(tmp_path: Path) -> None:
     """Not there, no space, or one with points that are no recipes: named, nothing is created."""
     path = written(tmp_path, -1.0)
     for name, words in {
-        f"{tmp_path}/none.py:SPACE": "a space's file must exist",
+        f"{tmp_path}/none.py:SPACE": "must be importable, but there is no file",
         f"{path}:SPACES": "must name a SearchSpace, but SPACES is not there",
         f"{path}": "must have the form package.module:SPACE or path/to/file.py:SPACE: add",
         "no.such:SPACE": "must have the form package.module:SPACE or path/to/file.py:SPACE",

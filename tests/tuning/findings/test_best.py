@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tests.support.frames import frame_of, record, search_frame
 from tests.support.verdicts import background
 from tuning.findings.best import best
 from tuning.findings.context import Background
+from tuning.findings.next_step import next_step
 from tuning.findings.summary import summary
+from tuning.findings.verdict import Against, RivalVerdict
 from tuning.findings.win_words import named
-from tuning.trial.recipe import CONTROL_POLICY
+from tuning.trial.recipe import CONTROL_POLICY, SMALLER, Recipe
 
 
 def test_it_is_the_headlines() -> None:
@@ -33,6 +37,27 @@ def test_after_a_confirmation_in_which_nothing_wins_it_is_the_control() -> None:
     assert found is not None
     assert found[0]["policy"] == "full_update"
     assert found[1].startswith("no recipe beat training for less: taking the control")
+
+
+def test_a_smaller_model_that_was_confirmed_to_win_is_taken() -> None:
+    """It is what the next step names, whoever led the search."""
+    frame = search_frame()
+    leader = named(summary(frame))
+    assert leader is not None
+    seen = background({leader.number: 1.0})
+    assert seen.confirmed is not None
+    smaller = int(frame["number"].iloc[0])
+    for wins in (True, False):
+        over = Against(5, 2.0, "", (None, None), None, (None, None), 0.5, 0.5, wins, "")
+        rival = RivalVerdict(smaller, Recipe(CONTROL_POLICY, 1.0, {}), (), over)
+        verdict = dataclasses.replace(seen.confirmed, rivals={SMALLER: rival})
+        known = dataclasses.replace(seen, confirmed=verdict)
+        found = best(frame, known)
+        assert found is not None
+        taken = f"A smaller model is what wins: taking trial {smaller}, "
+        assert found[1].startswith(taken) == wins
+        told = next_step(summary(frame, background=known))
+        assert (told is not None and f"--trial {smaller} " in told.command) == wins
 
 
 def test_a_leader_that_missed_the_target_is_left_for_the_control_that_has_it() -> None:
