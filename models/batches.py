@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import types
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -112,14 +113,11 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def _slots(kind: type) -> list[str]:
-    slots = vars(kind).get("__slots__", ())
-    names = [slots] if isinstance(slots, str) else list(slots)
-    private = f"_{kind.__name__.lstrip('_')}"
-    return [
-        f"{private}{name}" if name.startswith("__") and not name.endswith("__") else name
-        for name in names
-        if name not in ("__dict__", "__weakref__")
-    ]
+    """Those that the class itself adds, by the names under which they are held."""
+    own = vars(kind)
+    if "__slots__" not in own:
+        return []
+    return [name for name, held in own.items() if isinstance(held, types.MemberDescriptorType)]
 
 
 def plain_parts(tensor: Tensor) -> list[Tensor]:

@@ -110,8 +110,8 @@ def _within(value: Any, seen: set[int], depth: int) -> Iterator[Undo]:
     if isinstance(value, Tensor):
         yield _value(value)
     elif isinstance(value, np.ndarray):
-        if value.flags.writeable:
-            yield partial(np.copyto, value, value.copy())
+        if value.flags.writeable and not isinstance(value, np.memmap):  # a file is no state
+            yield _array(value)
     elif isinstance(value, (dict, list, set, deque)):
         yield _contents(value)
         yield from _each(value.values() if isinstance(value, dict) else value, seen, depth - 1)
@@ -160,6 +160,16 @@ def _value(tensor: Tensor) -> Undo:
         # Where nothing was written nothing is: a write is seen by whoever watches the tensor.
         if not torch.equal(tensor.detach(), value):
             tensor.detach().copy_(value)
+
+    return undo
+
+
+def _array(array: np.ndarray[Any, Any]) -> Undo:
+    kept = array.copy()
+
+    def undo() -> None:
+        if array.dtype.hasobject or not np.array_equal(array, kept):
+            np.copyto(array, kept)
 
     return undo
 
