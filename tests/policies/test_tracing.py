@@ -7,6 +7,7 @@ import json
 import random
 from collections import deque
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from policies.apply import BlockUpdater, trace_parts
 from policies.applying.parts import STEM, Places, places_from_json, places_to_json
+from policies.applying.undoing import undone
 from tests.policies.nets import Scripted, adamw, backward, batch_at, loss_of, tower, train
 from tests.support import stateful
 
@@ -393,3 +395,19 @@ def test_what_runs_without_gradients_alone_never_rests(told: bool) -> None:
             step.observe(loss)
             assert all(module.training for module in model.teacher.modules())
     assert modes[-4:] == [False] * 4
+
+
+def test_arrays_are_put_back_and_files_are_left_alone(tmp_path: Path) -> None:
+    """A file may be larger than memory, and what a forward writes into it is no state of a model.
+
+    What did not change is not written, so that whoever watches it sees nothing.
+    """
+    model: Any = tower()
+    model.seen, model.same = np.zeros(3), np.ones(2)
+    model.file = np.memmap(tmp_path / "data", dtype=np.float64, mode="w+", shape=(3,))
+    with undone(model):
+        model.seen += 1.0
+        model.file += 1.0
+        model.same.flags.writeable = False  # a write would raise
+    assert model.seen.tolist() == [0.0] * 3
+    assert model.file.tolist() == [1.0] * 3
