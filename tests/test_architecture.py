@@ -49,11 +49,13 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.store": "tuning.trial",
         "tuning.findings": "tuning.store tuning.trial policies models.levers",
         "tuning.training.state": "tuning.training models models.source",
-        "tuning.training.examination": "tuning.training tuning.training.state tuning.trial "
-        "models models.source models.levers "
+        "tuning.training.calibration": "tuning.training tuning.trial models models.levers "
+        "models.application policies",
+        "tuning.training.examination": "tuning.training tuning.training.state "
+        "tuning.training.calibration tuning.trial models models.source models.levers "
         "models.application policies policies.applying",
-        "tuning.training": "tuning.training.state tuning.training.examination tuning.store "
-        "tuning.trial models models.source "
+        "tuning.training": "tuning.training.state tuning.training.examination "
+        "tuning.training.calibration tuning.store tuning.trial models models.source "
         "models.levers models.application policies",
         "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models "
         "models.adapters models.application models.levers policies",
@@ -62,7 +64,7 @@ FLOORS: dict[str, frozenset[str]] = {
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
         "tuning.trial search_spaces policies models.levers",
         "tuning.session": "tuning.study tuning.report tuning.training "
-        "tuning.training.examination tuning.findings "
+        "tuning.training.examination tuning.training.calibration tuning.findings "
         "tuning.store tuning.drivers tuning.config tuning.trial tuning.study.samplers models "
         "tuning.elsewhere "
         "models.levers models.application policies search_spaces",

@@ -23,7 +23,7 @@ from models.making import new_model, new_optimizer
 from models.measuring import loss_of
 from models.registry import find_workload
 from models.workload import Workload
-from tuning.training.bench import StepBench
+from tuning.training.calibration.bench import StepBench
 
 WARM_UP = 3
 GOAL = 0.02

@@ -43,7 +43,7 @@ from tuning.session.description import describe
 from tuning.session.slots import solo_work
 from tuning.store.store import Store
 from tuning.study.baselines import CONTROL_HORIZONS
-from tuning.training.calibrate import Effort, calibrate
+from tuning.training.calibration.calibrate import Effort, calibrate
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.loop import TrainingRun, timetable
 from tuning.training.stopwatch import Stopwatch

@@ -31,7 +31,7 @@ from tuning.session.description import describe
 from tuning.session.search import fitted_to_device
 from tuning.store.store import Store
 from tuning.study.samplers.draws import uniform
-from tuning.training.clock_tasks import Known
+from tuning.training.calibration.known import Known
 from tuning.training.loop import NonFiniteLossError, TrainingRun
 from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, baseline_seconds, charge
@@ -164,8 +164,8 @@ class Trainer:
     def _time(self, levers: Levers) -> None:
         """Time the forms that are not known yet."""
         known = Known(self._search.subject, self._costs)
-        for find in known.finders(levers).values():
-            find()
+        for fault in known.find(levers).values():
+            raise fault
         self._costs = known.costs
 
     def _advance(self, run: TrainingRun, report: Callable[[int, float], bool]) -> bool:

@@ -47,7 +47,7 @@ from tuning.config.config import SearchConfig
 from tuning.config.resources import Machine
 from tuning.session.description import describe
 from tuning.store.store import Store
-from tuning.training.calibrate import Effort, calibrate
+from tuning.training.calibration.calibrate import Effort, calibrate
 from tuning.trial.clock import baseline_seconds
 
 PLAIN = "plain Ray Tune"

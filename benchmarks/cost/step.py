@@ -21,7 +21,7 @@ from benchmarks.common import Row, interleaved, machine, parser, publish, ratio_
 from models.workload import Workload
 from models.workloads.byte_lm import byte_lm
 from models.workloads.byte_lm_narrow import NARROW, byte_lm_narrow
-from tuning.training.bench import StepBench
+from tuning.training.calibration.bench import StepBench
 
 GOAL = 0.90
 WIDE = replace(NARROW, width=128, heads=4, window=64, batch=8)

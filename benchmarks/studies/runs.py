@@ -16,7 +16,7 @@ from tuning.session.listed import Subject, create_list, recorded_runs, train_lis
 from tuning.session.watch import Silent
 from tuning.store.store import Store
 from tuning.study.baselines import policy_columns
-from tuning.training.calibrate import Effort, surroundings
+from tuning.training.calibration.calibrate import Effort, surroundings
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.recipe import CONTROL_POLICY
 from tuning.trial.trial import Decision, TrialRecord

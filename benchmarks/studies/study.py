@@ -32,7 +32,7 @@ from benchmarks.common import Row, machine, parser, publish
 from benchmarks.studies.plan import FIRST_SEED, STUDIES, Study, jobs_of
 from benchmarks.studies.runs import Done, clock, recorded, train
 from benchmarks.studies.tables import base_rows, control_rows, gain_rows, search_rows
-from tuning.training.calibrate import Effort
+from tuning.training.calibration.calibrate import Effort
 from tuning.trial.clock import CostTable
 
 QUICK_SEEDS = 2

@@ -15,8 +15,8 @@ import torch
 
 from models.workload import Workload
 from policies.base import UpdatePolicy
-from tuning.training.bench import StepBench
-from tuning.training.company import Lap
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.company import Lap
 from tuning.training.loop import TrainingRun
 from tuning.training.stopwatch import Stopwatch
 from tuning.trial.clock import CostTable, charge

@@ -40,7 +40,7 @@ from tuning.store.info import RunInfo
 from tuning.store.lease import Lease
 from tuning.store.store import Store
 from tuning.study.baselines import knob_columns
-from tuning.training.calibrate import calibrate
+from tuning.training.calibration.calibrate import calibrate
 from tuning.trial.clock import CostTable
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Lost, Task

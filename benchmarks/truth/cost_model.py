@@ -21,7 +21,7 @@ from models.workload import Workload
 from models.workloads.byte_lm_narrow import byte_lm_narrow
 from policies.registry import make_policy
 from search_spaces.dynamic_suffix import SPACE
-from tuning.training.calibrate import calibrate
+from tuning.training.calibration.calibrate import calibrate
 from tuning.trial.clock import CostTable
 
 GOAL = 0.05

@@ -22,9 +22,10 @@ from benchmarks.common import Row, machine, parser, publish, spread
 from models.levers.form import Form
 from models.registry import find_workload
 from models.workload import Workload
-from tuning.training.calibrate import calibrate
-from tuning.training.calibrate_forms import calibrate_form
-from tuning.training.clock_tasks import CAREFUL, Known
+from tuning.training.calibration.calibrate import calibrate
+from tuning.training.calibration.forms import calibrate_form
+from tuning.training.calibration.known import Known
+from tuning.training.clock_tasks import CAREFUL
 from tuning.trial.clock import CostTable
 from tuning.trial.parts import composed, parts_of
 
@@ -67,7 +68,7 @@ def main() -> None:
 def ratio(workload: Workload, form: Form, costs: CostTable) -> float:
     """Composed over measured seconds of a step of all that is present."""
     known = Known(workload, costs)
-    known.find_parts(parts_of(form, costs.num_blocks), CPU)
+    known.measure(parts_of(form, costs.num_blocks))
     depth = form.present or costs.num_blocks
     whole = calibrate_form(workload, form, costs, device=CPU)
     return composed(known.costs, form).step_cost(depth) / whole.step_cost(depth)
@@ -80,7 +81,7 @@ def strayed(workload: Workload, form: Form, clocks: int) -> Row:
     for _ in range(clocks):
         costs = calibrate(workload, device=CPU, threads=1)
         known = Known(workload, costs)
-        known.find_parts(parts_of(form, costs.num_blocks), CPU)
+        known.measure(parts_of(form, costs.num_blocks))
         again = calibrate_form(workload, form, costs, device=CPU, effort=CAREFUL)
         full = costs.step_cost(costs.num_blocks)
         for values, table in zip(logs.values(), (composed(known.costs, form), again), strict=True):

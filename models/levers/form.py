@@ -56,6 +56,11 @@ class Form:
         return self.approximation != "none"
 
     @property
+    def light(self) -> bool:
+        """Whether it is a number of blocks and an amount of work, and the model is as it is."""
+        return replace(self, present=0, batch=1.0, input=1.0) == PLAIN
+
+    @property
     def key(self) -> str:
         """The form's name in cost tables and ledgers; empty for the workload's own model.
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import strategies as st
 
-from tuning.training import calibrate, calibrate_forms, clock_tasks
-from tuning.training.calibrate import Effort
+from tuning.training import clock_tasks
+from tuning.training.calibration import calibrate, forms, light
+from tuning.training.calibration.calibrate import Effort
 from tuning.trial.clock import CostTable
 
 TWO_ROUNDS = Effort(min_rounds=2, max_rounds=2, seconds=0.0, part_rounds=1, tries=1)
@@ -26,7 +27,8 @@ def two_rounds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "Effort", lambda: TWO_ROUNDS)
         assert clock_tasks.CAREFUL is not TWO_ROUNDS, "made by the real one, whoever imports it"
-        patch.setattr(calibrate_forms, "EFFORT", TWO_ROUNDS)
+        for module in (forms, light):
+            patch.setattr(module, "EFFORT", TWO_ROUNDS)
         yield
 
 

@@ -25,7 +25,7 @@ from tuning.session.listed import Subject, create_list, train_list
 from tuning.session.watch import Silent
 from tuning.store.store import Store
 from tuning.study.baselines import policy_columns
-from tuning.training.calibrate import Effort, calibrate
+from tuning.training.calibration.calibrate import Effort, calibrate
 from tuning.training.generators import generators_kept
 from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, baseline_seconds

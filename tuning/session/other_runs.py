@@ -23,7 +23,7 @@ from tuning.session.identity import identity_faults
 from tuning.session.watch import say
 from tuning.store.directory import read_info
 from tuning.store.info import RunInfo
-from tuning.training.calibrate import calibration_key, surroundings
+from tuning.training.calibration.calibrate import calibration_key, surroundings
 from tuning.training.place import local_device
 from tuning.trial.clock import CostTable, differing
 from tuning.version import VERSION

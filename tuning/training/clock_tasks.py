@@ -5,23 +5,18 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import torch
-
 from models.device import run_device, synchronize
-from models.levers.form import Form
 from models.levers.levers import Levers
-from models.workload import Workload
 from policies.registry import make_policy
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
-from tuning.training.calibrate import Effort, calibrate, surroundings
-from tuning.training.calibrate_forms import calibrate_event, calibrate_form
-from tuning.training.calibrate_variant import calibrate_variant
+from tuning.training.calibration.calibrate import Effort, calibrate, surroundings
+from tuning.training.calibration.known import Known
+from tuning.training.calibration.variant import calibrate_variant
 from tuning.training.examination.examine import examine
 from tuning.training.examination.new_process import NewProcess
 from tuning.training.examination.subject import Subject
@@ -36,13 +31,12 @@ from tuning.training.place import (
     workload_of,
 )
 from tuning.trial.clock import CostTable, refuse_other_surroundings
-from tuning.trial.parts import composed, parts_of
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
 from tuning.trial.variants import name_in, table_for, unknown_charges, with_table
 
 WARM_UP_STEPS = 3
-CAREFUL = Effort(min_rounds=9, max_rounds=150, seconds=5.0)
+CAREFUL = Effort(min_rounds=9, max_rounds=150, seconds=1.5)
 """Of what is confirmed: a few forms, in minutes that a search does not have."""
 
 
@@ -187,67 +181,12 @@ def _charges_of(
             return costs, {variant: describe(fault, None)}
         costs = with_table(costs, variant, table)
     workload = workload_of(store, recipe.own if variant else None)
-    known, refused = Known(workload, table_for(costs, variant), effort), {}
-    for key, find in known.finders(recipe.levers).items():
-        try:
-            find()
-        except Exception as fault:
-            refused[name_in(variant, key)] = describe(fault, None)
+    known = Known(workload, table_for(costs, variant), effort)
+    refused = {
+        name_in(variant, key): describe(fault, None)
+        for key, fault in known.find(recipe.levers).items()
+    }
     return with_table(costs, variant, known.costs), refused
-
-
-class Known:
-    """The clock, as it is found form by form.
-
-    Args:
-        workload: whose forms they are.
-        costs: the clock.
-        effort: with which every form is measured whole; None: parts are, as a search can afford.
-
-    Attributes:
-        costs: with all that was found so far.
-    """
-
-    def __init__(self, workload: Workload, costs: CostTable, effort: Effort | None = None) -> None:
-        self._workload, self.costs, self._effort = workload, costs, effort
-
-    def finders(self, levers: Levers) -> dict[str, Callable[[], None]]:
-        """What finds each charge of a run with ``levers`` that the clock does not know, by name."""
-        blocks = self.costs.num_blocks
-        events = (event for part in levers.parts for event in part.events(blocks))
-        found: dict[str, Callable[[], None]] = {
-            **{form.key: partial(self._form, form) for form in levers.forms(blocks)},
-            **{event: partial(self._event, event) for event in events},
-        }
-        return {key: find for key, find in found.items() if key not in self.costs.forms}
-
-    def find_parts(self, parts: Sequence[Form], device: torch.device) -> None:
-        """Measure those of some forms that are not known."""
-        for part in parts:
-            if part.key not in self.costs.forms:
-                found = calibrate_form(
-                    self._workload, part, self.costs, device=device, effort=self._effort
-                )
-                self._add(part.key, found)
-
-    def _form(self, form: Form) -> None:
-        if self._effort is not None:
-            self.find_parts([form], run_device())
-            return
-        self.find_parts(parts_of(form, self.costs.num_blocks), run_device())
-        try:
-            self._add(form.key, composed(self.costs, form))
-        except ValueError:  # of parts that were measured in company; the whole takes some time
-            self.find_parts([form], run_device())
-
-    def _event(self, name: str) -> None:
-        found = calibrate_event(
-            self._workload, name, self.costs, device=run_device(), effort=self._effort
-        )
-        self._add(name, found)
-
-    def _add(self, key: str, table: CostTable) -> None:
-        self.costs = replace(self.costs, forms={**self.costs.forms, key: table})
 
 
 def refuse_form(info: RunInfo, levers: Levers, costs: CostTable, variant: str) -> None:

@@ -23,7 +23,7 @@ from tuning.store.info import memory_share
 from tuning.store.lease import Fenced
 from tuning.store.store import AlreadyRecorded, Store
 from tuning.store.unsaved import note_unsaved, noted_unsaved
-from tuning.training.calibrate import surroundings
+from tuning.training.calibration.calibrate import surroundings
 from tuning.training.checkpoint import load_checkpoint, save_checkpoint
 from tuning.training.clock_tasks import calibrate_forms, refuse_form, set_clock
 from tuning.training.examination.rehearsal import Heard

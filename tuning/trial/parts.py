@@ -90,9 +90,7 @@ def _rest(form: Form) -> Form:
 
 def _crosses(rest: Form) -> bool:
     """Whether it is a number of blocks and other work and nothing else."""
-    work = dataclasses.replace(rest, present=0)
-    plain = dataclasses.replace(work, batch=1.0, input=1.0)
-    return rest.present > 1 and work != PLAIN and plain == PLAIN
+    return rest.light and rest.present > 1 and dataclasses.replace(rest, present=0) != PLAIN
 
 
 def _crossed(rest: Form) -> tuple[Form, ...]:

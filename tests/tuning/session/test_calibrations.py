@@ -22,7 +22,7 @@ from tuning.session.calibrations import ClockFirst
 from tuning.session.description import describe
 from tuning.session.session import SearchSession
 from tuning.store.store import Store
-from tuning.training.calibrate import surroundings
+from tuning.training.calibration.calibrate import surroundings
 from tuning.trial.task import CLOCK, Ending
 
 HERE = surroundings(torch.device("cpu"))

@@ -33,7 +33,7 @@ from tuning.session.search import (
 )
 from tuning.store.info import Memory
 from tuning.store.store import Store
-from tuning.training.calibrate import calibration_key
+from tuning.training.calibration.calibrate import calibration_key
 from tuning.trial.clock import CostTable
 
 MEMORY = Memory(free_bytes=2**30, trial_bytes=2**20)

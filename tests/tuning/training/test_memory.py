@@ -22,7 +22,7 @@ from tests.support.costs import TWO_ROUNDS, made_up_costs, with_every_form
 from tests.support.searches import config_of, prepared, search
 from tests.tuning.training.examination.test_examine import Here, examined
 from tuning.training import clock_tasks, worker
-from tuning.training.calibrate_forms import calibrate_form
+from tuning.training.calibration.forms import calibrate_form
 from tuning.training.hindsight import hidden, refuse_another_beginning
 from tuning.training.loop import TrainingRun
 from tuning.training.place import CONTEXT_BYTES

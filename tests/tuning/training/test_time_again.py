@@ -20,7 +20,7 @@ from tuning.session.listed import Subject, create_list, train_list
 from tuning.store.info import KnobKind
 from tuning.store.lease import Lease
 from tuning.store.store import Store
-from tuning.training.calibrate import Effort
+from tuning.training.calibration.calibrate import Effort
 from tuning.training.clock_tasks import calibrate_forms, time_again
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task

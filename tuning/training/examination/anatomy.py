@@ -13,13 +13,13 @@ from models.identity import batch_form, kind_of, kinds_of
 from models.making import blocks_of
 from policies.applying.parts import STEM
 from policies.applying.wiring import Part
-from tuning.training.bench import StepBench
-from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import Effort, kinds_of_step, measure_rounds
 from tuning.training.examination.subject import SEED, Subject, parts_of
 from tuning.training.generators import generators_kept, seed_all
 from tuning.trial.anatomy import Ability, Anatomy, PartFacts
 
-EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.1)
+EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.03)
 """Enough for a reader; a search measures anew."""
 
 

@@ -12,8 +12,8 @@ from models.identity import kind_of
 from policies.applying.causes import MovedError
 from policies.applying.moments import is_torchs_own, optimizers_in
 from policies.applying.wiring import Part
-from tuning.training.bench import StepBench
-from tuning.training.calibrate import measured_depths
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import measured_depths
 from tuning.training.examination.subject import (
     SEED,
     Subject,

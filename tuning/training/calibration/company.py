@@ -20,11 +20,15 @@ import psutil
 MOST_WAITING = 0.05
 """Share of the measured time for which the work waited for a core that another process had."""
 MOST_DRIFT = 0.10
-"""By how much a full step may cost more or less in the last third of the rounds than in the
-first.
+"""By how much a full step's share of its round may change from the first third of the rounds to the
+last.
 """
 MOST_SPREAD = 0.20
-"""Relative interquartile range of a full step."""
+"""Relative interquartile range of that share."""
+MOST_SPEED = 0.25
+"""By how much a whole round may take more or less time by the end: the machine's own speed strays,
+and falls on all kinds of work alike, so that more of it is borne.
+"""
 MOST_ELSEWHERE = 0.20
 """Share of all cores' time that other processes had meanwhile."""
 MOST_GPU_BUSY = 0.10
@@ -60,8 +64,10 @@ class Evidence:
 
     Attributes:
         waiting: see ``MOST_WAITING``; None on a GPU, whose waiting is its work.
-        drift: relative change of a full step from the first to the last third of the rounds.
-        spread: relative interquartile range of a full step.
+        drift: relative change of a full step's share of its round, from the first third of the
+            rounds to the last.
+        spread: relative interquartile range of that share.
+        speed: relative change of a whole round likewise.
         elsewhere: share of all cores' time that other processes had.
         gpu_busy: share of the time for which the GPU was busy before the calibration used it.
         throttled: reasons the driver gives for lowered clocks.
@@ -71,6 +77,7 @@ class Evidence:
     waiting: float | None
     drift: float
     spread: float
+    speed: float = 0.0
     elsewhere: float | None = None
     gpu_busy: float | None = None
     throttled: tuple[str, ...] = ()
@@ -101,9 +108,14 @@ def disturbances(evidence: Evidence) -> tuple[Disturbance, ...]:
         (
             evidence.drift,
             MOST_DRIFT,
-            "is by how much a full step changed from the first rounds to the last",
+            "is by how much a full step changed beside the others, from first rounds to last",
         ),
-        (evidence.spread, MOST_SPREAD, "is the spread of a full step"),
+        (evidence.spread, MOST_SPREAD, "is the spread of a full step beside the others"),
+        (
+            evidence.speed,
+            MOST_SPEED,
+            "is by how much the machine's speed changed, from first rounds to last",
+        ),
         (evidence.elsewhere, MOST_ELSEWHERE, "of the cores' time went to other processes"),
         (
             evidence.gpu_busy,

@@ -19,10 +19,10 @@ from models.levers.levers import Levers
 from models.levers.optimizer import Optimization
 from tests.support import tiny
 from tests.support.costs import made_up_costs
-from tuning.training.calibrate import Effort
-from tuning.training.calibrate_forms import calibrate_form, ratios_to_plain
-from tuning.training.clock_tasks import Known
-from tuning.training.company import Lap
+from tuning.training.calibration.calibrate import Effort
+from tuning.training.calibration.company import Lap
+from tuning.training.calibration.forms import calibrate_form, ratios_to_plain
+from tuning.training.calibration.known import Known
 from tuning.trial.parts import composed
 
 QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0)
@@ -159,5 +159,5 @@ def test_what_no_parts_can_give_is_measured_whole() -> None:
     with pytest.raises(ValueError, match="must come to positive seconds"):
         composed(known.costs, form)
     levers = Levers(Optimization("adamw"), Depth(depth_start=0.5, depth_end=0.5))
-    known.finders(levers)[form.key]()
+    assert not known.find(levers)
     assert known.costs.forms[form.key].step_cost(2) > 0

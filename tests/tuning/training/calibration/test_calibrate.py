@@ -12,8 +12,8 @@ import torch
 
 from tests.support import tiny
 from tests.support.hosts import ScriptedHost
-from tuning.training.bench import PARTS
-from tuning.training.calibrate import Effort, calibrate, measured_depths, surroundings
+from tuning.training.calibration.bench import PARTS
+from tuning.training.calibration.calibrate import Effort, calibrate, measured_depths, surroundings
 
 QUICK = Effort(min_rounds=3, max_rounds=3, seconds=0.0, evaluations=1, tries=1)
 CPU = torch.device("cpu")
@@ -118,6 +118,18 @@ def test_company_that_stays_is_named() -> None:
     tries, signs = _on(host)
     assert tries == 3
     assert signs == ("50% of the cores' time went to other processes (at most 20%)",)
+
+
+@pytest.mark.parametrize(("slower", "tries"), [(0.001, 1), (0.01, 3)])
+def test_a_machine_that_slows_down_a_little_is_steady(slower: float, tries: int) -> None:
+    """Its rounds take an eighth longer by the end, and every kind of work alike: one try. Where
+    they take more than twice as long, three.
+    """
+    effort = dataclasses.replace(QUICK, min_rounds=12, max_rounds=12, tries=3)
+    host = ScriptedHost(slower=slower)
+    found = calibrate(tiny.tiny(), device=CPU, threads=1, effort=effort, host=host)
+    assert found.tries == tries
+    assert all("the machine's speed" in sign for sign in found.disturbances)
 
 
 def test_preemption_costs_a_trial_nothing() -> None:

@@ -12,10 +12,10 @@ import torch
 
 from models.counting import count_flops
 from models.workload import Workload
-from tuning.training.bench import StepBench
-from tuning.training.calibrate import Effort, measured_depths
-from tuning.training.calibrate_forms import SEED, beside_plain, first_steps
-from tuning.training.company import Host
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import Effort, measured_depths
+from tuning.training.calibration.company import Host
+from tuning.training.calibration.forms import SEED, beside_plain, first_steps
 from tuning.trial.clock import CostTable, baseline_seconds
 
 

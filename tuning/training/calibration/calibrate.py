@@ -4,7 +4,7 @@ Costs are measured in rounds: every round does one step at every depth, one prob
 on, in an order that changes from round to round, so that drift (a warming processor, a changing
 clock) falls on all alike and cancels in what matters, the ratios. The median over rounds is the
 cost, the relative interquartile range its spread. Operations are counted, not estimated. Whether
-anything disturbed the rounds is seen in ``calibrate_watch``; disturbed ones are taken again, and
+anything disturbed the rounds is seen in ``company``; disturbed ones are taken again, and
 the table says so if it never was quiet.
 """
 
@@ -21,8 +21,8 @@ import torch
 from models.counting import count_flops
 from models.device import device_name
 from models.workload import Workload
-from tuning.training.bench import PARTS, StepBench
-from tuning.training.company import (
+from tuning.training.calibration.bench import PARTS, StepBench
+from tuning.training.calibration.company import (
     Disturbance,
     Evidence,
     Host,
@@ -49,15 +49,15 @@ A GPU is given the next step before it has done the last.
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: at least ``min_rounds``, then on until ``seconds`` are spent or
-    ``max_rounds`` done.
+    """How long to measure: at least ``min_rounds``, then on until ``seconds`` for each kind of work
+    are spent or ``max_rounds`` done.
 
     Disturbed rounds are taken again, ``tries`` times in all, after ``rest`` seconds.
     """
 
     min_rounds: int = 9
     max_rounds: int = 60
-    seconds: float = 5.0
+    seconds: float = 0.5
     evaluations: int = 2
     part_rounds: int = 5
     tries: int = 3
@@ -149,16 +149,20 @@ def _attempt(bench: StepBench, depths: Sequence[int], effort: Effort) -> Attempt
     _warm_up(bench, depths)
     before = bench.host.core_seconds()
     laps = measure_rounds(bench, kinds_of_step(bench, depths), effort)
+    kinds = tuple(laps)
     laps["evaluation"] = [
         bench.lap(lambda: evaluate(bench.workload, bench.model)) for _ in range(effort.evaluations)
     ]
     on_cpu = bench.device.type == "cpu"
     costs = {name: solo_costs(kind, on_cpu=on_cpu) for name, kind in laps.items()}
+    rounds = [sum(each) for each in zip(*(costs[kind] for kind in kinds), strict=True)]
     full = costs[f"step_{bench.num_blocks}"]
+    share = [own / whole for own, whole in zip(full, rounds, strict=True)]
     evidence = Evidence(
         waiting=waiting_share(laps) if on_cpu else None,
-        drift=drift(full),
-        spread=relative_spread(full),
+        drift=drift(share),
+        spread=relative_spread(share),
+        speed=drift(rounds),
         elsewhere=share_elsewhere(before, bench.host.core_seconds()) if on_cpu else None,
         gpu_busy=gpu_busy,
         throttled=_gpu(bench.host, bench.device)[1],
@@ -210,7 +214,7 @@ def measure_rounds(
     # An order of measurement, not a secret.
     shuffle, start = random.Random(0).shuffle, wall()  # noqa: S311
     while rounds < effort.min_rounds or (
-        rounds < effort.max_rounds and wall() - start < effort.seconds
+        rounds < effort.max_rounds and wall() - start < effort.seconds * len(work)
     ):
         shuffle(order)
         for name in order:

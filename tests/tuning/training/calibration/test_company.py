@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.training import company as watch
-from tuning.training.company import Disturbance, Evidence, Host, Lap
+from tuning.training.calibration import company as watch
+from tuning.training.calibration.company import Disturbance, Evidence, Host, Lap
 
 QUIET = Evidence(waiting=0.01, drift=0.02, spread=0.05, elsewhere=0.03)
 SECONDS = st.floats(1e-4, 1.0)
@@ -38,10 +38,15 @@ def test_a_quiet_machine_has_no_signs() -> None:
         ),
         (
             {"drift": 0.25},
-            "25% is by how much a full step changed from the first rounds to the last (at most "
-            "10%)",
+            "25% is by how much a full step changed beside the others, from first rounds to last "
+            "(at most 10%)",
         ),
-        ({"spread": 0.5}, "50% is the spread of a full step (at most 20%)"),
+        (
+            {"speed": 0.5},
+            "50% is by how much the machine's speed changed, from first rounds to last (at most "
+            "25%)",
+        ),
+        ({"spread": 0.5}, "50% is the spread of a full step beside the others (at most 20%)"),
         ({"elsewhere": 0.5}, "50% of the cores' time went to other processes (at most 20%)"),
         (
             {"gpu_busy": 0.9},

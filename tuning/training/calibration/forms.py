@@ -3,7 +3,8 @@
 A form is measured beside the workload's own, a step of each in every round, and what is kept is the
 ratio: times the calibrated cost of a full step it is the form's cost on the same clock, whatever
 the machine's speed is by then. Forms that are made of parts are put together from the parts'
-(``tuning.trial.parts``). What is no form, averaging weights say, is timed in the same way.
+(``tuning.trial.parts``). Here are those that need a model of their own; the others are in
+``light``.
 """
 
 from __future__ import annotations
@@ -11,32 +12,29 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from models.application.averages import Average
-from models.application.prefix import Rows
 from models.counting import count_flops
-from models.levers.form import AVERAGING, GROWTH, PLAIN, Form
-from models.making import blocks_of
+from models.levers.form import PLAIN, Form
 from models.workload import Workload
-from policies.apply import begin_as
-from tuning.training.bench import StepBench
-from tuning.training.calibrate import Effort, kinds_of_step, measure_rounds
-from tuning.training.company import Host, Lap, relative_spread, solo_costs
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import Effort, kinds_of_step, measure_rounds
+from tuning.training.calibration.company import Host, Lap, relative_spread, solo_costs
 from tuning.trial.clock import CostTable
 
-EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=1.2)
+EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=0.15)
 """Less than the first calibration's: it is paid once for every form that a search meets."""
+SHALLOW = 3
+"""In so many times fewer rounds than the full depth are the others timed: most recipes that change
+the form freeze nothing.
+"""
 ENTRIES = 3
 """Times that the way into a form and back is timed."""
 SEED = 0
 """Of what is trained to be timed; costs do not depend on it."""
-HALF = 0.5
 
 
 def calibrate_form(
@@ -98,9 +96,8 @@ def beside_plain(
     kinds = kinds_of_step(other, depths)
     if not probing:
         del kinds["probe"]
-    work = {**kinds, "plain": lambda: plain.step(full)}
-    laps = measure_rounds(other, work, effort or EFFORT)
-    ratios = ratios_to_plain(laps, on_cpu=other.device.type == "cpu")
+    shallow = set() if probing else {f"step_{depth}" for depth in depths[:-1]}
+    ratios = timed_ratios(other, kinds, shallow, lambda: plain.step(full), effort or EFFORT)
     unit = costs.step_cost(full)
     middle = {name: unit * statistics.median(values) for name, values in ratios.items()}
     return dataclasses.replace(
@@ -118,55 +115,6 @@ def beside_plain(
     )
 
 
-def calibrate_event(
-    workload: Workload,
-    name: str,
-    costs: CostTable,
-    *,
-    device: torch.device,
-    effort: Effort | None = None,
-) -> CostTable:
-    """Measure what takes its time beside steps, ``name`` of ``models.levers.form``, each time.
-
-    Raises:
-        ValueError: the model does not allow it; the message says why.
-    """
-    bench = StepBench(workload, SEED, device)
-    full = bench.num_blocks
-    event = _event(bench, name)
-    event()
-    bench.step(full)
-    work = {name: event, "plain": lambda: bench.step(full)}
-    laps = measure_rounds(bench, work, effort or EFFORT)
-    ratio = statistics.median(ratios_to_plain(laps, on_cpu=device.type == "cpu")[name])
-    return dataclasses.replace(costs, entry_seconds=ratio * costs.step_cost(full), forms={})
-
-
-def _event(bench: StepBench, name: str) -> Callable[[], object]:
-    if name == AVERAGING:
-        average = Average(bench.model)
-        average.take(1.0)
-        return lambda: average.take(HALF)
-    blocks = blocks_of(bench.workload, bench.model)
-    if name == GROWTH:
-        return lambda: begin_as(blocks[-1], blocks[0])
-    return _keeping(bench, blocks, int(name.split()[2]))
-
-
-def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Callable[[], object]:
-    """Keep what block ``count`` is given, once for all; the ids are new each time."""
-    seen: list[Tensor] = []
-
-    def take(_: nn.Module, args: Any, kwargs: Any) -> None:
-        given = (each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
-        seen.append(next(given))
-
-    with blocks[count].register_forward_pre_hook(take, with_kwargs=True), torch.no_grad():
-        bench.workload.loss(bench.model, bench.batch)
-    activations = seen[0]
-    return lambda: Rows(math.inf, None).keep(range(len(activations)), activations)
-
-
 def depths_of(form: Form, costs: CostTable) -> list[int]:
     """The numbers of active blocks at which a form is timed.
 
@@ -177,6 +125,36 @@ def depths_of(form: Form, costs: CostTable) -> list[int]:
         return sorted(costs.step_seconds)
     most = form.present or costs.num_blocks - form.cached
     return sorted({1, max(1, most - 1), most})
+
+
+def timed_ratios(
+    bench: StepBench,
+    kinds: Mapping[str, Callable[[], object]],
+    shallow: Set[str],
+    plain: Callable[[], object],
+    effort: Effort,
+) -> dict[str, list[float]]:
+    """Laps of every kind of work over the plain full step's of the same round; of the ``shallow``
+    ones fewer.
+    """
+    fewer = dataclasses.replace(
+        effort,
+        min_rounds=math.ceil(effort.min_rounds / SHALLOW),
+        max_rounds=math.ceil(effort.max_rounds / SHALLOW),
+        seconds=effort.seconds / SHALLOW,
+    )
+    series = (
+        ({name: work for name, work in kinds.items() if name not in shallow}, effort),
+        ({name: work for name, work in kinds.items() if name in shallow}, fewer),
+    )
+    found: dict[str, list[float]] = {}
+    for some, spent in series:
+        if not some:
+            continue
+        work = {**some, "plain": plain}
+        laps = measure_rounds(bench, work, spent)
+        found |= ratios_to_plain(laps, on_cpu=bench.device.type == "cpu")
+    return found
 
 
 def ratios_to_plain(laps: Mapping[str, Sequence[Lap]], *, on_cpu: bool) -> dict[str, list[float]]:

@@ -27,7 +27,7 @@ from models.measuring import loss_of
 from models.workload import Workload
 from policies.apply import BlockUpdater, trace_parts
 from policies.base import Observation, Progress, StepPlan, UpdatePolicy
-from tuning.training.company import Host, Lap
+from tuning.training.calibration.company import Host, Lap
 from tuning.training.loop import fitting_batches, shown
 
 PARTS = ("forward", "backward", "optimizer")
@@ -41,19 +41,15 @@ class _NoState:
 
 @dataclass(frozen=True)
 class DepthDial(UpdatePolicy[_NoState]):
-    """Updates the depth that the fraction names.
-
-    ``dial(depth, L)`` for depths 1 to L, and 1.0 to probe.
+    """Runs and updates the blocks that the fraction names: see ``dial``.
 
     Attributes:
-        present: blocks that are run, the lowest; 0 for all.
         cached: blocks from the bottom that no step reaches, as what they make is kept.
     """
 
     name = "depth_dial"
     State = _NoState
 
-    present: int = 0
     cached: int = 0
 
     def init(self, num_blocks: int) -> _NoState:
@@ -62,14 +58,15 @@ class DepthDial(UpdatePolicy[_NoState]):
 
     def plan(self, state: _NoState, progress: Progress) -> StepPlan:
         """The suffix that ``progress.fraction`` names."""
-        blocks = state.num_blocks
-        have = self.present or blocks
-        mark = round(progress.fraction * (blocks + 1))
+        marks = state.num_blocks + 2
+        present, depth = divmod(round(progress.fraction * marks**2), marks)
+        have = present or state.num_blocks
         return StepPlan(
-            tuple(range(max(have - mark, self.cached), have)),
-            probe=mark > blocks,
+            tuple(range(max(have - depth, self.cached), have)),
+            probe=depth > state.num_blocks,
             phase="full",
-            model_blocks=have,
+            # not ``model_blocks``: a model that grew does not shrink, and the next step may be full
+            left_out=tuple(range(have, state.num_blocks)),
         )
 
     def observe(self, state: _NoState, observation: Observation) -> _NoState:
@@ -77,9 +74,15 @@ class DepthDial(UpdatePolicy[_NoState]):
         return state
 
 
-def dial(depth: int, num_blocks: int) -> float:
-    """The fraction at which ``DepthDial`` updates ``depth`` blocks; ``num_blocks + 1`` probes."""
-    return depth / (num_blocks + 1)
+def dial(depth: int, num_blocks: int, present: int = 0) -> float:
+    """The fraction at which ``DepthDial`` runs ``present`` blocks (0: all) and updates the top
+    ``depth`` of them; a depth of ``num_blocks + 1`` probes.
+
+    >>> dial(1, 2), dial(3, 2), dial(1, 2, present=1)
+    (0.0625, 0.1875, 0.3125)
+    """
+    marks = num_blocks + 2
+    return (present * marks + depth) / marks**2
 
 
 def _unmarked(part: str) -> None:
@@ -107,16 +110,22 @@ class StepBench:
         own = new_optimizer(workload, self.model)
         self.optimizer = make_optimizer(self.model, blocks, own, stand_in(form))
         self.num_blocks = len(blocks)
-        self._batch = self.make_batch()
+        self._batches: dict[tuple[float, float], Any] = {}
         self._prefix = self._kept(blocks)
         places = trace_parts(self.model, blocks, lambda: workload.loss(self.model, self.batch))
-        policy = DepthDial(form.present, form.cached)
+        policy = DepthDial(form.cached)
         self.updater = BlockUpdater(self.model, blocks, policy, self.optimizer, stem=places)
 
     @property
     def batch(self) -> Any:
         """The batch of every step, in containers of its own: a loss may take labels out of it."""
-        return apart(self._batch)
+        return self._batch_of(self.form)
+
+    def _batch_of(self, work: Form) -> Any:
+        size = work.batch, work.input
+        if size not in self._batches:
+            self._batches[size] = self.make_batch(work)
+        return apart(self._batches[size])
 
     def change(self, form: Form) -> None:
         """Bring the model into ``form``; its optimizer is not told."""
@@ -125,22 +134,32 @@ class StepBench:
                 form.lasting, lambda: fitting_batches(self.workload, self.model, self.seed, 0)
             )
 
-    def make_batch(self) -> Any:
+    def make_batch(self, work: Form | None = None) -> Any:
         """The first batch that steps in the form see, on the device."""
         stream = Stream(OfSeed(self.workload.batch_at, self.seed))
-        return to_device(shown(self.workload, stream, Fraction(0), self.form), self.device)
+        seen = shown(self.workload, stream, Fraction(0), work or self.form)
+        return to_device(seen, self.device)
 
-    def step(self, depth: int, mark: Callable[[str], None] = _unmarked) -> None:
+    def step(
+        self,
+        depth: int,
+        mark: Callable[[str], None] = _unmarked,
+        work: Form | None = None,
+    ) -> None:
         """Train one step on the top ``depth`` blocks (one more than there are probes).
 
-        ``mark`` hears its parts end.
+        Args:
+            depth: blocks updated.
+            mark: hears the step's parts end.
+            work: whose blocks are present and whose examples are seen, in place of the form's own.
         """
+        work = work or self.form
         with (
-            self.updater.step(fraction=dial(depth, self.num_blocks)) as update,
+            self.updater.step(fraction=dial(depth, self.num_blocks, work.present)) as update,
             self._shaped.computing(),
             self._served(),
         ):
-            loss = loss_of(self.workload, self.model, self.batch)
+            loss = loss_of(self.workload, self.model, self._batch_of(work))
             loss.item()
             mark("forward")
             loss.backward()  # type: ignore[no-untyped-call]

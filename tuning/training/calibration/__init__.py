@@ -1,0 +1,1 @@
+"""What steps cost, timed alone on the device, and whether they were."""

@@ -1,0 +1,184 @@
+"""Calibration of light forms, which change no more than how many blocks are run and how much work a
+step has, and of what is no form: letting a block in, taking an average, keeping activations.
+
+All that a trial needs is timed in one series of rounds, on one model and beside its plain step. A
+model for each would take longer to make than to time, and would find its weights gone from the
+cache at every step, which a run does not.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.application.averages import Average
+from models.application.prefix import Rows
+from models.counting import count_flops
+from models.levers.form import AVERAGING, GROWTH, Form
+from models.making import blocks_of
+from models.workload import Workload
+from policies.apply import begin_as
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import Effort
+from tuning.training.calibration.company import Host, relative_spread
+from tuning.training.calibration.forms import EFFORT, SEED, depths_of, timed_ratios
+from tuning.trial.clock import CostTable
+
+HALF = 0.5
+
+Work = Callable[[], object]
+
+
+def calibrate_light(
+    workload: Workload,
+    forms: Sequence[Form],
+    events: Sequence[str],
+    costs: CostTable,
+    *,
+    device: torch.device,
+    effort: Effort | None = None,
+    host: Host | None = None,
+) -> dict[str, CostTable | Exception]:
+    """Measure what steps in ``forms`` and ``events`` cost, on the clock of ``costs``.
+
+    Args:
+        workload: whose they are.
+        forms: each ``light``.
+        events: names of ``models.levers.form``.
+        costs: the clock.
+        device: with nothing beside.
+        effort: of each kind of work.
+        host: the machine.
+
+    Returns:
+        The table of each, by name, or why the model does not take it.
+
+    """
+    if not forms and not events:
+        return {}
+    bench = StepBench(workload, SEED, device, host)
+    kinds: dict[str, Work] = {}
+    for name, make in _makers(bench, forms, events, costs).items():
+        try:
+            kinds[name] = make()
+            kinds[name]()
+        except Exception as fault:  # whatever a model may raise; the others go on without it
+            rest = [form for form in forms if form.key != name]
+            others = [event for event in events if event != name]
+            return {
+                name: fault,
+                **calibrate_light(
+                    workload, rest, others, costs, device=device, effort=effort, host=host
+                ),
+            }
+    series = _Series(bench, forms, costs)
+    ratios = series.timed(kinds, effort or EFFORT)
+    unit = costs.step_cost(bench.num_blocks)
+    timed = {name: unit * statistics.median(values) for name, values in ratios.items()}
+    prices = {
+        name: dataclasses.replace(costs, entry_seconds=timed[name], forms={}) for name in events
+    }
+    return {**prices, **{form.key: series.table(form, ratios, timed) for form in forms}}
+
+
+def _makers(
+    bench: StepBench, forms: Sequence[Form], events: Sequence[str], costs: CostTable
+) -> dict[str, Callable[[], Work]]:
+    def deepest(form: Form) -> Work:
+        return partial(bench.step, depths_of(form, costs)[-1], work=form)
+
+    return {
+        **{form.key: partial(deepest, form) for form in forms},
+        **{event: partial(_event, bench, event) for event in events},
+    }
+
+
+class _Series:
+    """The rounds of some forms on one bench."""
+
+    def __init__(self, bench: StepBench, forms: Sequence[Form], costs: CostTable) -> None:
+        self._bench, self._costs = bench, costs
+        self._depths = {form: depths_of(form, costs) for form in forms}
+
+    def timed(self, kinds: Mapping[str, Work], effort: Effort) -> dict[str, list[float]]:
+        """Every kind over the plain step, and each form's shallower steps and batches."""
+        bench = self._bench
+        shallow: dict[str, Work] = {
+            _shallow(form, depth): partial(bench.step, depth, work=form)
+            for form, depths in self._depths.items()
+            for depth in depths[:-1]
+        }
+        batches: dict[str, Work] = {
+            _data(form): partial(bench.make_batch, form)
+            for form in self._depths
+            if not form.batch == form.input == 1
+        }
+        plain = partial(bench.step, bench.num_blocks)
+        plain()
+        work = {**kinds, **batches, **shallow}
+        return timed_ratios(bench, work, shallow.keys(), plain, effort)
+
+    def table(
+        self, form: Form, ratios: Mapping[str, Sequence[float]], timed: Mapping[str, float]
+    ) -> CostTable:
+        """What was found of ``form``; its operations are counted."""
+        costs, depths = self._costs, self._depths[form]
+        names = {depth: _shallow(form, depth) for depth in depths[:-1]} | {depths[-1]: form.key}
+        spread = {f"step_{depth}": relative_spread(ratios[name]) for depth, name in names.items()}
+        step = partial(self._bench.step, work=form)
+        return dataclasses.replace(
+            costs,
+            step_seconds={depth: timed[name] for depth, name in names.items()},
+            step_flops={depth: count_flops(partial(step, depth)) for depth in depths},
+            data_seconds=timed.get(_data(form), costs.data_seconds),
+            probe_seconds=costs.probe_seconds * depths[-1] / costs.num_blocks,
+            spread=spread,
+            step_parts={},
+            forms={},
+            warmup_seconds=0.0,
+            entry_seconds=0.0,
+            tries=1,
+            disturbances=(),
+        )
+
+
+def _shallow(form: Form, depth: int) -> str:
+    return f"{form.key}: {depth}"
+
+
+def _data(form: Form) -> str:
+    return f"{form.key}: data"
+
+
+def _event(bench: StepBench, name: str) -> Callable[[], object]:
+    if name == AVERAGING:
+        average = Average(bench.model)
+        average.take(1.0)
+        return lambda: average.take(HALF)
+    blocks = blocks_of(bench.workload, bench.model)
+    if name == GROWTH:
+        new = copy.deepcopy(blocks[-1])  # what writes to the model's own has moved what is frozen
+        return lambda: begin_as(new, blocks[0])
+    return _keeping(bench, blocks, int(name.split()[2]))
+
+
+def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Callable[[], object]:
+    """Keep what block ``count`` is given, once for all; the ids are new each time."""
+    seen: list[Tensor] = []
+
+    def take(_: nn.Module, args: Any, kwargs: Any) -> None:
+        given = (each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+        seen.append(next(given))
+
+    with blocks[count].register_forward_pre_hook(take, with_kwargs=True), torch.no_grad():
+        bench.workload.loss(bench.model, bench.batch)
+    activations = seen[0]
+    return lambda: Rows(math.inf, None).keep(range(len(activations)), activations)
