@@ -109,7 +109,7 @@ def batch_size(batch: Batch) -> int:
     Raises:
         ValueError: there is none, or it is empty.
     """
-    sizes = [tensor.shape[0] for tensor in _tensors(batch)]
+    sizes = [_length(tensor) for tensor in _tensors(batch)]
     if not sizes or not sizes[0]:
         raise ValueError(
             "a batch must hold a tensor or array with examples along its first dimension to be "
@@ -131,6 +131,11 @@ def _tensors(batch: Batch) -> list[Any]:
     return [each for each in found if each.ndim]
 
 
+def _length(column: Any) -> int:
+    """Along the first dimension; a nested tensor has no shape."""
+    return int(column.size(0) if isinstance(column, Tensor) else column.shape[0])
+
+
 def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
     """Examples ``low`` to ``high`` of a batch of ``size``.
 
@@ -138,9 +143,31 @@ def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
     numbers or things of an example each; all else is as it was.
     """
     return _mapped(
-        lambda each: each[0][low:high] if _holds_examples(each[0], size) else each[0],
+        lambda each: _rows(each[0], low, high) if _holds_examples(each[0], size) else each[0],
         [batch],
         [size],
+    )
+
+
+def _rows(column: Any, low: int, high: int) -> Any:
+    _refuse_rigid(column)
+    if isinstance(column, Tensor) and column.layout is torch.sparse_coo:
+        return column.index_select(0, torch.arange(low, high, device=column.device))
+    return column[low:high]
+
+
+def _refuse_rigid(column: Any) -> None:
+    """Refuse tensors of examples that torch neither cuts nor joins."""
+    if not isinstance(column, Tensor):
+        return
+    if column.is_nested:
+        what = "nested: pad its examples to one length"
+    elif column.layout not in (torch.strided, torch.sparse_coo):
+        what = f"{str(column.layout).removeprefix('torch.')}: make it sparse_coo or dense"
+    else:
+        return
+    raise ValueError(
+        f"a batch must hold its examples in tensors that can be cut and joined, but one is {what}"
     )
 
 
@@ -168,6 +195,8 @@ def join(batches: Sequence[Batch]) -> Batch:
             return each[0]
         if isinstance(each[0], (list, tuple)):
             return sequence_like(each[0], [value for column in each for value in column])
+        for column in each:
+            _refuse_rigid(column)
         if len({t.shape[1:] for t in each}) > 1:
             raise ValueError(
                 "batches must have examples of one shape to be joined, but got "
@@ -194,7 +223,7 @@ def _refuse_others(columns: Sequence[Any], sizes: Sequence[int]) -> None:
 def _holds_examples(column: Any, size: int) -> bool:
     if isinstance(column, (list, tuple)):
         return len(column) == size
-    return bool(column.ndim > 0 and column.shape[0] == size)
+    return bool(column.ndim > 0 and _length(column) == size)
 
 
 def _is_column(value: Any) -> bool:
@@ -218,7 +247,7 @@ def _is_one_each(value: Any, size: int, seen: Tensor | np.ndarray[Any, Any]) -> 
     if isinstance(value[0], PLAIN):
         return isinstance(value[0], (str, bytes))  # numbers in a tuple are sizes
     inside = _tensors(value)
-    of_all = [tensor.shape[0] == size for tensor in inside]
+    of_all = [_length(tensor) == size for tensor in inside]
     if any(tensor is seen for tensor in inside) or (inside and all(of_all)):
         return False
     return not (any(of_all) and isinstance(value[0], Tensor))

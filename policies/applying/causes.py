@@ -29,6 +29,12 @@ BETWEEN = (
 )
 """Seen when a step begins."""
 
+SHARED = (
+    "it shares memory with {other}, which is trained; use one parameter in both places, or give "
+    "each its own (.clone())"
+)
+"""Of two parameters that are views of one tensor."""
+
 BUFFER = (
     "is frozen but changed since the last step: the model ran in training mode outside 'with "
     "updater.step()' (in an optimizer's closure, say), or the loop wrote to it; run training "

@@ -24,13 +24,14 @@ from policies.applying.causes import (
     BUFFER,
     BY_FORWARD,
     BY_MEMORY,
+    SHARED,
     STRANGER,
     SWITCHED,
     MovedError,
 )
 from policies.applying.early import Early
 from policies.applying.faults import refuse_idle_top
-from policies.applying.guard import Guard
+from policies.applying.guard import Guard, overlap
 from policies.applying.moments import (
     forget,
     is_torchs_own,
@@ -416,7 +417,19 @@ class Freezer:
 
     def _refuse_moved(self, when: str, cause: str, *, closely: bool = False) -> None:
         if (name := self._guard.moved(closely=closely)) is not None:
-            raise MovedError(f"{name} is frozen but was moved in {when}: {cause}")
+            other = self._shares_with(name)
+            why = cause if other is None else SHARED.format(other=other)
+            raise MovedError(f"{name} is frozen but was moved in {when}: {why}")
+
+    def _shares_with(self, name: str) -> str | None:
+        """The name of a trained parameter that lies where a frozen one does."""
+        still = {id(p) for p in self._still}
+        named = {n: p for p in self._wiring.model.parameters() if (n := self.parameters.get(id(p)))}
+        frozen = named.get(name)
+        if frozen is None:
+            return None
+        trained = ((n, p) for n, p in named.items() if id(p) not in still and p.requires_grad)
+        return next((n for n, p in trained if overlap(frozen, p)), None)
 
 
 def _tops(modules: Iterable[nn.Module]) -> list[nn.Module]:

@@ -335,6 +335,21 @@ def _address(tensor: Tensor) -> int:
     return tensor.data_ptr() if tensor.layout is torch.strided else 0
 
 
+def overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether the spans of two tensors in memory do."""
+    spans = [_span(each) for each in (one, other)]
+    return max(start for start, _ in spans) < min(end for _, end in spans)
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """From where to where in memory its values lie; nowhere, of a sparse one or an empty one."""
+    start = _address(tensor)
+    if not start or not tensor.numel():
+        return 0, 0
+    steps = ((n - 1) * by for n, by in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, start + (sum(steps) + 1) * tensor.element_size()
+
+
 def _window(tensor: Tensor) -> tuple[int, int]:
     """Where in the memory of a tensor to look, as offset and length in bytes."""
     plain = tensor.device.type == "cpu" and tensor.layout is torch.strided

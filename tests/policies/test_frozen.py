@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from policies.apply import BlockUpdater
 from policies.applying.reaching import PATIENCE
 from tests.policies.nets import (
+    WIDTH,
     Loop,
     Scripted,
     Tower,
@@ -233,6 +234,19 @@ def test_a_loop_that_moves_weights_is_refused_when_the_next_step_begins(
     move(run.model)
     with pytest.raises(RuntimeError, match=r"(stem|blocks\.[01])\.\S+ is frozen but was moved"):
         run.step(first)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_frozen_weight_in_the_memory_of_a_trained_one_is_told_so(apart: bool) -> None:
+    """Whoever steps; two weights beside one another in one memory are nothing to tell of."""
+    model, memory = tower(), torch.randn(2 * WIDTH, WIDTH)
+    block(model, 1).linear.weight = nn.Parameter(memory[:WIDTH])
+    block(model, 3).linear.weight = nn.Parameter(memory[WIDTH:] if apart else memory[:WIDTH].T)
+    optimizer = adamw(model)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("1"), optimizer, total_steps=3)
+    said = "blocks.1.linear.weight is .* shares memory with blocks.3.linear.weight, which"
+    with contextlib.nullcontext() if apart else pytest.raises(RuntimeError, match=said):
+        train(updater, optimizer, loss_of, model, 0)
 
 
 def test_averaged_weights_may_be_swapped_in_and_out() -> None:

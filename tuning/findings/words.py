@@ -166,6 +166,12 @@ def _not_won(summary: FrontSummary, best: pd.Series) -> str:
             f"{lead}: {_name(best)} at horizon {best['horizon']:.3g} is first, in {there} (gain "
             "1.00)."
         )
+    if summary.target is not None and summary.line.seconds_at(summary.target) is None:
+        return (
+            f"{lead}: {_name(best)} takes {there} (gain at most {gain(summary.gain)}), but the "
+            f"shortest control run, of {seconds(summary.control_seconds)}, ends beyond it: one as "
+            "short may do as well."
+        )
     return (
         f"{lead}: {_name(best)} takes {there}, the next control run "
         f"{seconds(summary.control_seconds)} (gain {gain(summary.gain)}), but the line between "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import UserDict, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -233,3 +234,42 @@ def test_what_is_not_of_the_examples_is_never_lost(one: Any, other: Any) -> None
     assert len(join([(x, one), (x, copy.deepcopy(one))])[0]) == 8
     with pytest.raises(ValueError, match=r"batches of \[4, 4\] examples must have as many along"):
         join([(x, one), (x, other)])
+
+
+def nested(layout: torch.layout) -> Tensor:
+    return torch.nested.nested_tensor([torch.ones(n, 2) for n in (1, 3)], layout=layout)
+
+
+RIGID: dict[str, tuple[Callable[[], Any], str]] = {
+    "nested": (lambda: nested(torch.strided), "nested: pad its examples"),
+    "jagged": (lambda: nested(torch.jagged), "nested: pad its examples"),
+    "rows": (lambda: torch.eye(2).to_sparse_csr(), "sparse_csr: make it sparse_coo or dense"),
+    "columns": (lambda: torch.eye(2).to_sparse_csc(), "sparse_csc: make it sparse_coo or dense"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:Sparse CS")
+@pytest.mark.parametrize("kind", RIGID)
+@pytest.mark.parametrize("first", [True, False])
+def test_tensors_that_torch_neither_cuts_nor_joins_are_refused_by_the_rule(
+    kind: str, first: bool
+) -> None:
+    """Where they hold the batch's examples; a table that all share stays as it is."""
+    made, said = RIGID[kind]
+    beside = torch.arange(2)
+    batches: list[Any] = [(made(), beside) if first else (beside, made()) for _ in range(2)]
+    with pytest.raises(ValueError, match=f"but one is {said}"):
+        cut(batches[0], 0, 1, batch_size(batches[0]))
+    with pytest.raises(ValueError, match=f"but one is {said}"):
+        join(batches)
+    shared = (torch.arange(3), made())
+    assert cut(shared, 0, 1, 3)[1] is shared[1]
+
+
+def test_sparse_rows_are_cut_and_joined() -> None:
+    """Of tensors by coordinates."""
+    dense: Any = torch.eye(4)
+    batch = (dense.to_sparse(), torch.arange(4))
+    parts: list[Any] = [cut(batch, low, high, batch_size(batch)) for low, high in ((0, 1), (1, 4))]
+    assert torch.equal(parts[1][0].to_dense(), dense[1:])
+    assert torch.equal(join(parts)[0].to_dense(), dense)

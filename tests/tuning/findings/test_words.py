@@ -77,6 +77,13 @@ def beside_control(*others: TrialRecord) -> pd.DataFrame:
             "10.0 s (gain 1.11), but the line between control runs passes at 0.91.",
         ),
         (
+            beside_control(record(3, 5, 2.4)),
+            2.5,
+            "Nothing beat training for less at 2.500: dynamic_suffix #3 takes 5.00 s (gain at most "
+            "1.20), but the shortest control run, of 6.00 s, ends beyond it: one as short may do "
+            "as well.",
+        ),
+        (
             beside_control(record(3, 9, 1.7)),
             1.75,
             "dynamic_suffix #3 reaches 1.700 (target 1.750) in 9.00 s, at least 1.11 times as "
