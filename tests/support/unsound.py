@@ -599,7 +599,7 @@ REMARKED: dict[str, tuple[Callable[[], Workload], str]] = {
     ),
     "few held-out examples": (
         lambda: replace(tiny.tiny(), held_out=25),
-        "evaluate measures 25 held-out examples: by chance a share told right of so few strays by "
+        "evaluate measures 25 held-out answers: by chance a share told right of so few strays by "
         "about 10.0%",
     ),
     "a further metric that is not finite": (

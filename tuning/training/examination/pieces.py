@@ -248,7 +248,7 @@ def _of_metric(subject: Subject) -> Iterator[Finding]:
     if 0 < count < FEW:
         yield remark(
             "validation examples",
-            f"evaluate measures {count} held-out examples: by chance a share told right of so few "
+            f"evaluate measures {count} held-out answers: by chance a share told right of so few "
             f"strays by about {0.5 / math.sqrt(count):.1%}, and a loss likewise by more than "
             f"recipes differ; hold out {FEW} or more",
         )
