@@ -36,7 +36,7 @@ from tuning.trial.task import Ending, Task
 from tuning.trial.variants import name_in, table_for, unknown_charges, with_table
 
 WARM_UP_STEPS = 3
-CAREFUL = Effort(min_rounds=9, max_rounds=150, seconds=1.5)
+CAREFUL = Effort(min_rounds=6, max_rounds=75, seconds=1.5)
 """Of what is confirmed: a few forms, in minutes that a search does not have."""
 
 

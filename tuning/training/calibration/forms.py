@@ -25,7 +25,7 @@ from tuning.training.calibration.calibrate import Effort, kinds_of_step, measure
 from tuning.training.calibration.company import Host, Lap, relative_spread, solo_costs
 from tuning.trial.clock import CostTable
 
-EFFORT = Effort(min_rounds=7, max_rounds=40, seconds=0.15)
+EFFORT = Effort(min_rounds=5, max_rounds=20, seconds=0.25)
 """Less than the first calibration's: it is paid once for every form that a search meets."""
 SHALLOW = 3
 """In so many times fewer rounds than the full depth are the others timed: most recipes that change

@@ -19,7 +19,7 @@ from tuning.training.examination.subject import SEED, Subject, parts_of
 from tuning.training.generators import generators_kept, seed_all
 from tuning.trial.anatomy import Ability, Anatomy, PartFacts
 
-EFFORT = Effort(min_rounds=3, max_rounds=9, seconds=0.03)
+EFFORT = Effort(min_rounds=1, max_rounds=5, seconds=0.03)
 """Enough for a reader; a search measures anew."""
 
 
