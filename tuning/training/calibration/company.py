@@ -19,7 +19,7 @@ import psutil
 
 MOST_WAITING = 0.05
 """Share of the measured time for which the work waited for a core that another process had."""
-MOST_DRIFT = 0.10
+MOST_DRIFT = 0.15
 """By how much a full step's share of its round may change from the first third of the rounds to the
 last.
 """

@@ -39,7 +39,7 @@ def test_a_quiet_machine_has_no_signs() -> None:
         (
             {"drift": 0.25},
             "25% is by how much a full step changed beside the others, from first rounds to last "
-            "(at most 10%)",
+            "(at most 15%)",
         ),
         (
             {"speed": 0.5},
