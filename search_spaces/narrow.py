@@ -93,9 +93,11 @@ def _fix(k: Knob, value: object) -> tuple[Knob, list[str]]:
             return k, [f"{k.name} must be true or false, but got {value!r}"]
         return dataclasses.replace(k, choices=(value,)), []
     if isinstance(k, (Int, Float)) and not _is_number(value, whole=isinstance(k, Int)):
-        return k, [f"{k.name} must be {_kind(k)}, but got {value!r}"]
+        table = " or a table { low = …, high = … }" if isinstance(value, (list, tuple)) else ""
+        return k, [f"{k.name} must be {_kind(k)}{table}, but got {value!r}"]
     if not isinstance(value, (bool, int, float, str)):
-        return k, [f"{k.name} must be a value or a table, but got {value!r}"]
+        table = "{ choices = [ … ] }" if isinstance(k, Choice) else ""
+        return k, [f"{k.name} must be a value or a table {table}".rstrip() + f", but got {value!r}"]
     fixed: Scalar = float(value) if isinstance(k, Float) else value
     return Fixed(k.name, fixed, unit=k.unit, meaning=k.meaning, when=k.when), []
 

@@ -100,3 +100,17 @@ def test_step_counts_while_it_trains() -> None:
         a.grad is not None and b.grad is not None and torch.equal(a.grad, b.grad)
         for a, b in zip(counted.parameters(), plain.parameters(), strict=True)
     )
+
+
+def test_a_loss_that_takes_gradients_of_its_inputs() -> None:
+    """A gradient penalty: forward; gradient by the input; then the output's share of both
+    gradients, and the penalty's of the weights'.
+    """
+    layer, x = nn.Linear(16, 16), torch.ones(32, 16, requires_grad=True)
+
+    def step() -> None:
+        made = layer(x)
+        (by_input,) = torch.autograd.grad(made.sum(), x, create_graph=True)
+        (made.sum() + by_input.pow(2).sum()).backward()
+
+    assert count_flops(step) == (1 + 1 + 2 + 1) * 2 * 32 * 16 * 16

@@ -107,7 +107,14 @@ def test_nothing_given_changes_nothing() -> None:
             "relevance: choices must be a list of values, but got 'ratio'",
         ),
         ({"relevance": {"choices": []}}, "relevance: at least one choice must be left, but got []"),
-        ({"relevance": ["ratio"]}, "relevance must be a value or a table, but got ['ratio']"),
+        (
+            {"relevance": ["ratio"]},
+            "relevance must be a value or a table { choices = [ … ] }, but got ['ratio']",
+        ),
+        (
+            {"threshold": [0.5, 0.9]},
+            "threshold must be a number or a table { low = …, high = … }, but got [0.5, 0.9]",
+        ),
         (
             {"threshold": {"high": float("inf")}},
             "low and high must be finite, but got (low=0.3, high=inf)",

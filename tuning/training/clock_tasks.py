@@ -182,10 +182,7 @@ def _charges_of(
         costs = with_table(costs, variant, table)
     workload = workload_of(store, recipe.own if variant else None)
     known = Known(workload, table_for(costs, variant), effort)
-    refused = {
-        name_in(variant, key): describe(fault, None)
-        for key, fault in known.find(recipe.levers).items()
-    }
+    refused = {name_in(variant, key): reason for key, reason in known.find(recipe.levers).items()}
     return with_table(costs, variant, known.costs), refused
 
 

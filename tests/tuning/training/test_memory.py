@@ -23,6 +23,7 @@ from tests.support.searches import config_of, prepared, search
 from tests.tuning.training.examination.test_examine import Here, examined
 from tuning.training import clock_tasks, worker
 from tuning.training.calibration.forms import calibrate_form
+from tuning.training.calibration.light import calibrate_light
 from tuning.training.hindsight import hidden, refuse_another_beginning
 from tuning.training.loop import TrainingRun
 from tuning.training.place import CONTEXT_BYTES
@@ -89,6 +90,22 @@ def test_a_form_is_timed_with_two_models() -> None:
     """The workload's own and the form's, side by side; operations are counted after that."""
     calibrate_form(counted(), Form(batch=2), made_up_costs(), device=CPU, effort=TWO_ROUNDS)
     assert max(beside) == 1
+
+
+def test_a_form_that_is_not_taken_leaves_no_model_beside_the_others() -> None:
+    """Why is told in words: an exception holds what it was raised in."""
+
+    def loss(model: nn.Module, batch: tiny.Pair) -> Tensor:
+        if len(batch[0]) > tiny.BATCH:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tiny.loss(model, batch)
+
+    forms = [Form(batch=2), Form(batch=4), Form(batch=0.5)]
+    workload = replace(counted(), loss=loss)
+    costs = made_up_costs()
+    tables = calibrate_light(workload, forms, [], costs, device=CPU, effort=TWO_ROUNDS)
+    assert [isinstance(each, CostTable) for each in tables.values()] == [False, False, True]
+    assert beside == [0, 0, 0]
 
 
 def test_what_a_form_had_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

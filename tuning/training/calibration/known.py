@@ -14,6 +14,7 @@ from models.workload import Workload
 from tuning.training.calibration.calibrate import Effort
 from tuning.training.calibration.forms import calibrate_form
 from tuning.training.calibration.light import calibrate_light
+from tuning.training.place import describe
 from tuning.trial.clock import CostTable
 from tuning.trial.parts import composed, parts_of
 
@@ -33,7 +34,7 @@ class Known:
     def __init__(self, workload: Workload, costs: CostTable, effort: Effort | None = None) -> None:
         self._workload, self.costs, self._effort = workload, costs, effort
 
-    def find(self, levers: Levers) -> dict[str, Exception]:
+    def find(self, levers: Levers) -> dict[str, str]:
         """Find what a run with ``levers`` is charged for and the clock does not know.
 
         What the model does not take is told by name, with the reason.
@@ -53,8 +54,11 @@ class Known:
             key: faults[key] for key in (*(form.key for form in forms), *events) if key in faults
         }
 
-    def measure(self, forms: Sequence[Form], events: Sequence[str] = ()) -> dict[str, Exception]:
-        """Measure those of some forms, and of what is no form, that are not known; the faults."""
+    def measure(self, forms: Sequence[Form], events: Sequence[str] = ()) -> dict[str, str]:
+        """Measure those of some forms, and of what is no form, that are not known.
+
+        Why one could not be measured is told by name.
+        """
         unknown = [form for form in forms if form.key not in self.costs.forms]
         light = [form for form in unknown if form.light]
         found = calibrate_light(
@@ -63,19 +67,19 @@ class Known:
         found |= {form.key: self._measured(form) for form in unknown if not form.light}
         tables = {key: each for key, each in found.items() if isinstance(each, CostTable)}
         self.costs = replace(self.costs, forms={**self.costs.forms, **tables})
-        return {key: each for key, each in found.items() if isinstance(each, Exception)}
+        return {key: each for key, each in found.items() if isinstance(each, str)}
 
-    def _measured(self, form: Form) -> CostTable | Exception:
+    def _measured(self, form: Form) -> CostTable | str:
         device, effort = run_device(), self._effort
         try:
             return calibrate_form(self._workload, form, self.costs, device=device, effort=effort)
         except Exception as fault:
-            return fault
+            return describe(fault, None)
 
     def _parts(self, form: Form) -> tuple[Form, ...]:
         return (form,) if self._effort is not None else parts_of(form, self.costs.num_blocks)
 
-    def _put_together(self, form: Form) -> Exception | None:
+    def _put_together(self, form: Form) -> str | None:
         if self._parts(form) == (form,):
             return None
         try:

@@ -8,13 +8,12 @@ cache at every step, which a run does not.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +22,28 @@ from models.application.averages import Average
 from models.application.prefix import Rows
 from models.counting import count_flops
 from models.levers.form import AVERAGING, GROWTH, Form
-from models.making import blocks_of
+from models.making import blocks_of, new_model
 from models.workload import Workload
 from policies.apply import begin_as
 from tuning.training.calibration.bench import StepBench
 from tuning.training.calibration.calibrate import Effort
 from tuning.training.calibration.company import Host, relative_spread
 from tuning.training.calibration.forms import EFFORT, SEED, depths_of, timed_ratios
+from tuning.training.place import describe
 from tuning.trial.clock import CostTable
 
 HALF = 0.5
 
+ResultT = TypeVar("ResultT")
 Work = Callable[[], object]
+
+
+class _NotTaken(Exception):  # noqa: N818 - what is found out, not a fault of the program
+    """One of some works cannot be done, and why."""
+
+    def __init__(self, name: str, why: Exception) -> None:
+        super().__init__(name)
+        self.name, self.why = name, why
 
 
 def calibrate_light(
@@ -46,7 +55,7 @@ def calibrate_light(
     device: torch.device,
     effort: Effort | None = None,
     host: Host | None = None,
-) -> dict[str, CostTable | Exception]:
+) -> dict[str, CostTable | str]:
     """Measure what steps in ``forms`` and ``events`` cost, on the clock of ``costs``.
 
     Args:
@@ -59,34 +68,68 @@ def calibrate_light(
         host: the machine.
 
     Returns:
-        The table of each, by name, or why the model does not take it.
+        The table of each, by name, or why the model does not take it, in words: an exception would
+        hold the model that it was raised on while the others are timed on one of their own.
 
     """
-    if not forms and not events:
-        return {}
-    bench = StepBench(workload, SEED, device, host)
-    kinds: dict[str, Work] = {}
-    for name, make in _makers(bench, forms, events, costs).items():
+    refused: dict[str, CostTable | str] = {}
+    while True:
+        some = [form for form in forms if form.key not in refused]
+        others = [event for event in events if event not in refused]
+        if not some and not others:
+            return refused
         try:
-            kinds[name] = make()
-            kinds[name]()
-        except Exception as fault:  # whatever a model may raise; the others go on without it
-            rest = [form for form in forms if form.key != name]
-            others = [event for event in events if event != name]
-            return {
-                name: fault,
-                **calibrate_light(
-                    workload, rest, others, costs, device=device, effort=effort, host=host
-                ),
-            }
+            make = partial(StepBench, workload, SEED, device, host)
+            return {**refused, **_together(make, some, others, costs, effort or EFFORT)}
+        except _NotTaken as told:
+            refused[told.name] = describe(told.why, None)
+        except Exception as fault:  # of the plain step, or on the way to it
+            names = [*(form.key for form in some), *others]
+            return {**refused, **dict.fromkeys(names, describe(fault, None))}
+
+
+def _together(
+    make_bench: Callable[[], StepBench],
+    forms: Sequence[Form],
+    events: Sequence[str],
+    costs: CostTable,
+    effort: Effort,
+) -> dict[str, CostTable]:
+    """The table of each, by name.
+
+    Raises:
+        _NotTaken: the model does not take one of them.
+    """
+    bench = make_bench()
+    kinds = {
+        name: partial(_tried, name, _tried(name, make))
+        for name, make in _makers(bench, forms, events, costs).items()
+    }
+    for work in kinds.values():
+        work()
     series = _Series(bench, forms, costs)
-    ratios = series.timed(kinds, effort or EFFORT)
+    ratios = series.timed(kinds, effort)
     unit = costs.step_cost(bench.num_blocks)
     timed = {name: unit * statistics.median(values) for name, values in ratios.items()}
     prices = {
         name: dataclasses.replace(costs, entry_seconds=timed[name], forms={}) for name in events
     }
-    return {**prices, **{form.key: series.table(form, ratios, timed) for form in forms}}
+    tables = {
+        form.key: _tried(form.key, partial(series.table, form, ratios, timed)) for form in forms
+    }
+    return {**prices, **tables}
+
+
+def _tried(name: str, work: Callable[[], ResultT]) -> ResultT:
+    """What ``work`` returns.
+
+    Raises:
+        _NotTaken: from whatever a model may raise; it is ``name`` that is not taken.
+    """
+    try:
+        return work()
+    except Exception as fault:
+        raise _NotTaken(name, fault) from fault
 
 
 def _makers(
@@ -112,12 +155,12 @@ class _Series:
         """Every kind over the plain step, and each form's shallower steps and batches."""
         bench = self._bench
         shallow: dict[str, Work] = {
-            _shallow(form, depth): partial(bench.step, depth, work=form)
+            _shallow(form, depth): partial(_tried, form.key, partial(bench.step, depth, work=form))
             for form, depths in self._depths.items()
             for depth in depths[:-1]
         }
         batches: dict[str, Work] = {
-            _data(form): partial(bench.make_batch, form)
+            _data(form): partial(_tried, form.key, partial(bench.make_batch, form))
             for form in self._depths
             if not form.batch == form.input == 1
         }
@@ -165,7 +208,10 @@ def _event(bench: StepBench, name: str) -> Callable[[], object]:
         return lambda: average.take(HALF)
     blocks = blocks_of(bench.workload, bench.model)
     if name == GROWTH:
-        new = copy.deepcopy(blocks[-1])  # what writes to the model's own has moved what is frozen
+        # What writes to the model's own block has moved what is frozen; and not every block can be
+        # copied (weight_norm), while any model can be made.
+        another = new_model(bench.workload, bench.seed, bench.device)
+        new = blocks_of(bench.workload, another)[-1]
         return lambda: begin_as(new, blocks[0])
     return _keeping(bench, blocks, int(name.split()[2]))
 

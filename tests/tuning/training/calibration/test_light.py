@@ -23,7 +23,7 @@ COSTS = made_up_costs()
 LIGHT = [Form(present=2), Form(present=1, batch=2.0), Form(batch=0.5), Form(batch=2.0, input=0.5)]
 
 
-def found(forms: list[Form], events: list[str], **changes: Any) -> dict[str, CostTable | Exception]:
+def found(forms: list[Form], events: list[str], **changes: Any) -> dict[str, CostTable | str]:
     task = dataclasses.replace(tiny.tiny(), shrink=lambda batch, share: batch)
     return calibrate_light(
         dataclasses.replace(task, **changes), forms, events, COSTS, device=CPU, effort=QUICK
@@ -79,8 +79,9 @@ def test_what_the_model_does_not_take_is_told_and_the_others_are_found() -> None
 
     events = [GROWTH, filling(9)]
     tables = found([Form(present=2), Form(input=0.5)], events, shrink=shrink)
-    assert str(tables["input 0.5"]) == "no smaller picture"
-    assert isinstance(tables[filling(9)], IndexError)
+    assert "ValueError before training: no smaller picture (" in str(tables["input 0.5"])
+    assert "in shrink" in str(tables["input 0.5"])
+    assert str(tables[filling(9)]).startswith("IndexError")
     assert isinstance(tables["present 2"], CostTable)
     assert isinstance(tables[GROWTH], CostTable)
 
@@ -88,3 +89,47 @@ def test_what_the_model_does_not_take_is_told_and_the_others_are_found() -> None
 def test_nothing_to_time_makes_no_model() -> None:
     """No form and no event: the workload is not asked for a model."""
     assert found([], [], make_model=lambda seed: pytest.fail("a model was made")) == {}
+
+
+def _shallow_raises(model: Any, batch: Any) -> torch.Tensor:
+    if len(batch[0]) < tiny.BATCH and not model.blocks[0].up.weight.requires_grad:
+        raise RuntimeError("not so")
+    return tiny.loss(model, batch)
+
+
+def test_what_fails_in_the_midst_of_the_rounds_is_told_as_well() -> None:
+    """A form whose deepest step works and a shallower one does not: the other form is found."""
+    tables = found([Form(present=2), Form(batch=0.5)], [GROWTH], loss=_shallow_raises)
+    assert str(tables["batch 0.5"]).startswith("RuntimeError before training: not so (")
+    assert isinstance(tables["present 2"], CostTable)
+    assert isinstance(tables[GROWTH], CostTable)
+
+
+def test_a_plain_step_that_fails_is_told_of_all() -> None:
+    """A loss that ends after some calls, say: there is nothing to time the forms beside."""
+
+    def loss(model: Any, batch: Any) -> torch.Tensor:
+        if len(batch[0]) == tiny.BATCH:
+            raise RuntimeError("no more")
+        return tiny.loss(model, batch)
+
+    tables = found([Form(batch=0.5), Form(batch=2.0)], [], loss=loss)
+    assert set(tables) == {"batch 0.5", "batch 2"}
+    assert all("no more" in str(each) for each in tables.values())
+
+
+def test_a_block_that_cannot_be_copied_is_let_in() -> None:
+    """What a forward made of a parameter (weight_norm) or kept refuses ``copy.deepcopy``."""
+
+    class Keeping(tiny.ResidualBlock):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.kept = super().forward(x)
+            return self.kept
+
+    def make_model(seed: int) -> torch.nn.Module:
+        model = tiny.make_model(seed)
+        model.blocks = torch.nn.ModuleList(Keeping() for _ in model.blocks)
+        return model
+
+    tables = found([Form(present=2)], [GROWTH], make_model=make_model)
+    assert isinstance(tables[GROWTH], CostTable)
