@@ -164,8 +164,8 @@ class Trainer:
     def _time(self, levers: Levers) -> None:
         """Time the forms that are not known yet."""
         known = Known(self._search.subject, self._costs)
-        for fault in known.find(levers).values():
-            raise fault
+        for reason in known.find(levers).values():
+            raise ValueError(reason)
         self._costs = known.costs
 
     def _advance(self, run: TrainingRun, report: Callable[[int, float], bool]) -> bool:

@@ -119,9 +119,16 @@ def reaches(summary: FrontSummary, best: Best) -> str:
     if best.gains[OWN].only_better:
         own = f" ({summary.shown(summary.line.loss_at(taken))})"
     metric = "" if summary.metric.is_default else f"{summary.metric.short} "
-    aim = "" if summary.target is None else f" (target {summary.shown(summary.target)})"
+    aim = _aim(summary, loss)
     first = f"{name(best)} reaches {metric}{summary.shown(loss)}{aim} in {form.seconds(taken)}"
     return f"{first}, {over(best, OWN)}{own}"
+
+
+def _aim(summary: FrontSummary, loss: float) -> str:
+    if summary.target is None:
+        return ""
+    missed = ", missed" if loss > summary.target else ""
+    return f" (target {summary.shown(summary.target)}{missed})"
 
 
 def over(best: Best, kind: ControlKind) -> str:

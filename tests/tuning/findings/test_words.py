@@ -170,7 +170,7 @@ def test_a_rival_that_has_the_target_leads_where_the_recipe_missed_it() -> None:
         headline(summary(beside_control(recipe, smaller), 1.8, Background(Noise(strays, 5))))
         for strays in (0.2, 0.01)
     )
-    assert loud.startswith("dynamic_suffix #3 reaches 1.990 (target 1.800)")
+    assert loud.startswith("dynamic_suffix #3 reaches 1.990 (target 1.800, missed)")
     assert quiet.startswith(
         "A smaller model is what wins: full_update + depth #4 reaches 1.700 (target 1.800) in 10.0 "
         "s, better than your own recipe after as long (1.800); on one seed, unconfirmed. The best "
@@ -181,7 +181,9 @@ def test_a_rival_that_has_the_target_leads_where_the_recipe_missed_it() -> None:
 def test_better_at_equal_time_leads_even_where_the_target_was_missed() -> None:
     """At 8 s the own control is at 1.9; the target is far below."""
     told = verdict(summary(beside_control(record(3, 8, 1.82)), 1.5))
-    assert told.startswith("dynamic_suffix #3 reaches 1.820 (target 1.500) in 8.00 s, 1.20 times")
+    assert told.startswith(
+        "dynamic_suffix #3 reaches 1.820 (target 1.500, missed) in 8.00 s, 1.20 times"
+    )
 
 
 def test_better_after_as_long_leads_where_no_gain_can_be_stated() -> None:
