@@ -102,7 +102,7 @@ def beside_plain(
     middle = {name: unit * statistics.median(values) for name, values in ratios.items()}
     return dataclasses.replace(
         costs,
-        step_seconds={depth: middle[f"step_{depth}"] for depth in depths},
+        step_seconds=no_dearer({depth: middle[f"step_{depth}"] for depth in depths}),
         data_seconds=middle["data"],
         probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1])))
         if probing
@@ -125,6 +125,19 @@ def depths_of(form: Form, costs: CostTable) -> list[int]:
         return sorted(costs.step_seconds)
     most = form.present or costs.num_blocks - form.cached
     return sorted({1, max(1, most - 1), most})
+
+
+def no_dearer(seconds: Mapping[int, float]) -> dict[int, float]:
+    """Seconds by depth, none above a deeper step's.
+
+    To train fewer blocks takes no longer. The shallower ones get few rounds, which company misleads
+    most.
+
+    >>> no_dearer({1: 3.0, 3: 2.5, 4: 2.6})
+    {1: 2.5, 3: 2.5, 4: 2.6}
+    """
+    depths = sorted(seconds)
+    return {depth: min(seconds[d] for d in depths if d >= depth) for depth in depths}
 
 
 def timed_ratios(

@@ -28,7 +28,7 @@ from policies.apply import begin_as
 from tuning.training.calibration.bench import StepBench
 from tuning.training.calibration.calibrate import Effort
 from tuning.training.calibration.company import Host, relative_spread
-from tuning.training.calibration.forms import EFFORT, SEED, depths_of, timed_ratios
+from tuning.training.calibration.forms import EFFORT, SEED, depths_of, no_dearer, timed_ratios
 from tuning.training.place import describe
 from tuning.trial.clock import CostTable
 
@@ -179,7 +179,7 @@ class _Series:
         step = partial(self._bench.step, work=form)
         return dataclasses.replace(
             costs,
-            step_seconds={depth: timed[name] for depth, name in names.items()},
+            step_seconds=no_dearer({depth: timed[name] for depth, name in names.items()}),
             step_flops={depth: count_flops(partial(step, depth)) for depth in depths},
             data_seconds=timed.get(_data(form), costs.data_seconds),
             probe_seconds=costs.probe_seconds * depths[-1] / costs.num_blocks,
