@@ -15,7 +15,11 @@ from typing import Any
 
 import torch
 
-PLACES = ("tuning.training.calibration.bench", "tuning.calibrate_bench")
+PLACES = (
+    "tuning.training.calibration.bench",
+    "tuning.training.bench",
+    "tuning.calibrate_bench",
+)
 WARM_UP = 3
 
 
