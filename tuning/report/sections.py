@@ -38,7 +38,9 @@ LONG = 60
 IN_THE_TABLE = frozenset(
     {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
 )
-NOT_SHOWN = frozenset({"calibration", "importance", "knob_columns", "schema_version"})
+NOT_SHOWN = frozenset(
+    {"calibration", "importance", "knob_columns", "schema_version", "timing_seconds"}
+)
 GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
 """Headings of the gains, by the control that they are over."""
 LEFT = frozenset({"Policy", "Knobs", "State", "Reason", "Then"})
@@ -68,7 +70,9 @@ def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None
     if not isinstance(costs, Mapping):
         return []
     forms = _forms(costs)
-    return [_calibration(costs, clock_check(summary)), *([forms] if forms.rows else [])]
+    took = (run_info or {}).get("timing_seconds")
+    notes = _calibration_notes(costs, clock_check(summary), took)
+    return [_calibration(costs, notes), *([forms] if forms.rows else [])]
 
 
 def facts(run_info: Mapping[str, Any] | None) -> Facts:
@@ -154,10 +158,8 @@ def _reason(text: str) -> AnyCell:
     return text if len(text) <= LONG else LongCell(f"{text[:LONG].rstrip()}…", text)
 
 
-def _calibration(costs: Mapping[str, Any], check: str) -> Table:
-    """Cost of a step at each depth, with its spread, the costs that do not depend on depth, and
-    their ``check``.
-    """
+def _calibration(costs: Mapping[str, Any], notes: list[Note]) -> Table:
+    """Cost of a step at each depth, with its spread, and the costs that do not depend on depth."""
     steps, flops = _by_depth(costs.get("step_seconds")), _by_depth(costs.get("step_flops"))
     spread = costs.get("spread") if isinstance(costs.get("spread"), Mapping) else {}
     parts = {part: _by_depth(seconds) for part, seconds in (costs.get("step_parts") or {}).items()}
@@ -186,14 +188,14 @@ def _calibration(costs: Mapping[str, Any], check: str) -> Table:
         headings,
         rows,
         frozenset(headings),
-        _calibration_notes(costs, check),
+        notes,
         _facts({name: value for name, value in costs.items() if name not in IN_THE_TABLE}),
         kind="narrow",
     )
 
 
-def _calibration_notes(costs: Mapping[str, Any], check: str) -> list[Note]:
-    """How it was measured, whether it was disturbed, how it was checked."""
+def _calibration_notes(costs: Mapping[str, Any], check: str, took: float | None) -> list[Note]:
+    """How it was measured, whether it was disturbed, what that took, how it was checked."""
     signs = costs.get("disturbances")
     how = (
         "Medians of interleaved rounds with the device to itself; spread is the relative "
@@ -204,7 +206,8 @@ def _calibration_notes(costs: Mapping[str, Any], check: str) -> list[Note]:
         if signs
         else Note(f"{how} Nothing was noticed that disturbed it.")
     )
-    return [company, Note("", "Check.", check)]
+    spent = f"{form.seconds(took)} in all, with those of other forms of the model."
+    return [company, *([Note("", "Time spent.", spent)] if took else []), Note("", "Check.", check)]
 
 
 def _by_depth(table: object) -> dict[int, float]:

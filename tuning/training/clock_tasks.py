@@ -5,6 +5,7 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -106,8 +107,14 @@ def calibrate_run(store: Store) -> None:
     threads = int(store.info.config["resources"]["threads"])
     set_threads(threads)
     give_memory_back()  # an examination takes more than a trial, which is what is measured
+    began = time.monotonic()
     costs = calibrate(workload_of(store), device=run_device(), threads=threads)
-    store.update_info(calibration=costs, device=costs.device, memory=gpu_memory())
+    store.update_info(
+        calibration=costs,
+        device=costs.device,
+        memory=gpu_memory(),
+        timing_seconds=time.monotonic() - began,
+    )
 
 
 def calibrate_forms(store: Store, task: Task) -> Ending:
@@ -121,8 +128,13 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     if costs is None:
         return Ending.DONE
     set_threads(costs.threads)
+    began = time.monotonic()
     found, refused = _charges_of(store, store.task(task).spec.recipe, costs)
-    store.update_info(calibration=found, refused_forms={**store.info.refused_forms, **refused})
+    store.update_info(
+        calibration=found,
+        refused_forms={**store.info.refused_forms, **refused},
+        timing_seconds=store.info.timing_seconds + time.monotonic() - began,
+    )
     return Ending.DONE
 
 

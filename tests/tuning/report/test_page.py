@@ -175,9 +175,11 @@ def test_calibration_and_run_facts_stand_below() -> None:
         "calibration": dataclasses.asdict(COSTS),
         "versions": {"torch": "2.13.0"},
         "knob_columns": {"a": "int"},
+        "timing_seconds": 23.04,
     }
     text = page(search_frame(), info)
     assert "Calibration" in text
+    assert "Time spent.</strong> 23.0 s in all" in text
     assert "0.507" in text  # a step at 2 of 8 blocks: 0.0102 / 0.0201
     assert "2.1 %" in text
     assert "2.13.0" in text
@@ -195,9 +197,9 @@ def test_a_calibration_that_was_not_alone_says_so() -> None:
     }
     text = page(search_frame(), {"calibration": table})
     assert "It was not alone:</strong> half of the cores &lt; taken." in text
-    assert "It was not alone" not in page(
-        search_frame(), {"calibration": dataclasses.asdict(COSTS)}
-    )
+    alone = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
+    assert "It was not alone" not in alone
+    assert "Time spent" not in alone
     for shown in ("Forward", "Backward", "Optimizer", "0.0123 s"):
         assert shown in text
 

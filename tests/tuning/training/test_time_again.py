@@ -87,6 +87,20 @@ def test_forms_are_timed_whole_and_once(run: Path) -> None:
     assert [FORM in line for line in said] == [True]
 
 
+def test_a_search_adds_up_what_its_clock_takes(run: Path) -> None:
+    """A form that is timed, on top of what was; what a confirmation times is its own."""
+    with held(run) as store:
+        first = store.info.timing_seconds
+        assert first > 0
+        store.begin(spec_of("sampled", 0, 1), task := Task.trial(1))
+        store.update_info(calibration=made_up_costs())
+        calibrate_forms(store, task)
+        second = store.reload_info().timing_seconds
+        assert second > first
+        time_again(store, [RECIPE], lambda _: None, QUICK)
+        assert store.reload_info().timing_seconds == second
+
+
 def test_who_is_charged_by_it(run: Path) -> None:
     """A form that is three times as dear by the second clock.
 
