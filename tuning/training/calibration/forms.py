@@ -100,13 +100,30 @@ def beside_plain(
     ratios = timed_ratios(other, kinds, shallow, lambda: plain.step(full), effort or EFFORT)
     unit = costs.step_cost(full)
     middle = {name: unit * statistics.median(values) for name, values in ratios.items()}
+    found = form_table(
+        costs, {depth: middle[f"step_{depth}"] for depth in depths}, middle["data"], ratios
+    )
+    if not probing:
+        return found
+    extra = unit * statistics.median(_extra(ratios, depths[-1]))
+    return dataclasses.replace(found, probe_seconds=max(0.0, extra))
+
+
+def form_table(
+    costs: CostTable,
+    seconds: Mapping[int, float],
+    data_seconds: float,
+    ratios: Mapping[str, Sequence[float]],
+) -> CostTable:
+    """The table of a form timed on the clock of ``costs``; operations, warm-up and way in are not in.
+
+    A probe reads the gradients of as many blocks as are updated at most, and is priced by that.
+    """
     return dataclasses.replace(
         costs,
-        step_seconds=no_dearer({depth: middle[f"step_{depth}"] for depth in depths}),
-        data_seconds=middle["data"],
-        probe_seconds=max(0.0, unit * statistics.median(_extra(ratios, depths[-1])))
-        if probing
-        else costs.probe_seconds * depths[-1] / costs.num_blocks,
+        step_seconds=no_dearer(seconds),
+        data_seconds=data_seconds,
+        probe_seconds=costs.probe_seconds * max(seconds) / costs.num_blocks,
         spread={name: relative_spread(values) for name, values in ratios.items()},
         step_parts={},
         forms={},

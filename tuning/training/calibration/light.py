@@ -27,8 +27,8 @@ from models.workload import Workload
 from policies.apply import begin_as
 from tuning.training.calibration.bench import StepBench
 from tuning.training.calibration.calibrate import Effort
-from tuning.training.calibration.company import Host, relative_spread
-from tuning.training.calibration.forms import EFFORT, SEED, depths_of, no_dearer, timed_ratios
+from tuning.training.calibration.company import Host
+from tuning.training.calibration.forms import EFFORT, SEED, depths_of, form_table, timed_ratios
 from tuning.training.place import describe
 from tuning.trial.clock import CostTable
 
@@ -175,21 +175,18 @@ class _Series:
         """What was found of ``form``; its operations are counted."""
         costs, depths = self._costs, self._depths[form]
         names = {depth: _shallow(form, depth) for depth in depths[:-1]} | {depths[-1]: form.key}
-        spread = {f"step_{depth}": relative_spread(ratios[name]) for depth, name in names.items()}
+        found = form_table(
+            costs,
+            {depth: timed[name] for depth, name in names.items()},
+            timed.get(_data(form), costs.data_seconds),
+            {f"step_{depth}": ratios[name] for depth, name in names.items()},
+        )
         step = partial(self._bench.step, work=form)
         return dataclasses.replace(
-            costs,
-            step_seconds=no_dearer({depth: timed[name] for depth, name in names.items()}),
+            found,
             step_flops={depth: count_flops(partial(step, depth)) for depth in depths},
-            data_seconds=timed.get(_data(form), costs.data_seconds),
-            probe_seconds=costs.probe_seconds * depths[-1] / costs.num_blocks,
-            spread=spread,
-            step_parts={},
-            forms={},
             warmup_seconds=0.0,
             entry_seconds=0.0,
-            tries=1,
-            disturbances=(),
         )
 
 
