@@ -115,7 +115,7 @@ def form_table(
     data_seconds: float,
     ratios: Mapping[str, Sequence[float]],
 ) -> CostTable:
-    """The table of a form timed on the clock of ``costs``; operations, warm-up and way in are not in.
+    """The table of a form timed on the clock of ``costs``, without operations, warm-up and way in.
 
     A probe reads the gradients of as many blocks as are updated at most, and is priced by that.
     """
