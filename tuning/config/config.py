@@ -37,6 +37,8 @@ from tuning.layout import RUN_JSON, no_text, resume_option, too_long
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
 OBJECTIVES = ("pareto", "time-to-quality")
+CALIBRATE = "new"
+"""In the place of the run whose clock is taken."""
 RUNGS = (0.0, 0.125, 0.25, 0.5)
 """Powers of two: a horizon divided by one is then exactly what was multiplied by it."""
 MAX_SEED = 2**62 - 1
@@ -133,8 +135,8 @@ class SearchConfig:
         metavar="RUN",
         meaning="directory of another run, of the same workload, device and threads, whose "
         "calibrated clock this search takes: it does not calibrate, and the seconds of both "
-        "compare",
-        default_text="calibrate",
+        f"compare; or {CALIBRATE}: it calibrates",
+        default_text="that of the newest run beside this one of which it holds, else calibrate",
         identity=True,
         rule=_TEXT,
     )

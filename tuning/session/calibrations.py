@@ -53,8 +53,7 @@ class ClockFirst:
         idle: Nothing = Nothing.WAIT,
     ) -> None:
         self._store, self._watch, self._make_session, self._idle = store, watch, make_session, idle
-        known = store.info.calibration
-        self._calibrated = known is not None
+        known = self._known = store.info.calibration
         self._begun = False
         self._session = make_session() if known is not None and not known.key else None
 
@@ -84,7 +83,7 @@ class ClockFirst:
             "checking that the clock holds here",
             "calibrating the clock, alone on the device",
         )
-        self._watch.phase(check if self._calibrated else measure)
+        self._watch.phase(measure if self._known is None else check)
         return CLOCK
 
     def ended(self, task: Task, ending: Ending) -> None:
@@ -100,8 +99,11 @@ class ClockFirst:
         self._hear(info.soundness)
         costs = info.calibration
         assert costs is not None, "the worker stored what it measured"
-        if costs.disturbances and not self._calibrated:
-            self._watch.warn(disturbed(costs))
+        if costs != self._known:
+            if self._known is not None:
+                self._watch.note(anew(self._known, costs))
+            if costs.disturbances:
+                self._watch.warn(disturbed(costs))
         self._session = self._make_session()
 
     def _hear(self, found: Soundness | None) -> None:
@@ -133,7 +135,7 @@ class ClockFirst:
         if why.fault is Fault.SURROUNDINGS:
             raise BadInput(why.text)
         raise NothingTrained(
-            f"the clock could not be {'checked' if self._calibrated else 'calibrated'}: {why}"
+            f"the clock could not be {'calibrated' if self._known is None else 'checked'}: {why}"
         )
 
     def deadline(self, task: Task) -> float | None:
@@ -152,6 +154,15 @@ def disturbed(costs: CostTable) -> str:
         f"{'; '.join(costs.disturbances)}. "
         "Seconds of this run compare its trials with each other; for true ones end what else runs "
         "and start a new run"
+    )
+
+
+def anew(then: CostTable, now: CostTable) -> str:
+    """What a user is told where the clock of a run beside this one was not taken after all."""
+    ratio = now.step_cost(now.num_blocks) / then.step_cost(then.num_blocks)
+    return (
+        f"that clock does not hold by now, a full step takes {ratio:.2f} times what it did: it was "
+        "calibrated anew"
     )
 
 

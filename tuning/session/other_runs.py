@@ -15,7 +15,7 @@ from pathlib import Path
 from models.making import blocks_of, new_model
 from models.workload import Workload
 from tuning.config import option
-from tuning.config.config import SearchConfig
+from tuning.config.config import CALIBRATE, SearchConfig
 from tuning.config.resources import Machine, Resources
 from tuning.errors import BadInput
 from tuning.session.calibrations import disturbed
@@ -59,7 +59,7 @@ def take_clock(
         BadInput: that clock does not hold for this search, or see ``clock_of``.
     """
     theirs, costs = clock_of(other)
-    _refuse_another(other, theirs, costs, config, workload, resources)
+    refuse_another_clock(other, theirs, costs, config, workload, resources)
     if faults := identity_faults(
         theirs.identity,
         info.identity or {},
@@ -76,13 +76,13 @@ def take_clock(
     ), costs
 
 
-def left_there(config: SearchConfig) -> SearchConfig | None:
-    """The search with what the run whose clock is taken found: what is left of the choices of its
-    space, and whether the model is pretrained.
+def left_there(config: SearchConfig, other: Path) -> SearchConfig | None:
+    """The search with what the run ``other``, whose clock is taken, found: what is left of the
+    choices of its space, and whether the model is pretrained.
 
     None where it searched another one, or its trials ran elsewhere than these will.
     """
-    theirs, _ = clock_of(Path(str(config.clock)))
+    theirs, _ = clock_of(other)
     asked = config.to_json()
     if any(theirs.config.get(name) != asked[name] for name in ("space", "knobs", "address")):
         return None
@@ -96,7 +96,7 @@ def left_there(config: SearchConfig) -> SearchConfig | None:
     return narrowed
 
 
-def _refuse_another(
+def refuse_another_clock(
     other: Path,
     theirs: RunInfo,
     costs: CostTable,
@@ -104,7 +104,11 @@ def _refuse_another(
     workload: Workload,
     resources: Resources,
 ) -> None:
-    """Name what the clock holds for and the search does otherwise."""
+    """Name what the clock holds for and the search does otherwise.
+
+    Raises:
+        BadInput: there is something.
+    """
     then = {"version": theirs.version, "blocks": str(costs.num_blocks), **costs.key}
     for here in _surely_ours(config, workload, resources):
         if names := differing(then, here):
@@ -182,7 +186,7 @@ def clock_faults(config: SearchConfig) -> list[str]:
 
     Whether its clock holds for this search is seen when that begins (``run_search``).
     """
-    if not isinstance(config.clock, str):
+    if not isinstance(config.clock, str) or config.clock == CALIBRATE:
         return []
     try:
         clock_of(Path(config.clock))
@@ -193,12 +197,14 @@ def clock_faults(config: SearchConfig) -> list[str]:
 
 def unfit_clock_faults(config: SearchConfig, workload: Workload) -> list[str]:
     """Whether a clock holds for a search that has other faults, as far as these let it be seen."""
-    if not isinstance(config.clock, str) or option.faults(config):
+    if not isinstance(config.clock, str) or config.clock == CALIBRATE or option.faults(config):
         return []
     other = Path(config.clock)
     try:
         theirs, costs = clock_of(other)
-        _refuse_another(other, theirs, costs, config, workload, config.resources(Machine.here()))
+        refuse_another_clock(
+            other, theirs, costs, config, workload, config.resources(Machine.here())
+        )
     except BadInput as error:
         return list(error.faults)
     return []
@@ -208,13 +214,17 @@ def with_clock_of(
     other: Path, info: RunInfo, config: SearchConfig, workload: Workload, resources: Resources
 ) -> RunInfo:
     """The new run's description ``info`` with the clock of the run at ``other``; where it is from
-    is said.
+    is said, and noted where nobody asked for it.
 
     Raises:
         BadInput: that clock does not hold for this search.
     """
     info, costs = take_clock(info, other, config, workload, resources)
-    say(described(costs, other))
+    if config.clock is None:
+        say(f"{described(costs, other)}; --clock {CALIBRATE} calibrates anew")
+        info = dataclasses.replace(info, clock_from=str(other))
+    else:
+        say(described(costs, other))
     if costs.disturbances:
         say(f"warning: {disturbed(costs)}")
     return info

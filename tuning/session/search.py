@@ -21,6 +21,7 @@ from tuning.config.resume import Resume, refusals, resumed, unchecked
 from tuning.errors import BadInput, NestedSearch, NothingTrained
 from tuning.layout import is_run, too_long
 from tuning.session.aside import nothing_came_of, set_aside
+from tuning.session.clock_beside import clock_taken
 from tuning.session.conduct import SearchResult, conduct
 from tuning.session.description import (
     describe,
@@ -70,12 +71,13 @@ def run_search(
     if found or workload is None:
         misfit = [] if workload is None else unfit_clock_faults(config, workload)
         raise BadInput(dict.fromkeys([*found, *misfit]))
-    config = fitted_as_there(config) or fitted_to_device(config, workload)
     resources = config.resources(Machine.here())
+    other = clock_taken(config, workload, resources)
+    config = fitted_as_there(config, other) or fitted_to_device(config, workload)
     refuse_users_session(config, resources)
     info = describe(config, workload, resources)
-    if config.clock is not None:
-        info = with_clock_of(Path(config.clock), info, config, workload, resources)
+    if other is not None:
+        info = with_clock_of(other, info, config, workload, resources)
     run = Path(config.run)
     if failed:
         say(f"every trial of the search in {run} failed; it is {set_aside(run)} now")
@@ -182,19 +184,19 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
     return _narrowed(config, {name: list(values) for name, values in choices.items()})
 
 
-def fitted_as_there(config: SearchConfig) -> SearchConfig | None:
-    """The same as the run whose clock is taken found it, which holds for no other workload, device
-    or torch; None where none is taken, or from a search of another space.
+def fitted_as_there(config: SearchConfig, other: Path | None) -> SearchConfig | None:
+    """The same as ``other``, the run whose clock is taken, found it, which holds for no other
+    workload, device or torch; None where none is taken, or from a search of another space.
 
     Raises:
         BadInput: nothing is left that a warm start is of use for.
     """
-    left = None if config.clock is None else left_there(config)
+    left = None if other is None else left_there(config, other)
     if left is None:
         return None
     if left.device_choices:
         names = ", ".join(left.device_choices)
-        say(f"left out of the space, as in {config.clock}: some values of {names}")
+        say(f"left out of the space, as in {other}: some values of {names}")
     return _narrowed(left, left.device_choices)
 
 

@@ -107,6 +107,7 @@ class RunInfo:
         refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
         timed_again: forms by which confirmations are charged in place of the calibration's; see
             ``tuning.training.clock_tasks.time_again``.
+        clock_from: the run whose clock was taken unasked, as long as nothing speaks against it.
         timing_seconds: wall seconds for which the search kept a device for its clock alone.
         memory: of the GPU; None where there is none.
         at_once: how many trials run at once; None where that was asked for.
@@ -134,6 +135,7 @@ class RunInfo:
     sampler: SamplerChoice | None = None
     refused_forms: Mapping[str, str] = field(default_factory=dict)
     timed_again: Mapping[str, CostTable] = field(default_factory=dict)
+    clock_from: str = ""
     timing_seconds: float = 0.0
     memory: Memory | None = None
     at_once: AtOnce | None = None

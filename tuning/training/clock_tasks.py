@@ -5,9 +5,11 @@ It times steps and forms alone on the device, and checks that a clock holds here
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from models.device import run_device, synchronize
@@ -15,7 +17,14 @@ from models.levers.levers import Levers
 from policies.registry import make_policy
 from tuning.store.info import RunInfo
 from tuning.store.store import Store
-from tuning.training.calibration.calibrate import Effort, calibrate, surroundings
+from tuning.training.calibration.bench import StepBench
+from tuning.training.calibration.calibrate import (
+    STEPS_IN_A_ROW,
+    Effort,
+    calibrate,
+    surroundings,
+)
+from tuning.training.calibration.company import MOST_SPEED, solo_costs
 from tuning.training.calibration.known import Known
 from tuning.training.calibration.variant import calibrate_variant
 from tuning.training.examination.examine import examine
@@ -37,6 +46,8 @@ from tuning.trial.task import Ending, Task
 from tuning.trial.variants import name_in, table_for, unknown_charges, with_table
 
 WARM_UP_STEPS = 3
+LOOKS = 5
+"""At a clock that was taken unasked."""
 CAREFUL = Effort(min_rounds=6, max_rounds=75, seconds=1.5)
 """Of what is confirmed: a few forms, in minutes that a search does not have."""
 
@@ -63,7 +74,7 @@ def warm_up(run: Path) -> None:
 
 def set_clock(store: Store) -> Ending:
     """Calibrate the clock of the run, with nothing beside it on the device; or check that the one
-    it has holds here.
+    it has holds here. One that was taken unasked and strays is calibrated anew.
 
     Before that the workload is examined, once; one that is refused has nothing calibrated, and
     run.json says why.
@@ -80,7 +91,27 @@ def set_clock(store: Store) -> Ending:
         calibrate_run(store)
     else:
         refuse_other_surroundings(store.info.calibration, surroundings(run_device()))
+        if store.info.clock_from and not _begun(store) and strays(store):
+            calibrate_run(store)
     return Ending.DONE
+
+
+def _begun(store: Store) -> bool:
+    """Whether anything was charged by the run's clock."""
+    return bool(store.numbers() or store.references() or store.count_in_flight())
+
+
+def strays(store: Store) -> bool:
+    """Whether a full step takes another time by now than the run's clock says."""
+    costs = store.info.calibration
+    assert costs is not None, "it was taken from another run"
+    set_threads(costs.threads)
+    bench = StepBench(workload_of(store), 0, run_device())
+    step = partial(bench.step, bench.num_blocks)
+    bench.lap(step, WARM_UP_STEPS)
+    laps = [bench.lap(step, STEPS_IN_A_ROW.get(bench.device.type, 1)) for _ in range(LOOKS)]
+    found = statistics.median(solo_costs(laps, on_cpu=bench.device.type == "cpu"))
+    return not 1 / (1 + MOST_SPEED) <= found / costs.step_cost(bench.num_blocks) <= 1 + MOST_SPEED
 
 
 def examine_run(store: Store) -> None:
@@ -113,6 +144,7 @@ def calibrate_run(store: Store) -> None:
         calibration=costs,
         device=costs.device,
         memory=gpu_memory(),
+        clock_from="",
         timing_seconds=time.monotonic() - began,
     )
 

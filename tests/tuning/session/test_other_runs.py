@@ -113,15 +113,15 @@ def test_what_its_space_could_not_have_is_known_with_the_clock(
     prepared(first).update_info(calibration=clock())
     config = config_of(tmp_path / "b", space="sparsity", clock=str(tmp_path / "a"), trials=1)
     capsys.readouterr()
-    known = fitted_as_there(config)
+    known = fitted_as_there(config, tmp_path / "a")
     assert known is not None
     assert known.search_space() == fitted_to_device(config, tiny.tiny()).search_space()
     assert known.device_choices == first.device_choices == {"approximation": ["hidden_units"]}
     assert "as in " in capsys.readouterr().err
     knobs = {"approximation": {"choices": ["two_four", "hidden_units"]}}
     for other in ({"knobs": knobs}, {"space": "low_rank"}, {"address": "auto", "driver": "ray"}):
-        assert fitted_as_there(dataclasses.replace(config, **other)) is None
-    assert fitted_as_there(dataclasses.replace(config, clock=None)) is None
+        assert fitted_as_there(dataclasses.replace(config, **other), tmp_path / "a") is None
+    assert fitted_as_there(config, None) is None
 
 
 def test_a_worker_on_another_machine_ends_the_search(

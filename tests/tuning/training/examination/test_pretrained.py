@@ -61,7 +61,7 @@ def test_what_suits_a_pretrained_model_is_tried_first(
     first = fitted_to_device(config, given())
     assert "begin with the same weights for every seed" in capsys.readouterr().err
     prepared(first)
-    again = fitted_as_there(dataclasses.replace(config, clock=str(tmp_path / "a")))
+    again = fitted_as_there(config, tmp_path / "a")
     assert again is not None
     for fitted in (first, again):
         suggested = [knobs for _, _, knobs in fitted.search_space().suggestions("full_update")]

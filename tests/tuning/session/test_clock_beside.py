@@ -1,0 +1,172 @@
+"""A second search of a workload takes the clock of the first unasked, where it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.device import run_device
+from models.registry import find_workload
+from tests.support.costs import made_up_costs
+from tests.support.searches import MACHINE, TINY, config_of, prepared
+from tests.support.tiny import tiny
+from tests.support.watch import Remembering
+from tuning.session.clock_beside import MOST, clock_taken
+from tuning.session.search import resume_search, run_search
+from tuning.store.store import Store
+from tuning.training import clock_tasks
+from tuning.training.calibration.calibrate import calibration_key
+from tuning.trial.clock import CostTable
+
+CALIBRATING = "calibrating the clock, alone on the device"
+CHECKING = "checking that the clock holds here"
+
+
+def clock(**changes: Any) -> CostTable:
+    """A made-up clock that says it was calibrated here for trials of the tiny workload."""
+    workload = find_workload(TINY)
+    key = calibration_key(workload.make_model(0), workload, run_device(), threads=1)
+    form = dataclasses.replace(made_up_costs(full_step=0.005), entry_seconds=0.01)
+    table = dataclasses.replace(made_up_costs(), key=key, forms={"svd": form})
+    return dataclasses.replace(table, **{**changes, "key": {**key, **changes.get("key", {})}})
+
+
+def a_run(path: Path, costs: CostTable | None = None, **changes: Any) -> Path:
+    """A run with that clock, on which nothing was trained yet."""
+    prepared(config_of(path)).update_info(calibration=costs or clock(), **changes)
+    return path
+
+
+def taken(run: Path, **options: Any) -> Path | None:
+    """Whose clock a search in ``run`` would take."""
+    config = config_of(run, **options)
+    return clock_taken(config, find_workload(config.workload), config.resources(MACHINE))
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of which nothing can stray."""
+    monkeypatch.setattr(clock_tasks, "MOST_SPEED", math.inf)
+
+
+@pytest.mark.usefixtures("steady")
+def test_it_is_taken_with_all_that_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is calibrated; whose it was is said, with the way out, and stands in run.json."""
+    first, watcher = a_run(tmp_path / "first"), Remembering()
+    run_search(config_of(tmp_path / "second", trials=1, target=1.0), watcher=watcher)
+    info = Store.open(tmp_path / "second").info
+    assert info.calibration == clock()
+    assert (info.clock_from, info.config["clock"], info.timing_seconds) == (str(first), None, 0)
+    said = capsys.readouterr().err
+    assert f"clock: that of {first}, calibrated on fake device" in said
+    assert "--clock new calibrates anew" in said
+    assert CHECKING in watcher.phases
+    assert CALIBRATING not in watcher.phases
+    assert not any("anew" in note for note in watcher.notes)
+
+
+def test_one_that_strays_is_calibrated_anew(tmp_path: Path) -> None:
+    """No step of the tiny model takes an hour; the ratio is told."""
+    steps = dict.fromkeys(clock().step_seconds, 3600.0)
+    a_run(tmp_path / "first", clock(step_seconds=steps))
+    watcher = Remembering()
+    run_search(config_of(tmp_path / "second", trials=1, target=1.0), watcher=watcher)
+    info = Store.open(tmp_path / "second").info
+    assert info.calibration is not None
+    assert info.calibration.step_cost(4) < 3600
+    assert info.calibration.forms == {}
+    assert info.clock_from == ""
+    assert info.timing_seconds > 0
+    assert any("that clock does not hold by now" in note for note in watcher.notes)
+
+
+@pytest.mark.usefixtures("steady")
+def test_what_was_charged_by_it_stays_charged_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is looked at before anything is trained, and not again."""
+    a_run(tmp_path / "first")
+    config = config_of(tmp_path / "second", trials=1, target=1.0)
+    run_search(config, watcher=Remembering())
+    monkeypatch.setattr(clock_tasks, "MOST_SPEED", -math.inf)
+    resume_search(Path(config.run), {"trials": 2}, watcher=Remembering())
+    assert Store.open(Path(config.run)).info.calibration == clock()
+
+
+def test_the_newest_that_holds(tmp_path: Path) -> None:
+    """Of runs of the workload, whatever else lies beside them."""
+    runs = [a_run(tmp_path / name) for name in ("b", "c", "a")]
+    other = a_run(tmp_path / "other", clock(key={"fingerprint": "f00"}))
+    for time, run in enumerate([*runs, other]):
+        os.utime(run / "run.json", (time, time))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text("{")
+    (tmp_path / "file").touch()
+    assert taken(tmp_path / "new") == runs[-1]
+    assert taken(tmp_path / "elsewhere" / "new") is None
+
+
+def test_no_more_than_so_many_are_looked_at(tmp_path: Path) -> None:
+    """A folder may hold thousands."""
+    first = a_run(tmp_path / "first")
+    os.utime(first / "run.json", (0, 0))
+    for number in range(MOST):
+        assert taken(tmp_path / "new") == first
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run.json").touch()
+    assert taken(tmp_path / "new") is None
+
+
+@pytest.mark.parametrize(
+    ("costs", "changes"),
+    [
+        (clock(tries=3, disturbances=("half of the cores' time",)), {}),
+        (clock(key={"workload": "other"}), {}),
+        (clock(key={"threads": "2"}), {}),
+        (clock(key={"device": "another"}), {}),
+        (clock(key={"torch": "0.4"}), {}),
+        (clock(num_blocks=8), {}),
+        (made_up_costs(), {}),
+        (clock(), {"version": "0.0.1"}),
+        (clock(), {"identity": None}),
+        (clock(), {"identity": {"steps": 7}}),
+        (clock(), {"soundness": None}),
+    ],
+    ids=str.split(
+        "disturbed workload threads device torch blocks unknown version older edited unexamined"
+    ),
+)
+def test_one_that_may_not_hold_is_left(
+    tmp_path: Path, costs: CostTable, changes: dict[str, Any]
+) -> None:
+    """Without a word: nobody asked for it."""
+    a_run(tmp_path / "first", costs, **changes)
+    assert taken(tmp_path / "second") is None
+
+
+def test_what_is_asked_for_counts(tmp_path: Path) -> None:
+    """A run by name, or none; a cluster's devices are not known."""
+    first = a_run(tmp_path / "first")
+    assert taken(tmp_path / "second") == first
+    assert taken(tmp_path / "second", clock="new") is None
+    assert taken(tmp_path / "second", clock=str(tmp_path / "x")) == tmp_path / "x"
+    assert taken(tmp_path / "second", address="auto", driver="ray") is None
+
+
+def test_new_is_no_run(tmp_path: Path) -> None:
+    """It calibrates, and is no fault."""
+    a_run(tmp_path / "first")
+    config = config_of(tmp_path / "second", clock="new", trials=1, target=1.0)
+    watcher = Remembering()
+    run_search(config, watcher=watcher)
+    assert CALIBRATING in watcher.phases
+    info = Store.open(tmp_path / "second").info
+    assert (info.config["clock"], info.clock_from) == ("new", "")
+    assert tiny().name in str(info.calibration)

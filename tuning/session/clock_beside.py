@@ -1,0 +1,85 @@
+"""The clock of a run beside a new one, taken unasked where it holds.
+
+A second search of a workload then calibrates nothing and tries nothing that the first has found,
+and the seconds of both compare. Whether the machine is still as fast is seen by a worker
+(``tuning.training.clock_tasks.set_clock``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.workload import Workload
+from tuning.config.config import CALIBRATE, SearchConfig
+from tuning.config.resources import Resources
+from tuning.errors import BadInput
+from tuning.layout import RUN_JSON
+from tuning.session.identity import identity_here, plain
+from tuning.session.other_runs import clock_of, refuse_another_clock
+from tuning.store.info import RunInfo
+from tuning.trial.clock import CostTable
+from tuning.trial.identity import differences
+
+MOST = 20
+"""Runs that are looked at, the newest first."""
+
+
+def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) -> Path | None:
+    """The run whose clock a new search takes: the one that was asked for, or the newest in the new
+    one's folder whose clock was calibrated alone and holds for it; None: it calibrates.
+    """
+    if config.clock is not None:
+        return None if config.clock == CALIBRATE else Path(config.clock)
+    if config.address is not None:  # what device its trials have is not known here
+        return None
+    fitting = (
+        run
+        for run, info, costs in _alike(config, workload)
+        if not _differs(info, workload) and _holds(run, info, costs, config, workload, resources)
+    )
+    return next(fitting, None)
+
+
+def _alike(config: SearchConfig, workload: Workload) -> Iterator[tuple[Path, RunInfo, CostTable]]:
+    """Runs beside the new one that have a clock of such a workload, by what run.json says."""
+    for run in _newest(Path(config.run).absolute().parent):
+        with contextlib.suppress(BadInput):
+            info, costs = clock_of(run)
+            known = info.identity is not None and info.soundness is not None
+            same = (
+                costs.key.get("workload") == workload.name
+                and costs.key.get("fingerprint") == workload.fingerprint
+            )
+            if known and same and not costs.disturbances:
+                yield run, info, costs
+
+
+def _newest(folder: Path) -> list[Path]:
+    """The runs in ``folder`` that changed last."""
+    found = []
+    with contextlib.suppress(OSError):
+        for run in folder.iterdir():
+            with contextlib.suppress(OSError):
+                found.append(((run / RUN_JSON).stat().st_mtime, run))
+    return [run for _, run in sorted(found, reverse=True)[:MOST]]
+
+
+def _differs(info: RunInfo, workload: Workload) -> bool:
+    return bool(differences(info.identity or {}, plain(identity_here(workload))))
+
+
+def _holds(
+    run: Path,
+    info: RunInfo,
+    costs: CostTable,
+    config: SearchConfig,
+    workload: Workload,
+    resources: Resources,
+) -> bool:
+    try:
+        refuse_another_clock(run, info, costs, config, workload, resources)
+    except BadInput:
+        return False
+    return True
