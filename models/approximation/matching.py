@@ -19,8 +19,7 @@ Placement = Literal["all", "mlp", "attention"]
 # fmt: off
 PARTS = {
     "attention": {
-        "attention", "attn", "self_attention", "self_attn", "cross_attention", "cross_attn",
-        "c_attn", "qkv",
+        "qkv",
         "q_proj", "k_proj", "v_proj", "o_proj", "in_proj", "out_proj", "query", "key", "value",
         "wq", "wk", "wv",
         "wo"
@@ -30,12 +29,16 @@ PARTS = {
         "down_proj",
         "gate_proj", "fc1", "fc2", "c_fc", "c_proj", "linear1", "linear2", "w1", "w2", "w3",
         "dense_h_to_4h",
-        "dense_4h_to_h",
+        "dense_4h_to_h", "densereludense", "wi", "wi_0", "wi_1",
         "intermediate", "output"
     },
 }
 # fmt: on
-"""Names that layers go by in models that people train; one part of a dotted name decides."""
+"""Names that layers go by in models that people train; the first part of a dotted name that is
+known decides.
+"""
+ATTENTION = ("attention", "attn")
+"""What a part is known by wherever it stands in it: SelfAttention, cross_attn, c_attn."""
 NO_LINEAR = "no linear layer (nn.Linear, or Conv1D of Hugging Face), and no other kind is replaced"
 THEMSELVES = (
     "none within them: they are linear layers themselves, and a block itself is not replaced"
@@ -102,9 +105,10 @@ def placement_patterns(
 ) -> tuple[str, ...]:
     """Patterns for the linear layers of ``blocks``: all, those of MLPs, or those of attention.
 
-    What a layer is for is told by the parts of its name below its block (``PARTS``); attention's
-    names go first, so ``attention.gate`` is attention. In a block whose names tell nothing every
-    linear layer is an MLP's. Layers outside the blocks, so the stem and the head, never match.
+    What a layer is for is told by the parts of its name below its block (``PARTS``), the outer one
+    first, so ``attention.gate`` is attention and ``mlp.wo`` is not. In a block whose names tell
+    nothing every linear layer is an MLP's. Layers outside the blocks, so the stem and the head,
+    never match.
 
     Raises:
         ValueError: the placement is unknown, or no layer is of that sort.
@@ -136,8 +140,19 @@ def _purposes(block: nn.Module) -> dict[nn.Module, str | None]:
 
 
 def _purpose(name: str) -> str | None:
-    parts = set(name.lower().split("."))
-    return next((purpose for purpose, words in PARTS.items() if parts & words), None)
+    """What the first part that is known says.
+
+    >>> [_purpose(name) for name in ("layer.0.SelfAttention.q", "layer.1.DenseReluDense.wo", "wo")]
+    ['attention', 'mlp', 'attention']
+    """
+    known = (_purpose_of(part) for part in name.lower().split("."))
+    return next((purpose for purpose in known if purpose is not None), None)
+
+
+def _purpose_of(part: str) -> str | None:
+    if any(word in part for word in ATTENTION):
+        return "attention"
+    return next((purpose for purpose, words in PARTS.items() if part in words), None)
 
 
 def listed(names: Collection[str], most: int = 8) -> str:

@@ -47,6 +47,19 @@ def test_placements_of_the_transformer(placement: str, names: list[str]) -> None
     assert list(matching(TRANSFORMER, patterns)) == list(patterns) == expected
 
 
+def test_the_outer_part_of_a_name_decides() -> None:
+    """T5's MLP has a layer that is called as attention's are elsewhere."""
+    attention = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("q", "o")})
+    mlp = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("wi", "wo")})
+    block = nn.ModuleDict({"SelfAttention": attention, "DenseReluDense": mlp})
+    model = nn.ModuleList([block])
+    names = {kind: placement_patterns(model, kind, [block]) for kind in ("attention", "mlp")}
+    assert names == {
+        "attention": ("0.SelfAttention.q", "0.SelfAttention.o"),
+        "mlp": ("0.DenseReluDense.wi", "0.DenseReluDense.wo"),
+    }
+
+
 def test_a_block_may_be_an_mlp_itself() -> None:
     """The tiny workload's blocks own up and down.
 
