@@ -22,7 +22,7 @@ from models.workload import Workload
 ASIDE = frozenset({"name", "fingerprint", "target", "held_out"})
 """Of a workload's fields: its name, and what a run.json holds anyway."""
 
-REACH = 3
+REACH = 4
 """How far ``source`` looks: more each time that it sees code which it did not see before. Runs that
 were recorded with another are compared by what both have seen.
 """

@@ -12,15 +12,19 @@ import enum
 import functools
 import hashlib
 import inspect
+import io
+import logging
 import re
-import sys
 import textwrap
 import types
 import zlib
+from array import array
+from collections import deque
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
@@ -28,8 +32,17 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import Batch, plain_parts, values_of
+from models.source.definitions import module_name, name_of
 from models.source.naming import assigned_in
-from models.source.surroundings import surroundings
+from models.source.origins import (
+    base_of,
+    changed_by,
+    is_store,
+    loaded_as,
+    origin_of,
+    tree_of,
+)
+from models.source.surroundings import class_values, surroundings
 from models.source.users import CONSTANTS, is_constant, is_users
 
 DEEPEST = 5
@@ -41,16 +54,11 @@ MOST_SUMMED = 1000
 """Elements of a parameter that are."""
 LONGEST = 60
 """Characters of a value that is shown; of a longer one its digest stands."""
-FIXED = (range, slice, Decimal, Fraction, timedelta)
+FIXED = (range, slice, Decimal, Fraction, timedelta, itemgetter, attrgetter, methodcaller)
 """Values of the standard library that say all of themselves; the time of day is no setting."""
 BEGIN = ("__init__", "__post_init__", "__new__", "__setstate__")
 ADAPTERS = "models.adapters"
 """Its objects hold what a user gave: data, a criterion."""
-TAKING = (
-    "append", "extend", "insert", "appendleft", "add", "update", "setdefault", "pop", "popitem",
-    "remove", "discard", "clear", "sort", "reverse",
-)  # fmt: skip
-"""Methods by which a container is changed."""
 _OWN = frozenset(vars(nn.Module())) | {"forward"}
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -64,11 +72,29 @@ def settings_of(roots: Iterable[Any]) -> dict[str, str]:
     found = {}
     for name, value in surroundings(roots):
         module, _, last = name.partition(" (")[0].rpartition(".")
-        if last not in _changed_in(module):
+        changed = last in _changed_in(module)
+        if not changed:
             found[name] = short(told(value))
             if isinstance(value, nn.Module) and (tensors := _tensors_of(value)):
                 found[f"tensors of {name}"] = tensors
+        if (changed or _keeps_back(value)) and (origin := origin_of(module, last)):
+            found[f"what makes {module}.{last}"] = short(origin)
+    for kind, name, value in class_values(roots):
+        if not (isinstance(kind, enum.EnumMeta) or name in _changed_through(module_name(kind))):
+            found[f"{name_of(kind)}.{name}"] = short(told(value))
     return found
+
+
+def _keeps_back(value: Any) -> bool:
+    """Whether words do not tell all of a value: of an iterator only its kind, of an object not what
+    its methods assign.
+    """
+    if isinstance(value, (logging.Logger, io.IOBase)):
+        return False
+    if _is_plain_object(value):
+        own = getattr(value, "__dict__", {})
+        return not _states_of(type(value)).isdisjoint(own)  # type: ignore[arg-type]
+    return told(value) == type(value).__name__
 
 
 def modules_of(model: nn.Module) -> dict[str, str]:
@@ -131,7 +157,9 @@ def _inside(value: Any, depth: int) -> str:
     """What is in an object, in brackets."""
     if depth == 0:
         return ""
-    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+    if isinstance(value, (bytearray, memoryview)):
+        return f" {bytes(value)!r}"
+    if isinstance(value, (Mapping, list, tuple, set, frozenset, deque, array)):
         return _items(value, depth - 1) if len(value) <= MOST_ITEMS else f" of {len(value)}"
     if isinstance(value, functools.partial):
         return _items((value.func, value.args, value.keywords), depth - 1)
@@ -150,38 +178,24 @@ def _items(values: Any, depth: int) -> str:
 @functools.cache
 def _changed_in(module: str) -> frozenset[str]:
     """Names that a module's functions assign, store something in, or tell to take something."""
-    loaded = _loaded(module)
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[loaded]))
-    except (KeyError, OSError, TypeError, SyntaxError):
-        return frozenset()
-    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
-    inside = {node for function in functions for node in ast.walk(function)}
-    held = [node for node in inside if _is_store(node)]
-    held += [n.func for n in inside if isinstance(n, ast.Call) and _is_taking(n.func)]
-    return frozenset(filter(None, map(_base, held))) | assigned_in(loaded)
+    return frozenset(filter(None, map(base_of, _changes_in(module)))) | assigned_in(
+        loaded_as(module)
+    )
 
 
-def _loaded(module: str) -> str:
-    """The name under which a module is loaded; one that was loaded by its path has more to it."""
-    by_path = re.compile(f"{re.escape(module)}_[0-9a-f]{{8}}")
-    if module in sys.modules:
-        return module
-    return next(filter(by_path.fullmatch, list(sys.modules)), module)
+@functools.cache
+def _changed_through(module: str) -> frozenset[str]:
+    """Attributes that they do so with, whatever has them."""
+    chains = [node for each in _changes_in(module) for node in ast.walk(each)]
+    return frozenset(node.attr for node in chains if isinstance(node, ast.Attribute))
 
 
-def _is_store(node: ast.AST) -> bool:
-    return isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load)
-
-
-def _is_taking(function: ast.AST) -> bool:
-    return isinstance(function, ast.Attribute) and function.attr in TAKING
-
-
-def _base(node: ast.AST) -> str | None:
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
+@functools.cache
+def _changes_in(module: str) -> tuple[ast.expr, ...]:
+    tree = tree_of(module)
+    nodes = [] if tree is None else list(ast.walk(tree))
+    functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.Lambda))]
+    return tuple(changed_by({node for each in functions for node in ast.walk(each)}))
 
 
 def _is_plain_object(value: Any) -> bool:
@@ -234,7 +248,7 @@ def _states_of(kind: Hashable) -> frozenset[str]:
 
 def _assigned_by(method: ast.AST) -> set[str]:
     """Names ``x`` for which ``self.x`` is stored, or something in it."""
-    stores = filter(_is_store, ast.walk(method))
+    stores = filter(is_store, ast.walk(method))
     return {name for node in stores if (name := _attribute_of_self(node)) is not None}
 
 

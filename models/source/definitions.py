@@ -46,6 +46,8 @@ def definitions(roots: Iterable[Any]) -> Iterator[tuple[Any, str, list[tuple[str
             seen.add(id(code))
             inner, text = list(named_by(code)), text_of(code)
             waiting += [(each, 0) for _, each in (*inner, *defaults_of(code))]
+            if isinstance(code, type):  # met as that of an object, say
+                waiting += [(each, 1) for each in _held_by(code)]
             if text is not None:
                 yield code, text, inner
 

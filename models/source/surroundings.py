@@ -36,11 +36,18 @@ def class_tables(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """What the same definitions' classes hold for all of their objects, by name: containers and
     objects, which change in place. Numbers and words are in ``surroundings``.
     """
+    for definition, name, value in class_values(roots):
+        if _changes_in_place(value):
+            yield f"{name_of(definition)}.{name}", value
+
+
+def class_values(roots: Iterable[Any]) -> Iterator[tuple[type, str, Any]]:
+    """All that they hold beside code: the class, the attribute's name and its value."""
     for definition, _, _ in definitions([root for root in roots if callable(root)]):
         if isinstance(definition, type):
             for name, value in vars(definition).items():
-                if not name.startswith("__") and _changes_in_place(value):
-                    yield f"{name_of(definition)}.{name}", value
+                if not name.startswith("__") and not _is_code(function_in(value)):
+                    yield definition, name, value
 
 
 def _changes_in_place(value: Any) -> bool:
