@@ -19,7 +19,7 @@ import textwrap
 import types
 import zlib
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -91,6 +91,8 @@ def _keeps_back(value: Any) -> bool:
     """
     if isinstance(value, (logging.Logger, io.IOBase)):
         return False
+    if isinstance(value, defaultdict):  # what it gives for what it has not
+        return isinstance(value.default_factory, types.FunctionType)
     if _is_plain_object(value):
         own = getattr(value, "__dict__", {})
         return not _states_of(type(value)).isdisjoint(own)  # type: ignore[arg-type]

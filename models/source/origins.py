@@ -12,8 +12,13 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import types
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from models.source.definitions import definitions
+from models.source.naming import assigned_in
 from models.source.users import is_constant
 
 TAKING = (
@@ -39,6 +44,7 @@ def origin_of(module: str, name: str) -> str:
     for one in asked:
         made = [each for body in scopes for each in body if _makes(each, one, changing)]
         found |= dict.fromkeys(map(_text_of, made))
+        found |= dict.fromkeys(_looked_up(made, module))
         asked += dict.fromkeys(each for each in _read_by(made) if each not in asked)
     return "; ".join(found)
 
@@ -122,6 +128,41 @@ def _read_by(statements: Iterable[ast.AST]) -> Iterator[str]:
     for node in (inner for each in statements for inner in ast.walk(each)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
+
+
+def _looked_up(statements: Iterable[ast.stmt], module: str) -> Iterator[str]:
+    """What they read that no statement of the module makes: constants of other files, and what the
+    user's functions say that they call.
+    """
+    names = vars(sys.modules[loaded_as(module)])
+    made_here = {
+        node.id
+        for node in ast.walk(tree_of(module) or ast.Pass())
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
+    for node in (inner for each in statements for inner in ast.walk(each)):
+        if base_of(node) in made_here or not isinstance(node, (ast.Name, ast.Attribute)):
+            continue
+        value = _value_of(node, names)
+        if isinstance(value, types.FunctionType):
+            texts = ((code.__qualname__, text) for code, text, _ in definitions([value]))
+            yield from (f"{name} {zlib.crc32(text.encode()):08x}" for name, text in sorted(texts))
+        elif is_constant(value) and value is not None:
+            yield f"{ast.unparse(node)} is {value!r}"
+
+
+def _value_of(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """What a name is in a module, or a chain of names through modules that no code assigns to;
+    None where it is neither, or what the module itself is called.
+    """
+    if isinstance(node, ast.Name):
+        return None if node.id.startswith("__") else names.get(node.id)
+    if not isinstance(node, ast.Attribute):
+        return None
+    module = _value_of(node.value, names)
+    if not isinstance(module, types.ModuleType) or node.attr in assigned_in(module.__name__):
+        return None
+    return vars(module).get(node.attr)
 
 
 def _text_of(statement: ast.stmt) -> str:

@@ -14,12 +14,18 @@ from models.settings import settings_of
 SOURCE = '''
 """A workload's loss, as a user writes it."""
 import functools, operator
+import origins_other
+from origins_other import PATIENCE
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from enum import Enum
 
 DELAY = 25
 LEFT = DELAY
+PATIENT = PATIENCE
+STARTED = origins_other.first()
+UNTIL = origins_other.UNTIL + origins_other.calls
+GIVES = defaultdict(lambda: 0.5, late=0.5)
 TABLE = {"n": 0, "late": 0.5}
 named = {"late": 0.5}
 WHERE = {"n": "/data/one"}
@@ -93,8 +99,12 @@ INNER = boxed()
 
 
 def loss(x):
-    global LEFT
+    global LEFT, PATIENT, STARTED, UNTIL
     LEFT -= 1
+    PATIENT -= 1
+    STARTED -= GIVES["late"]
+    UNTIL -= 1
+    origins_other.count()
     TABLE["n"] += 1
     WHERE["n"] = x
     x = INNER(PAUSE(x)) * next(FEED) * QUEUE[0] * ARRAY[0] * VIEW[0] * TASK.count()
@@ -105,11 +115,31 @@ if __name__ == "__main__":
     TABLE["n"] = 1
 '''
 
+OTHER = """
+PATIENCE = 25
+UNTIL = 26
+calls = 1
+
+def first():
+    return 27 + second()
+
+def second():
+    return 1
+
+def count():
+    global calls
+    calls += 1
+"""
+
 NUMBERS = itertools.count()
 
 
-def settings(tmp_path: Path, source: str, *, calls: int = 0) -> dict[str, str]:
-    """Of ``loss``, from a new file with this source, when it was called so often."""
+def settings(tmp_path: Path, source: str, other: str = OTHER, *, calls: int = 0) -> dict[str, str]:
+    """Of ``loss``, from a new file with this source beside an ``other``, when it was called so
+    often.
+    """
+    (tmp_path / "origins_other.py").write_text(other)
+    importlib.invalidate_caches()
     name = f"origins_{next(NUMBERS)}"  # what is known of a module is kept by its name
     (tmp_path / f"{name}.py").write_text(source)
     sys.path.insert(0, str(tmp_path))
@@ -120,14 +150,16 @@ def settings(tmp_path: Path, source: str, *, calls: int = 0) -> dict[str, str]:
         found = settings_of([loss])
     finally:
         sys.path.remove(str(tmp_path))
-        sys.modules.pop(name, None)
+        for each in (name, "origins_other"):
+            sys.modules.pop(each, None)
     return {key.replace(f"{name}.", ""): text for key, text in found.items()}
 
 
 def differing(tmp_path: Path, old: str, new: str) -> set[str]:
     """Names of the settings that an edit changes."""
-    assert old in SOURCE
-    before, after = settings(tmp_path, SOURCE), settings(tmp_path, SOURCE.replace(old, new))
+    assert old in SOURCE + OTHER
+    before = settings(tmp_path, SOURCE)
+    after = settings(tmp_path, SOURCE.replace(old, new), OTHER.replace(old, new))
     return {name for name in {**before, **after} if before.get(name) != after.get(name)}
 
 
@@ -137,6 +169,11 @@ def differing(tmp_path: Path, old: str, new: str) -> set[str]:
         ('"n": 0, "late": 0.5}\nnamed', '"n": 0, "late": 0.7}\nnamed', {"what makes TABLE"}),
         ("LEFT = DELAY", "LEFT = 40", {"what makes LEFT"}),
         ("DELAY = 25", "DELAY = 40", {"what makes LEFT"}),
+        ("PATIENCE = 25", "PATIENCE = 40", {"what makes PATIENT"}),
+        ("UNTIL = 26", "UNTIL = 40", {"what makes UNTIL"}),
+        ("27 + second()", "41 - second()", {"what makes STARTED"}),
+        ("return 1", "return 2", {"what makes STARTED"}),
+        ("lambda: 0.5", "lambda: 0.7", {"what makes GIVES"}),
         ('named = {"late": 0.5}', 'named = {"late": 0.7}', {"what makes named"}),
         ('register("late", 0.5)', 'register("late", 0.7)', {"what makes STAGES"}),
         ("PAUSE = Delay(26)", "PAUSE = Delay(40)", {"what makes PAUSE"}),
