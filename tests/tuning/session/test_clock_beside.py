@@ -13,14 +13,14 @@ import pytest
 from models.device import run_device
 from models.registry import find_workload
 from tests.support.costs import made_up_costs
+from tests.support.hosts import TICK, ScriptedHost
 from tests.support.searches import MACHINE, TINY, config_of, prepared
-from tests.support.tiny import tiny
 from tests.support.watch import Remembering
 from tuning.session.clock_beside import MOST, clock_taken
 from tuning.session.search import resume_search, run_search
 from tuning.store.store import Store
 from tuning.training import clock_tasks
-from tuning.training.calibration.calibrate import calibration_key
+from tuning.training.calibration.calibrate import STEPS_IN_A_ROW, calibration_key
 from tuning.trial.clock import CostTable
 
 CALIBRATING = "calibrating the clock, alone on the device"
@@ -49,9 +49,17 @@ def taken(run: Path, **options: Any) -> Path | None:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> CostTable:
+    """What a calibration finds, at once."""
+    found = clock(forms={}, data_seconds=0.002)
+    monkeypatch.setattr(clock_tasks, "calibrate", lambda *_, **__: found)
+    return found
+
+
+@pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of which nothing can stray."""
-    monkeypatch.setattr(clock_tasks, "MOST_SPEED", math.inf)
+    monkeypatch.setattr(clock_tasks, "strays", lambda store: False)
 
 
 @pytest.mark.usefixtures("steady")
@@ -72,19 +80,42 @@ def test_it_is_taken_with_all_that_was_found(
     assert not any("anew" in note for note in watcher.notes)
 
 
-def test_one_that_strays_is_calibrated_anew(tmp_path: Path) -> None:
+def test_one_that_strays_is_calibrated_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: CostTable
+) -> None:
     """No step of the tiny model takes an hour; the ratio is told."""
+    monkeypatch.setattr(clock_tasks, "MOST_ELSEWHERE", math.inf)  # whatever runs beside the tests
     steps = dict.fromkeys(clock().step_seconds, 3600.0)
     a_run(tmp_path / "first", clock(step_seconds=steps))
     watcher = Remembering()
     run_search(config_of(tmp_path / "second", trials=1, target=1.0), watcher=watcher)
     info = Store.open(tmp_path / "second").info
-    assert info.calibration is not None
-    assert info.calibration.step_cost(4) < 3600
-    assert info.calibration.forms == {}
+    assert info.calibration == quick
     assert info.clock_from == ""
     assert info.timing_seconds > 0
     assert any("that clock does not hold by now" in note for note in watcher.notes)
+
+
+@pytest.mark.parametrize(
+    ("by_now", "elsewhere", "right"),
+    [
+        (1.0, [], False),
+        (0.5, [], True),
+        (2.0, [], True),
+        (2.0, [0.5], True),  # in company first, and then alone
+        (2.0, [0.5, 0.5, 0.5], False),  # never alone: it is believed
+    ],
+)
+def test_whether_it_strays(
+    tmp_path: Path, by_now: float, elsewhere: list[float], right: bool
+) -> None:
+    """On a machine that takes a tick for every lap, which is that many times the clock's."""
+    then = TICK / STEPS_IN_A_ROW["cpu"] / by_now
+    steps = dict.fromkeys(clock().step_seconds, then)
+    store = Store.open(a_run(tmp_path / "first", clock(step_seconds=steps)))
+    host = ScriptedHost(elsewhere=elsewhere)
+    assert clock_tasks.strays(store, host) is right
+    assert len(host.rests) == len(elsewhere)
 
 
 @pytest.mark.usefixtures("steady")
@@ -95,7 +126,7 @@ def test_what_was_charged_by_it_stays_charged_by_it(
     a_run(tmp_path / "first")
     config = config_of(tmp_path / "second", trials=1, target=1.0)
     run_search(config, watcher=Remembering())
-    monkeypatch.setattr(clock_tasks, "MOST_SPEED", -math.inf)
+    monkeypatch.setattr(clock_tasks, "strays", lambda store: True)
     resume_search(Path(config.run), {"trials": 2}, watcher=Remembering())
     assert Store.open(Path(config.run)).info.calibration == clock()
 
@@ -160,7 +191,7 @@ def test_what_is_asked_for_counts(tmp_path: Path) -> None:
     assert taken(tmp_path / "second", address="auto", driver="ray") is None
 
 
-def test_new_is_no_run(tmp_path: Path) -> None:
+def test_new_is_no_run(tmp_path: Path, quick: CostTable) -> None:
     """It calibrates, and is no fault."""
     a_run(tmp_path / "first")
     config = config_of(tmp_path / "second", clock="new", trials=1, target=1.0)
@@ -169,4 +200,4 @@ def test_new_is_no_run(tmp_path: Path) -> None:
     assert CALIBRATING in watcher.phases
     info = Store.open(tmp_path / "second").info
     assert (info.config["clock"], info.clock_from) == ("new", "")
-    assert tiny().name in str(info.calibration)
+    assert info.calibration == quick
