@@ -38,6 +38,8 @@ from tuning.trial.clock import CostTable, baseline_seconds, charge
 from tuning.trial.trial import AGAIN, RUNG, TrialRecord
 
 SPACE = "recipe"
+NEVER = 1e6
+"""What a trial that diverged is told to be worth: finite, as samplers leave out what is not."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ def ray_asha(search: Search) -> list[Tried]:
 
         try:
             worth = trainer.train(params, report)
-        except GivenUpError:
+        except GivenUpError:  # without a loss Tune would end them all
+            tune.report({"loss": NEVER, "worth": NEVER})
             return
         _write(notes, trainer.tried[-1], params)
         last = trainer.tried[-1].loss
