@@ -6,7 +6,7 @@ import pickle
 
 import optuna
 
-from benchmarks.cost.quality import REFERENCE, incumbents, table, to_reference
+from benchmarks.cost.quality import REFERENCE, by_search, incumbents, table, to_reference
 from benchmarks.cost.quality_sides import SIDES, Tried, drawing_from
 from tuning.config.config import SearchConfig
 from tuning.study.samplers.control_line import ControlLine
@@ -54,6 +54,10 @@ def test_the_seconds_are_those_until_the_reference_is_equalled() -> None:
     assert rows["ours"]["Optuna's /"] == rows["ours"]["without controls"] == 2.0
     assert rows["ours"]["gain"] == 1.3
     assert rows["ours"]["looked at"] == 2
+    each = {row["side"]: row for row in by_search(found, best, gains)}
+    assert each["ours"]["incumbents"] == "5.0 s 1.10; 10.0 s 1.30"
+    assert [each[side]["Optuna's /"] for side in ("ours", REFERENCE)] == [2.0, 1.0]
+    assert each["ours"]["device s"] == each["ours"]["to Optuna's"] == 10.0
 
 
 def test_the_reference_is_a_side() -> None:
