@@ -143,12 +143,15 @@ def settings(tmp_path: Path, source: str, other: str = OTHER, *, calls: int = 0)
     name = f"origins_{next(NUMBERS)}"  # what is known of a module is kept by its name
     (tmp_path / f"{name}.py").write_text(source)
     sys.path.insert(0, str(tmp_path))
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # an edit of the same second and length would find the old one
     try:
         loss = importlib.import_module(name).loss
         for _ in range(calls):
             loss(1.0)
         found = settings_of([loss])
     finally:
+        sys.dont_write_bytecode = writes
         sys.path.remove(str(tmp_path))
         for each in (name, "origins_other"):
             sys.modules.pop(each, None)
