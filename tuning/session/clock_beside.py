@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from models.workload import Workload
 from tuning.config.config import CALIBRATE, SearchConfig
@@ -21,6 +23,7 @@ from tuning.session.other_runs import clock_of, refuse_another_clock
 from tuning.store.info import RunInfo
 from tuning.trial.clock import CostTable
 from tuning.trial.identity import differences
+from tuning.version import VERSION
 
 MOST = 20
 """Runs that are looked at, the newest first."""
@@ -34,10 +37,16 @@ def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) 
         return None if config.clock == CALIBRATE else Path(config.clock)
     if config.address is not None:  # what device its trials have is not known here
         return None
+
+    @cache  # finding it out takes seconds, and every run whose workload was edited since asks
+    def here() -> dict[str, Any]:
+        return plain(identity_here(workload))
+
     fitting = (
         run
         for run, info, costs in _alike(config, workload)
-        if not _differs(info, workload) and _holds(run, info, costs, config, workload, resources)
+        if not differences(info.identity or {}, here())
+        and _holds(run, info, costs, config, workload, resources)
     )
     return next(fitting, None)
 
@@ -47,7 +56,8 @@ def _alike(config: SearchConfig, workload: Workload) -> Iterator[tuple[Path, Run
     for run in _newest(Path(config.run).absolute().parent):
         with contextlib.suppress(BadInput):
             info, costs = clock_of(run)
-            known = info.identity is not None and info.soundness is not None
+            # of another version's identity not even the form is known
+            known = info.version == VERSION and None not in (info.identity, info.soundness)
             same = (
                 costs.key.get("workload") == workload.name
                 and costs.key.get("fingerprint") == workload.fingerprint
@@ -64,10 +74,6 @@ def _newest(folder: Path) -> list[Path]:
             with contextlib.suppress(OSError):
                 found.append(((run / RUN_JSON).stat().st_mtime, run))
     return [run for _, run in sorted(found, reverse=True)[:MOST]]
-
-
-def _differs(info: RunInfo, workload: Workload) -> bool:
-    return bool(differences(info.identity or {}, plain(identity_here(workload))))
 
 
 def _holds(

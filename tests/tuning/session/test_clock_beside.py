@@ -12,11 +12,14 @@ import pytest
 
 from models.device import run_device
 from models.registry import find_workload
+from models.workload import Workload
 from tests.support.costs import made_up_costs
 from tests.support.hosts import TICK, ScriptedHost
 from tests.support.searches import MACHINE, TINY, config_of, prepared
 from tests.support.watch import Remembering
+from tuning.session import clock_beside
 from tuning.session.clock_beside import MOST, clock_taken
+from tuning.session.identity import identity_here
 from tuning.session.search import resume_search, run_search
 from tuning.store.store import Store
 from tuning.training import clock_tasks
@@ -155,6 +158,21 @@ def test_no_more_than_so_many_are_looked_at(tmp_path: Path) -> None:
     assert taken(tmp_path / "new") is None
 
 
+def test_the_workload_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of its runs it was edited since: it takes seconds."""
+    for name in ("a", "b", "c"):
+        a_run(tmp_path / name, identity={"steps": 7})
+    looks = []
+
+    def counted(workload: Workload) -> dict[str, Any]:
+        looks.append(workload)
+        return identity_here(workload)
+
+    monkeypatch.setattr(clock_beside, "identity_here", counted)
+    assert taken(tmp_path / "new") is None
+    assert len(looks) == 1
+
+
 @pytest.mark.parametrize(
     ("costs", "changes"),
     [
@@ -166,12 +184,14 @@ def test_no_more_than_so_many_are_looked_at(tmp_path: Path) -> None:
         (clock(num_blocks=8), {}),
         (made_up_costs(), {}),
         (clock(), {"version": "0.0.1"}),
+        (clock(), {"version": "0.0.1", "identity": {"parameters": ["a"], "modules": 3}}),
         (clock(), {"identity": None}),
         (clock(), {"identity": {"steps": 7}}),
         (clock(), {"soundness": None}),
     ],
     ids=str.split(
-        "disturbed workload threads device torch blocks unknown version older edited unexamined"
+        "disturbed workload threads device torch blocks unknown version form older edited "
+        "unexamined"
     ),
 )
 def test_one_that_may_not_hold_is_left(
