@@ -287,11 +287,12 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
     """The study of the run, rebuilt from its records and the tasks in flight."""
     space, chosen = config.search_space(), store.info.sampler
     seed = config.seed if target.seed is None else target.seed
+    # Tasks in flight are looked up first: a worker records its trial before it forgets the task, so
+    # one that does so meanwhile is in both and not in neither, which would have it begun again.
+    flying = [f.spec for f in store.in_flight() if f.task.is_trial]
     history = history_of(store)
     recorded = {outcome.number for outcome in history}
-    in_flight = [
-        f.spec for f in store.in_flight() if f.task.is_trial and f.spec.number not in recorded
-    ]
+    in_flight = [spec for spec in flying if spec.number not in recorded]
     baselines, rungs = _baselines(config, seed), rungs_of(config)
     sampler = OptunaSampler(
         space,

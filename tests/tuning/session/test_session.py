@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from models.workload import Workload
 from tests.support import fuse, tiny
 from tests.support.costs import two_rounds
-from tests.support.searches import config_of, own_columns, search
+from tests.support.searches import config_of, own_columns, prepared, search
 from tests.support.watch import Remembering
 from tuning.config.config import SearchConfig
 from tuning.errors import Interrupted, SearchFailed
@@ -27,9 +27,13 @@ from tuning.findings.context import background_of
 from tuning.findings.front import front
 from tuning.findings.summary import summary
 from tuning.report.machine import as_json
+from tuning.session import plan
 from tuning.session.conduct import STOPPED_BY_USER
-from tuning.store.store import Store
-from tuning.trial.outcome import outcomes_of
+from tuning.session.plan import make_study
+from tuning.store.info import Target
+from tuning.store.store import Store, history_of
+from tuning.trial.outcome import Outcome, outcomes_of
+from tuning.trial.task import Task
 from tuning.trial.trial import FIRST_FRESH, TrialRecord
 
 
@@ -63,6 +67,32 @@ def test_baselines_come_first_then_sampled(straight: pd.DataFrame) -> None:
     ]
     assert straight["horizon"][9] == 1.5
     assert (straight["state"] == "finished").all()
+
+
+def test_a_trial_that_ends_while_the_study_is_built_is_not_begun_again(
+    straight_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker records it, and then forgets its task: looked up in that order it would be in
+    neither, and a search that goes on through Ray gave its number to another task.
+    """
+    config = fused(tmp_path / "run")
+    store, record = prepared(config), Store.open(straight_run).record(0)
+    task, target = Task.trial(0), Target(record.val_loss or 0.0)
+    spec = make_study(store, config, target).ask()
+    assert spec is not None
+    assert spec.number == 0
+    store.begin(spec, task)
+
+    def read_before_it_ends(store: Store) -> list[Outcome]:
+        found = history_of(store)
+        store.commit(task, record)
+        store.end(task)
+        return found
+
+    monkeypatch.setattr(plan, "history_of", read_before_it_ends)
+    following = make_study(store, config, target).ask()
+    assert following is not None
+    assert following.number == 1
 
 
 def test_automatic_target_is_the_median_of_three_seeds(tmp_path: Path) -> None:
