@@ -24,6 +24,7 @@ from policies.applying.causes import (
     BUFFER,
     BY_FORWARD,
     BY_MEMORY,
+    EARLY,
     SHARED,
     STRANGER,
     SWITCHED,
@@ -403,6 +404,8 @@ class Freezer:
 
     def _refuse_moved_by(self, optimizer: Any) -> None:
         name, own = type(optimizer).__name__, is_torchs_own(optimizer)
+        if self._trace is not None and (moved := self._guard.moved()) is not None:
+            raise MovedError(EARLY.format(f"moved {moved}"))  # in a closure, with all gradients
         if own and not remembers(optimizer):
             self._refuse_moved(f"the step that {name} ends", BY_FORWARD)
         else:

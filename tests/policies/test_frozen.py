@@ -116,6 +116,22 @@ def test_sparse_gradients_train_and_are_read(metric: str) -> None:
     ]  # fmt: skip
 
 
+def test_a_closure_that_steps_with_all_gradients_is_told_so() -> None:
+    """The stem is found in the loss, which comes after the step; no forward wrote to it."""
+    model = tower()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    updater = BlockUpdater(model, list(model.blocks), Scripted("2"), optimizer, total_steps=2)
+
+    def closure() -> Tensor:
+        loss = loss_of(model)
+        backward(loss)
+        return loss
+
+    early = pytest.raises(RuntimeError, match=r"moved stem\S* before it: .* Call it earlier")
+    with early, updater.step() as step:
+        step.observe(optimizer.step(closure))
+
+
 class TestLBFGS:
     def steps(self, script: str) -> list[list[str]]:
         """Train with a closure, on all data; which parts moved in each step."""
