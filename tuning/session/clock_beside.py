@@ -27,6 +27,8 @@ from tuning.version import VERSION
 
 MOST = 20
 """Runs that are looked at, the newest first."""
+BROKEN = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a run.json of somebody's own making leads to; nobody asked for that run."""
 
 
 def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) -> Path | None:
@@ -42,19 +44,19 @@ def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) 
     def here() -> dict[str, Any]:
         return plain(identity_here(workload))
 
-    fitting = (
-        run
-        for run, info, costs in _alike(config, workload)
-        if not differences(info.identity or {}, here())
-        and _holds(run, info, costs, config, workload, resources)
-    )
-    return next(fitting, None)
+    for run, info, costs in _alike(config, workload):
+        mine = here()
+        with contextlib.suppress(*BROKEN):
+            same = not differences(info.identity or {}, mine)
+            if same and _holds(run, info, costs, config, workload, resources):
+                return run
+    return None
 
 
 def _alike(config: SearchConfig, workload: Workload) -> Iterator[tuple[Path, RunInfo, CostTable]]:
     """Runs beside the new one that have a clock of such a workload, by what run.json says."""
     for run in _newest(Path(config.run).absolute().parent):
-        with contextlib.suppress(BadInput):
+        with contextlib.suppress(BadInput, *BROKEN):
             info, costs = clock_of(run)
             # of another version's identity not even the form is known
             known = info.version == VERSION and None not in (info.identity, info.soundness)

@@ -187,11 +187,12 @@ def test_the_workload_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
         (clock(), {"version": "0.0.1", "identity": {"parameters": ["a"], "modules": 3}}),
         (clock(), {"identity": None}),
         (clock(), {"identity": {"steps": 7}}),
+        (clock(), {"identity": {"parameters": 3, "modules": None}}),
         (clock(), {"soundness": None}),
     ],
     ids=str.split(
         "disturbed workload threads device torch blocks unknown version form older edited "
-        "unexamined"
+        "broken unexamined"
     ),
 )
 def test_one_that_may_not_hold_is_left(
