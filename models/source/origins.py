@@ -135,13 +135,8 @@ def _looked_up(statements: Iterable[ast.stmt], module: str) -> Iterator[str]:
     user's functions say that they call.
     """
     names = vars(sys.modules[loaded_as(module)])
-    made_here = {
-        node.id
-        for node in ast.walk(tree_of(module) or ast.Pass())
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    }
     for node in (inner for each in statements for inner in ast.walk(each)):
-        if base_of(node) in made_here or not isinstance(node, (ast.Name, ast.Attribute)):
+        if base_of(node) in _bound_in(module) or not isinstance(node, (ast.Name, ast.Attribute)):
             continue
         value = _value_of(node, names)
         if isinstance(value, types.FunctionType):
@@ -149,6 +144,13 @@ def _looked_up(statements: Iterable[ast.stmt], module: str) -> Iterator[str]:
             yield from (f"{name} {zlib.crc32(text.encode()):08x}" for name, text in sorted(texts))
         elif is_constant(value) and value is not None:
             yield f"{ast.unparse(node)} is {value!r}"
+
+
+@functools.cache
+def _bound_in(module: str) -> frozenset[str]:
+    """Names that a module's own statements give values."""
+    names = (node for node in ast.walk(tree_of(module) or ast.Pass()) if isinstance(node, ast.Name))
+    return frozenset(node.id for node in names if not isinstance(node.ctx, ast.Load))
 
 
 def _value_of(node: ast.expr, names: Mapping[str, Any]) -> Any:
