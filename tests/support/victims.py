@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tuning.drivers.ray_cluster import LINK_PREFIX
+from tuning.drivers.ray_files import LINK_PREFIX
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 120.0

@@ -8,48 +8,25 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import logging
 import math
 import os
-import re
-import secrets
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tuning.drivers.ray_files import make_link, remove_files
 from tuning.drivers.ray_helpers import few_helpers
+from tuning.drivers.ray_surroundings import LOCAL_SETTINGS, environment
 from tuning.errors import SearchFailed
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """The least Ray takes: nothing is passed through it."""
 
-SETTINGS: Mapping[str, str] = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a share of a GPU sees none
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a worker as in the driver
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # the store is the truth: there is nothing of Tune's to save
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e12",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_STATE_REFRESH_PERIOD": "1e12",  # asks Ray for its resources, for a display that is off
-}
-LOCAL_SETTINGS: Mapping[str, str] = {
-    # Despite its name, on every system "0" makes the node's address 127.0.0.1, so that all of Ray's
-    # ports are local.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
 GUARD = 'read -r _; kill -9 "$@"; rm -f "$0"'
 """Waits for the end of this process, however it comes. Ray's servers and workers end with it by
 themselves, but its agents would wait another minute for a server that is gone, and nobody would
@@ -58,77 +35,6 @@ SYSTEM_CONFIG: Mapping[str, Any] = {
     "prestart_worker_first_driver": False,  # workers are started when a task needs one
     "worker_niceness": 0,  # Ray would train at the lowest priority but four
 }
-
-
-@functools.cache
-def _token() -> str:
-    return secrets.token_hex(32)
-
-
-def token_settings() -> dict[str, str]:
-    """A secret for Ray's servers, unless the user has one: Ray would write its own to the home
-    directory.
-
-    It is the same for the life of this process, because Ray reads it once.
-    """
-    theirs = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
-    disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
-    if theirs or disabled or (Path.home() / ".ray" / "auth_token").exists():
-        return {}
-    return {"RAY_AUTH_TOKEN": _token()}
-
-
-@contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, for this process and those it starts, and put them back."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def signals_kept() -> Iterator[None]:
-    """Put back the signal handlers that Ray or Tune replaces.
-
-    Stopping a search is its session's business.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Ray's loggers off the terminal.
-
-    What matters of what they say is reported as a reason or an error.
-    """
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.data", "ray.train")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def gpus_for(concurrency: int, gpus_per_trial: float) -> int:
@@ -163,7 +69,7 @@ class LocalCluster:
 
     def start(self) -> None:
         """Start Ray's processes; they die with this one."""
-        _remove(self.home)
+        remove_files(self.home)
         self.home.mkdir(parents=True)
         self._link = make_link(self.home)
         with environment(LOCAL_SETTINGS), few_helpers():
@@ -203,7 +109,7 @@ class LocalCluster:
             _disconnect()
         if self._link is not None:
             self._link.unlink(missing_ok=True)
-        _remove(self.home)
+        remove_files(self.home)
 
 
 def _start_guard(link: Path, pids: list[int]) -> subprocess.Popen[bytes]:
@@ -244,7 +150,7 @@ class JoinedCluster:
         Raises:
             SearchFailed: nothing answers at the address.
         """
-        _remove(self.home)
+        remove_files(self.home)
         self.home.mkdir(parents=True)
         try:
             _connect(
@@ -264,7 +170,7 @@ class JoinedCluster:
     def stop(self) -> None:
         """Leave the cluster."""
         _disconnect()
-        _remove(self.home)
+        remove_files(self.home)
 
 
 class UsersSession:
@@ -279,7 +185,7 @@ class UsersSession:
 
     def start(self) -> None:
         """Make a place for Tune's files."""
-        _remove(self.home)
+        remove_files(self.home)
         self.home.mkdir(parents=True)
 
     def dead(self) -> str | None:
@@ -292,7 +198,7 @@ class UsersSession:
 
     def stop(self) -> None:
         """Leave it as it was."""
-        _remove(self.home)
+        remove_files(self.home)
 
 
 def _taken(whose: str, cpus: float, gpus: float) -> str | None:
@@ -388,59 +294,3 @@ def _end_at_once() -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(1)
-
-
-def _remove(directory: Path) -> None:
-    # Processes that are just ending may still write into it.
-    for _ in range(100):
-        shutil.rmtree(directory, ignore_errors=True)
-        if not directory.exists():
-            return
-        time.sleep(0.1)
-
-
-LINK_PREFIX = "ttq-"
-_LINK = re.compile(f"{LINK_PREFIX}(?P<pid>[0-9]+)-[0-9a-f]{{6}}")
-
-
-LONGEST_LINK = 42
-"""107 bytes of a socket's name less
-``/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store``.
-"""
-
-
-def remove_stale_links(directory: Path) -> None:
-    """Remove the links of searches that are no more.
-
-    A worker that was just starting when its search died makes a directory of the link's name, for
-    its log.
-    """
-    for link in directory.glob(f"{LINK_PREFIX}*"):
-        found = _LINK.fullmatch(link.name)
-        if found and not psutil.pid_exists(int(found["pid"])):
-            with contextlib.suppress(OSError):  # another user's, or already gone
-                if link.is_symlink():
-                    link.unlink()
-                else:
-                    shutil.rmtree(link)
-
-
-def make_link(target: Path) -> Path:
-    """A short link to ``target`` in the directory for temporary files.
-
-    Raises:
-        SearchFailed: no such directory has a short enough name.
-    """
-    name = f"{LINK_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
-    # Only a link, and its name is random.
-    for directory in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108
-        link = directory / name
-        if len(os.fsencode(link)) <= LONGEST_LINK and os.access(directory, os.W_OK):
-            remove_stale_links(directory)
-            link.symlink_to(target, target_is_directory=True)
-            return link
-    raise SearchFailed(
-        "Ray's sockets need a directory for temporary files with a short name, but got "
-        f"{tempfile.gettempdir()!r}: "
-        "set TMPDIR to one of at most 20 characters"
-    )

@@ -12,13 +12,15 @@ from typing import Any, Self
 
 from tuning.drivers.driver import EXECUTE_APART, TaskSource
 from tuning.drivers.ray_cluster import (
-    SETTINGS,
     JoinedCluster,
     LocalCluster,
     UsersSession,
-    environment,
     gpus_for,
     in_users_session,
+)
+from tuning.drivers.ray_surroundings import (
+    SETTINGS,
+    environment,
     quiet,
     signals_kept,
     token_settings,

@@ -18,8 +18,9 @@ import pytest
 
 from tests.support.source import ENTRY, ListSource, notes
 from tuning.drivers.driver import Nothing
-from tuning.drivers.ray_cluster import LINK_PREFIX, gpus_for, make_link, remove_stale_links
+from tuning.drivers.ray_cluster import gpus_for
 from tuning.drivers.ray_driver import RayDriver
+from tuning.drivers.ray_files import LINK_PREFIX, make_link, remove_stale_links
 from tuning.drivers.ray_tune import cause_in
 
 pytestmark = pytest.mark.ray
