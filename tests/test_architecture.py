@@ -59,7 +59,9 @@ FLOORS: dict[str, frozenset[str]] = {
         "models.levers models.application policies",
         "tuning.callbacks": "tuning.training tuning.training.state tuning.trial models "
         "models.adapters models.application models.levers policies",
-        "tuning.report": "tuning.findings tuning.trial search_spaces",
+        "tuning.report.picture": "tuning.report tuning.findings tuning.trial",
+        "tuning.report": "tuning.report.picture tuning.findings tuning.trial search_spaces "
+        "models.levers",
         "tuning.study.samplers": "tuning.trial search_spaces",
         "tuning.study": "tuning.study.samplers tuning.findings tuning.store tuning.config "
         "tuning.trial search_spaces policies models.levers",

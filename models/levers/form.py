@@ -107,8 +107,18 @@ class Form:
 PLAIN = Form()
 GROWTH, AVERAGING = "growing by a block", "averaging"
 """Names, in cost tables and ledgers, of what is no form and is charged each time it happens."""
+_FILLING = "keeping after {} blocks"
 
 
 def filling(blocks: int) -> str:
     """The name of keeping the activations of a batch after so many blocks."""
-    return f"keeping after {blocks} blocks"
+    return _FILLING.format(blocks)
+
+
+def is_event(name: str) -> bool:
+    """Whether what a cost table or a ledger calls so is no form of a step.
+
+    >>> is_event(filling(3)), is_event(GROWTH), is_event(Form(batch=2).key)
+    (True, True, False)
+    """
+    return name in (GROWTH, AVERAGING) or name.startswith(_FILLING.partition("{")[0])

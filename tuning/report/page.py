@@ -20,16 +20,12 @@ from tuning.findings.summary import FrontSummary
 from tuning.findings.words import caution, counts, headline
 from tuning.report.apart import apart_table
 from tuning.report.cells import Table
+from tuning.report.clock_tables import clock_tables
 from tuning.report.confirmation import confirmed_table, marks
 from tuning.report.importance import importance_tables
 from tuning.report.parallel import parallel
 from tuning.report.points import page_data
-from tuning.report.sections import (
-    calibration_tables,
-    facts,
-    front_table,
-    other_tables,
-)
+from tuning.report.sections import facts, front_table, other_tables
 from tuning.report.tiles import key_figures
 
 SCRIPTS = ("base", "front", "trial", "lines", "start")
@@ -70,7 +66,7 @@ def _tables(
     return [
         front_table(summary),
         *other_tables(summary, frame),
-        *calibration_tables(summary, run_info),
+        *clock_tables(summary, run_info),
     ]
 
 

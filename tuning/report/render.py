@@ -26,7 +26,7 @@ def _html(reading: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any
 
 
 def _png(reading: FrontSummary, _frame: pd.DataFrame, _info: Mapping[str, Any] | None) -> bytes:
-    from tuning.report.png import png_bytes
+    from tuning.report.picture.png import png_bytes
 
     return png_bytes(reading)
 

@@ -27,7 +27,7 @@ from tuning.findings.words import (
     unfrozen_note,
 )
 from tuning.report.cells import AnyCell, Cell, Facts, KnobsCell, LongCell, Note, Table
-from tuning.report.confirmation import clock_check
+from tuning.report.facts import facts_of
 from tuning.trial.metric import METRIC
 from tuning.trial.recipe import OWN, SMALLER, TUNED, recipe_of
 from tuning.trial.trial import AGAIN
@@ -35,11 +35,8 @@ from tuning.trial.trial import AGAIN
 MOST_ROWS = 500
 LONG = 60
 """Letters of a reason that stand in its row; the rest is behind a click."""
-IN_THE_TABLE = frozenset(
-    {"step_seconds", "step_flops", "step_parts", "spread", "disturbances", "forms", "entry_seconds"}
-)
 NOT_SHOWN = frozenset(
-    {"calibration", "importance", "knob_columns", "schema_version", "timing_seconds"}
+    {"calibration", "importance", "knob_columns", "schema_version", "timed_again", "timing_seconds"}
 )
 GAINS = {OWN: "Gain", TUNED: "Gain over tuned", SMALLER: "Gain over smaller"}
 """Headings of the gains, by the control that they are over."""
@@ -64,21 +61,10 @@ def other_tables(summary: FrontSummary, frame: pd.DataFrame) -> list[Table]:
     return [t for t in (*tables, _rungs(summary, frame), _unfinished(summary, frame)) if t.rows]
 
 
-def calibration_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
-    """The calibration with its check, and the forms it met; as far as they are known."""
-    costs = (run_info or {}).get("calibration")
-    if not isinstance(costs, Mapping):
-        return []
-    forms = _forms(costs)
-    took = (run_info or {}).get("timing_seconds")
-    notes = _calibration_notes(costs, clock_check(summary), took)
-    return [_calibration(costs, notes), *([forms] if forms.rows else [])]
-
-
 def facts(run_info: Mapping[str, Any] | None) -> Facts:
     """What else is known of the run."""
     known = {name: value for name, value in (run_info or {}).items() if name not in NOT_SHOWN}
-    return _facts({name: value for name, value in known.items() if value not in (None, "", {})})
+    return facts_of({name: value for name, value in known.items() if value not in (None, "", {})})
 
 
 def _trial_cells(row: Row, summary: FrontSummary) -> list[AnyCell]:
@@ -158,93 +144,6 @@ def _reason(text: str) -> AnyCell:
     return text if len(text) <= LONG else LongCell(f"{text[:LONG].rstrip()}…", text)
 
 
-def _calibration(costs: Mapping[str, Any], notes: list[Note]) -> Table:
-    """Cost of a step at each depth, with its spread, and the costs that do not depend on depth."""
-    steps, flops = _by_depth(costs.get("step_seconds")), _by_depth(costs.get("step_flops"))
-    spread = costs.get("spread") if isinstance(costs.get("spread"), Mapping) else {}
-    parts = {part: _by_depth(seconds) for part, seconds in (costs.get("step_parts") or {}).items()}
-    full = steps[max(steps)] if steps else None
-    rows = [
-        [
-            str(depth),
-            form.seconds(cost),
-            f"{cost / full:.3f}" if full else form.NOTHING,
-            form.amount(flops.get(depth)),
-            _percent((spread or {}).get(f"step_{depth}")),
-            *(form.seconds(seconds.get(depth)) for seconds in parts.values()),
-        ]
-        for depth, cost in sorted(steps.items())
-    ]
-    headings = (
-        "Active blocks",
-        "Step",
-        "Share of a full step",
-        "FLOP",
-        "Spread",
-        *map(str.capitalize, parts),
-    )
-    return Table(
-        "Calibration",
-        headings,
-        rows,
-        frozenset(headings),
-        notes,
-        _facts({name: value for name, value in costs.items() if name not in IN_THE_TABLE}),
-        kind="narrow",
-    )
-
-
-def _calibration_notes(costs: Mapping[str, Any], check: str, took: float | None) -> list[Note]:
-    """How it was measured, whether it was disturbed, what that took, how it was checked."""
-    signs = costs.get("disturbances")
-    how = (
-        "Medians of interleaved rounds with the device to itself; spread is the relative "
-        "interquartile range."
-    )
-    company = (
-        Note(how, "It was not alone:", f"{'; '.join(signs)}.")
-        if signs
-        else Note(f"{how} Nothing was noticed that disturbed it.")
-    )
-    spent = f"{form.seconds(took)} in all, with those of other forms of the model."
-    return [company, *([Note("", "Time spent.", spent)] if took else []), Note("", "Check.", check)]
-
-
-def _by_depth(table: object) -> dict[int, float]:
-    """A cost by depth; JSON turned the depths into strings."""
-    if not isinstance(table, Mapping):
-        return {}
-    return {int(depth): float(value) for depth, value in table.items()}
-
-
-def _percent(value: object) -> str:
-    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else form.NOTHING
-
-
-def _facts(values: Mapping[str, Any]) -> Facts:
-    return [(_words(name), _fact(value)) for name, value in values.items()]
-
-
-def _fact(value: Any) -> str | Facts:
-    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-        value = dict(enumerate(value, start=1))
-    if isinstance(value, Mapping):
-        return _facts(value) or "none"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value)) or "none"
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return form.NOTHING
-    return form.knob(value) if isinstance(value, (bool, float)) else str(value)
-
-
-def _words(name: object) -> str:
-    return str(name).replace("_", " ")
-
-
 def _some(frame: pd.DataFrame) -> list[Row]:
     return rows_of(frame.head(MOST_ROWS))
 
@@ -273,38 +172,3 @@ def _table(
     kind: str = "wide",
 ) -> Table:
     return Table(title, headings, rows, frozenset(headings) - LEFT, notes, count=count, kind=kind)
-
-
-HEADINGS = ("Form", "Full step", "Of a plain one", "FLOP of a plain one", "Entering it")
-
-
-def _forms(costs: Mapping[str, Any]) -> Table:
-    """One row a form; ``costs`` is a cost table as JSON, depths as text or numbers."""
-    plain = _full(costs)
-    rows = [
-        [
-            name,
-            form.seconds(step),
-            f"{step / plain[0]:.3f}",
-            f"{flops / plain[1]:.3f}" if plain[1] else form.NOTHING,
-            form.seconds(own.get("entry_seconds")),
-        ]
-        for name, own in (costs.get("forms") or {}).items()
-        for step, flops in [_full(own)]
-    ]
-    note = Note(
-        "Each was timed alone on the device when a trial first needed it, beside the workload’s "
-        "own; entering is fitting matrices or compiling, and the way back."
-    )
-    figures = frozenset(HEADINGS) - {"Form"}
-    count = str(len(rows))
-    return Table("Forms of the model", HEADINGS, rows, figures, [note], kind="narrow", count=count)
-
-
-def _full(costs: Mapping[str, Any]) -> tuple[float, float]:
-    """(seconds, operations) of a full step."""
-    full = int(costs["num_blocks"])
-    return tuple(  # type: ignore[return-value]
-        next((float(value) for depth, value in costs[name].items() if int(depth) == full), 0.0)
-        for name in ("step_seconds", "step_flops")
-    )

@@ -22,7 +22,7 @@ from tuning.findings.words import (
     unfrozen_note,
     verdict,
 )
-from tuning.report.picture_words import claim
+from tuning.report.picture.words import claim
 from tuning.trial.metric import Metric
 from tuning.trial.trial import TrialRecord
 

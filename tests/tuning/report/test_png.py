@@ -21,8 +21,8 @@ from tuning.findings.context import Asked, Background
 from tuning.findings.paired import Bound
 from tuning.findings.summary import summary
 from tuning.findings.words import headline
-from tuning.report.picture_words import claim
-from tuning.report.png import draw, png_bytes
+from tuning.report.picture.png import draw, png_bytes
+from tuning.report.picture.words import claim
 from tuning.report.points import whiskers
 from tuning.trial.metric import Metric
 
@@ -187,7 +187,7 @@ def test_pyplot_is_never_imported() -> None:
     code = (
         "import sys; from tests.support.frames import search_frame; from tuning.findings.summary "
         "import summary; "
-        "from tuning.report.png import png_bytes; png_bytes(summary(search_frame(12))); "
+        "from tuning.report.picture.png import png_bytes; png_bytes(summary(search_frame(12))); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -82,7 +82,7 @@ _STYLE: dict[str, Any] = {**_PLAIN, "fontweight": "bold"}
 def name(
     axes: Axes, text: str, point: tuple[float, float], color: str, *, small: bool = False
 ) -> Annotation:
-    """A name of a point, for ``tuning.report.placing`` to move, with a rim that keeps lines off."""
+    """A name of a point, for ``placing`` to move, with a rim that keeps lines off."""
     from matplotlib.patheffects import withStroke
 
     return axes.annotate(

@@ -18,9 +18,9 @@ from tuning.findings import format as form
 from tuning.findings.front import AXES, never_froze, numbers
 from tuning.findings.summary import FrontSummary
 from tuning.findings.win_words import named
-from tuning.report.heights import Heights
-from tuning.report.picture_words import CONTROL, FRONT, GRID, INK, OTHER, QUIET, name, title
-from tuning.report.placing import Placing, around
+from tuning.report.picture.heights import Heights
+from tuning.report.picture.placing import Placing, around
+from tuning.report.picture.words import CONTROL, FRONT, GRID, INK, OTHER, QUIET, name, title
 from tuning.report.points import gain_mark, whiskers
 from tuning.trial.dominance import Floats, nondominated
 
