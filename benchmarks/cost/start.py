@@ -6,6 +6,9 @@ interrupted. Printed are wall seconds until the run directory is there (a resume
 Ray is being started and until a task begins; and the seconds of a processor that all processes of
 the search took by then, which say more than the others where something else runs beside.
 
+Beside them *plain Ray Tune*: a process that imports torch and has two workers of Ray Tune import
+it and train a step, as its documentation shows it. Less than that no search through Ray takes.
+
     python -m benchmarks.cost.start [--workload W] [--rounds 3] [--json FILE]
 """
 
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +34,7 @@ from benchmarks.common import Row, machine, parser, publish
 POLL_SECONDS = 0.02
 PATIENCE = 600.0
 MOMENTS = ("directory", "Ray", "task")
+PLAIN = "plain Ray Tune"
 
 
 def commands(workload: str, folder: Path) -> Mapping[str, Sequence[str]]:
@@ -60,29 +64,55 @@ def times(arguments: Sequence[str], run: Path) -> dict[str, float]:
         RuntimeError: the search ended before anything was trained.
     """
     _forget(run)
-    found: dict[str, float] = {}
-    begin = time.perf_counter()
-    search = subprocess.Popen(
-        [sys.executable, "-m", "tuning.search", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     signs = {
         "directory": lambda: (run / "run.json").exists(),
         "Ray": lambda: (run / "ray").exists(),
         "task": lambda: begun(run),
     }
-    while len(found) < len(MOMENTS) and time.perf_counter() - begin < PATIENCE:
-        if search.poll() is not None:
-            raise RuntimeError(f"{arguments} ended: {search.communicate()[1]}")
-        for moment in MOMENTS:
-            if moment not in found and signs[moment]():
+    return _followed(["tuning.search", *arguments], signs)
+
+
+def plain_times(folder: Path) -> dict[str, float]:
+    """The same of ``plain``."""
+    done = folder / "plain"
+    return _followed(["benchmarks.cost.start", "--plain", str(done)], {"task": done.exists})
+
+
+def plain(done: Path) -> None:
+    """Have two workers of Ray Tune train a step of torch; ``done`` is there when one has begun."""
+    import ray
+    import torch
+    from ray import tune
+
+    def train(config: dict[str, int]) -> None:
+        weights = torch.zeros(8, 8, requires_grad=True)
+        (weights @ weights).sum().backward()  # type: ignore[no-untyped-call]
+        done.touch()
+        tune.report({"loss": float(config["number"])})
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    tune.Tuner(train, param_space={"number": tune.grid_search([0, 1])}).fit()
+
+
+def _followed(words: Sequence[str], signs: Mapping[str, Callable[[], bool]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(found) < len(signs) and time.perf_counter() - begin < PATIENCE:
+        if process.poll() is not None:
+            raise RuntimeError(f"{words} ended: {process.communicate()[1]}")
+        for moment, sign in signs.items():
+            if moment not in found and sign():
                 found[moment] = time.perf_counter() - begin
         time.sleep(POLL_SECONDS)
-    found["processors"] = _processor_seconds(search.pid)
-    search.send_signal(signal.SIGINT)
-    search.communicate()
+    found["processors"] = _processor_seconds(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
     return found
 
 
@@ -111,6 +141,7 @@ def measured(workload: str, rounds: int) -> list[Row]:
         try:
             for name, arguments in commands(workload, folder).items():
                 found.setdefault(name, []).append(times(arguments, Path(arguments[1])))
+            found.setdefault(PLAIN, []).append(plain_times(folder))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return [_row(name, each) for name, each in found.items()]
@@ -120,7 +151,7 @@ def _row(name: str, rounds: Sequence[Mapping[str, float]]) -> Row:
     middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
     return {
         "search": name,
-        **{f"s until {moment}": middle[moment] for moment in MOMENTS},
+        **{f"s until {moment}": middle.get(moment) for moment in MOMENTS},
         "processor s": middle["processors"],
         "of rounds": " ".join(f"{each['task']:.1f}" for each in rounds),
     }
@@ -130,7 +161,11 @@ def main() -> None:
     """Measure, print and write."""
     options = parser(__doc__, rounds=3)
     options.add_argument("--workload", default="byte_lm", help="(default: byte_lm)")
+    options.add_argument("--plain", type=Path, help="for this program's own use")
     asked = options.parse_args()
+    if asked.plain:
+        plain(asked.plain)
+        return
     about = machine()
     rows = measured(asked.workload, asked.rounds)
     publish({"from typing to training": rows}, asked.json, {**about, "load after": _load()})
