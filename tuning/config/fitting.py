@@ -9,8 +9,9 @@ trial is spent on what cannot run.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.levers.approximation import NONE
@@ -65,16 +66,15 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
     drawn together, and a trial that cannot have two of them fails with the reason.
     """
     tried = _singly if _has_gates(space) else _combinations
+    ask = functools.cache(fault_of)
     choices: dict[str, tuple[Scalar, ...]] = {}
     left_out: list[tuple[str, str]] = []
     faults: list[str] = []
     for names in GROUPS:
-        bad = [
-            (values, fault) for values in tried(space, names) if (fault := _fault(values, fault_of))
-        ]
         kept = {name: list(values) for name, values in _values(space, names).items()}
+        # One by one, a value is tried beside the first of the others that is left: anew each time.
         while standing := [
-            (values, fault) for values, fault in bad if all(v in kept[n] for n, v in values.items())
+            (values, fault) for values in tried(space, kept) if (fault := _fault(values, ask))
         ]:
             dropped = _worst(space, kept, [values for values, _ in standing])
             if dropped is None:
@@ -153,10 +153,7 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
             choices[k.name] = (False,)
             left_out[lever] = fault
     if left_out and not faults and _idle(space, choices):
-        faults = [
-            f"space {space.name} has nothing to search of this workload: {fault}"
-            for fault in left_out.values()
-        ]
+        faults = [_nothing(space, fault) for fault in left_out.values()]
         return Fitted(choices, (), tuple(faults))
     remarks = (f"{lever} is left out of the space: {fault}" for lever, fault in left_out.items())
     return Fitted(choices, tuple(remarks), tuple(faults))
@@ -174,15 +171,21 @@ def _opens_not(k: Knob) -> Scalar:
     return lever_switches()[k.name]
 
 
-def _idle(space: SearchSpace, closed: Mapping[str, tuple[Scalar, ...]]) -> bool:
-    """Whether nothing but the horizon is left to search."""
-    left = dataclasses.replace(
+def _idle(space: SearchSpace, left: Mapping[str, tuple[Scalar, ...]]) -> bool:
+    """Whether nothing but the horizon and the workload's own knobs is left to search."""
+    fixed = {name: values[0] for name, values in left.items() if len(values) == 1}
+    narrower = dataclasses.replace(
         space,
         knobs=tuple(
-            Fixed(k.name, False, when=k.when) if k.name in closed else k for k in space.knobs
+            Fixed(k.name, fixed[k.name], when=k.when) if k.name in fixed else k for k in space.knobs
         ),
     )
-    return all(k.name == HORIZON for k in left.searched)
+    own = {OWN_GATE, *(k.name for k in space.knobs if OWN_GATE in k.when)}
+    return all(k.name == HORIZON or k.name in own for k in narrower.searched)
+
+
+def _nothing(space: SearchSpace, fault: str) -> str:
+    return f"space {space.name} has nothing to search of this workload: {fault}"
 
 
 def _turned(kind: str, k: Knob) -> list[Optimization]:
@@ -197,9 +200,8 @@ def _values(space: SearchSpace, names: Iterable[str]) -> dict[str, tuple[Scalar,
     }
 
 
-def _combinations(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
+def _combinations(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> list[Values]:
     """Values of the group's knobs together; a knob whose condition fails has none."""
-    axes = _values(space, names)
     found: list[Values] = []
     for point in itertools.product(*axes.values()):
         values = dict(zip(axes, point, strict=True))
@@ -209,13 +211,14 @@ def _combinations(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
     return found
 
 
-def _singly(space: SearchSpace, names: tuple[str, ...]) -> list[Values]:
+def _singly(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> list[Values]:
     """Each value of the group's knobs, the others at the first that lets it apply."""
-    axes = _values(space, names)
     found: list[Values] = []
     for name, allowed in axes.items():
         base = {n: options[0] for n, options in axes.items()}
-        base |= {parent: values[0] for parent, values in space.knob(name).when.items()}
+        for parent, values in space.knob(name).when.items():
+            if open_to := [value for value in values if value in axes.get(parent, values)]:
+                base[parent] = open_to[0]
         for value in allowed:
             chosen = {**base, name: value}
             applying = {n: v for n, v in chosen.items() if n in axes and _applies(space, n, chosen)}

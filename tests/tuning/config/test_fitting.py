@@ -32,6 +32,7 @@ from tests.support.searches import TINY, config_of, search
 from tuning.config.config import SearchConfig
 from tuning.config.fitting import fit_gates, fit_space, needs_fitting
 from tuning.config.limits import fit_batches
+from tuning.config.own import with_own
 from tuning.errors import BadInput
 from tuning.search import main
 from tuning.session import conduct
@@ -124,6 +125,35 @@ def test_values_left_out_for_one_reason_share_a_line() -> None:
     (line,) = fitted.remarks
     assert line.endswith(" are left out of the space: no linear layer")
     assert "approximation svd, approximation data_aware" in line
+
+
+def test_of_a_space_with_gates_nothing_is_left_that_fails() -> None:
+    """Values are tried one by one, the others at the first that is left: where that one goes, those
+    beside which it was tried are tried again.
+    """
+    fitted = fit_space(
+        find_space("recipe"),
+        lambda form: "no linear layer" if form.approximation != "none" else None,
+    )
+    assert fitted.choices == {"approximation": ("none",)}
+    (line,) = fitted.remarks
+    kinds = ("svd", "data_aware", "monarch", "hidden_units")
+    assert line == (
+        ", ".join(f"approximation {kind}" for kind in kinds)
+        + " are left out of the space: no linear layer"
+    )
+
+
+def test_a_form_is_tried_once() -> None:
+    """Trying one may take long: it builds a model and trains a step."""
+    asked: list[Form] = []
+
+    def fault_of(form: Form) -> str | None:
+        asked.append(form)
+        return "no" if form.approximation in {"svd", "monarch"} else None
+
+    fit_space(find_space("recipe"), fault_of)
+    assert len(asked) == len(set(asked))
 
 
 def test_a_fixed_value_that_cannot_be_is_refused() -> None:
@@ -362,3 +392,15 @@ def test_what_is_asked_for_by_name_and_cannot_be_is_one_message() -> None:
     assert not alone.remarks
     among = fit_gates(find_space("recipe"), lacking)
     assert (among.faults, among.remarks) == ((), ("input is left out of the space: no shrink",))
+
+
+def test_own_knobs_do_not_stand_in_for_the_lever_that_was_asked_for() -> None:
+    """A space of one lever that the workload cannot have is refused, with knobs of the workload's
+    own as without.
+    """
+    own = Choice("width", (32, 64), meaning="width of a block")
+    space = with_own(find_space("input_size"), [own], {"width": 64})
+    fitted = fit_gates(space, {"input": lambda: "no shrink"})
+    assert fitted.faults == ("space input_size has nothing to search of this workload: no shrink",)
+    fixed = narrow(space, {"use_own": True})[0]
+    assert fit_gates(fixed, {"input": lambda: "no shrink"}).faults == fitted.faults
