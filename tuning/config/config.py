@@ -335,7 +335,7 @@ class SearchConfig:
         faults = [] if resuming or not isinstance(self.run, str) else _run_faults(Path(self.run))
         faults += _workload_faults(self, find_workload)
         faults += self.space_faults()
-        if find_workload is None and not faults:
+        if not faults:
             faults += self._faults_at_ends()
         faults += rules
         if isinstance(self.log, str):

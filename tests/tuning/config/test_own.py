@@ -20,6 +20,8 @@ from tests.support.tiny import tiny
 from tuning.config.config import SearchConfig
 from tuning.config.own import OWN_GATE, name_faults, space_for
 from tuning.config.resources import Machine
+from tuning.errors import BadInput
+from tuning.session.search import run_search
 from tuning.study.baselines import baseline_specs, knob_columns
 
 KNOBBY = "tests.support.knobby:make"
@@ -153,6 +155,20 @@ def test_both_ends_are_built() -> None:
     """Before a run is created, not when the first trial draws one."""
     assert len(faults(f"{HERE}longer")) == 2
     assert not Path("nowhere").exists()
+
+
+def test_a_search_builds_both_ends_before_it_creates_anything(tmp_path: Path) -> None:
+    """It hands its own finder of the workload on, to build the workload as it is only once."""
+    with pytest.raises(BadInput, match="but with"):
+        run_search(
+            SearchConfig(
+                str(tmp_path / "run"),
+                workload=f"{HERE}longer",
+                space="static_suffix",
+                driver="serial",
+            )
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_gate_and_name_of_a_space_is_taken() -> None:
