@@ -338,6 +338,8 @@ class SearchConfig:
         if not faults:
             faults += self._faults_at_ends()
         faults += rules
+        if not resuming:
+            faults += _unheeded(self)
         if isinstance(self.log, str):
             faults += [fault for place in places(self.log) for fault in place.faults("--log")]
         if not rules and self.address is None:
@@ -412,6 +414,25 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     short = "-".join(divided(name)[0].stem if is_path(name) else name for name in whole)
     name = f"{now:%Y%m%dT%H%M%SZ}-{short}"
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
+
+
+def _unheeded(config: SearchConfig) -> list[str]:
+    """Options that the others given with them leave without effect.
+
+    Of a new search alone: one that goes on may change one of the two and has to keep the other.
+    """
+    faults = []
+    if config.objective == "pareto" and config.rung in RUNGS and config.rung:
+        faults.append(
+            "rung must come with the objective time-to-quality, but got "
+            f"{config.rung!r} with pareto: leave one of them out"
+        )
+    if config.driver == "serial" and config.address is not None:
+        faults.append(
+            "address must come with the driver ray, but got "
+            f"{config.address!r} with serial: leave one of them out"
+        )
+    return faults
 
 
 def _bytes_faults(config: SearchConfig) -> list[str]:
