@@ -25,7 +25,7 @@ from tuning.store.directory import read_info
 from tuning.store.info import RunInfo
 from tuning.training.calibration.calibrate import calibration_key, surroundings
 from tuning.training.place import local_device
-from tuning.trial.clock import CostTable, differing
+from tuning.trial.clock import CostTable, differing, impossible
 from tuning.version import VERSION
 
 
@@ -33,7 +33,7 @@ def clock_of(other: Path) -> tuple[RunInfo, CostTable]:
     """What the run at ``other`` says of itself, and its clock.
 
     Raises:
-        BadInput: it is no run, or its clock is not calibrated yet.
+        BadInput: it is no run, or its clock is not calibrated yet, or says what no device takes.
     """
     try:
         info = read_info(other)
@@ -46,6 +46,11 @@ def clock_of(other: Path) -> tuple[RunInfo, CostTable]:
             f"--clock must name a run whose clock is calibrated, but that of {other} is not: wait "
             "until it is, or "
             "leave it out"
+        )
+    if (fault := impossible(info.calibration)) is not None:
+        raise BadInput(
+            f"--clock must name a run whose clock was calibrated, but that of {other} has {fault}: "
+            "name another run, or leave it out"
         )
     return info, info.calibration
 

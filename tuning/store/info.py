@@ -169,7 +169,7 @@ class RunInfo:
                 not read.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, parse_float=_finite, parse_constant=_finite)
             schema = int(data["schema_version"])
         except (ValueError, TypeError, KeyError) as error:
             raise BadInput(
@@ -229,6 +229,14 @@ def _over(before: CostTable | None, again: CostTable) -> CostTable:
     """A table that was timed again, with what of its forms was not."""
     known = {} if before is None else before.forms
     return dataclasses.replace(again, forms={**known, **again.forms})
+
+
+def _finite(number: str) -> float:
+    """A number of run.json, into which only finite ones are written."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"a finite number must hold, but got {number}")
+    return value
 
 
 def _schema_message(schema: int, version: str) -> str:

@@ -19,6 +19,7 @@ each time, and the sums run over all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -102,6 +103,35 @@ def _interpolate(table: Mapping[int, float], depth: int) -> float:
         )
     weight = (depth - below) / (above - below)
     return (1 - weight) * table[below] + weight * table[above]
+
+
+def impossible(costs: CostTable, form: str = "") -> str | None:
+    """What of ``costs`` no device takes, in words; None of a table that a calibration may have
+    given.
+
+    A step takes some time and all else at least none; a full step of the workload's own form has
+    to be known.
+    """
+    where = f" of the form {form!r}" if form else ""
+    if not form and costs.num_blocks not in costs.step_seconds:
+        return f"no step at depth {costs.num_blocks}, a full one"
+    for depth, seconds in costs.step_seconds.items():
+        if not 0 < seconds < math.inf:
+            return f"{seconds} s for a step at depth {depth}{where}"
+    least = {
+        "a batch": costs.data_seconds,
+        "a probe": costs.probe_seconds,
+        "an evaluation": costs.evaluation_seconds,
+        "an entry": costs.entry_seconds,
+    }
+    for what, seconds in least.items():
+        if not 0 <= seconds < math.inf:
+            return f"{seconds} s for {what}{where}"
+    baseline = costs.baseline_step_seconds
+    if baseline is not None and not 0 < baseline < math.inf:
+        return f"{baseline} s for a step of the baseline{where}"
+    found = (impossible(table, name) for name, table in costs.forms.items())
+    return next((fault for fault in found if fault is not None), None)
 
 
 class OtherSurroundings(ValueError):  # noqa: N818 - what the user is told, not a fault of the program

@@ -20,6 +20,7 @@ from tests.support.watch import Remembering
 from tuning.session import clock_beside
 from tuning.session.clock_beside import MOST, clock_taken
 from tuning.session.identity import identity_here
+from tuning.session.other_runs import clock_faults
 from tuning.session.search import resume_search, run_search
 from tuning.store.store import Store
 from tuning.training import clock_tasks
@@ -81,6 +82,26 @@ def test_it_is_taken_with_all_that_was_found(
     assert CHECKING in watcher.phases
     assert CALIBRATING not in watcher.phases
     assert not any("anew" in note for note in watcher.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"data_seconds": -1.0}, "-1.0 s for a batch"),
+        ({"step_seconds": {4: 0.0}}, "0.0 s for a step at depth 4"),
+        ({"step_seconds": {1: 0.1}}, "no step at depth 4, a full one"),
+        ({"forms": {"svd": clock(entry_seconds=-2.0)}}, "-2.0 s for an entry of the form 'svd'"),
+        ({"baseline_step_seconds": 0.0}, "0.0 s for a step of the baseline"),
+    ],
+)
+def test_one_that_no_device_has_is_not_taken(
+    tmp_path: Path, changes: dict[str, Any], fault: str
+) -> None:
+    """Somebody edited it: unasked it is passed over, asked for it is refused with what is wrong."""
+    edited = a_run(tmp_path / "edited", clock(**changes))
+    assert taken(tmp_path / "second") is None
+    (named,) = clock_faults(config_of(tmp_path / "second", clock=str(edited)))
+    assert fault in named
 
 
 def test_one_that_strays_is_calibrated_anew(

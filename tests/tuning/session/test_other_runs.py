@@ -184,7 +184,11 @@ def test_a_clock_that_was_not_calibrated_alone_is_taken_with_a_warning(taken: Ta
             {},
             ["matmul precision high, and this search has"],
         ),
-        (clock(num_blocks=8), {}, ["blocks 8, and this search has blocks 4"]),
+        (
+            clock(num_blocks=8, step_seconds={1: 0.1, 8: 0.2}),
+            {},
+            ["blocks 8, and this search has blocks 4"],
+        ),
         (
             clock(key={"threads": "2", "torch": "0.4"}),
             {},

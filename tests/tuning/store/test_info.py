@@ -43,6 +43,14 @@ def test_what_is_no_description_is_refused(text: str) -> None:
         RunInfo.from_json(text)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(number: str) -> None:
+    """Whoever wrote them there: this program writes none, and could not write them again."""
+    text = INFO.to_json().replace('"timing_seconds": 0.0', f'"timing_seconds": {number}')
+    with pytest.raises(BadInput, match=rf"finite number must hold, but got {number}"):
+        RunInfo.from_json(text)
+
+
 def test_a_run_of_another_version_is_not_resumed() -> None:
     """The message names both versions; the same version passes."""
     INFO.require_version("0.1.0")
