@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_spaces.knobs import Choice, Float, Int, Knob
 from tuning.elsewhere.destination import Destination, Source, curve_of, numbers_of
-from tuning.trial.trial import Scalar, TrialRecord
+from tuning.trial.trial import ASIDE, Scalar, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
@@ -108,9 +108,12 @@ def _state(record: TrialRecord, values: list[Any]) -> optuna.trial.TrialState:
     import optuna
 
     states = optuna.trial.TrialState
-    if record.state == "finished" and None not in values:
-        return states.COMPLETE
-    return states.PRUNED if record.state == "stopped" else states.FAIL
+    if record.state == "stopped":
+        return states.PRUNED
+    if record.state != "finished" or None in values:
+        return states.FAIL
+    # A short look at a recipe or another seed's run, complete, could be the study's best trial.
+    return states.PRUNED if record.origin in ASIDE else states.COMPLETE
 
 
 def distribution(knob: Knob, value: Scalar) -> BaseDistribution | None:

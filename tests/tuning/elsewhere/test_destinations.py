@@ -19,7 +19,7 @@ from tests.support.frames import search_records
 from tuning.elsewhere.destination import Source
 from tuning.elsewhere.place import Place, kinds, places
 from tuning.trial.metric import Metric
-from tuning.trial.trial import TrialRecord
+from tuning.trial.trial import ASIDE, Origin, TrialRecord
 
 ACCURACY = Metric("accuracy", maximize=True)
 ODD = "F1 @10, macro"
@@ -170,17 +170,42 @@ def test_a_study_has_distributions_values_states_and_curves(filled: Callable[[st
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     states = {"finished": "COMPLETE", "stopped": "PRUNED", "failed": "FAIL"}
     for record, trial in zip(RECORDS, study.trials, strict=True):
-        assert trial.state.name == states[record.state]
+        aside = record.state == "finished" and record.origin in ASIDE
+        assert trial.state.name == ("PRUNED" if aside else states[record.state])
         assert trial.intermediate_values == {p.step: -p.val_loss for p in record.curve}
         assert trial.params["horizon"] == record.recipe.horizon
         for name, value in record.recipe.knobs.items():
             assert trial.params.get(name, trial.user_attrs.get(name)) == value
-        if record.state == "finished":
+        if record.state == "finished" and not aside:
             assert record.val_loss is not None
             assert trial.values == [-record.val_loss]
     both = optuna.load_study(study_name="mine: seconds and accuracy", storage=where)
     assert [d.name for d in both.directions] == ["MINIMIZE", "MAXIMIZE"]
     assert both.best_trials
+
+
+@pytest.mark.parametrize("origin", ASIDE)
+def test_what_is_on_no_front_is_no_studys_best(tmp_path: Path, origin: Origin) -> None:
+    """A short look at a recipe that was given up and another seed's run, better and sooner than all
+    else; its loss stays readable.
+    """
+    where = f"sqlite:///{tmp_path}/study.db"
+    full = next(record for record in RECORDS if record.recipe.is_control and record.val_loss)
+    assert full.train_seconds is not None
+    assert full.val_loss is not None
+    aside = dataclasses.replace(
+        full,
+        number=99,
+        origin=origin,
+        val_loss=full.val_loss / 2,
+        train_seconds=full.train_seconds / 2,
+    )
+    told("optuna", where, [full, aside])
+    for name in ("mine", "mine: seconds and accuracy"):
+        study = optuna.load_study(study_name=name, storage=where)
+        assert [trial.user_attrs["number"] for trial in study.best_trials] == [full.number]
+        assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED"]
+        assert study.trials[1].user_attrs["val_metric"] == -full.val_loss / 2
 
 
 def test_a_baseline_outside_the_space_widens_its_range(tmp_path: Path) -> None:
