@@ -108,7 +108,7 @@ class SearchSpace:
 
         Neither fixed nor conditional on what a fixed knob rules out.
         """
-        return tuple(k for k in self.knobs if not isinstance(k, Fixed) and self._reachable(k))
+        return tuple(k for k in self.knobs if not isinstance(k, Fixed) and not self.ruled_out(k))
 
     @property
     def conditional(self) -> bool:
@@ -117,12 +117,16 @@ class SearchSpace:
         return any(parent in by_name for k in self.searched for parent in k.when)
 
     @functools.cached_property
+    def _by_name(self) -> dict[str, Knob]:
+        return {k.name: k for k in self.knobs}
+
+    @functools.cached_property
     def _gates(self) -> dict[str, Gate]:
         return {k.name: k for k in self.knobs if isinstance(k, Gate)}
 
     def knob(self, name: str) -> Knob:
         """The knob of that name; KeyError if there is none."""
-        return {k.name: k for k in self.knobs}[name]
+        return self._by_name[name]
 
     def decide(self, choose: Callable[[Knob], Scalar]) -> dict[str, Scalar]:
         """Params: ``choose`` is asked for each searched knob that applies given those before."""
@@ -171,7 +175,7 @@ class SearchSpace:
         """
         if policy not in self.policies() or not own_values(knobs).keys() <= self.own.keys():
             return None
-        off = {**_defaults(policy), **self.own}
+        off = self.neutral(policy)
         given: dict[str, Scalar] = {**off, **knobs, POLICY: policy, HORIZON: horizon}
         given |= {
             gate.name: any(given[name] != off[name] for name in gate.opens if name in off)
@@ -185,6 +189,10 @@ class SearchSpace:
                 return None
             params[k.name] = given[k.name]
         return params
+
+    def neutral(self, policy: str) -> dict[str, Scalar]:
+        """What a recipe of the policy has in each setting that it does not give."""
+        return {**_defaults(policy), **self.own}
 
     def for_pretrained(self) -> SearchSpace:
         """The same space with what is suggested for a model that comes with its weights."""
@@ -220,14 +228,19 @@ class SearchSpace:
             return (self.policy,)
         return tuple(str(v) for k in self.knobs if k.name == POLICY for v in k.values())
 
-    def _reachable(self, k: Knob) -> bool:
-        parents = {p.name: p for p in self.knobs}
-        return all(
-            name in parents
-            and any(parents[name].contains(value) for value in values)
-            and self._reachable(parents[name])
-            for name, values in k.when.items()
-        )
+    def ruled_out(self, k: Knob) -> Knob | None:
+        """The earlier knob that has none of the values under which ``k`` applies, or ``k`` where
+        there is no such knob; None where some point has ``k``.
+        """
+        for name, values in k.when.items():
+            parent = self._by_name.get(name)
+            if parent is None:
+                return k
+            if not any(parent.contains(value) for value in values):
+                return parent
+            if (above := self.ruled_out(parent)) is not None:
+                return above
+        return None
 
 
 def applies(k: Knob, params: Params) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from policies.base import Scalar
 from search_spaces.base import SearchSpace
-from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob
+from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob, same
 from search_spaces.rules import nearest, space_faults
 
 RANGE_KEYS = ("low", "high", "log")
@@ -54,6 +54,32 @@ def applied(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[Search
         knobs.append(changed)
         faults += new_faults
     return dataclasses.replace(space, knobs=tuple(knobs)), faults
+
+
+def unheeded(space: SearchSpace, overrides: Mapping[str, object]) -> list[str]:
+    """Faults of ``overrides`` that others leave without effect, which are themselves sound.
+
+    A knob that is held where it changes nothing may be given beside any other.
+    """
+    narrowed, found = applied(space, overrides)[0], []
+    for name in overrides:
+        k = narrowed.knob(name)
+        by = narrowed.ruled_out(k)
+        if by is None or space.ruled_out(space.knob(name)) is not None or _is_off(space, k):
+            continue
+        found.append(
+            f"{name} must apply at some point of the space, but never does where {by.name} is "
+            f"{by.span()}: leave {name} out, or give {by.name} another value"
+        )
+    return found
+
+
+def _is_off(space: SearchSpace, k: Knob) -> bool:
+    """Whether the knob is held at what a recipe without it has."""
+    if isinstance(k, Gate):
+        return True not in k.choices
+    defaults = (space.neutral(policy).get(k.name) for policy in space.policies())
+    return isinstance(k, Fixed) and any(same(k.value, value) for value in defaults)
 
 
 def _override(k: Knob, given: object) -> tuple[Knob, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from search_spaces.knobs import Choice, Fixed, Float, Int
-from search_spaces.narrow import narrow
+from search_spaces.narrow import narrow, unheeded
 from search_spaces.registry import find_space
 
 SPACE = find_space("dynamic_suffix")
@@ -155,3 +155,42 @@ def test_the_policy_may_be_fixed() -> None:
     space, faults = narrow(find_space("schedule"), {"policy": "static_suffix"})
     assert faults == []
     assert [k.name for k in space.searched] == ["horizon", "active_fraction"]
+
+
+@pytest.mark.parametrize(
+    ("given", "without_effect", "by"),
+    [
+        ({"use_batch": False, "batch_start": 2.0}, "batch_start", "use_batch is false"),
+        ({"use_depth": False, "growth_at": {"low": 0.3}}, "growth_at", "use_depth is false"),
+        ({"use_prefix": True, "use_depth": True}, "use_prefix", "use_depth is true"),
+        ({"use_prefix": True, "policy": "dynamic_suffix"}, "use_prefix", "policy is dynamic"),
+        ({"approximation": "svd", "optimizer": "muon"}, "approximation", "optimizer is muon"),
+        ({"optimizer": "own", "muon_momentum": 0.9}, "muon_momentum", "optimizer is own"),
+        ({"policy": "full_update", "active_fraction": 0.7}, "active_fraction", "policy is full"),
+    ],
+)  # fmt: skip
+def test_a_knob_that_another_leaves_without_effect_is_named(
+    given: dict[str, Any], without_effect: str, by: str
+) -> None:
+    """Each by itself is sound, and so is either one alone."""
+    space = find_space("recipe")
+    (fault,) = unheeded(space, given)
+    assert fault.startswith(f"{without_effect} must apply at some point of the space"), fault
+    assert by in fault
+    assert narrow(space, given)[1] == []
+    assert [unheeded(space, {name: value}) for name, value in given.items()] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"use_batch": False, "batch_start": 1.0},
+        {"optimizer": "own", "newton_schulz_steps": 5},
+        {"use_prefix": True, "use_depth": False},
+        {"use_depth": True, "depth_start": 0.5, "growth_at": 0.3, "use_prefix": False},
+        {"policy": {"choices": ["full_update", "static_suffix"]}, "active_fraction": 0.7},
+    ],
+)
+def test_what_changes_nothing_may_be_held_beside_any_other(given: dict[str, Any]) -> None:
+    """A lever that is off, a setting at what it has without its lever, what applies at times."""
+    assert unheeded(find_space("recipe"), given) == []

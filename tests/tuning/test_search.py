@@ -250,3 +250,15 @@ def test_a_search_builds_its_workload_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("tuning.session.search.conduct", lambda *_: None)
     run_search(config)
     assert len(built) == 1
+
+
+def test_an_address_beside_the_serial_driver_is_said_to_be_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to where trials would begin."""
+    config = SearchConfig(
+        str(tmp_path / "run"), workload=TINY, driver="serial", address="10.0.0.1:6379"
+    )
+    monkeypatch.setattr("tuning.session.search.conduct", lambda *_: None)
+    run_search(config)
+    assert "address '10.0.0.1:6379' is of no use" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from models.by_path import divided, is_path
 from models.levers import optimizer
 from policies.base import Scalar
 from search_spaces.base import HORIZON, SearchSpace
-from search_spaces.narrow import applied, narrow
+from search_spaces.narrow import applied, narrow, unheeded
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
 from tuning.config.own import (
@@ -339,7 +339,7 @@ class SearchConfig:
             faults += self._faults_at_ends()
         faults += rules
         if not resuming:
-            faults += _unheeded(self)
+            faults += _without_effect(self)
         if isinstance(self.log, str):
             faults += [fault for place in places(self.log) for fault in place.faults("--log")]
         if not rules and self.address is None:
@@ -366,7 +366,8 @@ class SearchConfig:
         given = {name: value for name, value in self._overrides.items() if name not in wanted}
         narrowed, found = narrow(space, given)
         faults += map(no_range, wanted)
-        return [*faults, *found, *range_faults(narrowed, self.workload)]
+        faults += [*found, *range_faults(narrowed, self.workload)]
+        return faults or unheeded(space, self.knobs)
 
     def _horizon_faults(self) -> list[str]:
         """Of horizons that are asked for in two ways."""
@@ -416,23 +417,17 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
 
 
-def _unheeded(config: SearchConfig) -> list[str]:
-    """Options that the others given with them leave without effect.
+def _without_effect(config: SearchConfig) -> list[str]:
+    """Of an option that another leaves without effect.
 
     Of a new search alone: one that goes on may change one of the two and has to keep the other.
     """
-    faults = []
-    if config.objective == "pareto" and config.rung in RUNGS and config.rung:
-        faults.append(
-            "rung must come with the objective time-to-quality, but got "
-            f"{config.rung!r} with pareto: leave one of them out"
-        )
-    if config.driver == "serial" and config.address is not None:
-        faults.append(
-            "address must come with the driver ray, but got "
-            f"{config.address!r} with serial: leave one of them out"
-        )
-    return faults
+    if not (config.objective == "pareto" and config.rung in RUNGS and config.rung):
+        return []
+    return [
+        "rung must come with the objective time-to-quality, but got "
+        f"{config.rung!r} with pareto: leave one of them out"
+    ]
 
 
 def _bytes_faults(config: SearchConfig) -> list[str]:

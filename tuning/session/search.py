@@ -71,6 +71,8 @@ def run_search(
     if found or workload is None:
         misfit = [] if workload is None else unfit_clock_faults(config, workload)
         raise BadInput(dict.fromkeys([*found, *misfit]))
+    if config.driver == "serial" and config.address is not None:
+        say(f"address {config.address!r} is of no use: the driver serial trains in this process")
     resources = config.resources(Machine.here())
     other = clock_taken(config, workload, resources)
     config = fitted_as_there(config, other) or fitted_to_device(config, workload)
