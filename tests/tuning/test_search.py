@@ -261,4 +261,4 @@ def test_an_address_beside_the_serial_driver_is_said_to_be_of_no_use(
     )
     monkeypatch.setattr("tuning.session.search.conduct", lambda *_: None)
     run_search(config)
-    assert "address '10.0.0.1:6379' is of no use" in capsys.readouterr().out
+    assert "address '10.0.0.1:6379' is of no use" in capsys.readouterr().err
