@@ -17,8 +17,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -143,6 +144,12 @@ class OwnKnob:
 
 MUST_RANGE = "a range must be Float(low, high), Int(low, high) or Choice((a, b)) of models.knobs"
 
+MUST_ANNOTATE = (
+    "a range must stand beside its type, as in x: Annotated[float, Float(0.0, 1.0)] = 0.5"
+)
+_CALL = re.compile(r"(?:\w+\.)*(?:Float|Int|Choice)\(")
+"""A range where a type belongs, in an annotation that was not evaluated."""
+
 
 def own_knobs(factory: Callable[..., Any], name: str) -> dict[str, OwnKnob]:
     """The knobs that ``factory``, of the workload called ``name``, declares, by name.
@@ -156,6 +163,8 @@ def own_knobs(factory: Callable[..., Any], name: str) -> dict[str, OwnKnob]:
     for parameter in inspect.signature(factory).parameters.values():
         hint = hints.get(parameter.name)
         ranges = _ranges(hint)
+        if not ranges and (where := _misplaced(parameter, hint)) is not None:
+            faults.append(f"knob {parameter.name}: {MUST_ANNOTATE}, but it stands {where}")
         if bare := next(filter(_is_bare, () if ranges else _notes(hint)), None):
             faults.append(f"knob {parameter.name}: {MUST_RANGE}, but got {bare!r}")
         if not ranges:
@@ -239,6 +248,23 @@ def arguments_without_range(factory: Callable[..., Any], name: str) -> list[str]
 def _notes(hint: Any) -> tuple[Any, ...]:
     """What an annotation says beside the type."""
     return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
+def _misplaced(parameter: inspect.Parameter, hint: Any) -> str | None:
+    """Where a range stands that is looked for beside a type alone; None: nowhere."""
+    written = parameter.annotation
+    if isinstance(parameter.default, Range):
+        return "in place of the default"
+    if isinstance(written, Range) or (isinstance(written, str) and _CALL.match(written)):
+        return "in place of the type"
+    return "within another type" if any(map(_ranges, _in(hint))) else None
+
+
+def _in(hint: Any) -> Iterator[Any]:
+    """The types that a type is made of, at any depth."""
+    for each in () if get_origin(hint) is Annotated else get_args(hint):
+        yield each
+        yield from _in(each)
 
 
 def _is_bare(note: Any) -> bool:

@@ -116,6 +116,25 @@ def positional(width: Annotated[int, Int(1, 4)] = 2, /) -> Workload:
     return tiny()
 
 
+def as_type(*, width: Int(1, 4) = 2) -> Workload:  # type: ignore[valid-type]
+    return tiny()
+
+
+def as_default(*, width: Any = Int(1, 4)) -> Workload:  # noqa: B008
+    return tiny()
+
+
+def within(*, width: Annotated[int, Int(1, 4)] | None = 2) -> Workload:
+    return tiny()
+
+
+def as_object(*, width: Any = 2) -> Workload:
+    return tiny()
+
+
+as_object.__annotations__["width"] = Int(1, 4)
+
+
 WRONG: dict[Callable[..., Workload], str] = {
     no_default: "a default must be given",
     outside: "the default must be a whole number from 1 to 4, but got 9",
@@ -132,6 +151,10 @@ WRONG: dict[Callable[..., Workload], str] = {
     twice: "choices must differ",
     two: "one range must be given, but got 2",
     positional: "it must be a keyword argument",
+    as_type: "a range must stand beside its type, as in x: Annotated",
+    as_object: "but it stands in place of the type",
+    as_default: "but it stands in place of the default",
+    within: "but it stands within another type",
 }
 
 

@@ -72,6 +72,7 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
     faults: list[str] = []
     for names in GROUPS:
         kept = {name: list(values) for name, values in _values(space, names).items()}
+        gone: list[tuple[str, str]] = []
         # One by one, a value is tried beside the first of the others that is left: anew each time.
         while standing := [
             (values, fault) for values in tried(space, kept) if (fault := _fault(values, ask))
@@ -83,7 +84,9 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
             name, value = dropped
             reason = next(fault for values, fault in standing if values.get(name) == value)
             kept[name].remove(value)
-            left_out.append((f"{name} {value}", reason))
+            gone.append((f"{name} {value}", reason))
+        else:  # of a group of which nothing is left, the fault alone says why
+            left_out += gone
         choices |= {n: tuple(v) for n, v in kept.items() if len(v) < len(_values(space, (n,))[n])}
     return Fitted(choices, tuple(_lines(left_out)), tuple(faults))
 
