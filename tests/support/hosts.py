@@ -36,6 +36,9 @@ class ScriptedHost(Host):
         self._cpu += self._tick
         return self._cpu
 
+    def queued(self) -> float:
+        return 0.0
+
     @property
     def _tick(self) -> float:
         return TICK * (1 + self._slower) ** self._readings

@@ -193,19 +193,21 @@ class StepBench:
 
     def lap(self, work: Callable[[], object], times: int = 1) -> Lap:
         """What ``work`` takes, the mean of ``times`` in a row."""
+        queued = self.host.queued()  # looked up outside of what is timed
         wall, cpu = self._reading()
         for _ in range(times):
             work()
         end_wall, end_cpu = self._reading()
-        return Lap((end_wall - wall) / times, (end_cpu - cpu) / times)
+        since = end_wall - wall, end_cpu - cpu, self.host.queued() - queued
+        return Lap(*(seconds / times for seconds in since))
 
     def parts(self, depth: int) -> dict[str, Lap]:
         """What each part of one step takes."""
-        readings = [self._reading()]
-        self.step(depth, lambda part: readings.append(self._reading()))
-        pairs = zip(PARTS, readings, readings[1:], strict=False)
+        readings = [(*self._reading(), self.host.queued())]
+        self.step(depth, lambda part: readings.append((*self._reading(), self.host.queued())))
         return {
-            part: Lap(after[0] - before[0], after[1] - before[1]) for part, before, after in pairs
+            part: Lap(*(end - begin for begin, end in zip(before, after, strict=True)))
+            for part, before, after in zip(PARTS, readings, readings[1:], strict=False)
         }
 
     def _reading(self) -> tuple[float, float]:

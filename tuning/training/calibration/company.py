@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
@@ -33,6 +34,8 @@ MOST_ELSEWHERE = 0.20
 """Share of all cores' time that other processes had meanwhile."""
 MOST_GPU_BUSY = 0.10
 """Share of the time for which the GPU was at work just before anything here used it."""
+QUEUE = Path("/proc/thread-self/schedstat")
+"""Of Linux: nanoseconds that the reading thread ran, and that it was queued for a core."""
 THROTTLING = {
     0x08: "hardware slowdown",
     0x20: "heat (software)",
@@ -47,15 +50,25 @@ A power cap is normal.
 
 @dataclass(frozen=True)
 class Lap:
-    """One timed piece of work: wall seconds, and CPU seconds of the thread that did it."""
+    """One timed piece of work.
+
+    Attributes:
+        wall: wall seconds.
+        cpu: CPU seconds of the thread that did it.
+        queued: seconds for which that thread could have run and another had the core; 0 where the
+            system does not tell.
+    """
 
     wall: float
     cpu: float
+    queued: float = 0.0
 
     @property
     def waited(self) -> float:
-        """Seconds in which the thread did not run: for data, for other threads, or for a core."""
-        return max(0.0, self.wall - self.cpu)
+        """Seconds in which the thread did not run, and not because it was queued: for data or for
+        other threads, and where the system does not tell for a core.
+        """
+        return max(0.0, self.wall - self.cpu - self.queued)
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,9 @@ def solo_costs(laps: Sequence[Lap], *, on_cpu: bool) -> list[float]:
 
     On a CPU: its CPU seconds, which a neighbour does not add to by taking the core away, and the
     least waiting of all laps, which is the waiting that is there without a neighbour (for data, for
-    other threads). On another device the host's CPU seconds say nothing: the wall seconds.
+    other threads). Time in the queue for a core is a neighbour's in every lap: where several
+    others are busy no lap of some length is without, and the least of it would be taken for the
+    work's own. On another device the host's CPU seconds say nothing: the wall seconds.
     """
     if not on_cpu:
         return [lap.wall for lap in laps]
@@ -151,9 +166,11 @@ def solo_costs(laps: Sequence[Lap], *, on_cpu: bool) -> list[float]:
 
 
 def waiting_share(laps: Mapping[str, Sequence[Lap]]) -> float:
-    """Share of all laps' wall time that was waiting beyond what each kind's quietest lap had."""
+    """Share of all laps' wall time that was spent in the queue for a core, or was waiting beyond
+    what each kind's quietest lap had.
+    """
     beyond = sum(
-        sum(lap.waited for lap in kind) - len(kind) * min(lap.waited for lap in kind)
+        sum(lap.queued + lap.waited for lap in kind) - len(kind) * min(lap.waited for lap in kind)
         for kind in laps.values()
     )
     return beyond / sum(lap.wall for kind in laps.values() for lap in kind)
@@ -215,6 +232,16 @@ class Host:
     def cpu(self) -> float:
         """CPU seconds of the calling thread."""
         return time.thread_time()
+
+    def queued(self) -> float:
+        """Seconds for which the calling thread could have run and another had the core.
+
+        As Linux counts them; 0 where the system does not.
+        """
+        try:
+            return int(QUEUE.read_bytes().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def rest(self, seconds: float) -> None:
         """Wait, so that what disturbs may end."""

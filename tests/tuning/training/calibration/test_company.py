@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,28 @@ def test_waiting_that_is_always_there_is_no_company(laps: list[Lap], wait: float
     """Property: laps that all wait alike (for data, say) have no share of waiting for others."""
     alike = [Lap(lap.cpu + wait, lap.cpu) for lap in laps]
     assert watch.waiting_share({"data": alike}) == pytest.approx(0.0, abs=1e-9)
+
+
+@given(LAPS, st.lists(SECONDS, min_size=20, max_size=20))
+def test_the_queue_for_a_core_is_no_cost_and_all_company(
+    laps: list[Lap], queued: list[float]
+) -> None:
+    """Property: queued for in every lap, it changes no cost, and its share is told."""
+    behind = [Lap(lap.wall + q, lap.cpu, q) for lap, q in zip(laps, queued, strict=False)]
+    alone = watch.solo_costs(laps, on_cpu=True)
+    assert watch.solo_costs(behind, on_cpu=True) == pytest.approx(alone, rel=1e-9, abs=1e-12)
+    waited = watch.waiting_share({"step": laps}) * sum(lap.wall for lap in laps)
+    whole = waited + sum(lap.queued for lap in behind)
+    share = whole / sum(lap.wall for lap in behind)
+    assert watch.waiting_share({"step": behind}) == pytest.approx(share, abs=1e-9)
+
+
+def test_the_queue_is_read_off_the_system_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It grows while others have the core; where the system does not tell, it is 0."""
+    before = Host().queued()
+    assert 0.0 <= before <= Host().queued()
+    monkeypatch.setattr(watch, "QUEUE", Path("/nowhere"))
+    assert Host().queued() == 0.0
 
 
 def test_waiting_share_by_hand() -> None:
