@@ -26,7 +26,7 @@ NO_FACT = frozenset(
     }
 )
 FORM_HEADINGS = ("Form", "Step", "Of a plain one", "FLOP of a plain one", "Entering it", "Found")
-TIMED, COMPOSED = "timed", "from parts"
+TIMED, COMPOSED, DISTURBED = "timed", "from parts", ", not alone"
 AGAIN_HEADINGS = ("What", "By the search’s clock", "Found", "Timed again", "Of the clock’s")
 
 
@@ -108,7 +108,7 @@ def _forms(costs: Costs) -> Table:
         ]
         for name, own in forms.items()
     ]
-    together = sum(_found(own) == COMPOSED for own in forms.values())
+    together = sum(_found(own).startswith(COMPOSED) for own in forms.values())
     note = (
         f"A step at the most blocks that the form updates. {len(forms) - together} forms were "
         "timed alone on the device when a trial first needed them, beside the workload’s own, "
@@ -178,7 +178,8 @@ def _price(name: str, costs: Costs) -> float | None:
 def _found(costs: Costs) -> str:
     if not costs:
         return form.NOTHING
-    return COMPOSED if costs.get("composed") else TIMED
+    found = COMPOSED if costs.get("composed") else TIMED
+    return found + DISTURBED if costs.get("disturbances") else found
 
 
 def _deepest(table: object) -> float | None:

@@ -16,6 +16,7 @@ from tuning.drivers.driver import Nothing, TaskSource
 from tuning.errors import BadInput, NothingTrained, SearchFailed
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
+from tuning.trial import variants
 from tuning.trial.clock import CostTable
 from tuning.trial.soundness import Soundness
 from tuning.trial.task import CLOCK, Ending, Fault, Lost, Task
@@ -154,6 +155,19 @@ def disturbed(costs: CostTable) -> str:
         f"{'; '.join(costs.disturbances)}. "
         "Seconds of this run compare its trials with each other; for true ones end what else runs "
         "and start a new run"
+    )
+
+
+def forms_disturbed(costs: CostTable) -> str | None:
+    """What a user is told of forms that were not timed alone; None where all were."""
+    found = variants.disturbed(costs)
+    if not found:
+        return None
+    signs = dict.fromkeys(sign for signs in found.values() for sign in signs)
+    return (
+        f"forms of the model were not timed alone: {'; '.join(signs)}. Seconds of the trials that "
+        "have them may be off by a tenth and more; end what else runs, and let tuning.confirm, "
+        "which times them again, judge"
     )
 
 

@@ -26,6 +26,7 @@ from tuning.store.info import RunInfo
 from tuning.training.calibration.calibrate import calibration_key, surroundings
 from tuning.training.place import local_device
 from tuning.trial.clock import CostTable, differing, impossible
+from tuning.trial.variants import timed_alone
 from tuning.version import VERSION
 
 
@@ -227,7 +228,7 @@ def with_clock_of(
     info, costs = take_clock(info, other, config, workload, resources)
     if config.clock is None:
         say(f"{described(costs, other)}; --clock {CALIBRATE} calibrates anew")
-        info = dataclasses.replace(info, clock_from=str(other))
+        info = dataclasses.replace(info, clock_from=str(other), calibration=timed_alone(costs))
     else:
         say(described(costs, other))
     if costs.disturbances:

@@ -18,7 +18,7 @@ from tuning.drivers.driver import Nothing
 from tuning.errors import BadInput, SearchFailed
 from tuning.findings.next_step import advice_before
 from tuning.layout import STOP, resume_option
-from tuning.session.calibrations import FormGate
+from tuning.session.calibrations import FormGate, forms_disturbed
 from tuning.session.plan import Plan
 from tuning.session.watch import Watcher
 from tuning.store.info import Target
@@ -69,6 +69,7 @@ class SearchSession:
         self._left_over: deque[Task] = deque(self._specs)
         self._running: set[Task] = set()
         self._gate = FormGate(plan.unknown_forms, plan.room)
+        self._in_company = False
         self._losses: Counter[Task] = Counter()
         self._stop_reason: str | None = None
         self._study: Proposer | None = None
@@ -225,6 +226,7 @@ class SearchSession:
                 f"another search holds {self._store.path} now; this one writes nothing more"
             )
         if task.is_forms:
+            self._hear_company()
             self._left_over.extendleft(reversed(self._gate.release(done=True)))
             return
         if ending is Ending.INTERRUPTED:
@@ -258,6 +260,14 @@ class SearchSession:
             if self._stopping is not None:
                 self._stopping.tell(record)
             self._stop_if_hopeless(self._study)
+
+    def _hear_company(self) -> None:
+        """Say once that forms were not timed alone."""
+        costs = self._store.reload_info().calibration
+        warning = None if costs is None or self._in_company else forms_disturbed(costs)
+        if warning is not None:
+            self._in_company = True
+            self._watcher.warn(warning)
 
     def _hear_unsaved(self, names: list[str]) -> None:
         """What came too late for the examination: from now on trials train alone, and it is said.

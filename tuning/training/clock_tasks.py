@@ -29,6 +29,7 @@ from tuning.training.calibration.company import (
     MOST_SPEED,
     Host,
     Lap,
+    Meanwhile,
     share_elsewhere,
     solo_costs,
 )
@@ -50,7 +51,14 @@ from tuning.training.place import (
 from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
-from tuning.trial.variants import name_in, table_for, unknown_charges, with_table
+from tuning.trial.variants import (
+    disturbed,
+    name_in,
+    noted,
+    table_for,
+    unknown_charges,
+    with_table,
+)
 
 WARM_UP_STEPS = 3
 LOOKS = 3
@@ -230,8 +238,11 @@ def time_again(
         if not missing - store.info.refused_forms.keys():
             continue
         told(f"timing again, alone on the device: {'; '.join(sorted(missing))}")
-        found, _ = _charges_of(store, recipe, again, effort)
-        again = found
+        again, _ = _charges_of(store, recipe, again, effort)
+        if signs := {
+            sign for name, each in disturbed(again).items() if name in missing for sign in each
+        }:
+            told(f"warning: it was not alone: {'; '.join(sorted(signs))}")
         store.update_info(timed_again=again.forms)
 
 
@@ -241,8 +252,17 @@ def _charges_of(
     """``costs`` with all that the recipe is charged for, and what the model cannot take, with the
     reason.
 
-    Every form is measured whole where there is an effort.
+    Every form is measured whole where there is an effort. What disturbed it is noted in the tables.
     """
+    meanwhile = Meanwhile(Host())
+    found, refused = _timed(store, recipe, costs, effort)
+    signs = meanwhile.signs() if run_device().type == "cpu" else ()
+    return (noted(costs, found, signs) if signs else found), refused
+
+
+def _timed(
+    store: Store, recipe: Recipe, costs: CostTable, effort: Effort | None
+) -> tuple[CostTable, Mapping[str, str]]:
     variant = variant_of(store, recipe)
     if variant and variant not in costs.forms:
         workload, other = workload_of(store), workload_of(store, recipe.own)

@@ -72,6 +72,9 @@ def composed(costs: CostTable, form: Form) -> CostTable:
         step_parts={},
         spread={},
         forms={},
+        disturbances=tuple(
+            dict.fromkeys(sign for part in parts for sign in costs.forms[part.key].disturbances)
+        ),
         composed=True,
     )
 

@@ -57,6 +57,32 @@ def with_table(costs: CostTable, variant: str, table: CostTable) -> CostTable:
     return replace(costs, forms={**costs.forms, variant: table}) if variant else table
 
 
+def noted(before: CostTable | None, now: CostTable, signs: tuple[str, ...]) -> CostTable:
+    """``now`` with ``signs`` as what disturbed each table of it that ``before`` has not."""
+    known = {} if before is None else before.forms
+    forms: dict[str, CostTable] = {}
+    for name, table in now.forms.items():
+        marked = noted(known.get(name), table, signs) if table.forms else table
+        forms[name] = marked if name in known else replace(marked, disturbances=signs)
+    return replace(now, forms=forms)
+
+
+def disturbed(costs: CostTable) -> dict[str, tuple[str, ...]]:
+    """What disturbed the timing of forms, by the form."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, table in costs.forms.items():
+        if table.disturbances:
+            found[name] = table.disturbances
+        found |= {name_in(name, inner): signs for inner, signs in disturbed(table).items()}
+    return found
+
+
+def timed_alone(costs: CostTable) -> CostTable:
+    """The clock without the forms whose timing something disturbed: those are timed anew."""
+    left = {name: table for name, table in costs.forms.items() if not table.disturbances}
+    return replace(costs, forms={name: timed_alone(table) for name, table in left.items()})
+
+
 def name_in(variant: str, charge: str) -> str:
     """What a charge of a variant is called among all of a run's.
 

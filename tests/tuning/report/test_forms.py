@@ -48,17 +48,17 @@ def test_a_form_is_priced_at_the_most_blocks_it_updates() -> None:
 
 
 def test_it_is_said_which_forms_were_put_together() -> None:
-    """And how many were timed, those of a variant of the workload among them."""
+    """And how many were timed, those of a variant among them; and which not alone."""
     variant = dataclasses.replace(made_up({8: 0.02}), forms={"batch 2": made_up({8: 0.04})})
     forms = {
-        "muon 5": made_up({8: 0.02}),
+        "muon 5": dataclasses.replace(made_up({8: 0.02}), disturbances=("company",)),
         "muon 5, batch 2": dataclasses.replace(made_up({8: 0.04}), composed=True),
         "width=64": variant,
     }
     info = {"calibration": with_forms(forms)}
     found = {row[0]: row[-1] for row in rows_under("Forms of the model", info)}
     assert found == {
-        "muon 5": "timed",
+        "muon 5": "timed, not alone",
         "muon 5, batch 2": "from parts",
         "width=64": "timed",
         "width=64: batch 2": "timed",

@@ -84,6 +84,22 @@ def test_it_is_taken_with_all_that_was_found(
     assert not any("anew" in note for note in watcher.notes)
 
 
+@pytest.mark.usefixtures("steady")
+def test_forms_that_were_not_timed_alone_are_not_taken(tmp_path: Path) -> None:
+    """Unasked; whoever asks for a clock has it whole."""
+    own = clock().forms["svd"]
+    forms = {"svd": own, "muon 5": dataclasses.replace(own, disturbances=("company",))}
+    first = a_run(tmp_path / "first", clock(forms=forms))
+    for name, asked, known in (
+        ("second", {}, {"svd"}),
+        ("third", {"clock": str(first)}, {"svd", "muon 5"}),
+    ):
+        run_search(config_of(tmp_path / name, trials=1, target=1.0, **asked))
+        costs = Store.open(tmp_path / name).info.calibration
+        assert costs is not None
+        assert costs.forms.keys() == known
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.costs import two_rounds
+from tests.support.costs import Alone, two_rounds
 from tests.support.searches import config_of, search
 from tuning.drivers.driver import Nothing, TaskSource
 from tuning.drivers.serial import SerialDriver
@@ -23,6 +23,7 @@ from tuning.session import conduct
 from tuning.session.calibrations import FormGate
 from tuning.session.search import resume_search
 from tuning.store.store import Store
+from tuning.training import clock_tasks
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
@@ -226,6 +227,25 @@ def test_levered_trials_are_trained_charged_and_no_control(levered: Path) -> Non
         + sampled["pipeline_overhead_seconds"]
     )
     assert (terms / sampled["train_seconds"]).to_list() == pytest.approx([1.0] * len(sampled))
+
+
+def test_forms_that_were_not_timed_alone_are_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And each of them is noted in run.json."""
+
+    class Company(Alone):
+        def signs(self) -> tuple[str, ...]:
+            return ("half of the cores",)
+
+    monkeypatch.setattr(clock_tasks, "Meanwhile", Company)
+    run = tmp_path / "run"
+    search(config_of(run, trials=11, **LOW_RANK))
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("forms of the model were not timed alone: half of the") == 1
+    costs = Store.open(run).info.calibration
+    assert costs is not None
+    assert {table.disturbances for table in costs.forms.values()} == {("half of the cores",)}
 
 
 def test_a_search_goes_on_with_the_forms_it_knows(levered: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from policies.rules import Scalar
 from tests.support import tiny
-from tests.support.costs import made_up_costs, two_rounds
+from tests.support.costs import Alone, made_up_costs, two_rounds
 from tests.support.searches import TINY
 from tests.support.stores import INFO
 from tests.support.watch import Remembering
@@ -20,6 +20,7 @@ from tuning.session.listed import Subject, create_list, train_list
 from tuning.store.info import KnobKind
 from tuning.store.lease import Lease
 from tuning.store.store import Store
+from tuning.training import clock_tasks
 from tuning.training.calibration.calibrate import Effort
 from tuning.training.clock_tasks import calibrate_forms, time_again
 from tuning.trial.recipe import Recipe
@@ -36,6 +37,12 @@ LEVERS: Mapping[str, Scalar] = {
 RECIPE = Recipe("full_update", 0.5, LEVERS)
 FORM = "muon 3, batch 2"
 PARTS = ("muon 3", "batch 2")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs."""
+    monkeypatch.setattr(clock_tasks, "Meanwhile", Alone)
 
 
 @pytest.fixture
@@ -85,6 +92,22 @@ def test_forms_are_timed_whole_and_once(run: Path) -> None:
     assert found.timed_again.keys() == {"muon 3", FORM}
     assert (before.forms[FORM].composed, found.timed_again[FORM].composed) == (True, False)
     assert [FORM in line for line in said] == [True]
+
+
+def test_a_confirmation_says_that_it_did_not_time_alone(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each recipe, with what else ran."""
+
+    class Company(Alone):
+        def signs(self) -> tuple[str, ...]:
+            return ("half of the cores",)
+
+    said: list[str] = []
+    monkeypatch.setattr(clock_tasks, "Meanwhile", Company)
+    with held(run) as store:
+        time_again(store, [RECIPE, RECIPE], said.append, QUICK)
+    assert said[1:] == ["warning: it was not alone: half of the cores"]
 
 
 def test_a_search_adds_up_what_its_clock_takes(run: Path) -> None:

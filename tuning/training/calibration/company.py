@@ -303,3 +303,19 @@ def share_elsewhere(before: tuple[float, float], after: tuple[float, float]) -> 
     """
     spent, had = after[0] - before[0], after[1] - before[1]
     return max(0.0, spent / had) if had > 0 else None
+
+
+class Meanwhile:
+    """Whether something else ran on the processor from when this was made."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._cores, self._queued, self._wall = host.core_seconds(), host.queued(), host.wall()
+
+    def signs(self) -> tuple[str, ...]:
+        """What says so, in words; empty if nothing does."""
+        elsewhere = share_elsewhere(self._cores, self._host.core_seconds())
+        queued, since = self._host.queued() - self._queued, self._host.wall() - self._wall
+        waiting = queued / since if since > 0 else None
+        found = disturbances(Evidence(waiting, drift=0.0, spread=0.0, elsewhere=elsewhere))
+        return tuple(sign.text for sign in found)

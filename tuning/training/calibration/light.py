@@ -112,7 +112,8 @@ def _together(
     unit = costs.step_cost(bench.num_blocks)
     timed = {name: unit * statistics.median(values) for name, values in ratios.items()}
     prices = {
-        name: dataclasses.replace(costs, entry_seconds=timed[name], forms={}) for name in events
+        name: dataclasses.replace(costs, entry_seconds=timed[name], forms={}, disturbances=())
+        for name in events
     }
     tables = {
         form.key: _tried(form.key, partial(series.table, form, ratios, timed)) for form in forms

@@ -181,3 +181,35 @@ def test_the_real_host_reads_forward() -> None:
     assert host.cpu() >= cpu
     assert host.core_seconds()[1] > cores[1]
     assert host.gpu("GPU-00000000-0000-0000-0000-000000000000") == (None, ())
+
+
+class Busy(Host):
+    """A second has gone by at each look, of which others had the cores and the queue a share."""
+
+    def __init__(self, elsewhere: float, queued: float) -> None:
+        self._elsewhere, self._queued, self._looks = elsewhere, queued, 0
+
+    def core_seconds(self) -> tuple[float, float]:
+        self._looks += 1
+        return self._elsewhere * self._looks, float(self._looks)
+
+    def queued(self) -> float:
+        return self._queued * self._looks
+
+    def wall(self) -> float:
+        return float(self._looks)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "queued", "said"),
+    [
+        (0.1, 0.01, []),
+        (0.5, 0.0, ["50% of the cores' time went to other processes (at most 20%)"]),
+        (0.0, 0.25, ["25% of the time was spent waiting for a core that another process had"]),
+    ],
+)
+def test_what_ran_meanwhile_is_named(elsewhere: float, queued: float, said: list[str]) -> None:
+    """The cores' time and the queue for one, of a second in between."""
+    signs = watch.Meanwhile(Busy(elsewhere, queued)).signs()
+    assert len(signs) == len(said)
+    assert all(sign.startswith(text) for sign, text in zip(signs, said, strict=True))
