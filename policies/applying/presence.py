@@ -245,8 +245,8 @@ class Presence:
 
         Args:
             count: of blocks.
-            how: ``copy``, or ``identity``: a copy whose branches add nothing, where their last
-                projections are found; else a copy.
+            how: ``copy``, or ``identity``: a copy whose branches add nothing, where the block has
+                such and their last projections are found; else a copy.
             trained: parameters that are ever trained; None for all.
 
         Raises:
@@ -297,7 +297,15 @@ def silence(block: nn.Module, trained: frozenset[nn.Parameter] | None = None) ->
     A branch is a child of the block that holds linear layers or convolutions, and ends as wide as
     the stream; of a block whose children are all such layers themselves, or convolve, only the last
     is zeroed. What is never trained (an adapter's base) stays: zeroed it would be so for good.
+
+    Layers one after the other are no branch: zeroed they would hand on the same whatever they are
+    given, and the model would be none.
     """
+    if not _may_add(block):
+        return False
+    if _is_row(block):  # of blocks that add each
+        found = [silence(child, trained) for child in block.children()]
+        return any(found)  # each of them, so no any() of a generator
     branches = [_layers(child) for child in block.children()]
     nested = [
         layers
@@ -319,6 +327,18 @@ def silence(block: nn.Module, trained: frozenset[nn.Parameter] | None = None) ->
         for parameter in layer.parameters(recurse=False):
             parameter.zero_()
     return bool(last)
+
+
+def _may_add(module: nn.Module) -> bool:
+    """Whether a module may add what it makes to what it is given; ``nn.Sequential`` never does."""
+    if not _is_row(module):
+        return not _is_layer(module)
+    return all(_may_add(child) for child in module.children() if _layers(child))
+
+
+def _is_row(module: nn.Module) -> bool:
+    """Whether its children run one after the other, and that is all."""
+    return type(module).forward is nn.Sequential.forward
 
 
 def _is_convolution(layer: nn.Module) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -218,6 +219,31 @@ def test_last_projections() -> None:
     before = copy.deepcopy(made.state_dict())
     assert not silence(made)
     assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.Tanh()),
+        lambda: nn.Sequential(nn.Sequential(nn.Linear(8, 8), nn.Tanh()), nn.Tanh()),
+        lambda: nn.Linear(8, 8),
+    ],
+    ids=["layers", "nested", "layer"],
+)
+def test_a_block_that_adds_nothing_to_the_stream_is_copied(make: Callable[[], nn.Module]) -> None:
+    """With its layer zeroed it would hand on the same whatever it is given."""
+    blocks = [make() for _ in range(2)]
+    Presence(blocks, 1).grow(2, "identity")
+    assert same(blocks[1], blocks[0])
+
+
+def test_residual_blocks_in_a_row_begin_as_identity() -> None:
+    """A unit of several blocks that add each."""
+    unit = nn.Sequential(Halves(), Halves())
+    x = torch.randn(6, 8)
+    assert not torch.equal(unit(x), x)
+    assert silence(unit)
+    assert torch.equal(unit(x), x)
 
 
 def test_left_out_for_a_step() -> None:
