@@ -271,21 +271,26 @@ def control_faults(
         return [
             "a verdict needs the control, full_update finished at horizon 1.0 and a shorter one, "
             f"but {run} has "
-            f"{list(horizons) or 'none'}; {go_on} with --trials {baselines} or more, or begin a "
-            "new one"
+            f"{list(horizons) or 'none'}; {go_on} with --trials {recorded(outcomes) + 1} or more, "
+            "or begin a new one"
         ]
     return []
+
+
+def recorded(outcomes: Sequence[Outcome]) -> int:
+    """Trials of the search itself, as ``--trials`` counts them."""
+    return sum(outcome.origin not in ASIDE for outcome in outcomes)
 
 
 def baseline_faults(run: object, outcomes: Sequence[Outcome], baselines: int) -> list[str]:
     """A replicate would take the number, and with it the place, of a baseline that has not been
     asked for.
     """
-    recorded = sum(outcome.origin not in ASIDE for outcome in outcomes)
-    if recorded >= baselines:
+    count = recorded(outcomes)
+    if count >= baselines:
         return []
     return [
-        f"a search must have run its {baselines} baselines, but {run} has {recorded} trials; "
+        f"a search must have run its {baselines} baselines, but {run} has {count} trials; "
         f"{_go_on(run)}"
     ]
 

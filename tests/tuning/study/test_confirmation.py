@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from search_spaces.registry import find_space
 from tests.support.frames import frame_of, record
+from tests.support.outcomes import history
 from tuning.findings.verdict import Candidate
-from tuning.study.confirmation import choose, priced, ranked
+from tuning.study.confirmation import choose, control_faults, priced, ranked
 from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialRecord
 
@@ -78,3 +80,9 @@ def test_the_own_control_is_trained_around_the_candidates_alone() -> None:
     assert priced(table, [first], horizons) == (0.7, 0.8, 0.9, 1.0)
     assert priced(table, [second], horizons) == (0.6, 0.7, 0.8, 0.9)
     assert priced(table, [first, second], horizons) == (0.6, 0.7, 0.8, 1.0)
+
+
+def test_a_search_without_its_controls_is_to_train_more_than_it_has() -> None:
+    """Of two trials, both recorded: as many once more would add nothing."""
+    (fault,) = control_faults("runs/mine", [1.0], history(find_space("schedule"), 2), baselines=2)
+    assert "with --trials 3 or more" in fault
