@@ -130,7 +130,8 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
         why = f"Read the front at {summary.metric.one} that a trial reached."
         return Next(why, f"{program('pareto')} {run} --target {_reached(summary)}")
     if asked.trials < ENOUGH_TRIALS:
-        why = f"{asked.trials or 'So few'} trials try little of the space: go on."
+        tried = "One trial tries" if asked.trials == 1 else f"{asked.trials or 'So few'} trials try"
+        why = f"{tried} little of the space: go on."
         more = max(ENOUGH_TRIALS, 2 * asked.trials)
         return Next(why, f"{program('search')} --resume {run} --trials {more}")
     if asked.space != WIDEST:
