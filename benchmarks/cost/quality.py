@@ -19,7 +19,8 @@ counts. Printed for each side, as medians over search seeds:
 Then the same of each search, with its incumbents: after how many seconds each was found, and its
 gain on the fresh seeds.
 
-What was trained before lies in DIR and is not trained again.
+What was trained before lies in DIR and is not trained again. Seconds are by the clock, whatever
+runs beside, as long as forms were timed alone: those that were not are named at the end.
 
     python -m benchmarks.cost.quality --dir DIR [--workload W] [--trials 64] [--seeds 3]
         [--sides S ...] [--fresh 3] [--workers 2] [--clock RUN] [--json FILE]
@@ -44,6 +45,7 @@ from benchmarks.cost.quality_sides import SIDES, Search, Tried, sound, spent_by
 from benchmarks.studies.plan import FIRST_SEED, Job, control_job
 from benchmarks.studies.runs import RUNS, Done, recorded, train
 from tuning.config.config import SearchConfig
+from tuning.layout import RUN_JSON
 from tuning.session.compare import measured_costs
 from tuning.session.listed import Subject, create_list
 from tuning.store.store import Store
@@ -51,6 +53,7 @@ from tuning.study.baselines import knob_columns
 from tuning.study.samplers.control_line import ControlLine
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
+from tuning.trial.variants import disturbed
 
 REFERENCE = "Optuna TPE, Hyperband"
 CONTROL = (0.25, 0.5, 0.75, 1.0, 1.5, 2.25)
@@ -109,6 +112,21 @@ def main() -> None:
         "search by search": by_search(found, best, gains),
     }
     publish(tables, options.json, machine())
+    for clock, forms in not_alone(options).items():
+        print(f"{clock}: not timed alone, so that seconds may be far off: {', '.join(forms)}")
+
+
+def not_alone(options: Namespace) -> dict[str, list[str]]:
+    """Forms that were timed while something else ran, by whose clock they are of."""
+    own = [
+        options.dir / f"{side} {seed}" / "run" for side in SIDES for seed in range(options.seeds)
+    ]
+    found: dict[str, list[str]] = {}
+    for run in (options.dir / RUNS, *own):
+        costs = Store.open(run).info.calibration if (run / RUN_JSON).exists() else None
+        if costs is not None and (forms := disturbed(costs)):
+            found[str(run)] = sorted(forms)
+    return found
 
 
 def prepare(options: Namespace) -> None:
