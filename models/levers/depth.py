@@ -49,7 +49,7 @@ class Depth(Lever):
     new_blocks: str = setting(
         COPY,
         choices=NEW_BLOCKS,
-        meaning="how a block that is added begins: as a copy, or changing nothing",
+        meaning="how a block that is added begins: as a copy, or adding nothing where it can",
     )
     layer_dropout: float = setting(
         0.0,
