@@ -53,7 +53,7 @@ from tuning.study.baselines import knob_columns
 from tuning.study.samplers.control_line import ControlLine
 from tuning.trial.outcome import Outcome
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
-from tuning.trial.variants import disturbed
+from tuning.trial.variants import disturbed_forms
 
 REFERENCE = "Optuna TPE, Hyperband"
 CONTROL = (0.25, 0.5, 0.75, 1.0, 1.5, 2.25)
@@ -124,7 +124,7 @@ def not_alone(options: Namespace) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for run in (options.dir / RUNS, *own):
         costs = Store.open(run).info.calibration if (run / RUN_JSON).exists() else None
-        if costs is not None and (forms := disturbed(costs)):
+        if costs is not None and (forms := disturbed_forms(costs)):
             found[str(run)] = sorted(forms)
     return found
 

@@ -320,6 +320,7 @@ class SearchConfig:
         find_workload: FindWorkload | None = None,
         *,
         resuming: bool = False,
+        replacing: bool = False,
     ) -> list[str]:
         """Every fault but another run's, of which this package reads none.
 
@@ -327,16 +328,18 @@ class SearchConfig:
             machine: what trials may use; this machine if None.
             find_workload: (name, corpus) -> workload, raising ValueError; ``models.registry``'s if
                 None.
-            resuming: the run directory exists, as it should.
+            resuming: the run exists, as it should, and goes on with what it began with.
+            replacing: the run directory exists, and a new search takes its place.
         """
         rules = option.faults(self)
         if strange := _bytes_faults(self):
             return [*strange, *rules]
-        faults = [] if resuming or not isinstance(self.run, str) else _run_faults(Path(self.run))
+        there = resuming or replacing or not isinstance(self.run, str)
+        faults = [] if there else _run_faults(Path(self.run))
         faults += _workload_faults(self, find_workload)
         faults += self.space_faults()
-        if not faults:
-            faults += self._faults_at_ends()
+        if not (faults or resuming):
+            faults += unheeded(self._space(), self.knobs) or self._faults_at_ends()
         faults += rules
         if not resuming:
             faults += _without_effect(self)
@@ -366,8 +369,7 @@ class SearchConfig:
         given = {name: value for name, value in self._overrides.items() if name not in wanted}
         narrowed, found = narrow(space, given)
         faults += map(no_range, wanted)
-        faults += [*found, *range_faults(narrowed, self.workload)]
-        return faults or unheeded(space, self.knobs)
+        return [*faults, *found, *range_faults(narrowed, self.workload)]
 
     def _horizon_faults(self) -> list[str]:
         """Of horizons that are asked for in two ways."""
@@ -418,10 +420,7 @@ def default_run(now: datetime, workload: str, space: str) -> str:
 
 
 def _without_effect(config: SearchConfig) -> list[str]:
-    """Of an option that another leaves without effect.
-
-    Of a new search alone: one that goes on may change one of the two and has to keep the other.
-    """
+    """Of an option that another leaves without effect."""
     if not (config.objective == "pareto" and config.rung in RUNGS and config.rung):
         return []
     return [

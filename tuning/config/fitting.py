@@ -156,7 +156,10 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
             choices[k.name] = (False,)
             left_out[lever] = fault
     if left_out and not faults and _idle(space, choices):
-        faults = [_nothing(space, fault) for fault in left_out.values()]
+        faults = [
+            f"space {space.name} has nothing to search of this workload: {fault}"
+            for fault in left_out.values()
+        ]
         return Fitted(choices, (), tuple(faults))
     remarks = (f"{lever} is left out of the space: {fault}" for lever, fault in left_out.items())
     return Fitted(choices, tuple(remarks), tuple(faults))
@@ -185,10 +188,6 @@ def _idle(space: SearchSpace, left: Mapping[str, tuple[Scalar, ...]]) -> bool:
     )
     own = {OWN_GATE, *(k.name for k in space.knobs if OWN_GATE in k.when)}
     return all(k.name == HORIZON or k.name in own for k in narrower.searched)
-
-
-def _nothing(space: SearchSpace, fault: str) -> str:
-    return f"space {space.name} has nothing to search of this workload: {fault}"
 
 
 def _turned(kind: str, k: Knob) -> list[Optimization]:

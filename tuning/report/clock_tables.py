@@ -96,7 +96,7 @@ def _calibration_notes(costs: Costs, check: str, took: float | None) -> list[Not
 def _forms(costs: Costs) -> Table:
     """One row a form, at the most blocks that it updates."""
     plain, flop = _deepest(costs.get("step_seconds")), _deepest(costs.get("step_flops"))
-    forms = {name: own for name, own in _met(costs) if not is_event(_unprefixed(name))}
+    forms = {name: own for name, key, own in _met(costs) if not is_event(key)}
     rows: list[list[AnyCell]] = [
         [
             name,
@@ -122,8 +122,8 @@ def _events(costs: Costs) -> Table:
     """What is no step."""
     rows: list[list[AnyCell]] = [
         [name, form.seconds(own.get("entry_seconds"))]
-        for name, own in _met(costs)
-        if is_event(_unprefixed(name))
+        for name, key, own in _met(costs)
+        if is_event(key)
     ]
     note = "Charged each time it happens; timed alone, beside the workload’s own step."
     return _table("What is no step", ("What", "Each time"), rows, note, left={"What"})
@@ -131,11 +131,11 @@ def _events(costs: Costs) -> Table:
 
 def _again(costs: Costs, again: Mapping[str, Any]) -> Table:
     """What a confirmation timed for longer, beside what the search’s clock says of it."""
-    before = dict(_met(costs))
+    before = {name: own for name, _, own in _met(costs)}
     rows: list[list[AnyCell]] = []
-    for name, own in _met({**costs, "forms": again}):
+    for name, key, own in _met({"forms": again}):
         then = before.get(name, {})
-        old, new = _price(name, then), _price(name, own)
+        old, new = _price(key, then), _price(key, own)
         rows.append([name, form.seconds(old), _found(then), form.seconds(new), _share(new, old)])
     note = (
         "A confirmation times what it trains whole and for longer, and charges its own runs by "
@@ -157,22 +157,18 @@ def _table(
     return Table(title, headings, rows, figures, [Note(note)], kind="narrow", count=str(len(rows)))
 
 
-def _met(costs: Costs) -> Iterator[tuple[str, Costs]]:
-    """Every other form by name, and those of the workload with other values of its own knobs."""
+def _met(costs: Costs) -> Iterator[tuple[str, str, Costs]]:
+    """(name among all, its own name, table) of every other form, and of those of the workload with
+    other values of its own knobs.
+    """
     for name, own in (costs.get("forms") or {}).items():
-        yield name, own
+        yield name, name, own
         for inner, table in (own.get("forms") or {}).items():
-            yield name_in(name, inner), table
+            yield name_in(name, inner), inner, table
 
 
-def _unprefixed(name: str) -> str:
-    """The name without that of the variant whose it is."""
-    return name.rpartition(": ")[2]
-
-
-def _price(name: str, costs: Costs) -> float | None:
-    event = is_event(_unprefixed(name))
-    return costs.get("entry_seconds") if event else _deepest(costs.get("step_seconds"))
+def _price(key: str, costs: Costs) -> float | None:
+    return costs.get("entry_seconds") if is_event(key) else _deepest(costs.get("step_seconds"))
 
 
 def _found(costs: Costs) -> str:

@@ -16,11 +16,11 @@ from tuning.drivers.driver import Nothing, TaskSource
 from tuning.errors import BadInput, NothingTrained, SearchFailed
 from tuning.session.watch import Watcher
 from tuning.store.store import Store
-from tuning.trial import variants
 from tuning.trial.clock import CostTable
 from tuning.trial.soundness import Soundness
 from tuning.trial.task import CLOCK, Ending, Fault, Lost, Task
 from tuning.trial.trial import TrialSpec
+from tuning.trial.variants import disturbed_forms
 
 
 class Stoppable(TaskSource[Task], Protocol):
@@ -160,7 +160,7 @@ def disturbed(costs: CostTable) -> str:
 
 def forms_disturbed(costs: CostTable) -> str | None:
     """What a user is told of forms that were not timed alone; None where all were."""
-    found = variants.disturbed(costs)
+    found = disturbed_forms(costs)
     if not found:
         return None
     signs = dict.fromkeys(sign for signs in found.values() for sign in signs)

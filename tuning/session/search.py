@@ -113,7 +113,7 @@ def all_faults(
 
     ``replacing``: in place of a run that exists.
     """
-    own = config.faults(machine, find_workload, resuming=replacing)
+    own = config.faults(machine, find_workload, replacing=replacing)
     return [*own, *warm_start_faults(config), *clock_faults(config)]
 
 

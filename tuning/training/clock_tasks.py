@@ -52,7 +52,7 @@ from tuning.trial.clock import CostTable, refuse_other_surroundings
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
 from tuning.trial.variants import (
-    disturbed,
+    disturbed_forms,
     name_in,
     noted,
     table_for,
@@ -240,7 +240,10 @@ def time_again(
         told(f"timing again, alone on the device: {'; '.join(sorted(missing))}")
         again, _ = _charges_of(store, recipe, again, effort)
         if signs := {
-            sign for name, each in disturbed(again).items() if name in missing for sign in each
+            sign
+            for name, each in disturbed_forms(again).items()
+            if name in missing
+            for sign in each
         }:
             told(f"warning: it was not alone: {'; '.join(sorted(signs))}")
         store.update_info(timed_again=again.forms)

@@ -67,13 +67,13 @@ def noted(before: CostTable | None, now: CostTable, signs: tuple[str, ...]) -> C
     return replace(now, forms=forms)
 
 
-def disturbed(costs: CostTable) -> dict[str, tuple[str, ...]]:
+def disturbed_forms(costs: CostTable) -> dict[str, tuple[str, ...]]:
     """What disturbed the timing of forms, by the form."""
     found: dict[str, tuple[str, ...]] = {}
     for name, table in costs.forms.items():
         if table.disturbances:
             found[name] = table.disturbances
-        found |= {name_in(name, inner): signs for inner, signs in disturbed(table).items()}
+        found |= {name_in(name, inner): signs for inner, signs in disturbed_forms(table).items()}
     return found
 
 

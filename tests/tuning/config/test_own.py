@@ -20,12 +20,14 @@ from tests.support.tiny import tiny
 from tuning.config.config import SearchConfig
 from tuning.config.own import OWN_GATE, name_faults, space_for
 from tuning.config.resources import Machine
+from tuning.config.resume import Resume, refusals
 from tuning.errors import BadInput
 from tuning.session.search import run_search
 from tuning.study.baselines import baseline_specs, knob_columns
 
 KNOBBY = "tests.support.knobby:make"
 HERE = f"{__name__}:"
+CPU = Machine(cpus=2, gpus=0)
 
 
 def config(workload: str = KNOBBY, **options: Any) -> SearchConfig:
@@ -35,7 +37,7 @@ def config(workload: str = KNOBBY, **options: Any) -> SearchConfig:
 
 def faults(workload: str, **knobs: object) -> list[str]:
     """All that is wrong with a search of the workload and these ranges, in a small space."""
-    return config(workload, space="static_suffix", knobs=knobs).faults(Machine(cpus=2, gpus=0))
+    return config(workload, space="static_suffix", knobs=knobs).faults(CPU)
 
 
 @pytest.mark.parametrize("name", all_spaces())
@@ -190,3 +192,22 @@ def test_the_guides_example_runs(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in weights)
     wider = find_workload(name, own={"hidden": 256}).make_model(1)
     assert max(p.shape[0] for p in wider.parameters()) == 256
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        config(f"{HERE}longer", space="static_suffix"),
+        config(KNOBBY, space="recipe", knobs={"use_batch": False, "batch_start": 2.0}),
+        config(KNOBBY, rung=0.25, objective="pareto"),
+    ],
+    ids=["another task at an end", "a knob without effect", "a rung without effect"],
+)
+def test_what_a_new_search_is_refused_for_does_not_keep_one_from_going_on(
+    begun: SearchConfig,
+) -> None:
+    """A run that an earlier version began has such a thing in its run.json, and loses nothing."""
+    found = begun.faults(CPU)
+    assert found
+    assert refusals(begun, Resume(Path(begun.run), {"trials": 99}), CPU) == []
+    assert begun.faults(CPU, replacing=True) == found

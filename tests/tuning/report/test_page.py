@@ -117,7 +117,7 @@ def test_html_is_written_by_templates_alone() -> None:
     folder = Path(report_points.__file__).parent
     texts = [
         (path.name, node.value)
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]

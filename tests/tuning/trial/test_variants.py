@@ -7,7 +7,7 @@ from dataclasses import replace
 from models.levers.form import Form
 from tests.support.costs import made_up_costs
 from tuning.trial.parts import composed
-from tuning.trial.variants import disturbed, noted, timed_alone
+from tuning.trial.variants import disturbed_forms, noted, timed_alone
 
 PLAIN = made_up_costs()
 SIGNS = ("half of the cores",)
@@ -19,7 +19,7 @@ def test_what_is_new_is_noted_as_disturbed() -> None:
     before = replace(PLAIN, forms={"batch 2": PLAIN, "width=64": variant})
     more = replace(variant, forms={**variant.forms, "batch 2": PLAIN})
     new = {"input 0.5": PLAIN, "width=64": more, "width=32": variant}
-    found = disturbed(noted(before, replace(before, forms={**before.forms, **new}), SIGNS))
+    found = disturbed_forms(noted(before, replace(before, forms={**before.forms, **new}), SIGNS))
     names = {"input 0.5", "width=64: batch 2", "width=32", "width=32: muon 5"}
     assert found == dict.fromkeys(names, SIGNS)
 
@@ -32,7 +32,7 @@ def test_what_was_disturbed_is_left_out_of_a_clock_timed_alone() -> None:
     left = timed_alone(costs)
     assert left.forms.keys() == {"input 0.5", "width=64"}
     assert left.forms["width=64"].forms.keys() == {"batch 2"}
-    assert disturbed(left) == {}
+    assert disturbed_forms(left) == {}
     assert timed_alone(left) == left
 
 
