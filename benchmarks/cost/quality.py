@@ -41,7 +41,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.common import Row, machine, parser, publish
-from benchmarks.cost.quality_sides import SIDES, Search, Tried, sound, spent_by
+from benchmarks.cost.quality_sides import NOT_ALONE, SIDES, Search, Tried, sound, spent_by
 from benchmarks.studies.plan import FIRST_SEED, Job, control_job
 from benchmarks.studies.runs import RUNS, Done, recorded, train
 from tuning.config.config import SearchConfig
@@ -118,14 +118,16 @@ def main() -> None:
 
 def not_alone(options: Namespace) -> dict[str, list[str]]:
     """Forms that were timed while something else ran, by whose clock they are of."""
-    own = [
-        options.dir / f"{side} {seed}" / "run" for side in SIDES for seed in range(options.seeds)
-    ]
     found: dict[str, list[str]] = {}
-    for run in (options.dir / RUNS, *own):
-        costs = Store.open(run).info.calibration if (run / RUN_JSON).exists() else None
-        if costs is not None and (forms := disturbed_forms(costs)):
-            found[str(run)] = sorted(forms)
+    for folder in (options.dir, *sorted(options.dir.iterdir())):
+        forms = set[str]()
+        if (folder / NOT_ALONE).exists():
+            forms |= set((folder / NOT_ALONE).read_text().splitlines())
+        for run in (folder / "run", folder / RUNS):
+            costs = Store.open(run).info.calibration if (run / RUN_JSON).exists() else None
+            forms |= set() if costs is None else disturbed_forms(costs).keys()
+        if forms:
+            found[str(folder)] = sorted(forms)
     return found
 
 

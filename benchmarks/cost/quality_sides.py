@@ -31,7 +31,9 @@ from tuning.session.description import describe
 from tuning.session.search import fitted_to_device
 from tuning.store.store import Store
 from tuning.study.samplers.draws import uniform
+from tuning.training.calibration.company import undisturbed
 from tuning.training.calibration.known import Known
+from tuning.training.clock_tasks import TRIES
 from tuning.training.loop import NonFiniteLossError, TrainingRun
 from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, baseline_seconds, charge
@@ -113,6 +115,10 @@ class Tried:
     loss: float | None = None
 
 
+NOT_ALONE = "not_alone"
+"""In a plain side's folder: forms that it could not time alone, one a line."""
+
+
 class GivenUpError(Exception):
     """A pruner gave a trial up."""
 
@@ -164,11 +170,19 @@ class Trainer:
         return self._worth(run, loss)
 
     def _time(self, levers: Levers) -> None:
-        """Time the forms that are not known yet."""
-        known = Known(self._search.subject, self._costs)
-        for reason in known.find(levers).values():
+        """Time the forms that are not known yet, and note those that something disturbed."""
+        (costs, refused), signs = undisturbed(partial(self._found, levers), tries=TRIES)
+        for reason in refused.values():
             raise ValueError(reason)
-        self._costs = known.costs
+        if signs:
+            with (Path(self._search.folder) / NOT_ALONE).open("a") as file:
+                file.writelines(f"{form}\n" for form in costs.forms.keys() - self._costs.forms)
+        self._costs = costs
+
+    def _found(self, levers: Levers) -> tuple[CostTable, Mapping[str, str]]:
+        known = Known(self._search.subject, self._costs)
+        refused = known.find(levers)
+        return known.costs, refused
 
     def _advance(self, run: TrainingRun, report: Callable[[int, float], bool]) -> bool:
         seen = 0

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import strategies as st
 
 from tuning.training import clock_tasks
-from tuning.training.calibration import calibrate, forms, light
+from tuning.training.calibration import calibrate, company, forms, light
 from tuning.training.calibration.calibrate import Effort
-from tuning.training.calibration.company import Host
+from tuning.training.calibration.company import Disturbance, Host
 from tuning.trial.clock import CostTable
 
 TWO_ROUNDS = Effort(min_rounds=2, max_rounds=2, seconds=0.0, part_rounds=1, tries=1)
@@ -28,9 +28,17 @@ class Alone:
     def __init__(self, host: Host) -> None:
         del host
 
-    def signs(self) -> tuple[str, ...]:
+    def signs(self) -> tuple[Disturbance, ...]:
         """Nothing did."""
         return ()
+
+
+class Company(Alone):
+    """In place of the same: half of the cores are always another's."""
+
+    def signs(self) -> tuple[Disturbance, ...]:
+        """It is."""
+        return (Disturbance("half of the cores", severity=2.0),)
 
 
 @contextlib.contextmanager
@@ -39,7 +47,7 @@ def two_rounds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "Effort", lambda: TWO_ROUNDS)
         assert clock_tasks.CAREFUL is not TWO_ROUNDS, "made by the real one, whoever imports it"
-        patch.setattr(clock_tasks, "Meanwhile", Alone)
+        patch.setattr(company, "Meanwhile", Alone)
         for module in (forms, light):
             patch.setattr(module, "EFFORT", TWO_ROUNDS)
         yield

@@ -27,11 +27,12 @@ from tuning.training.calibration.calibrate import (
 from tuning.training.calibration.company import (
     MOST_ELSEWHERE,
     MOST_SPEED,
+    REST,
     Host,
     Lap,
-    Meanwhile,
     share_elsewhere,
     solo_costs,
+    undisturbed,
 )
 from tuning.training.calibration.known import Known
 from tuning.training.calibration.variant import calibrate_variant
@@ -53,6 +54,7 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.task import Ending, Task
 from tuning.trial.variants import (
     disturbed_forms,
+    last_was_disturbed,
     name_in,
     noted,
     table_for,
@@ -64,8 +66,8 @@ WARM_UP_STEPS = 3
 LOOKS = 3
 """At a clock that was taken unasked, at most."""
 LOOK_SECONDS = 0.3
-REST = 1.0
-"""Seconds after a look in company."""
+TRIES = 3
+"""At forms that are timed in company, at most."""
 CAREFUL = Effort(min_rounds=6, max_rounds=75, seconds=1.5)
 """Of what is confirmed: a few forms, in minutes that a search does not have."""
 
@@ -255,12 +257,25 @@ def _charges_of(
     """``costs`` with all that the recipe is charged for, and what the model cannot take, with the
     reason.
 
-    Every form is measured whole where there is an effort. What disturbed it is noted in the tables.
+    Every form is measured whole where there is an effort. Where something else ran meanwhile they
+    are timed again, and what disturbed the quietest try is noted in the tables.
     """
-    meanwhile = Meanwhile(Host())
-    found, refused = _timed(store, recipe, costs, effort)
-    signs = meanwhile.signs() if run_device().type == "cpu" else ()
+    if run_device().type != "cpu":
+        return _timed(store, recipe, costs, effort)
+    (found, refused), signs = undisturbed(
+        lambda: _timed(store, recipe, costs, effort), tries=_tries(recipe, costs)
+    )
     return (noted(costs, found, signs) if signs else found), refused
+
+
+def _tries(recipe: Recipe, costs: CostTable) -> int:
+    """How often forms are timed until nothing disturbs it.
+
+    Company that was there to the last try of the forms before is taken to stay. What compiles is
+    timed once: of a second time the caches would know it, and it is charged.
+    """
+    compiled = any(form.compiled for form in recipe.levers.forms(costs.num_blocks))
+    return 1 if compiled or last_was_disturbed(costs) else TRIES
 
 
 def _timed(

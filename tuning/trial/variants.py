@@ -77,6 +77,14 @@ def disturbed_forms(costs: CostTable) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def last_was_disturbed(costs: CostTable) -> bool:
+    """Whether something disturbed the timing of the form that was timed last."""
+    if not costs.forms:
+        return False
+    *_, last = costs.forms.values()
+    return bool(last.disturbances) or last_was_disturbed(last)
+
+
 def timed_alone(costs: CostTable) -> CostTable:
     """The clock without the forms whose timing something disturbed: those are timed anew."""
     left = {name: table for name, table in costs.forms.items() if not table.disturbances}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.costs import Alone, two_rounds
+from tests.support.costs import Company, two_rounds
 from tests.support.searches import config_of, search
 from tuning.drivers.driver import Nothing, TaskSource
 from tuning.drivers.serial import SerialDriver
@@ -23,7 +23,7 @@ from tuning.session import conduct
 from tuning.session.calibrations import FormGate
 from tuning.session.search import resume_search
 from tuning.store.store import Store
-from tuning.training import clock_tasks
+from tuning.training.calibration import company
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import TrialSpec
@@ -233,12 +233,8 @@ def test_forms_that_were_not_timed_alone_are_told_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And each of them is noted in run.json."""
-
-    class Company(Alone):
-        def signs(self) -> tuple[str, ...]:
-            return ("half of the cores",)
-
-    monkeypatch.setattr(clock_tasks, "Meanwhile", Company)
+    monkeypatch.setattr(company, "Meanwhile", Company)
+    monkeypatch.setattr(company, "REST", 0.0)
     run = tmp_path / "run"
     search(config_of(run, trials=11, **LOW_RANK))
     told = capsys.readouterr()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
+from models.levers.levers import Levers
 from policies.rules import Scalar
 from tests.support import tiny
-from tests.support.costs import Alone, made_up_costs, two_rounds
+from tests.support.costs import Alone, Company, made_up_costs, two_rounds
 from tests.support.searches import TINY
 from tests.support.stores import INFO
 from tests.support.watch import Remembering
@@ -20,12 +22,14 @@ from tuning.session.listed import Subject, create_list, train_list
 from tuning.store.info import KnobKind
 from tuning.store.lease import Lease
 from tuning.store.store import Store
-from tuning.training import clock_tasks
+from tuning.training.calibration import company
 from tuning.training.calibration.calibrate import Effort
+from tuning.training.calibration.known import Known
 from tuning.training.clock_tasks import calibrate_forms, time_again
 from tuning.trial.recipe import Recipe
 from tuning.trial.task import Task
 from tuning.trial.trial import CONFIRMATION, FIRST_FRESH, Origin, TrialRecord, TrialSpec
+from tuning.trial.variants import with_table
 
 QUICK = Effort(min_rounds=1, max_rounds=1, seconds=0.0)
 LEVERS: Mapping[str, Scalar] = {
@@ -42,7 +46,7 @@ PARTS = ("muon 3", "batch 2")
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else runs."""
-    monkeypatch.setattr(clock_tasks, "Meanwhile", Alone)
+    monkeypatch.setattr(company, "Meanwhile", Alone)
 
 
 @pytest.fixture
@@ -98,16 +102,44 @@ def test_a_confirmation_says_that_it_did_not_time_alone(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once for each recipe, with what else ran."""
-
-    class Company(Alone):
-        def signs(self) -> tuple[str, ...]:
-            return ("half of the cores",)
-
     said: list[str] = []
-    monkeypatch.setattr(clock_tasks, "Meanwhile", Company)
+    monkeypatch.setattr(company, "Meanwhile", Company)
+    monkeypatch.setattr(company, "REST", 0.0)
     with held(run) as store:
         time_again(store, [RECIPE, RECIPE], said.append, QUICK)
     assert said[1:] == ["warning: it was not alone: half of the cores"]
+
+
+def test_forms_are_timed_again_until_company_is_known_to_stay(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first three times; the next once, and what compiles once from the beginning."""
+    series: list[str] = []
+    pulled: tuple[dict[str, Scalar], ...] = (
+        {"compiled": True},
+        {"attention_backend": "math"},
+        {"dtype": "bfloat16"},
+    )
+
+    def find(known: Known, levers: Levers) -> dict[str, str]:
+        (form,) = levers.forms(known.costs.num_blocks)
+        series.append(form.key)
+        known.costs = with_table(known.costs, form.key, made_up_costs())
+        return {}
+
+    monkeypatch.setattr(Known, "find", find)
+    monkeypatch.setattr(company, "Meanwhile", Company)
+    monkeypatch.setattr(company, "REST", 0.0)
+    with held(run) as store:
+        for number, levers in enumerate(pulled, 1):
+            if number == 2:
+                store.update_info(calibration=made_up_costs())
+            spec = dataclasses.replace(
+                spec_of("sampled", 0, number), recipe=Recipe("full_update", 0.5, levers)
+            )
+            store.begin(spec, task := Task.trial(number))
+            calibrate_forms(store, task)
+    assert [len(list(tries)) for _, tries in itertools.groupby(series)] == [1, 3, 1]
 
 
 def test_a_search_adds_up_what_its_clock_takes(run: Path) -> None:

@@ -34,6 +34,8 @@ MOST_ELSEWHERE = 0.20
 """Share of all cores' time that other processes had meanwhile."""
 MOST_GPU_BUSY = 0.10
 """Share of the time for which the GPU was at work just before anything here used it."""
+REST = 1.0
+"""Seconds after forms were timed in company, before they are timed again."""
 QUEUE = Path("/proc/thread-self/schedstat")
 """Of Linux: nanoseconds that the reading thread ran, and that it was queued for a core."""
 THROTTLING = {
@@ -312,10 +314,30 @@ class Meanwhile:
         self._host = host
         self._cores, self._queued, self._wall = host.core_seconds(), host.queued(), host.wall()
 
-    def signs(self) -> tuple[str, ...]:
-        """What says so, in words; empty if nothing does."""
+    def signs(self) -> tuple[Disturbance, ...]:
+        """What says so; empty if nothing does."""
         elsewhere = share_elsewhere(self._cores, self._host.core_seconds())
         queued, since = self._host.queued() - self._queued, self._host.wall() - self._wall
         waiting = queued / since if since > 0 else None
-        found = disturbances(Evidence(waiting, drift=0.0, spread=0.0, elsewhere=elsewhere))
-        return tuple(sign.text for sign in found)
+        return disturbances(Evidence(waiting, drift=0.0, spread=0.0, elsewhere=elsewhere))
+
+
+def undisturbed(
+    measure: Callable[[], AttemptT], *, tries: int, host: Host | None = None
+) -> tuple[AttemptT, tuple[str, ...]]:
+    """What ``measure`` finds while nothing else runs on the processor.
+
+    Measured anew, ``tries`` times at most and with a rest between, while something does; then what
+    disturbed the quietest is told too, in words.
+    """
+    host = host or Host()
+
+    def attempt() -> tuple[AttemptT, tuple[Disturbance, ...]]:
+        meanwhile = Meanwhile(host)
+        found = measure()
+        return found, meanwhile.signs()
+
+    (found, signs), _ = quietest(
+        attempt, lambda each: each[1], tries=tries, rest=lambda: host.rest(REST)
+    )
+    return found, tuple(sign.text for sign in signs)

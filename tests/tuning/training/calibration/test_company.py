@@ -6,6 +6,7 @@ Each sign by itself, and what a disturbed lap would have cost alone.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -212,4 +213,40 @@ def test_what_ran_meanwhile_is_named(elsewhere: float, queued: float, said: list
     """The cores' time and the queue for one, of a second in between."""
     signs = watch.Meanwhile(Busy(elsewhere, queued)).signs()
     assert len(signs) == len(said)
-    assert all(sign.startswith(text) for sign, text in zip(signs, said, strict=True))
+    assert all(sign.text.startswith(text) for sign, text in zip(signs, said, strict=True))
+
+
+class Visited(Busy):
+    """Others have the cores at some looks, two a try, and not at others; rests are counted."""
+
+    def __init__(self, *shares: float) -> None:
+        super().__init__(0.0, 0.0)
+        self._shares, self._spent, self.rests = iter(shares), 0.0, 0
+
+    def core_seconds(self) -> tuple[float, float]:
+        self._looks += 1
+        if self._looks % 2 == 0:
+            self._spent += next(self._shares)
+        return self._spent, float(self._looks)
+
+    def rest(self, seconds: float) -> None:
+        self.rests += 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "tries", "found", "said", "rests"),
+    [
+        ((0.1,), 3, 1, [], 0),
+        ((0.5, 0.1), 3, 2, [], 1),
+        ((0.5, 0.3, 0.4), 3, 2, ["30%"], 2),
+        ((0.5,), 1, 1, ["50%"], 0),
+    ],
+)
+def test_what_is_disturbed_is_measured_again(
+    shares: tuple[float, ...], tries: int, found: int, said: list[str], rests: int
+) -> None:
+    """Until nothing disturbs it; else the quietest is kept, with what disturbed that."""
+    host, numbers = Visited(*shares), itertools.count(1)
+    number, signs = watch.undisturbed(lambda: next(numbers), tries=tries, host=host)
+    assert (number, [sign.split()[0] for sign in signs]) == (found, said)
+    assert host.rests == rests
