@@ -22,7 +22,7 @@ from models.levers.own import own_values, without_own
 from policies.base import Scalar, UpdatePolicy
 from policies.registry import make_policy, policies
 from policies.rules import Settings
-from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob, same
+from search_spaces.knobs import Choice, Fixed, Float, Gate, Int, Knob, same, text
 
 HORIZON = "horizon"
 POLICY = "policy"
@@ -173,8 +173,21 @@ class SearchSpace:
 
         A setting that ``knobs`` does not give has its default.
         """
-        if policy not in self.policies() or not own_values(knobs).keys() <= self.own.keys():
-            return None
+        found = self._point_of(policy, horizon, knobs)
+        return None if isinstance(found, str) else found
+
+    def why_outside(self, policy: str, horizon: float, knobs: Params) -> str | None:
+        """What keeps such a trial from being a point of this space; None where nothing does."""
+        found = self._point_of(policy, horizon, knobs)
+        return found if isinstance(found, str) else None
+
+    def _point_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | str:
+        if policy not in self.policies():
+            return f"its policy is {policy}, and this space has {', '.join(self.policies())}"
+        if others := own_values(knobs).keys() - self.own.keys():
+            return (
+                f"it has knobs of its own that this workload has not: {', '.join(sorted(others))}"
+            )
         off = self.neutral(policy)
         given: dict[str, Scalar] = {**off, **knobs, POLICY: policy, HORIZON: horizon}
         given |= {
@@ -185,8 +198,10 @@ class SearchSpace:
         for k in self.knobs:
             if not applies(k, params):
                 continue
-            if k.name not in given or not k.contains(given[k.name]):
-                return None
+            if k.name not in given:
+                return f"it has no {k.name}"
+            if not k.contains(given[k.name]):
+                return f"its {k.name} is {text(given[k.name])}, and here {k.span()}"
             params[k.name] = given[k.name]
         return params
 

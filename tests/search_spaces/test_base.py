@@ -83,6 +83,23 @@ def test_params_of_refuses_what_is_not_a_point() -> None:
     assert static.params_of("static_suffix", 0.5, {"active_fraction": 0.05}) is None
 
 
+@pytest.mark.parametrize(
+    ("policy", "knobs", "why"),
+    [
+        ("static_suffix", {}, None),
+        ("static_suffix", {"active_fraction": 0.05}, "its active_fraction is 0.05, and here 0.1"),
+        ("full_update", {}, "its policy is full_update, and this space has static_suffix"),
+        ("static_suffix", {"own.width": 3}, "it has knobs of its own that this workload has not"),
+    ],
+)
+def test_why_a_trial_is_no_point_is_said(
+    policy: str, knobs: dict[str, Scalar], why: str | None
+) -> None:
+    """What keeps it out, with the range where it is a value."""
+    found = find_space("static_suffix").why_outside(policy, 0.5, knobs)
+    assert found is None if why is None else (found or "").startswith(why)
+
+
 def test_ranges_that_cross_are_refused() -> None:
     """The fewest active blocks could exceed the most; the policy's own rule is quoted once."""
     crossing = space(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -252,13 +253,24 @@ def test_a_search_builds_its_workload_once(tmp_path: Path, monkeypatch: pytest.M
     assert len(built) == 1
 
 
-def test_an_address_beside_the_serial_driver_is_said_to_be_of_no_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"address": "10.0.0.1:6379"}, "address '10.0.0.1:6379' is of no use"),
+        ({"concurrency": 2}, "concurrency 2 sets how many threads a trial has, and no more"),
+        ({"concurrency": 1}, None),
+    ],
+)
+def test_what_has_no_effect_beside_the_serial_driver_is_said(
+    asked: dict[str, Any],
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Up to where trials would begin."""
-    config = SearchConfig(
-        str(tmp_path / "run"), workload=TINY, driver="serial", address="10.0.0.1:6379"
-    )
+    config = SearchConfig(str(tmp_path / "run"), workload=TINY, driver="serial", **asked)
     monkeypatch.setattr("tuning.session.search.conduct", lambda *_: None)
     run_search(config)
-    assert "address '10.0.0.1:6379' is of no use" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told if said else "the driver serial" not in told

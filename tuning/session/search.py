@@ -71,8 +71,7 @@ def run_search(
     if found or workload is None:
         misfit = [] if workload is None else unfit_clock_faults(config, workload)
         raise BadInput(dict.fromkeys([*found, *misfit]))
-    if config.driver == "serial" and config.address is not None:
-        say(f"address {config.address!r} is of no use: the driver serial trains in this process")
+    _say_what_serial_leaves(config)
     resources = config.resources(Machine.here())
     other = clock_taken(config, workload, resources)
     config = fitted_as_there(config, other) or fitted_to_device(config, workload)
@@ -90,6 +89,19 @@ def run_search(
         if not store.numbers():  # nothing is lost, and the next try has the name
             remove_directory(store.path)
         raise
+
+
+def _say_what_serial_leaves(config: SearchConfig) -> None:
+    """What was asked for beside the driver serial and has no effect there."""
+    if config.driver != "serial":
+        return
+    if config.address is not None:
+        say(f"address {config.address!r} is of no use: the driver serial trains in this process")
+    if isinstance(config.concurrency, int) and config.concurrency > 1:
+        say(
+            f"concurrency {config.concurrency} sets how many threads a trial has, and no more: the "
+            "driver serial trains one at a time"
+        )
 
 
 def refuse_nested() -> None:

@@ -6,6 +6,7 @@ search proposes depends on its own directory alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from search_spaces.base import SearchSpace
@@ -15,6 +16,7 @@ from tuning.store.files import FILES
 from tuning.store.store import Store, history_of
 from tuning.study.samplers.knowledge import Knowledge, in_both
 from tuning.study.samplers.values import counts
+from tuning.trial.outcome import Outcome
 from tuning.trial.trial import ASIDE
 
 
@@ -48,8 +50,8 @@ def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
         raise BadInput(
             "--warm-start must name a run with finished trials that are points of space "
             f"{space.name}, but none of the "
-            f"{len(finished)} of {other}, which searched {searched}, is: search what it searched, "
-            "or leave it out"
+            f"{len(finished)} of {other}, which searched {searched}, is"
+            f"{_why(finished, space)}: search what it searched, or leave it out"
         )
     if not knowledge.has_scale():
         raise BadInput(
@@ -59,6 +61,14 @@ def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
             "or leave it out"
         )
     return knowledge
+
+
+def _why(finished: Sequence[Outcome], space: SearchSpace) -> str:
+    """Why the first that is no control is no point of the space, in brackets."""
+    recipes = (each.recipe for each in finished if not in_both(each))
+    reasons = (space.why_outside(each.policy, each.horizon, each.knobs) for each in recipes)
+    reason = next((each for each in reasons if each), None)
+    return "" if reason is None else f" (of the first of them, {reason})"
 
 
 def keep(store: Store, other: Path, space: SearchSpace) -> Knowledge | None:

@@ -282,6 +282,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         (faults(tmp_path / "nowhere"), "must name the directory of a search"),
         (faults(empty), "with finished trials, but"),
         (faults(good, space="dynamic_suffix"), "points of space dynamic_suffix"),
+        (faults(good, space="dynamic_suffix"), "is (of the first of them, its policy is "),
         (faults(alone), "a control, finished runs of full_update"),
         (faults(good, sampler="random"), "learns from trials, but got random"),
     ]:
