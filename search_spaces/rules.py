@@ -91,7 +91,8 @@ def _corner_faults(space: SearchSpace) -> list[str]:
                 for fault in str(error).split("; "):
                     found.setdefault(fault.partition(", but got")[0], fault)
     return [
-        f"every point of the space must be a valid policy with valid levers, but one is not: {fault}"
+        "every point of the space must be a valid policy with valid levers, but one is not: "
+        f"{fault}"
         for fault in found.values()
     ]
 
