@@ -6,4 +6,4 @@ import dataclasses
 
 from search_spaces.recipe import SPACE as RECIPE
 
-SPACE = dataclasses.replace(RECIPE, name="unsuggested", suggested=())
+SPACE = dataclasses.replace(RECIPE, name="unsuggested", suggested=(), suggested_pretrained=())
