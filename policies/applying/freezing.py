@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -252,8 +253,9 @@ class Freezer:
 
     def _bring(self, active: tuple[int, ...]) -> None:
         """``requires_grad``, gradients and what is watched, as ``active`` says."""
-        if active != self.active:
+        if active != self.active or self._strangers.other_modules():
             self._tell_of_switched()
+            self._take_in_late()
             self._frozen = {index: self.parts[index] for index in self._resting(active)}
             self._still = [p for part in self._frozen.values() for p in part.parameters]
             self._resters = [m for part in self._frozen.values() for m in part.modules]
@@ -266,6 +268,17 @@ class Freezer:
         if (name := self._strangers.found()) is not None:
             raise RuntimeError(f"{name} {STRANGER}")
         drop_gradients(self._still)
+
+    def _take_in_late(self) -> None:
+        """Modules that blocks were given since, by a first forward say, rest with their block; one
+        that several of them hold rests with none.
+        """
+        holders = Counter(id(m) for block in self._blocks for m in block.modules())
+        known = {id(module) for _, module in self._wiring.named}
+        known.update(id(m) for part in self.parts.values() for m in part.modules)
+        for index, block in enumerate(self._blocks):
+            late = (m for m in block.modules() if id(m) not in known and holders[id(m)] == 1)
+            self.parts[index].modules.extend(late)
 
     def _frozen_elsewhere(self, active: tuple[int, ...]) -> list[nn.Parameter]:
         resting = set(self._resting(active))

@@ -181,14 +181,15 @@ class Guard:
         self._looks = 0
 
     def hold(self, parts: Mapping[int, Part], optimizers: Sequence[Any] = ()) -> None:
-        """Watch ``parts`` from now on, by number, and no others; what was watched stays so.
+        """Watch ``parts`` from now on, by number, and no others; what was watched stays so, and
+        buffers that came since are watched too.
 
         Args:
             parts: what is frozen.
             optimizers: those whose moments are watched too.
         """
         self._parts = {
-            number: self._parts.get(number) or self._held(part, optimizers)
+            number: self._grown(number, part) or self._held(part, optimizers)
             for number, part in parts.items()
         }
         self._gather()
@@ -262,6 +263,17 @@ class Guard:
         for held in kept:
             held.module._buffers[held.key] = held.tensor
 
+    def _grown(self, number: int, part: Part) -> _HeldPart | None:
+        """What is watched already, with the buffers that its modules were given since."""
+        if (watched := self._parts.get(number)) is not None:
+            places = {(id(held.module), held.key) for held in watched.buffers}
+            places |= {(id(module), key) for module, key in watched.empty}
+            now = [(m, key, b) for m in part.modules for key, b in m._buffers.items()]
+            watched.buffers += self._held_buffers(
+                place for place in now if (id(place[0]), place[1]) not in places
+            )
+        return watched
+
     def _held(self, part: Part, optimizers: Sequence[Any]) -> _HeldPart:
         parameters = [_Held(self._names[id(p)], p, _bits(p)) for p in part.parameters]
         moments = [
@@ -282,11 +294,15 @@ class Guard:
     ) -> list[_HeldBuffer]:
         return [
             _HeldBuffer(
-                f"{self._prefixes[id(module)]}.{key}".lstrip("."), buffer, module=module, key=key
+                f"{self._prefix_of(module)}.{key}".lstrip("."), buffer, module=module, key=key
             )
             for module, key, buffer in found
             if buffer is not None
         ]
+
+    def _prefix_of(self, module: nn.Module) -> str:
+        """Its name; that of its class where it came later."""
+        return self._prefixes.get(id(module), type(module).__name__)
 
     def _fill(self) -> None:
         """Hold what a forward has put where nothing was: from now on it stays."""

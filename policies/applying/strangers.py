@@ -1,4 +1,6 @@
-"""Parameters that came into frozen blocks after the updater was made, which nobody would hold."""
+"""What came into frozen blocks after the updater was made: parameters, which nobody would hold, and
+modules.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ class Strangers:
         self._optimizers = optimizers
         self._known: Collection[int] = ()
         self._modules: list[tuple[str, nn.Module]] = []
+        self._held: list[tuple[int, ...]] = []
 
     def watch(self, blocks: Iterable[tuple[str, nn.Module]], known: Collection[int]) -> None:
         """Look into ``blocks`` from now on, given by name.
@@ -36,6 +39,15 @@ class Strangers:
             for name, block in blocks
             for inner, module in block.named_modules()
         ]
+        self._held = self._holding()
+
+    def other_modules(self) -> bool:
+        """Whether a module came or went since, or a buffer: a first forward may make its own."""
+        return self._held != self._holding()
+
+    def _holding(self) -> list[tuple[int, ...]]:
+        # A buffer is often made anew, and is then no other; a module that is, is.
+        return [(len(m._buffers), *map(id, m._modules.values())) for _, m in self._modules]
 
     def found(self) -> str | None:
         """The name of one; None where there is none."""

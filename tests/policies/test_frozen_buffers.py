@@ -163,6 +163,49 @@ def test_statistics_that_begin_while_frozen_stay_as_they_began(traced: bool) -> 
     assert all(torch.equal(each, seen[0]) for each in seen)
 
 
+class Makes(nn.Module):
+    """A block that makes its norm, or its average, at its first forward."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.linear, self.kind = nn.Linear(WIDTH, WIDTH), kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, self.kind):
+            if self.kind == "norm":
+                self.norm = nn.BatchNorm1d(x.shape[1], affine=False)
+            else:
+                self.register_buffer("mean", x.detach().mean(0))
+        if self.kind == "norm":
+            return x + torch.tanh(self.linear(self.norm(x)))  # type: ignore[no-any-return]
+        self.get_buffer("mean").lerp_(x.detach().mean(0), 0.1)
+        return x + torch.tanh(self.linear(x))
+
+
+@pytest.mark.parametrize("kind", ["norm", "mean"])
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("script", ["1 1 1 1", "p 1 1 1"])
+def test_what_a_first_forward_makes_in_a_block_is_frozen_with_it(
+    script: str, traced: bool, kind: str
+) -> None:
+    """A module or a buffer of which the updater could not know, whether or not its block was
+    trained first: from then on it stays.
+    """
+    torch.manual_seed(0)
+    model = Tower()
+    model.blocks[0] = Makes(kind)
+    blocks, optimizer = list(model.blocks), adamw(model)
+    stem = None if traced else [model.stem]
+    updater = BlockUpdater(model, blocks, Scripted(script), optimizer, total_steps=4, stem=stem)
+    seen = []
+    for number in range(4):
+        train(updater, optimizer, loss_of, model, number)
+        seen.append({name: b.clone() for name, b in model.blocks[0].named_buffers()})
+        assert all(module.training for module in model.blocks[0].modules())
+    assert seen[0]
+    assert all(each[name].equal(seen[0][name]) for each in seen for name in seen[0])
+
+
 class Neighbours(nn.Module):
     """A matrix of neighbours that is written to while it trains; kept as ``keep`` says."""
 
