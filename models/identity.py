@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from models.batches import Batch, tensors_of
 from models.first_values import first_loss, first_measures, spread_batches, stepped_loss
+from models.held import held_by
 from models.making import blocks_of, new_model, new_optimizer, parameter_faults
 from models.settings import batch_values, modules_of, settings_of, weights_of
 from models.several import SeveralOptimizers
@@ -46,6 +47,7 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         raise ValueError("; ".join(faults))
     batch, code = workload.batch_at(0, 0), code_of(workload, model)
     modules, weights = modules_of(model), weights_of(model)  # before anything runs it
+    held = held_by(model, optimizer)
     loss, measures = first_loss(workload, model, batch), first_measures(workload, model)
     groups = [_settings(group) for group in optimizer.param_groups]
     stepped = stepped_loss(workload, model, optimizer, batch)  # loads what a step imports
@@ -67,13 +69,24 @@ def identity_of(workload: Workload) -> dict[str, Any]:
         "groups": groups,
         "reach": REACH,
         "source": source_digests(code),
-        "settings": settings,
+        "settings": {**_as_made(workload, held), **settings},
         "levers": source_digests(
             [each for each in (workload.shrink, workload.examples_at) if each is not None]
         ),
         "first measures": measures,
         "stepped loss": stepped,
     }
+
+
+def _as_made(workload: Workload, held: dict[str, str]) -> dict[str, str]:
+    """What a model and its optimizer hold, without what another pair does not: a time, a number of
+    its own, what a training has left behind for the next.
+    """
+    if not held:
+        return {}
+    model = new_model(workload, 0)
+    now = held_by(model, new_optimizer(workload, model))
+    return {name: told for name, told in held.items() if now.get(name) == told}
 
 
 def _at_rest(code: list[Any], use: Callable[[], Any]) -> dict[str, str]:

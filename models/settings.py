@@ -264,7 +264,7 @@ def _attribute_of_self(node: ast.AST) -> str | None:
 
 def _module(module: nn.Module) -> str:
     own = {name: value for name, value in vars(module).items() if name not in _OWN}
-    plain = [f"{n}={told(v, 2)}" for n, v in own.items() if _is_setting(v)]
+    plain = [f"{n}={told(v, 2)}" for n, v in own.items() if is_setting(v)]
     said = _ADDRESS.sub("", module.extra_repr()).replace("\n", " ")
     # What a module says of itself are mostly its plain attributes.
     parts = [said] if said else plain
@@ -272,11 +272,12 @@ def _module(module: nn.Module) -> str:
     return f"{type(module).__name__}({', '.join(parts)})"
 
 
-def _is_setting(value: Any) -> bool:
+def is_setting(value: Any) -> bool:
+    """Whether an attribute of a module is told beside what the module says of itself."""
     if isinstance(value, (list, tuple)):
-        return len(value) <= MOST_ITEMS and all(map(_is_setting, value))
+        return len(value) <= MOST_ITEMS and all(map(is_setting, value))
     if isinstance(value, Mapping):
-        return len(value) <= MOST_ITEMS and all(map(_is_setting, value.values()))
+        return len(value) <= MOST_ITEMS and all(map(is_setting, value.values()))
     return isinstance(value, (*CONSTANTS, types.FunctionType, types.BuiltinFunctionType))
 
 

@@ -6,7 +6,9 @@ import contextlib
 import importlib
 import json
 import linecache
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.optim import SGD, AdamW
 
 from models import first_values
@@ -578,3 +581,77 @@ def test_a_run_that_saw_less_is_compared_by_what_both_have_seen() -> None:
     assert differences(now, {"source": {"w.loss": "1"}, "reach": 2}) == [
         "source changed at w.Data.__getitem__()"
     ]
+
+
+class Options:
+    """What a user's configuration was read into."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+class Held(nn.Module):
+    """Reads, late in a training only, a value that it was given when it was made."""
+
+    def __init__(self, how: str, value: float) -> None:
+        super().__init__()
+        self.layer, self.began = nn.Linear(2, 2), Options(time.perf_counter())
+        if how == "object":
+            self.options = Options(value)
+        elif how == "buffer":
+            self.register_buffer("options", torch.tensor(value))
+        elif how == "function":
+            self.options = lambda: value
+        elif how == "hook":
+            self.layer.register_forward_hook(lambda *_: print(end=str(value)[:0]))
+        elif how == "gradient":
+            self.layer.weight.register_hook(lambda _: print(end=str(value)[:0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+class SetsRates(SGD):
+    """Sets its own rate, late in a training."""
+
+    def __init__(self, parameters: Any, value: float) -> None:
+        super().__init__(parameters, lr=0.1)
+        self.value, self.steps = value, 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.steps += 1
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("how", ["object", "buffer", "function", "hook", "gradient", "optimizer"])
+def test_what_a_model_or_an_optimizer_was_given_is_seen(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read from outside where they are made, and in no loss of the first steps; what is another one
+    in each model, a time, is no difference.
+    """
+
+    def value() -> float:
+        return float(os.environ["OPTION"])
+
+    def optimizer(model: nn.Module) -> SGD:
+        if how == "optimizer":
+            return SetsRates(model.parameters(), value())
+        return SGD(model.parameters(), lr=0.1)
+
+    workload = replace(
+        tiny.tiny(),
+        make_model=lambda seed: nn.Sequential(Held(how, value()), Held("", 0.0)),
+        blocks=list,
+        batch_at=lambda seed, step: torch.ones(4, 2),
+        loss=lambda model, batch: model(batch).square().mean(),
+        evaluate=lambda model: 1.0,
+        make_optimizer=optimizer,
+    )
+    found = []
+    for option in ("1", "1", "2"):
+        monkeypatch.setenv("OPTION", option)
+        torch.manual_seed(0)
+        found.append(identity_of(workload))
+    assert differences(found[0], found[1]) == []
+    assert len(differences(found[0], found[2])) == 1
