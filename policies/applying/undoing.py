@@ -58,8 +58,9 @@ def _tensors(model: nn.Module, seen: set[int], depth: int) -> Iterator[Undo]:
     for tensor in {id(t): t for t in (*model.parameters(), *model.buffers())}.values():
         yield _value(tensor)
         yield from _own(tensor, seen, depth)
-    for module in model.modules():
-        yield _contents(module._buffers)
+    for module in model.modules():  # what a first forward registers is gone again
+        for table in (module._buffers, module._modules, module._parameters):
+            yield _contents(table)
 
 
 def _attributes(module: nn.Module, seen: set[int], depth: int) -> Iterator[Undo]:

@@ -291,6 +291,25 @@ def test_a_model_that_was_traced_goes_on_as_one_that_was_not(name: str) -> None:
     assert losses[0] == losses[1]
 
 
+class Building(nn.Module):
+    """Makes a norm and a weight for the width that its first forward sees."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "norm"):
+            self.norm = nn.BatchNorm1d(x.shape[1], affine=False)
+            self.weight = nn.Parameter(torch.ones(x.shape[1]))
+        return self.norm(x) * self.weight  # type: ignore[no-any-return]
+
+
+def test_what_a_first_forward_makes_is_gone_again() -> None:
+    """Else its statistics had seen one batch more in a model that was traced."""
+    model = nn.Sequential(Building(), nn.Linear(4, 4))
+    with undone(model):
+        model(torch.ones(3, 4))
+        assert len(model.state_dict()) == 6
+    assert list(model.state_dict()) == ["1.weight", "1.bias"]
+
+
 def test_places_of_other_blocks_are_refused() -> None:
     """Traced with three blocks, given with two."""
     model = Scattered()
