@@ -595,6 +595,7 @@ class Held(nn.Module):
 
     def __init__(self, how: str, value: float) -> None:
         super().__init__()
+        self.options: Any
         self.layer, self.began = nn.Linear(2, 2), Options(time.perf_counter())
         if how == "object":
             self.options = Options(value)
@@ -605,7 +606,9 @@ class Held(nn.Module):
         elif how == "hook":
             self.layer.register_forward_hook(lambda *_: print(end=str(value)[:0]))
         elif how == "gradient":
-            self.layer.weight.register_hook(lambda _: print(end=str(value)[:0]))
+            self.layer.weight.register_hook(  # type: ignore[no-untyped-call]
+                lambda _: print(end=str(value)[:0])
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x)  # type: ignore[no-any-return]
@@ -642,7 +645,7 @@ def test_what_a_model_or_an_optimizer_was_given_is_seen(
     workload = replace(
         tiny.tiny(),
         make_model=lambda seed: nn.Sequential(Held(how, value()), Held("", 0.0)),
-        blocks=list,
+        blocks=lambda model: list(model.children()),
         batch_at=lambda seed, step: torch.ones(4, 2),
         loss=lambda model, batch: model(batch).square().mean(),
         evaluate=lambda model: 1.0,

@@ -177,7 +177,7 @@ class Makes(nn.Module):
             else:
                 self.register_buffer("mean", x.detach().mean(0))
         if self.kind == "norm":
-            return x + torch.tanh(self.linear(self.norm(x)))  # type: ignore[no-any-return]
+            return x + torch.tanh(self.linear(self.norm(x)))
         self.get_buffer("mean").lerp_(x.detach().mean(0), 0.1)
         return x + torch.tanh(self.linear(x))
 
