@@ -19,6 +19,8 @@ from benchmarks.common import Row, machine, parser, publish
 from benchmarks.cost.quality import CONTROL, control_lines, fresh_gain, prepare
 from benchmarks.studies.plan import FIRST_SEED, Job, control_job
 from benchmarks.studies.runs import Done, recorded, train
+from models.levers.averaging import EMA
+from models.levers.optimizer import MUON
 from policies.base import Scalar
 from policies.full_update import FullUpdate
 from search_spaces.recipe import FAST, GROWING, KEPT, LATE
@@ -36,6 +38,25 @@ MODERATE: Mapping[str, Scalar] = {
     "final_rate": 0.15,
 }
 """Near what the best recipes of searches of digits had in common."""
+PREFIX: Mapping[str, Scalar] = {"prefix": 0.25, "prefix_until": 1.0, "prefix_rate": 1.0}
+TWICE: Mapping[str, Scalar] = {
+    "optimizer": MUON,
+    "muon_momentum": 0.97,
+    "newton_schulz_steps": 5,
+    "rate": 1.8,
+    "weight_decay_factor": 5.0,
+    "beta1_memory": 0.7,
+    "beta2_memory": 1.1,
+    "warmup_factor": 0.5,
+    "decay_added": 0.45,
+    "final_rate": 0.2,
+    "batch_start": 2.0,
+    "batch_end": 2.0,
+    "batch_change_at": 0.5,
+    "averaging": EMA,
+    "averaging_window": 0.15,
+}
+"""Twice the examples, which a search of byte_lm_finetune by Ray Tune came to."""
 SMALLER = {**LATE, "depth_end": 0.75}
 HALF = {"depth_start": 0.5, "depth_end": 0.5}
 VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
@@ -55,6 +76,9 @@ VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
     "kept half, rate 2": {**KEPT, "prefix": 0.5, "rate": 2.0},
     "kept half, rate 3": {**KEPT, "prefix": 0.5, "rate": 3.0},
     "kept three quarters, rate 2": {**KEPT, "prefix": 0.75, "rate": 2.0},
+    "twice the batch": TWICE,
+    "twice the batch, kept quarter": {**TWICE, **PREFIX},
+    "twice the batch, kept half": {**TWICE, **PREFIX, "prefix": 0.5},
 }
 
 
