@@ -13,11 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.settings import is_setting, settings_of, short, told
+from models.settings import OF_ANY_MODULE, is_setting, settings_of, short, told
 from models.several import SeveralOptimizers
 from models.source.users import is_users
 
-_MODULES = frozenset(vars(nn.Module())) | {"forward"}
 _OPTIMIZERS = frozenset({"state", "param_groups", "defaults"})
 _HOOKS = (
     "_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks",
@@ -43,7 +42,7 @@ def held_by(model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
 def _held(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
     for name, module in model.named_modules():
-        own = {n: each for n, each in vars(module).items() if n not in _MODULES}
+        own = {n: each for n, each in vars(module).items() if n not in OF_ANY_MODULE}
         if is_users(type(module)):  # a library's follow from what they say of themselves
             own |= {n: each for n, each in module._buffers.items() if each is not None}
         for key, each in own.items():

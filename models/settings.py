@@ -59,7 +59,7 @@ FIXED = (range, slice, Decimal, Fraction, timedelta, itemgetter, attrgetter, met
 BEGIN = ("__init__", "__post_init__", "__new__", "__setstate__")
 ADAPTERS = "models.adapters"
 """Its objects hold what a user gave: data, a criterion."""
-_OWN = frozenset(vars(nn.Module())) | {"forward"}
+OF_ANY_MODULE = frozenset(vars(nn.Module())) | {"forward"}
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -263,7 +263,7 @@ def _attribute_of_self(node: ast.AST) -> str | None:
 
 
 def _module(module: nn.Module) -> str:
-    own = {name: value for name, value in vars(module).items() if name not in _OWN}
+    own = {name: value for name, value in vars(module).items() if name not in OF_ANY_MODULE}
     plain = [f"{n}={told(v, 2)}" for n, v in own.items() if is_setting(v)]
     said = _ADDRESS.sub("", module.extra_repr()).replace("\n", " ")
     # What a module says of itself are mostly its plain attributes.

@@ -33,7 +33,6 @@ from tuning.store.store import Store
 from tuning.study.samplers.draws import uniform
 from tuning.training.calibration.company import undisturbed
 from tuning.training.calibration.known import Known
-from tuning.training.clock_tasks import TRIES
 from tuning.training.loop import NonFiniteLossError, TrainingRun
 from tuning.training.place import set_threads
 from tuning.trial.clock import CostTable, baseline_seconds, charge
@@ -171,7 +170,7 @@ class Trainer:
 
     def _time(self, levers: Levers) -> None:
         """Time the forms that are not known yet, and note those that something disturbed."""
-        (costs, refused), signs = undisturbed(partial(self._found, levers), tries=TRIES)
+        (costs, refused), signs = undisturbed(partial(self._found, levers))
         for reason in refused.values():
             raise ValueError(reason)
         if signs:

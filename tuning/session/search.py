@@ -97,7 +97,7 @@ def _say_what_serial_leaves(config: SearchConfig) -> None:
         return
     if config.address is not None:
         say(f"address {config.address!r} is of no use: the driver serial trains in this process")
-    if isinstance(config.concurrency, int) and config.concurrency > 1:
+    if config.concurrency is not None and config.concurrency > 1:
         say(
             f"concurrency {config.concurrency} sets how many threads a trial has, and no more: the "
             "driver serial trains one at a time"

@@ -28,6 +28,7 @@ from tuning.training.calibration.company import (
     MOST_ELSEWHERE,
     MOST_SPEED,
     REST,
+    TRIES,
     Host,
     Lap,
     share_elsewhere,
@@ -66,8 +67,6 @@ WARM_UP_STEPS = 3
 LOOKS = 3
 """At a clock that was taken unasked, at most."""
 LOOK_SECONDS = 0.3
-TRIES = 3
-"""At forms that are timed in company, at most."""
 CAREFUL = Effort(min_rounds=6, max_rounds=75, seconds=1.5)
 """Of what is confirmed: a few forms, in minutes that a search does not have."""
 

@@ -34,8 +34,10 @@ MOST_ELSEWHERE = 0.20
 """Share of all cores' time that other processes had meanwhile."""
 MOST_GPU_BUSY = 0.10
 """Share of the time for which the GPU was at work just before anything here used it."""
+TRIES = 3
+"""At what is timed in company and can be timed again soon, at most."""
 REST = 1.0
-"""Seconds after forms were timed in company, before they are timed again."""
+"""Seconds between two of them."""
 QUEUE = Path("/proc/thread-self/schedstat")
 """Of Linux: nanoseconds that the reading thread ran, and that it was queued for a core."""
 THROTTLING = {
@@ -323,7 +325,7 @@ class Meanwhile:
 
 
 def undisturbed(
-    measure: Callable[[], AttemptT], *, tries: int, host: Host | None = None
+    measure: Callable[[], AttemptT], *, tries: int = TRIES, host: Host | None = None
 ) -> tuple[AttemptT, tuple[str, ...]]:
     """What ``measure`` finds while nothing else runs on the processor.
 
