@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -13,6 +13,28 @@ from tests.support import tiny
 
 EDIT = "TINY_EDIT"
 """Environment variable: which edit was made."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a model was made with."""
+
+    made_in: int
+
+
+OPTIONS = Options(os.getpid())
+
+
+def noted(seed: int) -> nn.Module:
+    """A model that says in which process its options were made."""
+    model = tiny.make_model(seed)
+    vars(model)["options"] = OPTIONS
+    return model
+
+
+def in_a_process() -> Workload:
+    """Sound, but that its model is told by a number which every process has its own of."""
+    return replace(tiny.tiny(target=1.0), name="in_a_process", make_model=noted)
 
 
 def slower(model: nn.Module) -> Optimizer:

@@ -51,7 +51,9 @@ from tuning.training.place import (
     workload_of,
 )
 from tuning.trial.clock import CostTable, refuse_other_surroundings
+from tuning.trial.identity import steady
 from tuning.trial.recipe import Recipe
+from tuning.trial.soundness import Soundness, unsteady
 from tuning.trial.task import Ending, Task
 from tuning.trial.variants import (
     disturbed_forms,
@@ -159,10 +161,16 @@ def examine_run(store: Store) -> None:
     config = store.info.config
     threads = int(config["resources"]["threads"])
     set_threads(threads)
-    with NewProcess(config["workload"], config.get("corpus"), threads) as elsewhere:
-        subject = Subject(workload_of(store), run_device(), elsewhere)
-        found = examine(subject)
-    store.update_info(soundness=found)
+    name, corpus, identity = config["workload"], config.get("corpus"), store.info.identity
+    with NewProcess(name, corpus, threads, identifies=True) as elsewhere:
+        found = examine(Subject(workload_of(store), run_device(), elsewhere))
+        # A workload that is refused may not have come to where the other process is asked.
+        theirs = None if found.refusals else elsewhere.answer().get("identity")
+    if identity is not None and theirs is not None:
+        identity, changing = steady(identity, theirs)
+        if changing:
+            found = Soundness.of([*found.findings, unsteady(changing)])
+    store.update_info(soundness=found, identity=identity)
 
 
 def calibrate_run(store: Store) -> None:

@@ -10,6 +10,10 @@ SHOWN = 3
 """Names given of many that differ alike."""
 FIRST_LOSS = "first loss"
 STEPPED_LOSS = "stepped loss"
+OF_OBJECTS = ("modules", "settings")
+"""What objects hold, a text each by name. All else that differs between two processes is a fault of
+the workload, which its examination tells.
+"""
 Identity = Mapping[str, Any]
 """What ``models.identity.identity_of`` makes: JSON values by name."""
 
@@ -41,6 +45,28 @@ def differences(then: Identity, now: Identity) -> list[str]:
         *_measures(then.get("first measures", {}), now.get("first measures", {})),
     ]
     return found or _stepped(then.get(STEPPED_LOSS), now.get(STEPPED_LOSS))
+
+
+def steady(identity: Identity, elsewhere: Identity) -> tuple[dict[str, Any], list[str]]:
+    """The identity without what the same workload has otherwise in each process, and the names of
+    that: of a time stamp among a model's options nobody can say whether it was edited.
+
+    >>> steady({"settings": {"made_at": "17", "rate": "0.1"}},
+    ...        {"settings": {"made_at": "19", "rate": "0.1"}})
+    ({'settings': {'rate': '0.1'}}, ['made_at'])
+
+    Args:
+        identity: that of one process.
+        elsewhere: that of another.
+    """
+    kept, others = dict(identity), list[str]()
+    for kind in OF_OBJECTS:
+        here, there = identity.get(kind, {}), elsewhere.get(kind, {})
+        changing = [name for name in here if here[name] != there.get(name, here[name])]
+        if changing:
+            kept[kind] = {name: told for name, told in here.items() if name not in changing}
+            others += changing
+    return kept, others
 
 
 def _is_one(name: str, value: Any) -> bool:

@@ -55,8 +55,22 @@ def unsaveable(names: str) -> str:
 
 def unsaved_late(names: Sequence[str]) -> Finding:
     """What a whole training changed and no snapshot holds, unseen in the examination's steps."""
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return Finding("saving", f"{unsaveable(shown)}; it came late", "unforked")
+    return Finding("saving", f"{unsaveable(_few(names))}; it came late", "unforked")
+
+
+def unsteady(names: Sequence[str]) -> Finding:
+    """Values by which a run that goes on cannot know the workload that it began with."""
+    return Finding(
+        "identity",
+        "values should be the same in every process, so that an edit of them is noticed when the "
+        f"run goes on, but these are not and are not compared: {_few(names)}; keep a time or the "
+        "like apart from what matters",
+        "remark",
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @dataclass(frozen=True)

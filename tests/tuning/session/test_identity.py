@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.registry import find_workload
+from tests.support import edited
 from tests.support.costs import made_up_costs
 from tests.support.edited import EDIT
 from tests.support.searches import MACHINE, config_of, prepared
@@ -18,6 +19,7 @@ from tuning.session.identity import identity_here, remarks_on
 from tuning.session.other_runs import take_clock
 from tuning.store.directory import read_info
 from tuning.store.store import Store
+from tuning.training.clock_tasks import examine_run
 
 NAME = "tests.support.edited:edited"
 EDITS = {
@@ -90,6 +92,28 @@ def test_a_run_without_an_identity_goes_on(
     monkeypatch.setenv(EDIT, "steps")
     refuse_other_data(store, config, find_workload(NAME))
     assert remarks_on(store.info, of=store.path) == []
+
+
+def test_what_each_process_has_its_own_of_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The examination's other process has another value: it is said, and the run goes on
+    elsewhere; another edit is noticed as before.
+    """
+    name = "tests.support.edited:in_a_process"
+    config = config_of(tmp_path / "run", workload=name)
+    store = prepared(config)
+    store.update_info(soundness=None)
+    monkeypatch.setattr(edited, "OPTIONS", edited.Options(-1))
+    with pytest.raises(BadInput, match=r"options Options\(made_in=.* -> Options\(made_in=-1\)"):
+        refuse_other_data(store, config, find_workload(name))
+    examine_run(store)
+    assert store.info.soundness is not None
+    assert "are not compared: options, " in store.info.soundness.warnings[0]
+    refuse_other_data(store, config, find_workload(name))
+    longer = dataclasses.replace(find_workload(name), steps=60)
+    with pytest.raises(BadInput, match="steps 20 -> 60"):
+        refuse_other_data(store, config, longer)
 
 
 def test_a_workload_that_cannot_be_made_is_refused_where_it_failed() -> None:

@@ -39,16 +39,25 @@ class NewProcess:
         threads: with how many threads it computes.
         tries: whether it finds out, while it waits, what levers the workload and the device can do;
             the answer has them under ``levers``.
+        identifies: whether it makes out, while it waits, the workload's identity; the answer has it
+            under ``identity``, None where the workload has none.
     """
 
     def __init__(
-        self, workload: str, corpus: str | None, threads: int, *, tries: bool = False
+        self,
+        workload: str,
+        corpus: str | None,
+        threads: int,
+        *,
+        tries: bool = False,
+        identifies: bool = False,
     ) -> None:
         self._options = {
             "workload": workload,
             "corpus": corpus,
             "threads": threads,
             "tries": tries,
+            "identifies": identifies,
         }
         self._process: subprocess.Popen[str] | None = None
 
@@ -124,13 +133,14 @@ def main(argv: list[str]) -> None:
     workload = find_workload(options["workload"], Path(corpus) if corpus else None)
     set_threads(options["threads"])
     levers = _levers(workload) if options["tries"] else {}
+    identity = _identity(workload) if options["identifies"] else None
     line = sys.stdin.readline()
     try:
         answer = gone_on(workload, json.loads(line)) if line else {"error": "nothing was asked"}
     except Exception as fault:
         answer = {"error": told(fault)}
     to = Path(options["answer"])
-    to.write_text(json.dumps({**answer, "levers": levers}))
+    to.write_text(json.dumps({**answer, "levers": levers, "identity": identity}))
     if os.getppid() != options["parent"]:  # it was killed: nobody else clears up
         shutil.rmtree(to.parent, ignore_errors=True)
 
@@ -144,6 +154,18 @@ def _levers(workload: Workload) -> dict[str, str | None]:
         return faults_by_value(workload, run_device())
     except Exception:  # a workload that is refused for it by the other process
         return {}
+
+
+def _identity(workload: Workload) -> dict[str, Any] | None:
+    """The workload's identity in this process; None where it cannot be made out."""
+    from models.identity import identity_of
+    from tuning.training.generators import generators_kept
+
+    try:
+        with generators_kept():
+            return identity_of(workload)
+    except Exception:  # a workload that is refused for it by the other process
+        return None
 
 
 def gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
