@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+
 from policies.base import Scalar
 
+STEP = 0.15
+"""Standard deviation of a step from a number to one beside it, as a share of its range."""
 Condition = Mapping[str, tuple[Scalar, ...]]
 
 
@@ -42,6 +46,10 @@ class Knob(ABC):
     def guess(self, u: float) -> Scalar:
         """The value at ``u`` where likely values have the larger shares; ``at`` where none are."""
         return self.at(u)
+
+    @abstractmethod
+    def beside(self, value: Scalar, draws: np.random.Generator) -> Scalar:
+        """Another value near ``value``; itself where there is no other."""
 
     @abstractmethod
     def contains(self, value: object) -> bool:
@@ -94,6 +102,13 @@ class _Range(Knob):
         low, high = about.cdf(0.0), about.cdf(1.0)
         share = min(max((1 - u) * low + u * high, 1e-12), 1 - 1e-12)
         return self.at(min(max(about.inv_cdf(share), 0.0), 1.0))
+
+    def beside(self, value: Scalar, draws: np.random.Generator) -> Scalar:
+        """Some ``STEP`` of the range away on its scale; what an end stops is thrown back."""
+        if self.low == self.high:
+            return value
+        u = abs(self._place(float(value)) + STEP * draws.standard_normal()) % 2.0
+        return self.at(2.0 - u if u > 1.0 else u)
 
     def _place(self, value: float) -> float:
         """The coordinate of a value; where a narrower range has cut it off, the end's."""
@@ -165,6 +180,14 @@ class Int(_Range):
         value = round(_between(self.low - 0.5, self.high + 0.5, u, self.log))
         return min(max(value, self.low), self.high)
 
+    def beside(self, value: Scalar, draws: np.random.Generator) -> Scalar:
+        """As of any range, but by one at least."""
+        found = super().beside(value, draws)
+        if found != value or self.low == self.high:
+            return found
+        by = 1 if draws.random() < 0.5 else -1
+        return int(value) + (by if self.low <= int(value) + by <= self.high else -by)
+
     def contains(self, value: object) -> bool:
         """Whether it is a whole number between the ends."""
         return (
@@ -195,6 +218,11 @@ class Choice(Knob):
             return first
         place = (u - 1 + self.chance) / self.chance * len(others)
         return others[min(int(place), len(others) - 1)]
+
+    def beside(self, value: Scalar, draws: np.random.Generator) -> Scalar:
+        """Any other choice: nothing says which of them are near."""
+        others = [choice for choice in self.choices if not same(choice, value)]
+        return others[int(draws.integers(len(others)))] if others else value
 
     def contains(self, value: object) -> bool:
         """Whether it is one of the choices."""
@@ -238,6 +266,10 @@ class Fixed(Knob):
 
     def at(self, u: float) -> Scalar:
         """The value, wherever."""
+        return self.value
+
+    def beside(self, value: Scalar, draws: np.random.Generator) -> Scalar:
+        """The value: it is not turned."""
         return self.value
 
     def contains(self, value: object) -> bool:

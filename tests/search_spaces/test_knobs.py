@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.knobs import Choice, Fixed, Float, Int, Knob, same
+from search_spaces.knobs import STEP, Choice, Fixed, Float, Int, Knob, same
 
 UNIT = st.floats(0, 1)
 KNOBS = (
@@ -27,6 +28,23 @@ KNOBS = (
 def test_every_value_lies_in_the_range(knob: Knob, u: float) -> None:
     """Property: whatever the coordinate, the knob contains the value at it."""
     assert knob.contains(knob.at(u))
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=repr)
+@given(u=UNIT, seed=st.integers(0, 2**32))
+def test_what_is_beside_a_value_is_another_of_the_range(knob: Knob, u: float, seed: int) -> None:
+    """Property: wherever the value lies, at an end too; of a fixed knob there is no other."""
+    value = knob.at(u)
+    found = knob.beside(value, np.random.default_rng(seed))
+    assert knob.contains(found)
+    assert same(found, value) == isinstance(knob, Fixed)
+
+
+def test_a_number_beside_another_is_mostly_near() -> None:
+    """Two thirds of the steps are shorter than their standard deviation, on the knob's scale."""
+    knob, draws = Float("x", 1e-4, 1.0, log=True), np.random.default_rng(0)
+    steps = [abs(math.log10(float(knob.beside(0.01, draws))) + 2) / 4 for _ in range(1000)]
+    assert 0.62 < sum(step < STEP for step in steps) / 1000 < 0.74
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=repr)

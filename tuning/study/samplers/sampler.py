@@ -19,6 +19,7 @@ from search_spaces.base import SearchSpace
 from tuning.study.samplers.draws import seed_of, space_filling, uniform
 from tuning.study.samplers.knowledge import Knowledge
 from tuning.study.samplers.known import points, remembered
+from tuning.study.samplers.near import leaders, near
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.scalar import scalarised
 from tuning.trial.outcome import Outcome
@@ -33,6 +34,8 @@ LOOK_ELSEWHERE = 4
 """One proposal in so many is drawn whatever is known: a model that has seen one choice do well
 proposes hardly another (``docs/decisions/likely-values.md``).
 """
+NEAR = 2
+"""One proposal in so many is near the recipes that lead, from the first on, where any does."""
 START_WARM = 2
 """Fewer where another run's trials are known: they have spread over the space already."""
 ENOUGH = 4
@@ -94,14 +97,18 @@ class OptunaSampler:
             attempt and self.name == "gp"
         ):  # a process's optimum is the same again
             return self.draw(number, attempt)
-        index = number - self._first
-        if index < self._start_length:
-            return self._start(number, index, attempt)
+        index, history = number - self._first, self._with_knowledge(finished)
+        leading = self._leading(history) if index >= 0 else []
+        if leading and index % NEAR == 0:
+            return near(self._space, leading, seed_of(self._seed, number, attempt))
+        # One after another: of a Sobol' sequence every other point would fill no space.
+        turn = NEAR if leading else 1
+        beyond = index - turn * self._start_length
+        if beyond < 0:
+            return self._start(number, index // turn, attempt)
         if self._elsewhere(index) and not attempt:
-            # One after another: of a Sobol' sequence every fourth point would fill no space.
-            place = self._start_length + (index - self._start_length) // LOOK_ELSEWHERE
-            return self._start(number, place, attempt)
-        history, cap = self._with_knowledge(finished), CAPS[self.name]
+            return self._start(number, self._start_length + beyond // LOOK_ELSEWHERE, attempt)
+        cap = CAPS[self.name]
         known = points(self._params, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
             return self._start(number, index, attempt)
@@ -116,6 +123,14 @@ class OptunaSampler:
     def draw(self, number: int, attempt: int) -> dict[str, Scalar]:
         """Params drawn uniformly for trial ``number``, whatever is known."""
         return uniform(self._space, self._seed, number, attempt)
+
+    def _leading(self, history: Sequence[Outcome]) -> list[dict[str, Scalar]]:
+        """Recipes near which to look; none for a front, which is not where one recipe leads, and
+        none where another model than TPE knows what goes together.
+        """
+        if self.name != "tpe" or self._objective == "pareto":
+            return []
+        return leaders(history, self._params)
 
     def _with_knowledge(self, finished: Sequence[Outcome]) -> Sequence[Outcome]:
         """The finished trials, after those of another run that still have a say."""
@@ -138,7 +153,7 @@ class OptunaSampler:
 
         A front is to be covered, for which every proposal of the model is needed.
         """
-        return self._objective != "pareto" and index % LOOK_ELSEWHERE == 0
+        return self._objective != "pareto" and index % LOOK_ELSEWHERE == LOOK_ELSEWHERE - 1
 
 
 class Sampler(Protocol):

@@ -91,11 +91,11 @@ def test_asking_is_silent_and_leaves_optuna_as_it_was(capfd: pytest.CaptureFixtu
     assert logging.getLogger("optuna").level == level
 
 
-@pytest.mark.parametrize(("name", "trials"), [("tpe", 60), ("nsga2", 60), ("gp", 14)])
+@pytest.mark.parametrize(("name", "trials"), [("tpe", 59), ("nsga2", 59), ("gp", 14)])
 def test_a_model_beats_chance(name: str, trials: int) -> None:
     """Minimises the distance of one knob from 0.37.
 
-    The last five are half as far as uniform draws would be.
+    The last five, one of which looks elsewhere, are half as far as uniform draws would be.
     """
 
     def distance(outcome: Outcome) -> float:
