@@ -30,6 +30,7 @@ from tuning.session.conduct import conduct
 from tuning.session.description import describe
 from tuning.session.search import fitted_to_device
 from tuning.store.store import Store
+from tuning.study.samplers import sampler
 from tuning.study.samplers.draws import uniform
 from tuning.training.calibration.company import undisturbed
 from tuning.training.calibration.known import Known
@@ -353,12 +354,19 @@ def without_suggestions(search: Search, **changed: Any) -> list[Tried]:
     return ours(search, space=f"{Path(__file__).with_name('unsuggested.py')}:SPACE", **changed)
 
 
+def nothing_near(search: Search) -> list[Tried]:
+    """Ours, with no proposal near the recipes that lead; a side has a process of its own."""
+    setattr(sampler, "leaders", lambda *known: [])  # noqa: B010 - a function of that module's
+    return ours(search)
+
+
 SIDES: Mapping[str, Callable[[Search], list[Tried]]] = {
     "Optuna TPE, Hyperband": optuna_hyperband,
     "Ray Tune, ASHA": ray_asha,
     "random": random_search,
     "ours": ours,
     "ours, no suggestions": without_suggestions,
+    "ours, nothing near": nothing_near,
     "ours, rungs": lambda search: ours(search, rung=0.25),
     "ours, rungs, no suggestions": lambda search: without_suggestions(search, rung=0.25),
     "ours, no stopping": lambda search: ours(search, stop_confidence=None),

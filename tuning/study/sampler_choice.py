@@ -54,7 +54,7 @@ def choose(
         timed: stands in for ``ask_seconds``.
     """
     if sampled <= START or not space.searched:
-        return SamplerChoice("tpe", "no trial of this search comes after the space-filling start")
+        return SamplerChoice("tpe", "this search is too short for another model to be of use")
     if any(isinstance(knob, Gate) for knob in space.knobs):
         return SamplerChoice(
             "tpe", "most knobs apply only where a gate is open, which a Gaussian process cannot say"

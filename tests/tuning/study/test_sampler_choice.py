@@ -140,5 +140,5 @@ def test_the_search_says_what_it_chose(tmp_path: Path) -> None:
     workload = find_workload(config.workload, None)
     assemble.SearchPlan(prepared(config), config, workload, config.resources(MACHINE), watcher.note)
     assert watcher.notes == [
-        "sampler: tpe, no trial of this search comes after the space-filling start"
+        "sampler: tpe, this search is too short for another model to be of use"
     ]
