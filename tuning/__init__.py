@@ -72,7 +72,9 @@ def _load_own_packages() -> None:
 
 
 def _before_pythons_own() -> Path | None:
-    """A file that is imported instead of the module of Python's that has its name."""
+    """The first file ahead of Python's standard library on ``sys.path`` that has the name of one of
+    its modules and so hides it, as an absolute path; None where there is none.
+    """
     own = Path(importlib.__file__).parent.parent
     for folder in sys.path[: sys.path.index(str(own))] if str(own) in sys.path else ():
         for file in sorted(Path(folder).glob("*.py")):
@@ -120,8 +122,9 @@ def run_search(config: SearchConfig, *, watcher: Watcher | None = None) -> Searc
 def resume(run: str | os.PathLike[str], **changes: object) -> SearchResult:
     """What ``python -m tuning.search --resume`` does.
 
-    ``changes`` as its flags, such as ``trials=48`` or ``retry_failed=True``. ``workload=make``
-    gives a workload again that was given as an object, in another process say.
+    ``changes`` are its flags by their names in Python, such as ``trials=48`` or
+    ``retry_failed=True``. ``workload=make`` passes a workload again that was given as an object, in
+    another process say.
 
     Raises:
         tuning.errors.BadInput: not a run, or changes it cannot have; all are named.

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def carry_out(options: argparse.Namespace) -> None:
-    """Take it apart and print what each piece brings."""
+    """Take the recipe apart and print what each piece brings."""
     request = request_of(options)
     from rich.console import Console
 
@@ -48,7 +48,7 @@ def carry_out(options: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("apart"),
         description="Takes a recipe apart: trains it with each of its levers off in turn, and with "

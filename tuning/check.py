@@ -75,7 +75,7 @@ def show(checked: Checked) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("check"),
         description="Tries whether a workload keeps what a search relies on: the same model, "

@@ -50,7 +50,9 @@ def _status_of(name: str, work: Callable[[], None], kept: Callable[[], str]) -> 
 
 
 def _refuse_lost_directory() -> None:
-    """Libraries of torch's end a process that is nowhere, with words about themselves."""
+    """Refuse to start where the current directory no longer exists: some of torch's libraries end
+    the process there, with messages about themselves.
+    """
     try:
         Path.cwd()
     except FileNotFoundError:

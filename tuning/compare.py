@@ -34,7 +34,7 @@ DEFAULT_SEEDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be compared; it has no fault."""
+    """What is to be compared; every option in it is valid."""
 
     subject: Subject
     seeds: tuple[int, ...]
@@ -76,9 +76,8 @@ def carry_out(request: Request) -> None:
 
 
 def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What ``--json`` writes.
-
-    The rows, their means, what the control says, and what all of it was measured on.
+    """The JSON document that ``--json`` writes: the rows, their means, what the control says, and
+    what all of it was measured on.
     """
     from tuning.findings.comparison import against_control, summary_of, verdict
     from tuning.session.compare import settings
@@ -103,7 +102,7 @@ def document(plan: Plan, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("compare"),
         description="Trains full_update, static_suffix and dynamic_suffix (presets early, tuned "

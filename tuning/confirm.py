@@ -58,7 +58,7 @@ def carry_out(options: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("confirm"),
         description="Trains the best recipes of a run and its controls again (your own recipe for "

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):  # noqa: N818 - the word users read, not a programming error
-    """Every fault of what was asked for: the rule, the value, what to do.
-
-    Raised before anything is created.
+    """Every fault of what was asked for, each with the rule, the value and what to do. It is raised
+    before anything is created.
     """
 
     def __init__(self, faults: str | Iterable[str]) -> None:
@@ -25,7 +24,7 @@ class BadInput(ValueError):  # noqa: N818 - the word users read, not a programmi
 
 
 class NestedSearch(BadInput):
-    """A search was begun by the file of a workload while that was imported."""
+    """A workload's file began a search of its own while it was imported."""
 
     def __init__(self, workload: str) -> None:
         super().__init__(
@@ -43,4 +42,6 @@ class SearchFailed(RuntimeError):  # noqa: N818
 
 
 class NothingTrained(SearchFailed):
-    """It ended before the first trial began: a run that it created is of no use and is removed."""
+    """The search ended before its first trial began. A run directory that it created is of no use
+    and is removed.
+    """

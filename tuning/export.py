@@ -151,7 +151,7 @@ def chosen(frame: pd.DataFrame, number: int | None, background: Background | Non
 
 
 def best(frame: pd.DataFrame, background: Background | None = None) -> pd.Series:
-    """What ``tuning.findings.best.best`` takes, and what is to be said of it printed.
+    """The row that ``tuning.findings.best.best`` picks; what is to be said about it is printed.
 
     Raises:
         BadInput: no trial has finished.
@@ -210,7 +210,9 @@ def _refuse_strangers(own: Mapping[str, Scalar], info: RunInfo | None) -> None:
 def _repeating(
     info: RunInfo, row: Row, own: Mapping[str, Scalar]
 ) -> tuple[Timetable | None, CostTable | None, Mapping[str, str]]:
-    """What a trial is repeated by, as far as run.json says; older ones do not say the schedule."""
+    """The timetable, cost table and versions that a trial is repeated by, as far as run.json has
+    them; runs of older versions lack the schedule.
+    """
     said = info.identity or {}
     fields = dataclasses.fields(Timetable)
     known = all(each.name in said for each in fields if each.default is dataclasses.MISSING)
@@ -242,7 +244,7 @@ def _own_values(row: Row, metric: Metric) -> dict[str, object]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("export"),
         description="Writes a trial as TOML, from which tuning.load_recipe repeats it in any loop; "

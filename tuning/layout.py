@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 RUN_JSON = "run.json"
-"""The run's own description; what has one is a run."""
+"""The file with the run's own description; a directory that has it is a run."""
 TRIALS = "trials"
 """Folder of the finished trials' table."""
 RUNNING = "running"
 """Folder of the tasks in flight."""
 LEASE = "lease"
-"""In RUNNING: who holds the run."""
+"""Folder within RUNNING that says who holds the run."""
 TRUNK = "trunk"
 """Folder of the reference runs' records and snapshots."""
 SET_ASIDE = "set_aside"
@@ -22,7 +22,7 @@ SET_ASIDE = "set_aside"
 RAY = "ray"
 """Folder of Ray's own files, while it runs."""
 STOP = "stop"
-"""While it exists, workers save a checkpoint and return."""
+"""A file; while it exists, workers save a checkpoint and return."""
 WARM_START = "warm_start.json"
 """What the sampler knows of another run."""
 VERDICT = "verdict.json"
@@ -34,7 +34,9 @@ PICTURE = "front.png"
 
 
 def too_long(path: Path) -> bool:
-    """Whether no file system here takes such a name; pathlib raises where it asks about one."""
+    """Whether the path has a name that is too long for any file system here; pathlib raises where
+    it asks about one.
+    """
     try:
         path.lstat()
     except OSError as fault:
@@ -43,7 +45,7 @@ def too_long(path: Path) -> bool:
 
 
 def no_text(name: str) -> bool:
-    """Whether a name has bytes that are no text in UTF-8, which no record can hold."""
+    """Whether a name has bytes that are not valid UTF-8, which no record can hold."""
     return any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
@@ -53,7 +55,7 @@ def is_run(path: Path) -> bool:
 
 
 def program(door: str) -> str:
-    """How a door is called, in the words by which this process was started."""
+    """How a command of this project is called, in the words by which this process was started."""
     return f"ttq {door}" if Path(sys.argv[0]).stem == "ttq" else f"python -m tuning.{door}"
 
 

@@ -68,7 +68,7 @@ def _read_all(*readers: Callable[[], Any]) -> list[Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("pareto"),
         description="Prints the front of a run: training seconds against validation loss, or the "

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     return build_parser()
 
 

@@ -51,7 +51,7 @@ def carry_out(folder: Path, dry: bool) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What it takes."""
+    """The parser of the command's options."""
     made = Parser(
         prog=program("tidy"),
         description="Removes what is of no more use from a run, or from every run in a folder, and "

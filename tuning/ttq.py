@@ -27,7 +27,7 @@ DOORS = {
     "tidy": "what a run's files take; remove what is of no more use",
     "compare": "full, static and dynamic schedules at equal steps and at equal time",
 }
-"""Module of this package -> what it does."""
+"""Modules of this package that are commands, and what each does."""
 SHELLS = ("bash", "zsh", "fish")
 PATHS = {"DIR": "dir", "RUN": "dir", "FILE": "file", "W": "file", "WHERE": "file"}
 """Word for a value -> what the shell completes it as."""
@@ -36,22 +36,22 @@ COMPLETE = "_TTQ_COMPLETE"
 
 
 class Door(click.Command):
-    """A door as a subcommand: its arguments are not looked at."""
+    """A command of this package as a subcommand; its arguments are not parsed here."""
 
     def __init__(self, name: str, meaning: str) -> None:
         super().__init__(name, short_help=meaning, add_help_option=False)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep them all for the door, ``--help`` too."""
+        """Leave all arguments, ``--help`` too, to the command."""
         ctx.args = list(args)
         return []
 
     def invoke(self, ctx: click.Context) -> None:
-        """Open it; leaves with its exit status."""
+        """Run the command, and exit with its status."""
         ctx.exit(importlib.import_module(f"tuning.{self.name}").main(ctx.args))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The door's flags, or the values of the one before."""
+        """Completions: the command's flags, or the values of the flag before."""
         actions = flags_of(str(self.name))
         given, flag = _last_flag(ctx.args, actions)
         if flag is not None and given < _values_of(flag):
@@ -66,7 +66,7 @@ class Door(click.Command):
 
 
 def flags_of(door: str) -> dict[str, argparse.Action]:
-    """The flags that a door's parser knows."""
+    """The flags that a command's parser knows, by the flag."""
     parser: argparse.ArgumentParser = importlib.import_module(f"tuning.{door}").parser()
     return {flag: action for action in parser._actions for flag in action.option_strings}
 
@@ -74,7 +74,7 @@ def flags_of(door: str) -> dict[str, argparse.Action]:
 def _last_flag(
     words: list[str], actions: dict[str, argparse.Action]
 ) -> tuple[int, argparse.Action | None]:
-    """The last flag among ``words``, and how many stand behind it."""
+    """The number of words behind the last flag among ``words``, and that flag."""
     behind = range(len(words))
     return next(
         ((n, actions[words[-1 - n]]) for n in behind if words[-1 - n] in actions), (0, None)
@@ -89,13 +89,13 @@ def _values(flag: argparse.Action, given: int, incomplete: str) -> list[Completi
     words = flag.metavar if isinstance(flag.metavar, tuple) else (flag.metavar,)
     path = PATHS.get(str(words[given]))
     known = [] if given else [*_known(flag.option_strings[-1])]
-    # Paths first: bash forgets what it was offered before it hears of one.
+    # Paths first: bash drops the words it was offered before it is told to complete a path.
     paths = [CompletionItem(incomplete, type=path or "plain")] if path or not known else []
     return paths + [CompletionItem(word) for word in known if word.startswith(incomplete)]
 
 
 def _known(flag: str) -> Iterator[str]:
-    """The words that a flag may have, where they are few."""
+    """The words that a flag's value may be, where they are few."""
     from search_spaces.registry import all_spaces
     from tuning.config.arguments import FLAGS
     from tuning.elsewhere.place import kinds
@@ -118,10 +118,10 @@ def _known(flag: str) -> Iterator[str]:
 
 
 class Doors(click.Group):
-    """The doors in the order in which they are used."""
+    """The commands in the order in which they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """As they were added."""
+        """The commands in the order in which they were added."""
         return list(self.commands)
 
 

@@ -37,7 +37,7 @@ except ImportError as error:
     ) from error
 
 
-# Each of the arguments is a thing of the loop's own; only the first five are ever needed.
+# Many arguments, but all are the loop's own things; only the first five are always needed.
 def follow(
     recipe: Recipe,
     accelerator: Accelerator,
@@ -84,7 +84,7 @@ class AcceleratedRun:
         held: the recipe at work.
         accelerator: whose ``accumulate`` and ``backward`` say from now on what happens.
         model: as it was prepared.
-        batch_factor: what its steps see, in batches of the workload.
+        batch_factor: how many examples a step sees, in batches of the workload.
 
     Attributes:
         model: the same.
@@ -115,9 +115,8 @@ class AcceleratedRun:
         return self._held.finished
 
     def batches(self, loader: Iterable[Any]) -> Iterator[Any]:
-        """The loader's batches, epoch after epoch until the run is over.
-
-        A resumed run passes over those of its epoch that it has seen.
+        """The loader's batches, epoch after epoch until the run is over. A resumed run skips those
+        of its epoch that it has seen.
 
         Raises:
             ValueError: there is none, or they are those of a trial with another size of batch.
@@ -127,24 +126,26 @@ class AcceleratedRun:
         while not self.finished:
             before = self._seen, self._past
             yield from self._epoch(loader)
-            # One that was left after its last batch has none more, and is over only now.
+            # An epoch that was resumed after its last batch gives no more, and ends only now.
             if (self._seen, self._past) == before and not self.finished:
                 raise ValueError("batches must last for the run, but an epoch had none")
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """The model has the weights to evaluate inside: the average's, where there is one."""
+        """Within the block the model has the weights to evaluate: their average, where there is
+        one.
+        """
         return self._held.averaged()
 
     def settle(self) -> None:
-        """Leave the model with those weights, for good: the run is over."""
+        """Leave the model with the weights to evaluate, for good: the run is over."""
         self._held.settle()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run stands; for ``accelerator.save_state``, which calls it."""
+        """Where the run stands. ``accelerator.save_state`` calls this."""
         return {"recipe": self._held.state_dict(), "seen": self._seen, "past": self._past}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there; for ``accelerator.load_state``."""
+        """Go on from where ``state`` was taken. ``accelerator.load_state`` calls this."""
         self._held.load_state_dict(state["recipe"])
         self._seen, self._past = state["seen"], state["past"]
 
@@ -198,7 +199,7 @@ class AcceleratedRun:
 
 
 def _faults(accelerator: Accelerator) -> Iterator[str]:
-    """Settings of the accelerator that go with no recipe, each with what to do."""
+    """Settings of the accelerator that fit no recipe, each with what to do."""
     if accelerator.num_processes > 1:
         yield f"a recipe is for one process, but there are {accelerator.num_processes}"
     if accelerator.mixed_precision == "fp16":
@@ -208,7 +209,7 @@ def _faults(accelerator: Accelerator) -> Iterator[str]:
 
 
 def _length(loader: Any) -> int | None:
-    """Batches of an epoch; None where only going through them tells."""
+    """The number of batches in an epoch; None where the loader does not say."""
     try:
         return len(loader)
     except TypeError:  # of a loader over a stream, which has a __len__ all the same

@@ -22,7 +22,9 @@ from tuning.training.plain_loop import LoadedRecipe, RecipeRun, load_recipe
 
 Recipe = str | Path | LoadedRecipe
 Blocks = str | Sequence[nn.Module] | Callable[[nn.Module], Sequence[nn.Module]]
-"""The blocks in forward order: the name of their list, themselves, or how a model gives them."""
+"""The blocks in forward order: the blocks themselves, the name of their list in the model, or a
+function that gives them for a model.
+"""
 
 
 class HeldRecipe:
@@ -42,12 +44,12 @@ class HeldRecipe:
 
     @property
     def optimizer(self) -> Optimizer:
-        """What takes the steps."""
+        """The optimizer that takes the steps."""
         return self._levered.optimizer
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device that the model is on."""
         return self._levered.subject.device
 
     @property
@@ -62,7 +64,7 @@ class HeldRecipe:
 
     @property
     def averages(self) -> bool:
-        """Whether an average of the weights is what is evaluated by now."""
+        """Whether an average of the weights, not the weights themselves, is evaluated by now."""
         return self._levered.course.averages
 
     @property
@@ -71,7 +73,8 @@ class HeldRecipe:
         return self._stack is None
 
     def open(self) -> None:
-        """A micro-batch's forward comes next; where a step is under way it is one of its own.
+        """Get ready for the forward of a micro-batch: begin a step, unless one is under way, to
+        which the micro-batch then belongs.
 
         Raises:
             RuntimeError: the run is over; and see ``BlockUpdater.step``.
@@ -88,7 +91,7 @@ class HeldRecipe:
         self._stack = stack
 
     def heard(self, loss: Tensor) -> None:
-        """Take note of a micro-batch's share of the step's loss: they add up to it."""
+        """Note a micro-batch's share of the step's loss; the shares add up to the loss."""
         if not self.idle:
             self._losses.append(loss)
 
@@ -121,7 +124,7 @@ class HeldRecipe:
             self._levered.updater.thaw()
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """The model has the weights to evaluate inside."""
+        """Within the block the model has the weights to evaluate."""
         return self._levered.averaged()
 
     def settle(self) -> None:
@@ -129,11 +132,11 @@ class HeldRecipe:
         self._levered.settle()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run stands; model, optimizer and generators are the framework's to save."""
+        """Where the run stands. The framework saves model, optimizer and generators itself."""
         return self._levered.progress()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken, model and optimizer having been loaded."""
+        """Go on from where ``state_dict`` was taken, once model and optimizer have been loaded."""
         self._levered.load_progress(state)
 
     def _forget(self) -> None:
@@ -150,7 +153,8 @@ def loaded(recipe: Recipe) -> LoadedRecipe:
 
 
 def blocks_of(model: nn.Module, blocks: Blocks) -> Sequence[nn.Module]:
-    """The blocks of ``model`` that ``blocks`` says.
+    """The blocks of ``model``: ``blocks`` itself, what it returns for the model, or the children of
+    the module that it names.
 
     Raises:
         ValueError: the model has no list of that name.

@@ -129,12 +129,12 @@ class RecipeCallback(Callback):
             trainer.should_stop = trainer.should_stop or self._at_work.finished
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The average is what is evaluated."""
+        """Put the average in the weights' place where the recipe evaluates one."""
         if self._held is not None:
             self._averaged.enter_context(self._held.averaged())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The weights are the trained ones again, before they are saved."""
+        """Put the trained weights back before they are saved."""
         self._averaged.close()
 
     def on_exception(
@@ -151,7 +151,7 @@ class RecipeCallback(Callback):
             self._at_work.settle()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run stands, and the generators, which Lightning does not save."""
+        """Where the run stands, with the state of the generators, which Lightning does not save."""
         if self._held is None:
             return self._saved
         generators = generators_state(self._held.device)
@@ -171,7 +171,7 @@ class RecipeCallback(Callback):
 
 
 def _faults(trainer: Trainer, module: LightningModule) -> Iterator[str]:
-    """Settings of Trainer and module that go with no recipe, each with what to do."""
+    """Settings of Trainer and module that fit no recipe, each with what to do."""
     if not module.automatic_optimization or len(trainer.optimizers) != 1:
         yield (
             "it must step one optimizer by itself (automatic_optimization), but there are "
@@ -202,7 +202,7 @@ def _steps(trainer: Trainer) -> int:
 
 
 def _never_end(trainer: Trainer) -> None:
-    """How many steps a run takes is the recipe's to say: epochs and steps do not end it."""
+    """Lift the Trainer's bounds on epochs and steps: the recipe decides how long a run is."""
     loop = trainer.fit_loop
     loop.min_epochs, loop.max_epochs = 0, -1
     loop.epoch_loop.min_steps, loop.epoch_loop.max_steps = None, -1

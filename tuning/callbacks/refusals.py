@@ -14,7 +14,7 @@ from models.levers.levers import Levers
 
 
 def refuse(loop: str, levers: Levers, others: Collection[str] = ()) -> None:
-    """Say what of the recipe, or of the loop's own settings, does not go together.
+    """Refuse a recipe that the loop cannot follow, or settings of the loop that fit no recipe.
 
     Args:
         loop: what the loop is called.
@@ -22,7 +22,7 @@ def refuse(loop: str, levers: Levers, others: Collection[str] = ()) -> None:
         others: further faults, of the loop's settings.
 
     Raises:
-        ValueError: there is something; all is named.
+        ValueError: there is a fault; names all of them.
     """
     faults = [f"{name}: {why}" for name, why in cannot(levers)]
     if faults:
@@ -49,13 +49,15 @@ def cannot(levers: Levers) -> Iterator[tuple[str, str]]:
 
 
 def batch_factor(levers: Levers) -> float:
-    """What a step sees, in batches of the workload, where that stays the same."""
+    """How many examples a step sees, in batches of the workload; meant for recipes whose batch
+    stays the same.
+    """
     return levers.of(BatchSize).stages()[0]
 
 
 def other_batches(levers: Levers, said: float) -> Iterator[str]:
-    """A fault where the caller's loader, whose batches the caller alone can size, is not said to
-    have those of the recipe.
+    """A fault where the recipe takes another batch than the caller says the loader has; the caller
+    alone can size the loader's batches.
     """
     wanted = batch_factor(levers)
     if wanted != said:
@@ -66,15 +68,15 @@ def other_batches(levers: Levers, said: float) -> Iterator[str]:
 
 
 def refuse_other_order(loop: str, factor: float, data: Any) -> None:
-    """Say so where the loop's data are a trial's examples, but in batches of another size.
+    """Refuse a data set that has a trial's examples in batches of another size than the recipe's.
 
     Args:
         loop: what the loop is called.
-        factor: what the recipe takes, in batches of the workload.
+        factor: how many examples a step of the recipe sees, in batches of the workload.
         data: the loader's data set.
 
     Raises:
-        ValueError: they are.
+        ValueError: its batches have another size.
     """
     if isinstance(data, TrialOrder) and data.batch_factor != factor:
         raise ValueError(

@@ -129,7 +129,9 @@ class RecipeCallback(TrainerCallback):
         return made
 
     def _endless(self, trainer: Trainer, values: Callable[..., Any]) -> Any:
-        """How many steps a run takes is the recipe's to say, so that epochs do not end it."""
+        """A replacement for the Trainer's ``values`` with no bound on the steps: the recipe decides
+        how long a run is, so epochs must not end it.
+        """
         return lambda *args: (sys.maxsize, *values(*args)[1:])
 
     def _training_step(self, trainer: Trainer, step: Callable[..., Any]) -> Any:
@@ -165,8 +167,8 @@ class RecipeCallback(TrainerCallback):
 
 
 class Schedule:
-    """What the Trainer takes for its scheduler: the rates that the recipe sets, and where it
-    stands.
+    """What the Trainer takes for its scheduler. It reports the rates that the recipe sets, and its
+    state is where the run stands.
 
     Args:
         held: the recipe at work.
@@ -192,7 +194,7 @@ class Schedule:
 
 
 def _faults(trainer: Trainer) -> Iterator[str]:
-    """Settings of the Trainer that do not go with any recipe, each with what to do."""
+    """Settings of the Trainer that fit no recipe, each with what to do."""
     args = trainer.args
     if trainer.lr_scheduler is not None:
         yield "the recipe sets the rates, so optimizers=(..., None) must hold no scheduler"

@@ -59,7 +59,7 @@ SWITCHES = (
         "(default: search)",
     ),
 )
-"""What is asked for on the command line and is no option of the search's configuration."""
+"""Flags of the command line that are no option of the search's configuration."""
 FLAGS = (*option.flags(SearchConfig).values(), *SWITCHES)
 NOT_IN_FILES = ("config", "resume", "retry_failed", "help_space")
 DESCRIPTION = """Search the knobs of a training schedule for the least time at each validation loss.
@@ -81,7 +81,7 @@ class NewSearch:
 
 @dataclass(frozen=True)
 class ShowSpace:
-    """The knobs of a space, its ranges as narrowed, for a reader."""
+    """A request to show the knobs of a space, with its ranges as they were narrowed."""
 
     space: SearchSpace
 
@@ -90,7 +90,7 @@ Request = NewSearch | Resume | ShowSpace
 
 
 def parse(argv: Sequence[str]) -> Request:
-    """What ``argv``, without the program's name, asks for.
+    """The request that ``argv``, without the program's name, makes.
 
     It is judged by whoever carries it out, together with the faults of its words, so that one
     message names every fault.
@@ -142,7 +142,7 @@ def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
 
 
 def _stopping(options: dict[str, Any]) -> list[str]:
-    """Make ``no_stopping`` a ``stop_confidence`` of None; the fault of having both."""
+    """Turn ``no_stopping`` into a ``stop_confidence`` of None; returns the fault of having both."""
     if not options.pop("no_stopping", False):
         return []
     both = "stop_confidence" in options
@@ -153,16 +153,15 @@ def _stopping(options: dict[str, Any]) -> list[str]:
 
 
 class _Parser(NumbersParser):
-    """Hands its own errors back in place of printing usage and exiting."""
+    """Raises its errors as ``BadInput`` in place of printing usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser, which takes any text as any flag's value.
-
-    Rules are kept elsewhere, all together.
+    """The parser. It takes any text as the value of any flag: the rules of all values are kept
+    together, elsewhere.
     """
     parser = _Parser(
         prog=program("search"),
@@ -209,7 +208,9 @@ def _without_dangling(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags' text as numbers where it is one; text that is not stays, for its rule to name it."""
+    """The options with text that is a number read as one; other text stays, so that its rule names
+    it.
+    """
     kinds = {flag.name: flag.kind for flag in FLAGS}
     typed = {
         name: _number(value, kinds[name]) if isinstance(value, str) else value
@@ -257,9 +258,8 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 
 def _from_toml(path: str, options: dict[str, Any], faults: list[str]) -> dict[str, Any]:
-    """Options with the types a configuration holds.
-
-    Wrong types that no rule names go to ``faults``.
+    """The options of a TOML file with the types that a configuration holds. Wrong types that no
+    rule would name are appended to ``faults``.
     """
     forks = options.pop("no_forks", False)
     if not isinstance(forks, bool):

@@ -38,9 +38,11 @@ SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
 OBJECTIVES = ("pareto", "time-to-quality")
 CALIBRATE = "new"
-"""In the place of the run whose clock is taken."""
+"""Stands in place of the run whose clock is taken: the search calibrates a clock of its own."""
 RUNGS = (0.0, 0.125, 0.25, 0.5)
-"""Powers of two: a horizon divided by one is then exactly what was multiplied by it."""
+"""The shares of a horizon that a rung may last; 0 stands for no rungs. The others are powers of
+two, so that a horizon divided by one is exactly what was multiplied by it.
+"""
 MAX_SEED = 2**62 - 1
 """Further seeds are counted up from it, and every one must fit a column of 64 bits."""
 FindWorkload = Callable[[str, Path | None], object]
@@ -267,9 +269,9 @@ class SearchConfig:
     )
 
     def __post_init__(self) -> None:
-        """Keep files by their absolute paths: other processes work elsewhere.
-
-        A workload given as an object has the name under which they find it.
+        """Make paths in ``workload`` and ``space`` absolute, since other processes may work in
+        another directory, and replace a workload given as an object by the name under which they
+        find it.
 
         Raises:
             ValueError: it cannot be pickled.
@@ -283,7 +285,7 @@ class SearchConfig:
                 object.__setattr__(self, name, f"{path.absolute()}:{inside}")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The configuration as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -306,7 +308,9 @@ class SearchConfig:
         return space.for_pretrained() if self.pretrained else space
 
     def _space(self) -> SearchSpace:
-        """The space with the workload's own knobs and the horizons asked for, as it is given."""
+        """The space with the workload's own knobs and the horizons asked for, before any of the
+        user's ranges.
+        """
         space = space_for(space_named(self.space), self.workload)
         return longer(space, self.longer) if is_finite(self.longer) else space
 
@@ -322,7 +326,7 @@ class SearchConfig:
         resuming: bool = False,
         replacing: bool = False,
     ) -> list[str]:
-        """Every fault but another run's, of which this package reads none.
+        """Every fault of the configuration, except those that another run has to be read for.
 
         Args:
             machine: what trials may use; this machine if None.
@@ -372,7 +376,7 @@ class SearchConfig:
         return [*faults, *found, *range_faults(narrowed, self.workload)]
 
     def _horizon_faults(self) -> list[str]:
-        """Of horizons that are asked for in two ways."""
+        """The fault of asking for horizons in two ways."""
         if self.longer == 1 or HORIZON not in self.knobs:
             return []
         return [
@@ -381,8 +385,9 @@ class SearchConfig:
         ]
 
     def _is_known(self, space: SearchSpace) -> bool:
-        """Whether ``space`` is an embedded one, which are known to be sound, or leaves out some of
-        its choices: each point that is left is one of its own. Looking again takes seconds.
+        """Whether ``space`` is an embedded one, which is known to be sound, or such a one less some
+        of its choices: every point that is left is a point of the embedded one. Checking again
+        would take seconds.
         """
         if self.knobs or is_own(self.space):
             return False
@@ -410,7 +415,7 @@ class SearchConfig:
 
 
 def default_run(now: datetime, workload: str, space: str) -> str:
-    """``runs/<UTC time>-<workload>-<space>``, with characters that a path should not have made
+    """``runs/<UTC time>-<workload>-<space>``; characters that do not belong in a path become
     dashes.
     """
     whole = (workload, space)
@@ -420,7 +425,7 @@ def default_run(now: datetime, workload: str, space: str) -> str:
 
 
 def _without_effect(config: SearchConfig) -> list[str]:
-    """Of an option that another leaves without effect."""
+    """The fault of an option that another one leaves without effect."""
     if not (config.objective == "pareto" and config.rung in RUNGS and config.rung):
         return []
     return [
@@ -430,7 +435,7 @@ def _without_effect(config: SearchConfig) -> list[str]:
 
 
 def _bytes_faults(config: SearchConfig) -> list[str]:
-    """Of names with bytes that are no text, which no record can hold."""
+    """Faults of names whose bytes are not valid UTF-8, which no record can hold."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return [
         f"{name} must be a name in UTF-8, but got {value!r}: rename it, or use a link to it"

@@ -27,7 +27,7 @@ from search_spaces.rules import owner_of
 from tuning.config.own import OWN_GATE
 
 ANY_BLOCKS = 2
-"""No form of these groups depends on how many blocks there are."""
+"""A number of blocks to make forms for: no form of these groups depends on it."""
 GROUPS = (
     ("approximation", "approximation_share", "placement"),
     ("attention_backend", "dtype", "compiled"),
@@ -60,10 +60,11 @@ def needs_fitting(space: SearchSpace) -> bool:
 
 
 def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fitted:
-    """Leave out what ``fault_of`` finds a fault with; it is asked once for each form.
+    """Leave out the values that ``fault_of`` finds a fault with; it is asked once for each form.
 
-    Of a space with gates values are tried one by one, not all together: of so many few are ever
-    drawn together, and a trial that cannot have two of them fails with the reason.
+    In a space with gates, values are tried one at a time and not all together: few of the many
+    combinations are ever drawn, and a trial with two values that do not go together fails with the
+    reason.
     """
     tried = _singly if _has_gates(space) else _combinations
     ask = functools.cache(fault_of)
@@ -73,7 +74,7 @@ def fit_space(space: SearchSpace, fault_of: Callable[[Form], str | None]) -> Fit
     for names in GROUPS:
         kept = {name: list(values) for name, values in _values(space, names).items()}
         gone: list[tuple[str, str]] = []
-        # One by one, a value is tried beside the first of the others that is left: anew each time.
+        # Tried one by one, a value stands beside the first one left of each other knob: try anew.
         while standing := [
             (values, fault) for values in tried(space, kept) if (fault := _fault(values, ask))
         ]:
@@ -102,8 +103,7 @@ def _lines(left_out: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | None]) -> Fitted:
-    """Leave each number of the optimizer as it is that ``fault_of`` finds cannot be turned.
-
+    """Fix at its default each of the optimizer's numbers that ``fault_of`` says cannot be turned.
     It is asked for each number alone, at the ends of its range.
     """
     optimizers = next((k.values() for k in space.knobs if k.name == "optimizer"), (OWN,))
@@ -122,10 +122,10 @@ def fit_numbers(space: SearchSpace, fault_of: Callable[[Optimization], str | Non
 
 
 def fit_computing(space: SearchSpace, device: str) -> Fitted:
-    """Leave kernels, formats and compiled blocks out of a space with gates on a CPU.
+    """On a CPU, leave kernels, formats and compiled blocks out of a space with gates.
 
-    Whether they work takes as long to find out there as some trials, compiling longer than a trial,
-    and there is next to no choice of kernels.
+    Finding out whether they work there takes as long as several trials, because compiling takes
+    longer than a trial, and there are hardly any kernels to choose from.
     """
     if device != "cpu" or not _has_gates(space):
         return Fitted({}, (), ())
@@ -139,7 +139,9 @@ def fit_computing(space: SearchSpace, device: str) -> Fitted:
 
 
 def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None]]) -> Fitted:
-    """Close each gate before a lever that the workload cannot have, as ``fault_of`` it tells."""
+    """Close each gate in front of a lever that the workload cannot have; ``fault_of`` has a
+    function for each lever that returns why not, or None.
+    """
     choices: dict[str, tuple[Scalar, ...]] = {}
     left_out: dict[str, str] = {}
     faults: list[str] = []
@@ -166,7 +168,9 @@ def fit_gates(space: SearchSpace, fault_of: Mapping[str, Callable[[], str | None
 
 
 def _opens(k: Knob) -> str:
-    """A setting of the lever that a gate stands before, or that a fixed knob pulls; or none."""
+    """A setting of the lever behind a gate, or the switch that a fixed knob sets; empty for any
+    other knob.
+    """
     if isinstance(k, Gate):
         return k.opens[0]
     switches = lever_switches()
@@ -203,7 +207,9 @@ def _values(space: SearchSpace, names: Iterable[str]) -> dict[str, tuple[Scalar,
 
 
 def _combinations(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> list[Values]:
-    """Values of the group's knobs together; a knob whose condition fails has none."""
+    """Every combination of the values of the group's knobs; a knob whose condition fails is left
+    out of a combination.
+    """
     found: list[Values] = []
     for point in itertools.product(*axes.values()):
         values = dict(zip(axes, point, strict=True))
@@ -214,7 +220,9 @@ def _combinations(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> l
 
 
 def _singly(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> list[Values]:
-    """Each value of the group's knobs, the others at the first that lets it apply."""
+    """Each value of each of the group's knobs, the other knobs at the first value that lets it
+    apply.
+    """
     found: list[Values] = []
     for name, allowed in axes.items():
         base = {n: options[0] for n, options in axes.items()}
@@ -230,7 +238,9 @@ def _singly(space: SearchSpace, axes: Mapping[str, Sequence[Scalar]]) -> list[Va
 
 
 def _has_gates(space: SearchSpace) -> bool:
-    """Whether levers stand behind gates; the workload's own knobs do in every space."""
+    """Whether levers stand behind gates. The workload's own knobs do in every space and do not
+    count.
+    """
     return any(isinstance(k, Gate) and k.name != OWN_GATE for k in space.knobs)
 
 
@@ -249,9 +259,8 @@ def _fault(values: Values, fault_of: Callable[[Form], str | None]) -> str | None
 def _worst(
     space: SearchSpace, kept: Mapping[str, list[Scalar]], bad: list[Values]
 ) -> tuple[str, Scalar] | None:
-    """The value, among those that can be left out, with the greatest share of failing forms.
-
-    The first such.
+    """The knob and value, among those that can be left out, with the greatest share of failing
+    forms: the first one of several, None where no value can be left out.
     """
     shares = {
         (name, value): sum(values.get(name) == value for values in bad) * len(options)

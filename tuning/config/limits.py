@@ -22,8 +22,8 @@ def has_limited(space: SearchSpace, *names: str) -> bool:
 
 
 def fit_batches(space: SearchSpace, examples: int) -> Fitted:
-    """Leave out the batch factors of which a workload's batches of so many ``examples`` leave none
-    whole.
+    """Leave out batch factors so small that not one whole example is left of a batch of so many
+    ``examples``.
     """
     return _without(
         space,
@@ -35,8 +35,8 @@ def fit_batches(space: SearchSpace, examples: int) -> Fitted:
 
 
 def fit_growth(space: SearchSpace, blocks: int) -> Fitted:
-    """Leave out growth in more steps than a workload's ``blocks``, of which one is there from the
-    start, can be added in.
+    """Leave out growth in more steps than a model of so many ``blocks`` can have: one block is
+    there from the start, and each step adds at least one.
     """
     return _without(
         space,
@@ -48,7 +48,7 @@ def fit_growth(space: SearchSpace, blocks: int) -> Fitted:
 
 
 def fit_memory(space: SearchSpace, gib: float) -> Fitted:
-    """Leave out bounds of the kept prefix beyond the machine's memory of so many ``gib``."""
+    """Leave out values that let the kept prefix grow beyond the machine's ``gib`` GiB of memory."""
     return _without(
         space,
         (MEMORY,),
@@ -65,8 +65,9 @@ def _without(
     what: str,
     rule: str,
 ) -> Fitted:
-    """Leave out values of the knobs ``names`` that are ``impossible``; where a range has some, or
-    none would be left, it is a fault, which says ``what`` such a value does, and the ``rule``.
+    """Leave out the values of the knobs ``names`` that are ``impossible``. It is a fault where a
+    range contains some, or where no value would be left; it says ``what`` such a value does, and
+    the ``rule``.
     """
     choices: dict[str, tuple[Scalar, ...]] = {}
     remarks: list[str] = []

@@ -28,7 +28,7 @@ class NumbersParser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must keep.
+    """The rule that a value must keep.
 
     Attributes:
         holds: whether a value keeps it.
@@ -76,7 +76,7 @@ class Flag:
 
     @property
     def option(self) -> str:
-        """As written on the command line."""
+        """The flag as written on the command line."""
         return "--" + self.name.replace("_", "-")
 
 
@@ -146,7 +146,7 @@ def choice(*choices: str) -> dict[str, Any]:
 
 
 def is_finite(value: object) -> bool:
-    """Whether it is a finite number, and no truth value."""
+    """Whether ``value`` is a finite number and not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -155,7 +155,8 @@ def _must_hold(holds: Callable[[Any], bool], text: str) -> Rule:
 
 
 def no_such_flag(word: str, flags: Iterable[str]) -> str:
-    """The fault of a word that is none of ``flags``, with the nearest of them.
+    """The fault of a word that is none of ``flags``; it suggests the nearest one where there is
+    one.
 
     >>> no_such_flag("--trails", ["--trials"]), no_such_flag("5", ["--trials"])
     ("no such flag: '--trails': did you mean --trials?", "no such flag: '5': see --help")

@@ -26,7 +26,7 @@ OWN_GATE = "use_own"
 RESERVED = frozenset(
     {HORIZON, POLICY, OWN_GATE, AVERAGE, BATCH, DEPTH, INPUT, PREFIX, "use_numbers", "corpus_dir"}
 )
-"""Names that are neither a lever's nor a policy's and yet taken."""
+"""Names of no lever's or policy's setting that are taken all the same."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -42,12 +42,12 @@ def declared(workload: str) -> Mapping[str, OwnKnob]:
 
 
 def is_workload(value: object) -> bool:
-    """Whether it may be a workload or a factory of one, given as it is."""
+    """Whether ``value`` may be a workload, or a factory of one, that was passed as an object."""
     return callable(value) or hasattr(value, "make_model")
 
 
 def known_as(value: object) -> str:
-    """The name of a workload or a factory given as it is.
+    """The name by which other processes find a workload or factory that was passed as an object.
 
     Raises:
         ValueError: it cannot be pickled for the processes that train it.
@@ -73,7 +73,9 @@ def with_own(
 
 
 def name_faults(names: Sequence[str]) -> list[str]:
-    """Names that a workload's own knob must not have, as they are another's."""
+    """Faults of names that a workload's own knobs must not have, because a lever, a policy or the
+    search has them.
+    """
     free = own_values(dict.fromkeys(names, 0)).keys() - RESERVED
     return [
         f"knob {name} of the workload's own must have a name that no lever, policy or search has, "
@@ -84,8 +86,8 @@ def name_faults(names: Sequence[str]) -> list[str]:
 
 
 def without_range(space: SearchSpace, workload: object, asked: Iterable[str]) -> list[str]:
-    """What is ``asked`` for and no knob of the space, but an argument of the workload's factory
-    without a range.
+    """Those of the names ``asked`` for that are no knob of the space, but an argument of the
+    workload's factory without a range.
     """
     from models.registry import unranged_arguments_of
 
@@ -99,7 +101,7 @@ def without_range(space: SearchSpace, workload: object, asked: Iterable[str]) ->
 
 
 def no_range(name: str) -> str:
-    """That an argument is no knob, and how it becomes one."""
+    """The fault of an argument that has no range, and so is no knob: how it becomes one."""
     return (
         f"knob {name} must have a range, but is an argument of the workload's factory without one: "
         f"annotate it, `{name}: Annotated[float, Float(low, high)]` say"
@@ -107,9 +109,8 @@ def no_range(name: str) -> str:
 
 
 def space_for(space: SearchSpace, workload: object) -> SearchSpace:
-    """The space with the own knobs of the workload of that name.
-
-    As it is where there is no such workload, or one that ``name_faults_of`` finds faults with.
+    """The space with the own knobs of the workload called ``workload``; the space as it is where
+    there is no such workload, or where ``name_faults_of`` finds faults with it.
     """
     if not isinstance(workload, str):
         return space
@@ -124,7 +125,9 @@ def space_for(space: SearchSpace, workload: object) -> SearchSpace:
 
 
 def name_faults_of(workload: object) -> list[str]:
-    """Names that are another's; what else is wrong is said where the workload is built."""
+    """Faults of the names of a workload's own knobs; its other faults are told where it is
+    built.
+    """
     try:
         return name_faults(list(declared(workload))) if isinstance(workload, str) else []
     except ValueError:
@@ -152,7 +155,9 @@ def undeclared_faults(workload: str) -> list[str]:
 
 
 def range_faults(space: SearchSpace, workload: str) -> list[str]:
-    """Values left by a user's own ranges that the factory does not declare."""
+    """Faults of values in a user's own ranges that are outside the ranges that the factory
+    declares.
+    """
     own = declared(workload) if space.own else {}
     return [
         f"{k.name}: values must be {own[k.name].range.span()}, as the workload declares, but got "
@@ -176,7 +181,7 @@ def ends(space: SearchSpace) -> list[dict[str, Scalar]]:
 
 
 def _knob(name: str, own: OwnKnob) -> Knob:
-    """A declared knob as one of a space."""
+    """A declared knob as a knob of a space."""
     about: dict[str, Any] = {
         "unit": own.range.unit,
         "meaning": own.range.meaning or "the workload's own",

@@ -29,19 +29,15 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """The machine this runs on, as far as this process may use it.
-
-        Counting GPUs imports torch.
-        """
+        """The part of this machine that this process may use. Imports torch to count GPUs."""
         return cls(usable_cpus(), _count_gpus())
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Each of ``concurrency`` trials at once has these; ``threads`` is what torch computes with on
-    a CPU.
-
-    Where the search ``fills`` the device, ``concurrency`` is the most it may come to.
+    """What each of ``concurrency`` trials at once may use: cores, GPUs, and the ``threads`` that
+    torch computes with on a CPU. Where the search ``fills`` the device, ``concurrency`` is an upper
+    bound.
     """
 
     concurrency: int
@@ -57,7 +53,7 @@ def share(
     cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
 ) -> Resources:
-    """What was asked for, and for what was not, what the machine allows.
+    """The resources that were asked for; where nothing was, what the machine allows.
 
     A machine's one GPU is filled with trials by measuring, up to ``MOST_ON_A_GPU``. Where there are
     more GPUs a trial has a quarter of one: Ray fills one before the next, so that few trials would
@@ -92,9 +88,8 @@ def resource_faults(
     cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
 ) -> list[str]:
-    """Why ``machine`` cannot give what was asked for; empty where it can.
-
-    Each number alone is in range.
+    """Why ``machine`` cannot give what was asked for; empty where it can. Each number by itself is
+    taken to be in range.
     """
     if gpus_per_trial and not machine.gpus:
         return [
@@ -122,9 +117,8 @@ def resource_faults(
 
 
 def usable_cpus(cgroup: Path = CGROUP) -> float:
-    """Cores this process may run on.
-
-    Its affinity, or its control group's quota where that is less.
+    """The number of cores this process may use: those of its affinity, or its control group's quota
+    where that is less.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -35,8 +35,8 @@ class Resume:
 
     @classmethod
     def of(cls, run: Path, wanted: Mapping[str, Any], **more: Any) -> Resume:
-        """The request to go on with ``run``, with the options ``wanted`` by name; a name that is
-        none is one of its faults.
+        """The request to go on with ``run``, with the options ``wanted`` by name. A name that is no
+        option is one of its faults.
         """
         said = options(SearchConfig)
         known = {name: value for name, value in wanted.items() if name in said}
@@ -64,14 +64,16 @@ def resumed(old: SearchConfig, request: Resume, machine: Machine | None = None) 
 
 
 def refusals(old: SearchConfig, request: Resume, machine: Machine | None = None) -> list[str]:
-    """What keeps a run made by ``old`` from going on as is asked."""
+    """What keeps a run made by ``old`` from going on as requested; empty where nothing does."""
     new = dataclasses.replace(old, **{**request.changes, **request.given})
     changed = dataclasses.replace(old, **request.changes)
     return differences(old, new) + changed.faults(machine, unchecked, resuming=True)
 
 
 def unchecked(name: str, corpus: Path | None) -> None:
-    """A resumed run's workload is compared with the stored one, not looked up again."""
+    """A ``find_workload`` that finds no fault: a resumed run's workload is compared with the stored
+    one, not looked up again.
+    """
 
 
 def differences(

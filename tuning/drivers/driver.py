@@ -48,9 +48,8 @@ class Nothing(enum.Enum):
 
 
 class TaskSource(Protocol[T]):
-    """Where a driver's tasks come from: the search session.
-
-    Called from the driver's process, one call at a time.
+    """Where a driver's tasks come from: the search session. Methods are called from the driver's
+    process, one at a time.
     """
 
     def ask(self) -> T | Nothing:
@@ -66,13 +65,12 @@ class TaskSource(Protocol[T]):
         """
 
     def deadline(self, task: T) -> float | None:
-        """Wall seconds after its start by which a task must have ended, or None.
-
+        """Wall seconds after its start by which the task must have ended, or None for no deadline.
         A task past it is lost.
         """
 
     def tick(self) -> None:
-        """Called about once a second, so that progress is drawn and budgets are watched."""
+        """Draw progress and watch budgets; called about once a second."""
 
 
 class Driver(Protocol):

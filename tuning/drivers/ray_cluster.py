@@ -25,7 +25,7 @@ from tuning.drivers.ray_surroundings import LOCAL_SETTINGS, environment
 from tuning.errors import SearchFailed
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""The least Ray takes: nothing is passed through it."""
+"""The smallest object store that Ray takes: nothing is passed through it."""
 
 GUARD = 'read -r _; kill -9 "$@"; rm -f "$0"'
 """Waits for the end of this process, however it comes. Ray's servers and workers end with it by
@@ -95,7 +95,7 @@ class LocalCluster:
         return None
 
     def held_up(self, cpus: float, gpus: float) -> str | None:
-        """Nothing else runs in it."""
+        """None: nothing else runs in this cluster."""
         return None
 
     def stop(self) -> None:
@@ -219,7 +219,7 @@ def _taken(whose: str, cpus: float, gpus: float) -> str | None:
 
 
 def in_users_session() -> bool:
-    """Whether this process is in a Ray session. Ray is not imported for that."""
+    """Whether this process is in a Ray session already. Does not import Ray."""
     ray = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
@@ -230,7 +230,7 @@ def users_session_faults(address: str | None, cpus: float, gpus: float) -> list[
     Args:
         address: of the cluster that the search was told to join.
         cpus: cores of one trial.
-        gpus: of one trial.
+        gpus: GPUs of one trial.
     """
     if not in_users_session():
         return []

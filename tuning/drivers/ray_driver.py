@@ -45,7 +45,7 @@ class RayDriver:
         entry: what runs a task, ``package.module:function``, imported in the worker.
     """
 
-    # Shares of the machine beside what every driver has; each is given alone in some test.
+    # Many arguments: shares of the machine, beside what every driver has; some test sets each.
     def __init__(
         self,
         run: Path,

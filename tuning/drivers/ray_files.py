@@ -18,7 +18,7 @@ from tuning.errors import SearchFailed
 LINK_PREFIX = "ttq-"
 _LINK = re.compile(f"{LINK_PREFIX}(?P<pid>[0-9]+)-[0-9a-f]{{6}}")
 LONGEST_LINK = 42
-"""107 bytes of a socket's name less
+"""The longest name of a link, in bytes: a socket's name may have 107, less those of
 ``/session_DATE_TIME_MICROSECONDS_PID/sockets/plasma_store``.
 """
 

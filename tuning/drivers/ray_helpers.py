@@ -9,11 +9,12 @@ from typing import Any
 
 @contextlib.contextmanager
 def few_helpers() -> Iterator[None]:
-    """Within the block Ray starts no autoscaler, which would ask a cloud for machines; nothing that
-    brings what workers print to this process, which wants none of it; and no dashboard's server,
-    which it starts, and waits for, even where no dashboard is wanted.
+    """Within the block, Ray starts without the helper processes that are of no use here.
 
-    Each is a Python that imports Ray: together half of what Ray's own processes compute to start.
+    These are the autoscaler, which would ask a cloud for machines; the log monitor, which would
+    bring what workers print to this process; and the dashboard's server, which Ray starts and waits
+    for even where no dashboard is wanted. Each is a Python process that imports Ray: together they
+    take half of the computing that Ray's own processes need to start.
     """
     try:
         from ray._private import parameter

@@ -37,10 +37,9 @@ def _token() -> str:
 
 
 def token_settings() -> dict[str, str]:
-    """A secret for Ray's servers, unless the user has one: Ray would write its own to the home
-    directory.
-
-    It is the same for the life of this process, because Ray reads it once.
+    """Environment settings with a secret for Ray's servers, empty where the user has one: Ray would
+    write its own to the home directory. The secret is the same for the life of this process,
+    because Ray reads it once.
     """
     theirs = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
@@ -66,9 +65,8 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
-    """Put back the signal handlers that Ray or Tune replaces.
-
-    Stopping a search is its session's business.
+    """Put the signal handlers that Ray or Tune replaces back after the block: stopping a search is
+    its session's business.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -87,9 +85,8 @@ def signals_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Ray's loggers off the terminal.
-
-    What matters of what they say is reported as a reason or an error.
+    """Within the block keep Ray's loggers off the terminal. What matters of their messages is
+    reported as a reason or an error.
     """
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.data", "ray.train")]
     levels = [logger.level for logger in loggers]

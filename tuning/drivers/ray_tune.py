@@ -29,13 +29,17 @@ from tuning.trial.task import Ending, Fault, Lost
 
 TICK_SECONDS = 1.0
 HOLD_SHARE, LEAST_HOLD, MOST_HOLD = 0.1, 0.2, 10.0
-"""A slot is held for this share of the time that nothing came for it, in seconds between the two
-bounds.
+"""A slot is held for this share of the time for which no task came for it, and for no less and no
+more than the two bounds, in seconds.
 """
 START_SECONDS = 3.0
-"""A slot is held at least so long while another's process starts, by how much two may differ."""
+"""A slot is held at least so many seconds while another slot's process starts; by so much may two
+starts differ.
+"""
 PATIENCE_SECONDS = 20.0
-"""Without any process for so long, it is said why: a cluster's other work may hold its cores."""
+"""Seconds without any process after which the reason is told: a cluster's other work may hold its
+cores.
+"""
 
 
 class TaskTrainable(tune.Trainable):  # type: ignore[misc]
@@ -67,17 +71,20 @@ class TaskTrainable(tune.Trainable):  # type: ignore[misc]
 
 
 class _AbandonedError(BaseException):
-    """Ends Tune at once, as nothing below ``BaseException`` does.
-
-    Its clean-up would wait for a Ray that is gone.
+    """Ends Tune at once, which only a ``BaseException`` does; Tune's clean-up would wait for a Ray
+    that is gone.
     """
 
 
 @dataclass
 class Flight:
-    """What Tune was given: a task, or None for a slot that is only held.
+    """What Tune was given for one slot.
 
-    Its actor, and since when, once it has one.
+    Attributes:
+        task: the task, or None where the slot's process is only held.
+        started: when an actor began it; None before.
+        actor: the actor that runs it; None before it began.
+        late: why it counts as lost, once it is past its deadline; else None.
     """
 
     task: object | None
@@ -114,13 +121,12 @@ class HandOver:
     _patient_until: float | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its configuration, these adapters with it, and never reads it back here.
+        # Tune pickles its configuration and these adapters with it, but nothing is read back here.
         return {}
 
     def next_config(self, trial: str) -> dict[str, Any] | str | None:
-        """The next task as a Tune configuration; None to be asked again.
-
-        ``Searcher.FINISHED`` at the end.
+        """The next task as a Tune configuration. None means that Tune is to ask again, and
+        ``Searcher.FINISHED`` that there are no more tasks.
         """
         self.beat()
         if len(self.flights) >= self.concurrency:
@@ -319,10 +325,9 @@ def cause_in(message: str) -> str:
 
 @contextlib.contextmanager
 def uncounted() -> Iterator[None]:
-    """Ray does not count its users' callbacks, which it does not report either.
-
-    To see whether ours is one of theirs it would import MLflow and W&B where they are installed:
-    two seconds.
+    """Within the block Ray does not count its users' callbacks; it has no reports to send in any
+    case. To see whether ours is one of the known ones it would import MLflow and W&B where they are
+    installed, which takes two seconds.
     """
     try:
         from ray.air._internal import usage

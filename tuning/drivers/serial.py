@@ -40,9 +40,7 @@ class SerialDriver:
         self.entry = entry
 
     def __enter__(self) -> Self:
-        """Nothing to start; what a search through Ray left that was killed goes, as with another
-        start of Ray.
-        """
+        """Start nothing; remove what a killed search left of Ray's files, as starting Ray would."""
         shutil.rmtree(self.run / RAY, ignore_errors=True)
         return self
 
@@ -77,8 +75,8 @@ class _SourceFailed(Exception):  # noqa: N818 - carries an error, is none itself
 
 
 class _Ticking:
-    """Calls ``source.tick`` from a thread while the main thread is in a task, and so calls nothing
-    of the source.
+    """Calls ``source.tick`` from a thread while the main thread runs a task, and so does not call
+    the source itself.
     """
 
     def __init__(self, source: TaskSource[Any]) -> None:

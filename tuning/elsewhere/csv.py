@@ -19,7 +19,9 @@ PLAIN = tuple(
 
 
 class CsvFile(Destination):
-    """A file that is made anew: who opens it is told every trial."""
+    """A CSV file that is written anew each time it is opened, so every trial has to be told
+    again.
+    """
 
     meaning: ClassVar[str] = "a file"
 
@@ -33,7 +35,7 @@ class CsvFile(Destination):
         self._rows.writeheader()
 
     def tell(self, record: TrialRecord) -> None:
-        """Write it at once, so that a reader sees it."""
+        """Write the trial's row and flush it, so that a reader sees it at once."""
         row = {name: getattr(record, name) for name in PLAIN}
         for name in ("curve", "decisions"):
             row[name] = json.dumps([dataclasses.asdict(each) for each in row[name]])

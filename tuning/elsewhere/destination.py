@@ -14,7 +14,7 @@ from tuning.trial.trial import Scalar, TrialRecord
 
 @dataclass(frozen=True)
 class Source:
-    """The run that is told of.
+    """The run whose trials are told.
 
     Attributes:
         name: its directory's name.
@@ -36,24 +36,25 @@ class Source:
 class Destination(ABC):
     """Takes the trials of one run, each once, in any order.
 
-    Opened by ``(where, source)``, which raises what the library raises where that cannot be. A
-    trial that is there already, from before a search went on, is not told again.
+    It is opened by its constructor, ``(where, source)``, which raises whatever the library raises
+    where that fails. A trial that is there already, from before a search went on, is not told
+    again.
     """
 
     package: ClassVar[str] = ""
     """The module that must be installed; empty for none."""
     meaning: ClassVar[str]
-    """What WHERE is, for a reader."""
+    """What WHERE is, in words for a reader."""
 
     @abstractmethod
     def __init__(self, where: str, source: Source) -> None: ...
 
     @abstractmethod
     def tell(self, record: TrialRecord) -> None:
-        """A trial that ended; raises what the library raises."""
+        """Take a trial that ended; raises whatever the library raises."""
 
     def close(self) -> None:
-        """No more will come."""
+        """Finish: no more trials will come."""
         return
 
 
@@ -64,7 +65,9 @@ def curve_of(record: TrialRecord, metric: Metric) -> Iterable[tuple[int, float, 
 
 
 def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
-    """What a trial came to, by the names of its columns; only what is known."""
+    """The numbers of a trial's outcome by the names of their columns; those that are not known are
+    left out.
+    """
     names = (
         "train_seconds",
         "seconds_to_quality",
@@ -81,7 +84,7 @@ def numbers_of(record: TrialRecord, metric: Metric) -> dict[str, float]:
 
 
 def settings_of(record: TrialRecord) -> dict[str, Scalar]:
-    """What was trained: policy, horizon, seed and knobs."""
+    """What was trained: the policy, horizon, seed and knobs, by name."""
     recipe = record.recipe
     about: dict[str, Scalar] = {"policy": recipe.policy, "horizon": recipe.horizon}
     return {**about, "seed": record.seed, **recipe.knobs}

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class _Follower:
-    """One destination, told in order."""
+    """Tells one destination of records, in order, from a thread of its own."""
 
     def __init__(self, place: Place, destination: Destination) -> None:
         self._place, self._destination = place, destination
@@ -30,11 +30,13 @@ class _Follower:
         self._thread.start()
 
     def tell(self, record: TrialRecord | None) -> None:
-        """Have it told; None: no more comes."""
+        """Queue a record for the destination; None says that no more come."""
         self._waiting.put(record)
 
     def finish(self, seconds: float) -> None:
-        """Wait for what is still to be told, at most so long."""
+        """Wait at most ``seconds`` for what is still to be told; it is a failure if that is not
+        enough.
+        """
         self._thread.join(seconds)
         if self._thread.is_alive():
             self.failure = failure_of(self._place, f"it had not taken all after {seconds:g} s")
@@ -51,7 +53,7 @@ class _Follower:
 
 
 def failure_of(place: Place, why: str) -> str:
-    """What is said, once, of a destination that is let go."""
+    """The message, given once, about a destination that is no longer told anything."""
     first = why.splitlines()[0] if why else "no reason given"
     return (
         f"no more trials are told to {place.kind}:{place.where}: {first}; the search goes on, and "
@@ -95,13 +97,13 @@ class Following:
         self.look()
 
     def tell(self, records: Iterable[TrialRecord]) -> None:
-        """Have them told everywhere."""
+        """Queue the records for every destination."""
         for record in records:
             for follower in self._followers:
                 follower.tell(record)
 
     def look(self) -> None:
-        """Let go of those that failed, and say so."""
+        """Give up the destinations that failed, and warn of each once."""
         for follower in [each for each in self._followers if each.failure]:
             self._warn(str(follower.failure))
             self._followers.remove(follower)

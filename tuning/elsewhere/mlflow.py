@@ -12,14 +12,14 @@ from tuning.elsewhere.destination import Destination, Source, curve_of, numbers_
 from tuning.trial.trial import TrialRecord
 
 NUMBER = "ttq.number"
-"""Tag of a run: its trial."""
+"""The tag of an MLflow run that holds its trial's number."""
 STATES = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 AT_ONCE = 1000
-"""Metrics that MLflow takes in one call."""
+"""The number of metrics that MLflow takes in one call."""
 
 
 class MLflow(Destination):
-    """Uses a client of its own, so that runs which the user's code has open are left alone."""
+    """Uses a client of its own, so that runs that the user's code has open are left alone."""
 
     package: ClassVar[str] = "mlflow"
     meaning: ClassVar[str] = "a tracking store, sqlite:///FILE or http://HOST:PORT"
@@ -46,7 +46,7 @@ class MLflow(Destination):
                 return found
 
     def tell(self, record: TrialRecord) -> None:
-        """A run with its settings, its curve and what it came to."""
+        """Add a run with the trial's settings, curve and outcome."""
         from mlflow.entities import Metric, Param, RunTag
 
         if str(record.number) in self._known:
@@ -70,14 +70,14 @@ class MLflow(Destination):
         self._client.log_batch(key, params=params[:100])
         for start in range(0, len(points), AT_ONCE):
             self._client.log_batch(key, metrics=points[start : start + AT_ONCE])
-        # The tag last: a run without it was not told to its end, and is told again.
+        # The tag comes last: a run without it was not written to its end, and is told again.
         self._client.log_batch(key, tags=[RunTag(name, text) for name, text in tags.items()])
         ended = round(1000 * record.finished_at.timestamp())
         self._client.set_terminated(key, STATES[record.state], ended)
 
 
 def _allowed(name: str) -> str:
-    """A name with the characters that MLflow takes in those of metrics, the others a dash."""
+    """The name with characters that MLflow does not take in names of metrics replaced by dashes."""
     return re.sub(r"[^A-Za-z0-9_\-. /]", "-", name)
 
 

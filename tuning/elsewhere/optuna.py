@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 NUMBER = "number"
-"""Attribute of a trial: its number in the run, since trials need not end in order."""
+"""The attribute of an Optuna trial that holds its number in the run: trials need not end in
+order.
+"""
 
 
 class OptunaStudy(Destination):
@@ -52,7 +54,7 @@ class OptunaStudy(Destination):
         }
 
     def tell(self, record: TrialRecord) -> None:
-        """Add it to both, unless it is there."""
+        """Add the trial to both studies, unless it is there already."""
         quality = None if record.val_loss is None else self._source.metric.of(record.val_loss)
         for name, study in self._studies.items():
             if record.number not in self._known[name]:
@@ -91,7 +93,9 @@ class OptunaStudy(Destination):
     def _params(
         self, record: TrialRecord
     ) -> tuple[dict[str, tuple[Scalar, BaseDistribution]], dict[str, Scalar]]:
-        """Values with their distributions, and those that the space has no range for."""
+        """The trial's values with their distributions, and the values that the space has no range
+        for.
+        """
         space, recipe = self._source.space, record.recipe
         settings = {"policy": recipe.policy, "horizon": recipe.horizon, **recipe.knobs}
         knobs = {} if space is None else {knob.name: knob for knob in space.searched}
@@ -112,7 +116,7 @@ def _state(record: TrialRecord, values: list[Any]) -> optuna.trial.TrialState:
         return states.PRUNED
     if record.state != "finished" or None in values:
         return states.FAIL
-    # A short look at a recipe or another seed's run, complete, could be the study's best trial.
+    # As complete trials, rungs and runs on other seeds could become the study's best trial.
     return states.PRUNED if record.origin in ASIDE else states.COMPLETE
 
 
@@ -139,7 +143,7 @@ def distribution(knob: Knob, value: Scalar) -> BaseDistribution | None:
 
 
 def _local(time: datetime) -> datetime:
-    """As Optuna keeps times: without a zone, in that of this machine."""
+    """The time as Optuna keeps it: in this machine's time zone, and without one."""
     return time.astimezone(UTC).astimezone().replace(tzinfo=None)
 
 

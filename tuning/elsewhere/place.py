@@ -22,7 +22,7 @@ EXTRA = "pip install 'time-to-quality[logging]'"
 
 
 def kinds() -> dict[str, type[Destination]]:
-    """Every destination by its name, that of its file."""
+    """Every kind of destination by its name, which is that of its file."""
     found = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         loaded = importlib.import_module(f"{__package__}.{module.name}")
@@ -33,13 +33,15 @@ def kinds() -> dict[str, type[Destination]]:
 
 @dataclass(frozen=True)
 class Place:
-    """A destination that is asked for: of which kind, and where."""
+    """A destination that was asked for: its kind, and where it is."""
 
     kind: str
     where: str
 
     def faults(self, flag: str) -> list[str]:
-        """What is wrong with it: no such kind, nowhere, or a library that is not there."""
+        """What is wrong with it: there is no such kind, no place is given, or a library is
+        missing.
+        """
         known = kinds()
         if self.kind not in known:
             names = list(known)
@@ -61,7 +63,7 @@ class Place:
 
 
 def places(text: str | None) -> tuple[Place, ...]:
-    """Those of an option: ``tensorboard:logs,mlflow:sqlite:///trials.db``; nobody has judged them.
+    """The destinations that an option's text names; they are not checked yet.
 
     >>> places("tensorboard:logs,mlflow:sqlite:///trials.db")[1]
     Place(kind='mlflow', where='sqlite:///trials.db')

@@ -21,7 +21,7 @@ class TensorBoard(Destination):
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def tell(self, record: TrialRecord) -> None:
-        """Write a folder of its own, unless there is one."""
+        """Write the trial to a folder of its own, unless it has one already."""
         from tensorboardX import SummaryWriter
         from tensorboardX.summary import hparams
 

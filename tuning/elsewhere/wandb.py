@@ -12,7 +12,7 @@ from tuning.trial.trial import TrialRecord
 
 
 class WandB(Destination):
-    """A run of its own for each trial; those that the user's code has open go on."""
+    """Adds a run for each trial; runs that the user's code has open go on."""
 
     package: ClassVar[str] = "wandb"
     meaning: ClassVar[str] = "a project's name"
@@ -21,7 +21,9 @@ class WandB(Destination):
         self._project, self._source = where, source
 
     def tell(self, record: TrialRecord) -> None:
-        """A run with its settings, its curve and what it came to; told again it is the same run."""
+        """Add a run with the trial's settings, curve and outcome; a trial told again is the same
+        run.
+        """
         import wandb
 
         metric, name = self._source.metric, f"{self._source.name}-{record.number}"

@@ -33,11 +33,11 @@ class Measured:
 
     Attributes:
         seconds: mean over the seeds.
-        loss: on the seed of the recipe that is taken apart; with more seeds that recipe's, and the
-            mean over the seeds of what this one's is above it.
-        deviation: standard deviation of that difference over the seeds; None of one seed.
-        seeds: on how many both finished.
-        gain: over the own control; None where it has none.
+        loss: the final loss on the seed of the recipe that is taken apart. With more seeds, that
+            recipe's loss there plus the mean over the seeds of this one's loss less that recipe's.
+        deviation: standard deviation of that difference over the seeds; None for one seed.
+        seeds: on how many seeds both finished.
+        gain: over the own control; None where it cannot be told.
     """
 
     seconds: float
@@ -80,7 +80,7 @@ class Apart:
         seeds: the trial's own, then fresh ones.
         whole: what all pieces together come to.
         pieces: what brings most first.
-        interaction: how the pieces go together, in words; empty of fewer than two.
+        interaction: how the pieces act together, in words; empty for fewer than two.
         failed: how many of the runs did not finish.
         metric: what a loss is the value of.
     """
@@ -103,7 +103,7 @@ class Apart:
         return form.told_apart([self.whole.loss, *(other.loss for other in others)])
 
     def shown(self, loss: float | None) -> str:
-        """A loss as a reader is told it."""
+        """A loss as it is shown to a reader."""
         return form.loss(loss, self.power, self.metric)
 
     def to_json(self) -> str:
@@ -112,7 +112,7 @@ class Apart:
 
 
 def over(whole: Gained | None, other: Gained | None) -> Gained | None:
-    """One gain over another, with its bound.
+    """One gain divided by another, with the bound that follows from theirs.
 
     >>> over(Gained(1.5, "at least"), Gained(1.2)), over(Gained(1.5), Gained(1.2, "at most"))
     (Gained(value=1.25, bound='at least'), Gained(value=1.25, bound='at least'))
@@ -120,7 +120,7 @@ def over(whole: Gained | None, other: Gained | None) -> Gained | None:
     True
 
     Returns:
-        None where one is not known, or their bounds leave the quotient open.
+        None where one is not known, or where their bounds leave the quotient unbounded.
     """
     if whole is None or other is None or not other.value > 0:
         return None
@@ -132,7 +132,9 @@ def over(whole: Gained | None, other: Gained | None) -> Gained | None:
 
 
 def best_first(pieces: Sequence[Brought]) -> tuple[Brought, ...]:
-    """By what they bring, those of which that is not known last, in their order."""
+    """The pieces by what they bring, the largest first; pieces of which that is not known come
+    last, in their order.
+    """
 
     def key(piece: Brought) -> float:
         return 0.0 if piece.brings is None else -piece.brings.value

@@ -19,14 +19,14 @@ ALIKE = 1.02
 def said(
     number: int, recipe: Recipe, gain: Gained | None, pieces: Sequence[Brought], seeds: int
 ) -> str:
-    """The finding in one sentence.
+    """The finding in a sentence or two.
 
     Args:
         number: of the trial.
         recipe: its own.
-        gain: of all of it over the own control.
-        pieces: what brings most first.
-        seeds: on how many it was trained.
+        gain: of the whole recipe over the own control.
+        pieces: its pieces, the one that brings most first.
+        seeds: how many seeds it was trained on.
     """
     name = f"{recipe.name} #{number}"
     if not pieces:
@@ -40,7 +40,7 @@ def said(
 
 
 def brings(piece: Brought) -> str:
-    """What it brings, with ``≈`` where that may be luck."""
+    """What a piece brings, with ``≈`` where that may be luck."""
     known = piece.in_noise and piece.brings is not None
     return ("≈" if known else "") + shown(piece.brings)
 
@@ -50,15 +50,15 @@ def _times(gain: Gained | None) -> str:
 
 
 def shown(gain: Gained | None) -> str:
-    """A gain that may not be known."""
+    """A gain in figures; the mark for a missing value where it is not known."""
     return form.NOTHING if gain is None else form.gain(gain.value, gain.bound)
 
 
 def interaction(whole: Gained | None, pieces: Sequence[Brought]) -> str:
-    """How the pieces go together; empty of fewer than two.
+    """How the pieces act together, in words; empty for fewer than two.
 
-    Levers that do not touch each other multiply: so the product of what each gains alone is held
-    against what they gain together.
+    Levers that do not affect each other multiply, so the product of what each gains alone is
+    compared with what they gain together.
     """
     if len(pieces) < 2:
         return ""
@@ -85,7 +85,9 @@ def _product(whole: Gained | None, pieces: Sequence[Brought]) -> str:
 
 
 def _needs(pieces: Sequence[Brought]) -> Iterator[str]:
-    """Pieces that gain only beside the others, or only without them, by more than luck."""
+    """A sentence for each piece that gains only beside the others, or only without them, by more
+    than luck.
+    """
     for piece in pieces:
         gain = piece.alone.gain if piece.alone else None
         if gain is None or piece.brings is None or piece.in_noise:

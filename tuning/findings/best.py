@@ -16,10 +16,13 @@ from tuning.trial.recipe import SMALLER, ControlKind
 
 
 def best(frame: pd.DataFrame, background: Background | None = None) -> tuple[pd.Series, str] | None:
-    """The trial that the headline names: the confirmed winner, or the smaller model where that has
-    been confirmed to win instead, else the one that leads. Where there is none, or it missed the
-    target unconfirmed, the own control that reaches the target first, and where that does not, the
-    trial that does or has the best value of the metric.
+    """The trial that a user takes away, and what is to be said about it.
+
+    It is the confirmed winner, or the smaller model where that was confirmed to win instead, else
+    the trial that leads the search. Where no trial leads, or it missed the target and is not
+    confirmed, it is the run of the own control that reaches the target first; where no such run
+    does, it is the trial that reaches the target, or else the one with the best value of the
+    metric.
 
     Returns:
         The row, and what is to be said of it, empty where a recipe won; None where no trial has
@@ -61,7 +64,7 @@ def _reached(row: pd.Series, target: float) -> bool:
 
 
 def _rival_wins(found: pd.Series, kind: ControlKind) -> str:
-    """That a control is what wins."""
+    """The sentence that a control is what wins."""
     return f"{WINS[kind]} is what wins: taking {_named(found)}"
 
 
@@ -70,7 +73,7 @@ def _named(row: pd.Series) -> str:
 
 
 def _instead(lowest: pd.Series, target: float | None, metric: Metric) -> str:
-    """Why a trial that did not reach the target is taken, and which."""
+    """Which trial is taken although it did not reach the target, and why."""
     power = form.told_apart([target, lowest["val_loss"]])
     why = (
         "no target was set"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 WINS: dict[ControlKind, str] = {TUNED: "Tuning", SMALLER: "A smaller model"}
-"""What wins where a rival of the own control does."""
+"""What is said to win where a rival of the own control wins."""
 CALLED: dict[ControlKind, str] = {
     OWN: "your own recipe",
     TUNED: "your own recipe tuned",
     SMALLER: "your own recipe with fewer blocks",
 }
 NOT_KNOWN = "not known (not tuned: --space tune)"
-"""What is said where nobody can tell a recipe's gain from tuning's."""
+"""What is said where nobody can tell how much of a recipe's gain is tuning."""

@@ -84,9 +84,8 @@ class Trained:
 
 
 def steps_as_seconds(costs: CostTable) -> CostTable:
-    """A clock on which every step takes a second whatever it trains.
-
-    A horizon on it is a number of steps.
+    """A cost table by which every step takes one second, whatever it trains; a horizon by it is a
+    number of steps.
     """
     return CostTable(
         num_blocks=costs.num_blocks,
@@ -120,7 +119,7 @@ def depth_facts(ledger: Ledger, num_blocks: int) -> Row:
 
 
 def ledger_of(record: TrialRecord) -> Ledger:
-    """What a run did, in the workload's own form, as its decisions tell it."""
+    """What a run did in the workload's own form, from the decisions in its record."""
     ends = [*(decision.step for decision in record.decisions), record.steps or 0][1:]
     ledger = Ledger(probes=record.probes or 0)
     for decision, end in zip(record.decisions, ends, strict=True):
@@ -151,9 +150,8 @@ def trained_of(
 
 
 def rows_of(runs: Iterable[Trained], metric: Metric = LOSS) -> list[Row]:
-    """One row a run, in their order, with the ``metric``'s own values beside the losses.
-
-    Full_update's whole run is a row of both equal steps and equal time.
+    """One row for each run, in their order, with values of the ``metric`` beside the losses. The
+    whole run of full_update makes two rows, one in each of the modes equal steps and equal time.
     """
     runs = [*runs]
     baselines = {run.seed: run for run in runs if run.schedule == FULL and run.mode == "steps"}
@@ -186,8 +184,8 @@ def _per_step(seconds: float, steps: int) -> float | None:
 def _percent(value: float | None, reference: float | None) -> float | None:
     """By how many per cent a value lies above a ``reference``.
 
-    None where either is missing, and where the latter is not above zero: per cent of it would
-    turn round, or mean nothing.
+    None where either is missing, and where the reference is not above zero: a percentage of that
+    would have the wrong sign or no meaning.
     """
     if value is None or reference is None or reference <= 0:
         return None
@@ -199,11 +197,11 @@ def _value(loss: float | None, metric: Metric) -> float | None:
 
 
 def summary_of(rows: Sequence[Row]) -> list[Row]:
-    """Each schedule in each mode over its seeds, in the order of the rows: ``n``, and the mean of
-    every figure.
+    """Each schedule in each mode over its seeds, in the order of the rows: ``n``, the number of
+    seeds, and the mean of every figure.
 
-    ``val_loss_sd`` is the standard deviation over seeds, None for one. Figures that no seed has are
-    None.
+    ``val_loss_sd`` is the standard deviation over seeds, None for one seed. Figures that no seed
+    has are None.
     """
     groups: dict[tuple[str, str, str | None], list[Row]] = {}
     for row in rows:
@@ -232,7 +230,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def controls_of(rows: Sequence[Row], schedule: str, mode: str) -> Mapping[int, Row]:
-    """By seed, the run of full_update in the seconds that ``schedule`` took in ``mode``."""
+    """Runs of full_update in the seconds that ``schedule`` took in ``mode``, by seed."""
     return {
         row["seed"]: row
         for row in rows
@@ -261,7 +259,7 @@ class AgainstControl:
         above: by how much its loss lies above the control's, the mean over seeds; negative is
             better.
         percent: by how many per cent its metric lies above the control's, the mean over seeds; None
-            where that is not above zero on every seed.
+            where the control's is not above zero on every seed.
         lower: seeds on which its loss is the lower one.
         seeds: seeds on which both finished.
         p: of "it is no better", corrected for all comparisons; 1 for a single seed.
@@ -282,11 +280,10 @@ class AgainstControl:
 
 
 def against_control(rows: Sequence[Row]) -> list[AgainstControl]:
-    """Every schedule in both modes, in the order of the rows; those without a finished pair are
-    left out.
+    """Every schedule in both modes, in the order of the rows, beside the control of equal seconds.
 
-    So are those that never froze a block on any seed: they are training for less under another
-    name.
+    Left out are schedules without a seed on which both finished, and those that never froze a block
+    on any seed: they are training for less under another name.
     """
     names = list(dict.fromkeys(row["schedule"] for row in rows if row["schedule"] != FULL))
     found = [_compared(rows, name, mode) for mode in WORDS for name in names]

@@ -1,6 +1,5 @@
-"""What a run knows beside its front.
-
-How a loss strays from seed to seed, replicates, what a confirmation found, what levers bring.
+"""What a run knows beside its front: how its loss varies from seed to seed, its replicates, what a
+confirmation found, and what its levers bring.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Asked:
 
     @classmethod
     def of(cls, store: Store) -> Asked:
-        """As run.json says it."""
+        """The request that run.json describes."""
         known = store.info.config
         names = ("workload", "space", "trials", "rung", "longer")
         return cls(str(store.path), **{name: known[name] for name in names if known.get(name)})
@@ -62,13 +61,14 @@ class Background:
         confirmed: what ``python -m tuning.confirm`` found; None before it ran.
         remark: what is wrong with the files of the two, in words; empty where nothing is.
         confirm_command: what to type to confirm.
-        replicated: final losses by schedule, as ``tuning.trial.recipe.key`` has it, of the finished
-            replicates, those of a confirmation among them.
+        replicated: final losses of the finished replicates by recipe, those of a confirmation
+            among them.
         sampler: which one proposed the trials, and why, in words; empty where none has been chosen.
         metric: what a loss is the value of.
         apart: what ``python -m tuning.apart`` found; None before it ran.
         asked: what was asked of the search.
-        plateau: that the own recipe's runs over seeds end on; None where they train on.
+        plateau: the plateau that the own recipe's runs over seeds end on; None where their loss
+            still falls, and where that is not known.
     """
 
     noise: Noise | None = None
@@ -84,9 +84,8 @@ class Background:
 
 
 def background_of(store: Store) -> Background:
-    """What the run in ``store`` knows.
-
-    A file that cannot be read is left alone, and named in ``remark``.
+    """What the run in ``store`` knows. A file that cannot be read is left alone and named in
+    ``remark``.
     """
     confirmed, remark = read_verdict(store.path)
     apart, unread = read_apart(store.path)
@@ -104,7 +103,7 @@ def background_of(store: Store) -> Background:
 
 
 def replicated_losses(store: Store) -> dict[Recipe, tuple[float, ...]]:
-    """Final losses of the finished replicates, by schedule."""
+    """Final losses of the finished replicates, by recipe."""
     if not store.frame(["origin"])["origin"].isin(AGAIN).any():
         return {}
     frame = store.light_frame()
@@ -121,7 +120,7 @@ COVERED = 1.96
 
 @dataclass(frozen=True)
 class Noise:
-    """What full_update's final losses over seeds show.
+    """How full_update's final losses vary over seeds.
 
     Attributes:
         deviation: standard deviation over the seeds.
@@ -135,17 +134,14 @@ class Noise:
 
     @property
     def limit(self) -> float:
-        """Two runs of one schedule on two seeds differ by more than this once in twenty (ISO 5725.
-
-        Repeatability).
+        """The repeatability limit (ISO 5725): two runs of one schedule on two seeds differ by more
+        than this once in twenty times.
         """
         return COVERED * math.sqrt(2) * self.deviation
 
     def hides(self, loss: float, other: float) -> bool:
-        """Whether the two losses are so close that another seed could turn them round.
-
-        Trials that share a seed stray together in part, so this marks rather too much than too
-        little.
+        """Whether the two losses are so close that another seed could reverse their order. Trials
+        that share a seed vary together in part, so this marks too much rather than too little.
         """
         return abs(loss - other) <= self.limit
 
@@ -166,7 +162,7 @@ class LossOverSeeds:
 
 
 def loss_over_seeds(losses: Sequence[float]) -> LossOverSeeds | None:
-    """What losses on different seeds show; None for fewer than two."""
+    """Mean and deviation of losses on different seeds; None for fewer than two losses."""
     if len(losses) < 2:
         return None
     return LossOverSeeds(statistics.fmean(losses), statistics.stdev(losses), len(losses))
@@ -181,8 +177,7 @@ def noise_of(losses: Iterable[float]) -> Noise | None:
 
 
 def noise_of_records(records: Iterable[TrialRecord]) -> Noise | None:
-    """The noise of a run, from the records that ``Store.references`` holds.
-
-    Full_update on several seeds.
+    """The noise of a run, from the records of full_update on several seeds that
+    ``Store.references`` holds; None for fewer than two finished ones.
     """
     return noise_of(r.val_loss for r in records if r.state == "finished" and r.val_loss is not None)

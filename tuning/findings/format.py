@@ -16,7 +16,7 @@ from tuning.trial.trial import Scalar
 NOTHING = "–"
 DIGITS, MOST_DIGITS = 4, 15
 SMALLEST, LARGEST = -4, 5
-"""Powers of ten between which a number is written out."""
+"""The lowest and the highest power of ten of a number that is written out."""
 ROUNDING = 1e-12
 """Numbers that differ by less than this share of the largest may be the same number, computed in
 two ways.
@@ -24,14 +24,13 @@ two ways.
 SIGNS = {"": "", "at least": "≥", "at most": "≤"}
 """What stands before a number that is a bound."""
 BETTER = "better"
-"""In place of a gain of at least 1.00."""
+"""The text in place of a gain of at least 1.00."""
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with their unit, three figures or the whole second.
-
-    ``0.0123 s``, ``9.60 s``, ``3725 s``.
+    """Seconds with their unit, to three figures or to the whole second: ``0.0123 s``, ``9.60 s``,
+    ``3725 s``.
     """
     if value is None:
         return NOTHING
@@ -39,7 +38,7 @@ def seconds(value: float | None) -> str:
 
 
 def loss(value: float | None, power: int | None = None, metric: Metric = LOSS) -> str:
-    """A loss as the value of its ``metric``; digits as in ``significant``.
+    """A loss as the value of its ``metric``, with the digits of ``significant``.
 
     >>> loss(1.92784), loss(1.92784, -4), loss(1e200), loss(-0.97, metric=Metric("a", True))
     ('1.928', '1.9278', '1.000e+200', '0.9700')
@@ -48,9 +47,8 @@ def loss(value: float | None, power: int | None = None, metric: Metric = LOSS) -
 
 
 def significant(value: float, power: int | None = None) -> str:
-    """A number to four significant digits, or to as many as show steps of ten to the ``power``.
-
-    In scientific notation where most of it would be zeros.
+    """A number to four significant digits, or to as many as show steps of ten to the ``power``. It
+    is in scientific notation where most of the digits would be zeros.
 
     >>> [significant(value) for value in (0.0001234, 12345, 1e-300, 9.99996, -5.0)]
     ['0.0001234', '12345', '1.000e-300', '10.00', '-5.000']
@@ -71,7 +69,8 @@ def _digits(value: float, power: int | None) -> int:
 
 
 def no_better(loss: float, metric: Metric = LOSS) -> str:
-    """The value of the ``metric`` in five digits, rounded to the worse side: one that was reached.
+    """The value of the ``metric`` in five digits, rounded to the worse side, so that a run reached
+    it.
 
     >>> no_better(1.234561), no_better(-0.9712345, Metric("accuracy", maximize=True))
     ('1.2346', '0.97123')
@@ -84,14 +83,14 @@ def no_better(loss: float, metric: Metric = LOSS) -> str:
 def told_apart(values: Iterable[float | None]) -> int | None:
     """The power of ten in whose steps values that differ look different, for ``significant``.
 
-    Differences below a thousandth of what the values span need not show, and what rounding may
-    have made is no difference. None of values that do not differ.
+    Differences below a thousandth of what the values span need not show, and differences that
+    rounding may have made do not count. None where no values differ.
 
     >>> told_apart([1.92784, 1.92752, 2.05]), told_apart([1.9, 2.1]), told_apart([0.5, 0.5])
     (-4, -1, None)
     """
     known = sorted({value for value in values if value is not None and math.isfinite(value)})
-    # Of halves, because the span of very large values of both signs is beyond any float.
+    # Halves, because the span of very large values of both signs overflows.
     half_span = known[-1] / 2 - known[0] / 2 if known else 0.0
     if half_span <= ROUNDING * max(map(abs, known), default=0.0):
         return None
@@ -120,9 +119,8 @@ def power_of(value: float) -> int:
 def over_seeds(
     facts: Mapping[str, Any] | None, power: int | None = None, metric: Metric = LOSS
 ) -> str:
-    """A loss over seeds, from ``mean``, ``deviation`` and ``seeds``.
-
-    Both end at the same digit: the deviation's second, or the last that ``loss`` shows.
+    """A loss over seeds, from ``mean``, ``deviation`` and ``seeds``. Mean and deviation end at the
+    same digit: the deviation's second, or the last that ``loss`` shows.
 
     >>> over_seeds({"mean": 1.93121, "deviation": 0.0213, "seeds": 3})
     '1.931 ± 0.021 over 3 seeds'
@@ -154,9 +152,8 @@ def last_digit(value: float, power: int | None = None) -> int:
 
 
 def strays(deviation: float, power: int | None = None) -> str:
-    """By how much a number strays, in two figures.
-
-    Where a number that is shown in steps of ten to the ``power`` hides it, that alone is said.
+    """A deviation in two figures. Where the number beside it is shown in steps of ten to the
+    ``power``, which hide the deviation, the text says only that it is smaller.
 
     >>> strays(0.0213), strays(7.8e-10, -4), strays(7.8e-10), strays(321.0)
     ('0.021', 'under 0.0001', '7.8e-10', '321')
@@ -165,7 +162,7 @@ def strays(deviation: float, power: int | None = None) -> str:
 
 
 def difference(value: float, power: int | None = None) -> str:
-    """By how much two numbers differ, without a sign, in three figures; else as ``strays``.
+    """By how much two numbers differ, without a sign, in three figures; ``power`` as in ``strays``.
 
     >>> difference(-0.010273), difference(7.8e-10, -4), difference(0.0)
     ('0.0103', 'under 0.0001', '0')
@@ -187,9 +184,9 @@ def _power(power: int) -> str:
 
 
 def gain(value: float | None, bound: str = "") -> str:
-    """A gain to two decimals, with the sign of its bound: ``1.09``, ``≥1.09``.
-
-    At least 1.00 would read as none, and says that the loss is better after as long.
+    """A gain to two decimals, with the sign of its bound: ``1.09``, ``≥1.09``. A gain of at least
+    1.00 would read as no gain, and is ``better``: the loss is better than the control's after as
+    long.
 
     >>> gain(1.2, "at least"), gain(1.0, "at least"), gain(1.0)
     ('≥1.20', 'better', '1.00')
@@ -211,7 +208,7 @@ def amount(value: float | None, unit: str = "") -> str:
 
 
 def _three(value: float) -> str:
-    """Three figures, as all others of a column have them."""
+    """A number to three figures, as all others of its column have."""
     return f"{value:#.3g}".removesuffix(".")
 
 

@@ -34,9 +34,8 @@ def numbers(frame: pd.DataFrame, column: str) -> Floats:
 
 
 def finished(frame: pd.DataFrame) -> pd.DataFrame:
-    """The trials that compete: finished, no replicates, finite seconds and loss.
-
-    In the frame's order.
+    """The trials that compete, in the frame's order: finished ones that are no replicates, with
+    finite seconds and loss.
     """
     seconds, losses = (numbers(frame, axis) for axis in AXES)
     own = (frame["state"] == "finished") & ~frame["origin"].isin(ASIDE)
@@ -55,7 +54,7 @@ def front(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def control(frame: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs of the own control at any horizon, by seconds: training for less, or more.
+    """The finished runs of the own control at any horizon, by seconds.
 
     A run counts whoever proposed it, so that a sampled full_update is never taken for a schedule
     that wins.
@@ -65,9 +64,8 @@ def control(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def never_froze(points: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which of n schedules updated every block in every step and pulled no lever, shape (n,).
-
-    Full_update renamed.
+    """Which of n schedules updated every block in every step and pulled no lever, shape (n,). Such
+    a schedule is full_update under another name.
     """
     plain = ~controls(points) & ~levered(points)
     return np.asarray(plain & (numbers(points, "mean_active_fraction") == 1.0))
@@ -87,12 +85,12 @@ def _by_seconds(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def controls(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """The same of each of a table's n rows, shape (n,)."""
+    """Which of a table's n rows are runs of the own control, shape (n,)."""
     return np.asarray((frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool) & ~levered(frame))
 
 
 def control_kinds(frame: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """Which control each of a table's n rows is, None where it is none, shape (n,)."""
+    """Which kind of control each of a table's n rows is, None where it is none, shape (n,)."""
     found = np.full(len(frame), None, dtype=object)
     full = (frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool)
     own = _own_columns(frame)
@@ -110,7 +108,9 @@ def _own_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def levered(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """In which of a table's n rows a lever or a knob of the workload's own is, shape (n,)."""
+    """In which of a table's n rows a lever is pulled or one of the workload's own knobs is turned,
+    shape (n,).
+    """
     own = frame[_own_columns(frame)].notna().to_numpy(dtype=bool)
     found = np.asarray(own.any(axis=1), dtype=np.bool_)
     for name, off in OFF.items():

@@ -33,13 +33,13 @@ RIVALS: tuple[ControlKind, ...] = (TUNED, SMALLER)
 
 @dataclass(frozen=True)
 class Gained:
-    """A control's seconds at a loss over a recipe's.
+    """A gain: a control's seconds at some loss divided by a recipe's.
 
     Attributes:
-        value: as a factor; 1 where both take as long.
-        bound: what kind of number it is, where the control never had the loss.
-        loose: whether all of a rival's own runs ended at better losses: it may have had this one
-            sooner than its line, which is the own control's there, says.
+        value: the factor; 1 where both take as long.
+        bound: which bound the value is, where the control never had the loss.
+        loose: whether all of a rival's own runs ended at better losses. Its line at this loss is
+            the own control's, and the rival may have had the loss sooner.
     """
 
     value: float
@@ -48,12 +48,14 @@ class Gained:
 
     @property
     def said(self) -> Bound:
-        """What kind of number a reader is told that it is."""
+        """Which bound a reader is told that the value is."""
         return "at most" if self.loose else self.bound
 
     @property
     def ahead(self) -> bool:
-        """Whether it is a gain at all; one that reads 1.00 is none, unless it is only a bound."""
+        """Whether it is a gain at all: one that reads 1.00 is none, unless it is a bound from
+        below.
+        """
         return self.bound != "at most" and (round(self.value, 2) > 1 or self.only_better)
 
     @property
@@ -78,8 +80,8 @@ def gained(line: Line, seconds: float, loss: float) -> Gained | None:
     if there is not None:
         return Gained(float(there / seconds))
     if loss < line.losses[0]:
-        # Longer runs that ended worse never had it either; but to count more of them than the
-        # recipe itself took would reward it for a control that overfits.
+        # Longer runs that ended worse never had the loss either. But counting more of their seconds
+        # than the recipe took would reward it for a control that overfits.
         tried = max(float(line.seconds[0]), min(line.longest, seconds))
         return Gained(tried / seconds, "at least")
     return Gained(float(line.seconds[-1] / seconds), "at most")
@@ -90,7 +92,8 @@ class Controls:
     """The controls that a search trained.
 
     Attributes:
-        lines: one by kind, the own control's always; of a rival none where no run of it finished.
+        lines: a line for each kind, always one for the own control; none for a rival of which no
+            run finished.
         highest: the worst loss of each rival's runs.
     """
 
@@ -99,7 +102,7 @@ class Controls:
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Controls:
-        """Those of a table of trials."""
+        """The controls in a table of trials."""
         runs = finished(frame)
         kinds = control_kinds(runs)
         own = line_through(runs[kinds == OWN])
@@ -117,7 +120,9 @@ class Controls:
         return self.lines[OWN]
 
     def gains(self, seconds: float, loss: float) -> dict[ControlKind, Gained]:
-        """What such a run gains over each control; without those that it cannot be held against."""
+        """What a run of these ``seconds`` and this final ``loss`` gains over each control, without
+        the controls that it cannot be compared with.
+        """
         found = {kind: gained(line, seconds, loss) for kind, line in self.lines.items()}
         return {
             kind: replace(gain, loose=bool(loss > self.highest.get(kind, math.inf)))
@@ -127,9 +132,11 @@ class Controls:
 
 
 def gain_columns(controls: Controls, seconds: float, loss: float) -> dict[str, float | None]:
-    """What such a run gains, by the names of the columns that say so: over each control, None where
-    that never had the loss, and the own one's bound then; None, too, where a rival's runs all ended
-    at better ones.
+    """What a run of these ``seconds`` and this final ``loss`` gains, by the names of the columns.
+
+    There is a gain over each control, None where that control never had the loss, and
+    ``gain_at_least``, the bound over the own control in that case. A gain over a rival is None,
+    too, where all of its runs ended at better losses.
     """
     found = controls.gains(seconds, loss)
     known = {kind: gain.value for kind, gain in found.items() if not gain.said}
@@ -140,8 +147,8 @@ def gain_columns(controls: Controls, seconds: float, loss: float) -> dict[str, f
 
 
 def gain_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """``gain_columns`` of every finished trial of ``frame``, a row each, all null for the others;
-    with the index of ``frame``.
+    """``gain_columns`` of every finished trial of ``frame``, a row for each trial, with the index
+    of ``frame``; all null for trials that did not finish.
     """
     controls = Controls.of(frame)
     done = finished(frame)
@@ -153,18 +160,20 @@ def gain_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _no_worse(own: Line, seconds: float, loss: float) -> bool:
-    """Whether a rival's run belongs to its line: left of the own control's, or below all of it."""
+    """Whether a rival's run belongs to its line: it lies left of the own control's line, or below
+    all of it.
+    """
     gain = gained(own, seconds, loss)
     return gain is None or gain.value >= 1 or gain.bound == "at least"
 
 
 @dataclass(frozen=True)
 class Best:
-    """A finished trial that gains most of its kind.
+    """The finished trial that gains most among those of its kind.
 
     Attributes:
-        row: of the table.
-        gains: over each control.
+        row: the trial's row of the table.
+        gains: what it gains over each control.
     """
 
     row: pd.Series
@@ -172,19 +181,21 @@ class Best:
 
     @property
     def number(self) -> int:
-        """The trial's."""
+        """The trial's number."""
         return int(self.row["number"])
 
     def never_near(self, kind: ControlKind) -> bool:
-        """Whether of a rival no more is known than that none of its runs had the loss: the bound is
-        that of the own control's longer run, which its line goes through as well.
+        """Whether all that is known about a rival is that none of its runs had the loss: the bound
+        is then the own control's, whose run the rival's line goes through as well.
         """
         gain = self.gains[kind]
         return kind != OWN and gain.bound == "at least" and gain == self.gains[OWN]
 
     @property
     def not_ahead_of(self) -> ControlKind | None:
-        """The rival that has this gain too, the closer one of both; None where neither has."""
+        """The rival that the trial gains nothing over: the one that it gains less over where there
+        are two, None where there is none.
+        """
         behind = [k for k in RIVALS if k in self.gains and not self.gains[k].ahead]
         return min(behind, key=lambda kind: self.gains[kind].value, default=None)
 
@@ -194,9 +205,9 @@ class Bests:
     """The trials that gain most over the own control; None where none of its kind gains anything.
 
     Attributes:
-        recipe: of those that are no control. None, too, where one that never froze a block gains
-            more: that is training for less under another name.
-        rivals: of the tuned and of the smaller control's runs.
+        recipe: the best trial that is no control. None, too, where a trial that never froze a block
+            gains more: that is training for less under another name.
+        rivals: the best run of the tuned and of the smaller control, by kind.
     """
 
     recipe: Best | None
@@ -204,7 +215,7 @@ class Bests:
 
     @classmethod
     def of(cls, ranked: pd.DataFrame, controls: Controls) -> Bests:
-        """Of finished trials, best first."""
+        """The bests among finished trials that are ranked, best first."""
         kinds = control_kinds(ranked)
         recipe = _first(ranked[[kind is None for kind in kinds]], controls)
         if recipe is not None and never_froze(recipe.row.to_frame().T)[0]:
@@ -225,10 +236,10 @@ def ahead(
 ) -> pd.DataFrame:
     """The finished trials ``points`` that gain something over the own control, best first.
 
-    First those that reached the ``target``; among them those whose loss lies further than ``noise``
-    below the own control's at equal seconds, which another seed would hardly turn round; among them
-    by the gain, then the lower loss, then the lower number. Where no more is known than that a loss
-    is better than the control's after as long, it has to be so by more than noise.
+    Those that reached the ``target`` come first; then those whose loss lies further than ``noise``
+    below the own control's at equal seconds, which another seed would hardly reverse; then the
+    order is by gain, lower loss and lower number. Where no more is known than that a loss is better
+    than the control's after as long, it has to be better by more than noise.
     """
     rows = points[["number", "train_seconds", "val_loss"]].to_dict("records")
     keys = [_rank(row, controls.own, target, noise) for row in rows]
@@ -239,7 +250,7 @@ def ahead(
 def _rank(
     row: Mapping[Any, Any], own: Line, target: float | None, noise: float
 ) -> tuple[bool, bool, float, float, int] | None:
-    """The less, the better; None of a trial that gains nothing."""
+    """A sort key, lower for better trials; None for a trial that gains nothing."""
     seconds, loss = row["train_seconds"], row["val_loss"]
     gain, there = gained(own, seconds, loss), own.loss_at(seconds)
     if gain is None or there is None or not gain.ahead:

@@ -52,7 +52,7 @@ def judge(
     """The verdict on ``candidates`` with their runs, against the control's runs by horizon.
 
     Args:
-        candidates: in the order they are to be reported.
+        candidates: with their runs, in the order in which they are to be reported.
         control: full_update's runs by horizon, at least two horizons.
         target: the loss whose time is told.
         seeds: the fresh seeds that were asked for; a run that is missing on one of them did not
@@ -103,10 +103,10 @@ class Terms:
 
 
 def _speeds(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, float]:
-    """Measured over solo seconds of the control on each seed.
+    """The ratio of measured to solo seconds of the control, by seed.
 
-    Full steps are all that the control does, so its runs measure one number, the cost of a full
-    step while the seed was run, and together they measure it better than each its own.
+    The control takes full steps only, so all of its runs on a seed measure one number, the cost of
+    a full step at the time, and together they measure it better than each run alone.
     """
     ratios: dict[int, list[float]] = {}
     for run in (run for runs in control.values() for run in runs):
@@ -120,7 +120,7 @@ def _speeds(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, flo
 
 
 def curves_of(control: Mapping[float, Sequence[Run]], time: Time) -> dict[int, ControlCurve]:
-    """The control's curve on each seed that has two horizons."""
+    """The control's curve, by seed, for seeds on which it was trained at two or more horizons."""
     runs = [run for horizon in sorted(control) for run in control[horizon]]
     curves = {}
     for seed, speed in _speeds(control, time).items():
@@ -151,9 +151,8 @@ def _seconds(run: Run, time: Time) -> float:
 def p_of(
     comparisons: Sequence[SeedComparison], curves: Mapping[int, ControlCurve], seeds: int
 ) -> float:
-    """One-sided p over all seeds.
-
-    1 where one is missing, or a schedule could win by failing on its worst seed.
+    """One-sided p over all seeds. It is 1 where a seed is missing: otherwise a schedule could win
+    by failing on its worst seed.
     """
     values = [c.lower_loss for c in comparisons if c.lower_loss is not None]
     if len(values) < max(seeds, 2):
@@ -163,9 +162,8 @@ def p_of(
 
 
 def wins(p_corrected: float, gain: float | None, bound: Bound) -> bool:
-    """Sure enough, and by a gain that does not read 1.00 (a bound from below may.
-
-    It is better than any control).
+    """Whether a schedule wins: p is low enough, and the gain does not read 1.00. A bound from below
+    may read 1.00, because the schedule is then better than the control ever was.
     """
     return p_corrected <= ALPHA and (gain is None or bound == "at least" or round(gain, 2) > 1)
 
@@ -213,24 +211,24 @@ def _candidate(
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """The mean, to the last bit whatever the order; None of nothing."""
+    """The mean, the same to the last bit whatever the order; None where there are no values."""
     known = list(values)
     return math.fsum(known) / len(known) if known else None
 
 
 def _to_target(run: Run, time: Time) -> float | None:
-    """Seconds to the target; a solo time along a run is scaled as the whole run was."""
+    """Seconds to the target, None where the run missed it. Solo seconds along a run are scaled as
+    those of the whole run were.
+    """
     return None if run.to_target is None else run.to_target * _seconds(run, time) / run.solo_seconds
 
 
 def _median_reached(seconds: Sequence[float | None], seeds: int) -> float | None:
-    """The median over seeds where one that missed is longer than any.
-
-    None where it is such a one.
+    """The median over seeds of the seconds to the target, where a seed that missed the target
+    counts as longer than any other. None where such a seed is the median.
     """
     reached = sorted(value for value in seconds if value is not None)
-    # Of an even number the upper middle: half of a known and an unknown time would be no time at
-    # all.
+    # The upper middle of an even number: the mean of a known and an unknown time is not known.
     return reached[seeds // 2] if seeds // 2 < len(reached) else None
 
 
@@ -240,7 +238,7 @@ def _predicted(runs: Sequence[Run]) -> float | None:
 
 
 def note_of(comparisons: Sequence[SeedComparison], gain: Gain, terms: Terms) -> str:
-    """Why a schedule could not be judged in full; empty when it could."""
+    """Why a schedule could not be judged in full; empty where it could."""
     seeds, metric = terms.seeds, terms.metric
     compared = {c.seed for c in comparisons if c.lower_loss is not None}
     if missing := [seed for seed in seeds if seed not in {c.seed for c in comparisons}]:
@@ -296,7 +294,7 @@ def _quickest(control: Mapping[float, Sequence[Run]], seed: int, time: Time) -> 
 
 
 def control_run(horizon: float, runs: Sequence[Run], terms: Terms) -> ControlRun:
-    """A control's runs at one horizon, at least one of them."""
+    """What the control's ``runs`` at one horizon, at least one of them, come to."""
     loss = math.fsum(run.loss for run in runs) / len(runs)
     return ControlRun(
         horizon=horizon,

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tuning.trial.trial import TrialRecord
 
 ENOUGH_TRIALS = 32
-"""A search of fewer that found nothing has tried little of its space."""
+"""Trials of a search: one of fewer that found nothing has tried little of its space."""
 FACTOR = 2
 """How much longer the next search's horizons are."""
 LAST_THIRD = 2 / 3
 USUAL_SEEDS = 5
-"""Of a confirmation that is told nothing else."""
+"""The number of seeds of a confirmation where none is asked for."""
 STILL = "your own recipe's loss still falls at its longest run"
 WIDEST, TUNE = "recipe", "tune"
 """The space of every lever, and that of the numbers of the workload's own optimizer."""
@@ -72,7 +72,7 @@ def next_step(summary: FrontSummary) -> Next | None:
 
 
 def smaller_instead(confirmed: Verdict, winner: int | None) -> int | None:
-    """Number of the smaller control, where it wins over the own one and the winner, if there is
+    """The number of the smaller control, where it wins over the own one and the winner, if there is
     one, gains nothing over it; else None.
     """
     rival = confirmed.rivals.get(SMALLER)
@@ -87,7 +87,9 @@ def smaller_instead(confirmed: Verdict, winner: int | None) -> int | None:
 
 
 def _confirm(summary: FrontSummary) -> str:
-    """What confirms; with a target that a trial reached where none reached the search's own."""
+    """The command that confirms; where no trial reached the search's own target, with a target that
+    one did reach.
+    """
     command = summary.background.confirm_command
     if summary.target is None or summary.front_seconds is not None:
         return command
@@ -95,12 +97,12 @@ def _confirm(summary: FrontSummary) -> str:
 
 
 def _reached(summary: FrontSummary) -> str:
-    """A value of the metric that a trial reached, as a command takes it."""
+    """A value of the metric that a trial reached, as the command line takes it."""
     return form.no_better(float(numbers(summary.front, "val_loss").min()), summary.metric)
 
 
 def unseen(summary: FrontSummary) -> int | None:
-    """Number of the search's best recipe, where a confirmation has not seen it."""
+    """The number of the search's best recipe where a confirmation has not seen it; else None."""
     confirmed, best = summary.background.confirmed, summary.bests.recipe
     if best is None or confirmed is None or best.number in {c.number for c in confirmed.candidates}:
         return None
@@ -108,8 +110,8 @@ def unseen(summary: FrontSummary) -> int | None:
 
 
 def _more_seeds(confirmed: Verdict, command: str) -> Next | None:
-    """A confirmation over the usual number of seeds, where one over fewer saw a gain; over more
-    where of each seed the sign alone counts; else None.
+    """The advice to confirm over the usual number of seeds where one over fewer saw a gain, or over
+    more where only the sign of each seed's difference counts; None where the seeds are enough.
     """
     seeds, enough = len(confirmed.seeds), USUAL_SEEDS
     gained = [c for c in confirmed.candidates if (c.gain or 0.0) > 1 and c.bound != "at most"]
@@ -148,8 +150,9 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
 
 
 def trains_on(control: pd.DataFrame, noise: Noise | None) -> bool:
-    """Whether the own control's loss still falls steeply at the longest of its ``control`` runs: by
-    more than another seed may change it, over the last third of that time and more.
+    """Whether the own control's loss still falls steeply at the longest of its ``control`` runs:
+    from a run at most two thirds as long to that one it falls by more than another seed may change
+    it.
     """
     if noise is None or not len(control):
         return False
@@ -161,7 +164,7 @@ def trains_on(control: pd.DataFrame, noise: Noise | None) -> bool:
 
 def advice_before(store: Store, own: Iterable[TrialRecord]) -> str:
     """What to do before any trial is trained, given the own recipe's runs over seeds; empty where
-    they train on, or are being tuned.
+    their loss still falls, and where the search is what tunes them.
     """
     plateau, asked = plateau_of(own), Asked.of(store)
     if plateau is None or asked.space == TUNE:

@@ -32,9 +32,8 @@ Bound = Literal["", "at least", "at most"]
 
 MIN_CONTROLS = 2
 BEYOND = math.log(1.15)
-"""How far, in the log of seconds, the control's curve may be continued by its tangent.
-
-Measured seconds stray.
+"""How far, in the log of seconds, the control's curve is continued along its tangent. It has to be,
+because measured seconds vary.
 """
 RESAMPLES = 4000
 TIED = 1e-9
@@ -46,8 +45,8 @@ class ControlCurve:
     """The control's loss on one seed as a parabola (a line below three runs) in x = log(seconds /
     longest).
 
-    Least squares over all horizons, because one run's loss is as noisy as the differences that are
-    looked for.
+    It is fitted by least squares over all horizons, because one run's loss is as noisy as the
+    differences that are looked for.
 
     Attributes:
         curvature, slope, level: loss = curvature · x² + slope · x + level; ``level`` is the longest
@@ -77,7 +76,7 @@ class ControlCurve:
         degree = 2 if len(set(seconds)) >= 3 else 1
         longest = max(seconds)
         x = np.log(np.asarray(seconds, dtype=float) / longest)
-        # From one of the losses on, so that runs of one loss give a curve of exactly that.
+        # Relative to one of the losses, so that runs of equal losses give exactly that loss.
         base = float(losses[0])
         away = np.asarray(losses, dtype=float) - base
         fitted, *_ = np.linalg.lstsq(np.vander(x, degree + 1), away, rcond=None)
@@ -98,9 +97,8 @@ class ControlCurve:
         return self.slope < 0 and self.slope + 2 * self.curvature * self.start < 0
 
     def loss_at(self, seconds: float) -> float | None:
-        """The loss after ``seconds``.
-
-        Beyond either end along the tangent, and None more than 15 % beyond.
+        """The loss after ``seconds``. Beyond either end the curve goes on along its tangent; more
+        than 15 % beyond it is None.
         """
         x = math.log(seconds / self.longest)
         near = min(max(x, self.start), 0.0)
@@ -116,11 +114,11 @@ class ControlCurve:
         return min(max(-self.slope / (2 * self.curvature), self.start), 0.0)
 
     def seconds_at(self, loss: float) -> tuple[float, Bound] | None:
-        """Seconds at which the loss is first ``loss``; at either end as a bound.
+        """Seconds at which the loss is first ``loss``; beyond either end, that end's seconds as a
+        bound.
 
-        A curve that turns upwards is read before it turns. Where noise has bent it upwards at its
-        beginning, its chord is read, and where even that does not fall there are no such seconds:
-        None.
+        A curve that turns upwards is read before it turns. Where noise has bent its beginning
+        upwards, its chord is read. None where even the chord does not fall.
         """
         highest, lowest = self._at(self.start), self._at(self.turn)
         if highest <= lowest:
@@ -136,7 +134,7 @@ class ControlCurve:
             if self.falls
             else (0.0, (highest - self.level) / self.start)
         )
-        # In units of the largest of them: squares of very large or small losses are no floats.
+        # In units of the largest of them, because squares of extreme losses overflow or vanish.
         unit = max(abs(curvature), abs(slope), abs(self.level - loss))
         curvature, slope, above = curvature / unit, slope / unit, (self.level - loss) / unit
         root = math.sqrt(max(0.0, slope**2 - 4 * curvature * above))
@@ -146,7 +144,7 @@ class ControlCurve:
         return (self.curvature * x + self.slope) * x + self.level
 
     def _before_turn(self, loss: float) -> float:
-        """Where the falling branch of a curve that turns has the loss, on the x axis."""
+        """Where the falling branch of a curve that turns upwards has the loss, on the x axis."""
         return self.turn - math.sqrt(max(0.0, (loss - self._at(self.turn)) / self.curvature))
 
 
@@ -204,21 +202,20 @@ class Gain:
 
 
 def mean_gain(comparisons: Sequence[SeedComparison]) -> tuple[float | None, Bound]:
-    """The geometric mean of the seeds' gains.
-
-    With a bound among them a bound itself, and None as ``Gain`` says.
+    """The geometric mean of the seeds' gains. It is a bound where one of them is, and None as
+    ``Gain`` says.
     """
     gains = [comparison.gain for comparison in comparisons]
     known = [gain for gain in gains if gain is not None]
     bounds = {comparison.bound for comparison in comparisons} - {""}
     if not known or len(known) < len(gains) or len(bounds) > 1:
         return None, ""
-    # fsum, and not a mean that depends on the order of the seeds in its last bit.
+    # fsum, because the last bit of an ordinary mean depends on the order of the seeds.
     return math.exp(math.fsum(map(math.log, known)) / len(known)), bounds.pop() if bounds else ""
 
 
 def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
-    """The gain with its intervals."""
+    """The gain over seeds, with its intervals."""
     value, bound = mean_gain(comparisons)
     if value is None:
         return Gain(None)
@@ -237,9 +234,9 @@ def p_value(lower_losses: Sequence[float]) -> float:
     """One-sided p of "the candidate is no better at equal time": Student's t on paired differences,
     shape (seeds,).
 
-    Student (1908), with n − 1 degrees of freedom; one difference alone shows nothing, so its p is
-    1. Differences that do not stray at all are steps of a metric that counts, an accuracy near its
-    end say, to which Student's test does not apply: of them only the sign is known, p = 2⁻ⁿ.
+    Student (1908), with n − 1 degrees of freedom. One difference alone shows nothing, so its p is
+    1. Differences that are all the same are steps of a metric that counts, an accuracy near its end
+    say, to which Student's test does not apply: only their sign is known, and p = 2⁻ⁿ.
     """
     count = len(lower_losses)
     if count < 2:
@@ -251,7 +248,8 @@ def p_value(lower_losses: Sequence[float]) -> float:
 
 
 def sign_p(lower_losses: Sequence[float]) -> float:
-    """The same where of the differences the sign alone is known: 2⁻ⁿ where all are better, else 1.
+    """One-sided p where only the signs of the differences are known: 2⁻ⁿ where all are better, else
+    1.
 
     >>> sign_p([0.1, 0.2, 0.1])
     0.125
@@ -260,7 +258,7 @@ def sign_p(lower_losses: Sequence[float]) -> float:
 
 
 def signs_needed(alpha: float) -> int:
-    """The least number of seeds whose signs alone can be as sure.
+    """The least number of seeds at which signs alone can reach a p of ``alpha``.
 
     >>> signs_needed(0.008)
     7
@@ -269,10 +267,10 @@ def signs_needed(alpha: float) -> int:
 
 
 def only_counts(comparisons: Sequence[SeedComparison], curves: Sequence[ControlCurve]) -> bool:
-    """Whether no loss strays from seed to seed, neither the candidate's nor any of the control's.
+    """Whether no loss varies from seed to seed, neither the candidate's nor any of the control's.
 
-    What strays in their differences is then the seconds alone: the metric counts in steps that are
-    larger than what a seed changes.
+    Only the seconds then vary in their differences: the metric counts in steps that are larger than
+    what a seed changes.
     """
     return len({c.loss for c in comparisons}) == 1 and len({c.losses for c in curves}) == 1
 
@@ -293,10 +291,9 @@ def _unit(values: Floats) -> float:
 
 
 def holm(p_values: Sequence[float], tested: int | None = None) -> list[float]:
-    """Each p corrected for ``tested`` candidates (default: these), in their order (Holm 1979,
-    step-down).
-
-    More ``tested`` than are given counts candidates that were tried before as well.
+    """Each p corrected for ``tested`` candidates, in their order (Holm 1979, step-down). The
+    default is the number of p-values; a larger one counts candidates that were tried before as
+    well.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -323,8 +320,8 @@ def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | N
     """Bias-corrected accelerated bootstrap interval of the mean (Efron 1987, eq. 6.3–6.6); None for
     fewer than two.
 
-    Too narrow for few values, whose resamples never leave their range; ``benchmarks.truth.verdict``
-    says by how much.
+    It is too narrow for few values, whose resamples never leave their range;
+    ``benchmarks.truth.verdict`` says by how much.
     """
     count = len(values)
     if count < 2:

@@ -77,7 +77,7 @@ def _over(
     terms: Terms,
     tested: int,
 ) -> list[Against]:
-    """What each candidate's runs gain over a control's, in their order."""
+    """What each candidate's runs gain over a control's, in the candidates' order."""
     curves = curves_of(control, terms.time)
     seen = [comparisons_of(runs, curves, terms.time) for runs in candidates]
     ps = [p_of(comparisons, curves, len(terms.seeds)) for comparisons in seen]
@@ -105,8 +105,8 @@ def _against(
 
 
 def _rival(rival: RivalRuns, control: Mapping[float, Sequence[Run]], terms: Terms) -> RivalVerdict:
-    """The rival's runs, and what it gains over the own control: where it trained least of those
-    that the own control's runs reach down to, as nothing is to be tested below them.
+    """The rival's runs, and what it gains over the own control at the least of its horizons that
+    the own control's runs reach down to: nothing can be tested below those.
     """
     runs = tuple(control_run(h, runs, terms) for h, runs in sorted(rival.runs.items()) if runs)
     beside = [horizon for horizon in rival.runs if horizon >= min(control)]

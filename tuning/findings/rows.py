@@ -49,7 +49,9 @@ READ = (
     "gain_over_smaller",
     "control",
 )
-"""What ``member`` adds to the facts: what is read off the front and the control's line."""
+"""The facts that ``member`` adds to those of the row: they are read off the front and the control's
+line.
+"""
 WHOLE = frozenset({"number", "seed", "steps", "probes"})
 Row = Mapping[str, Any]
 
@@ -74,8 +76,8 @@ def knobs_of(row: Row) -> dict[str, Scalar]:
 
 
 def further_metrics(row: Row) -> dict[str, float | None]:
-    """The workload's further metrics as they were at the trial's end, by name; None where it has
-    none.
+    """The workload's further metrics at the trial's end, by name; None for one that has no
+    value.
     """
     return {
         name.removeprefix(METRIC): value for name, value in row.items() if name.startswith(METRIC)
@@ -83,9 +85,8 @@ def further_metrics(row: Row) -> dict[str, float | None]:
 
 
 def changed_knobs(row: Row) -> dict[str, Scalar]:
-    """The knobs whose value is not the policy's default.
-
-    All of them for a policy not known here.
+    """The knobs whose value is not the policy's default; all of them for a policy that is not known
+    here.
     """
     defaults = _defaults(str(row["policy"]))
     return {
@@ -96,9 +97,8 @@ def changed_knobs(row: Row) -> dict[str, Scalar]:
 
 
 def never_froze(row: Row) -> bool:
-    """Whether a schedule updated every block in every step and pulled no lever.
-
-    Training for less, renamed.
+    """Whether a schedule updated every block in every step and pulled no lever: it is then training
+    for less under another name.
     """
     recipe = recipe_of(row)
     return not recipe.is_control and not recipe.is_schedule(row.get("mean_active_fraction"))
@@ -147,7 +147,7 @@ def replicated(row: Row, summary: FrontSummary) -> tuple[float, ...]:
 
 
 class _Unknown:
-    """Stands for a knob without a default: equal to no value."""
+    """Stands for the default of a knob that has none; it equals no value."""
 
 
 def _defaults(policy: str) -> dict[str, Any]:
@@ -161,9 +161,8 @@ def _defaults(policy: str) -> dict[str, Any]:
 
 
 def _holds_whole_numbers(column: pd.Series) -> bool:
-    """Whether a column of floats holds integers only.
-
-    A column of ints that has nulls is read as floats.
+    """Whether a column of floats holds integers only, as pandas reads a column of ints that has
+    nulls.
     """
     known = column.dropna()
     return bool(len(known)) and pd.api.types.is_float_dtype(column) and bool((known % 1 == 0).all())

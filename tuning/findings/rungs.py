@@ -16,10 +16,10 @@ SHARES = {0.5: "half", 0.25: "a quarter", 0.125: "an eighth"}
 
 @dataclass(frozen=True)
 class Looked:
-    """A rung that is over.
+    """A short look at a recipe, a rung, that is over.
 
     Attributes:
-        row: the rung's, of the table of trials.
+        row: the rung's row of the table of trials.
         went_on_as: number of the trial that trained its recipe for longer; None where none did.
     """
 
@@ -27,7 +27,7 @@ class Looked:
     went_on_as: int | None
 
     def told(self, share: float) -> str:
-        """What became of it, where a rung lasts ``share`` of the horizon that is meant."""
+        """What became of the recipe, where a rung lasts ``share`` of the horizon that is meant."""
         if self.went_on_as is not None:
             return f"went on as #{self.went_on_as}"
         return f"given up at {SHARES.get(share, f'{share:.3g}')} of its horizon"

@@ -27,9 +27,8 @@ from tuning.trial.trial import AGAIN, ASIDE, RUNG
 
 
 def time_to_quality(points: pd.DataFrame, target: float) -> float | None:
-    """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``.
-
-    None if none is.
+    """The least ``train_seconds`` of points whose ``val_loss`` is at or below ``target``; None
+    where there is no such point.
     """
     reached = numbers(points, "train_seconds")[numbers(points, "val_loss") <= target]
     return float(reached.min()) if len(reached) else None
@@ -97,9 +96,8 @@ class FrontSummary:
 
     @property
     def winner(self) -> int | None:
-        """Number of the recipe that gains most over the own control, where it reached the target.
-
-        None where none gains; a censored trial may lead, and is no winner.
+        """The number of the recipe that gains most over the own control, where that reached the
+        target. None where no recipe gains, and where the one that leads missed the target.
         """
         best = self.bests.recipe
         if best is None or self.target is None or best.row["val_loss"] > self.target:
@@ -113,23 +111,22 @@ class FrontSummary:
         return form.told_apart([*numbers(known, "val_loss").tolist(), self.target])
 
     def shown(self, loss: float | None) -> str:
-        """A loss as a reader is told it."""
+        """A loss as it is shown to a reader."""
         return form.loss(loss, self.power, self.metric)
 
     def strays(self, deviation: float) -> str:
-        """By how much losses stray, beside losses as a reader is told them."""
+        """By how much losses vary, to be read beside losses as they are shown."""
         known = [self.target] if self.target is not None else numbers(self.control, "val_loss")
         last = None if not len(known) else form.last_digit(min(known), self.power)
         return form.strays(deviation, last)
 
     def apart(self, loss: float, other: float) -> str:
-        """By how much two losses differ, beside losses as a reader is told them."""
+        """By how much two losses differ, to be read beside losses as they are shown."""
         return form.difference(other - loss, form.last_digit(self.metric.of(loss), self.power))
 
     def within_noise(self, seconds: float, loss: float) -> bool | None:
-        """Whether another seed could turn a schedule and the control's line at its seconds round.
-
-        None where that is not known, and where it is worse than any control.
+        """Whether another seed could reverse the order of a schedule and the control's line at its
+        seconds. None where that is not known, and where the schedule is worse than any control.
         """
         noise, there = self.background.noise, self.line.loss_at(seconds)
         gain = gained(self.line, seconds, loss)
@@ -193,16 +190,15 @@ def summary(
 
 
 def _elsewhere(frame: pd.DataFrame) -> int:
-    """How many re-runs there are on a seed that the search's own trials are not on."""
+    """How many re-runs there are on seeds that the search's own trials are not on."""
     again = frame["origin"].isin(AGAIN)
     seeds = numbers(frame, "seed")
     return int((again & ~np.isin(seeds, seeds[~again])).sum())
 
 
 def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
-    """The row with the least seconds at or below ``target``; ties.
-
-    The lower loss, then the lower number.
+    """The row with the least seconds whose loss is at or below ``target``; of several, the one with
+    the lower loss, then the lower number. None where there is none.
     """
     reached = _by_seconds(points[numbers(points, "val_loss") <= target])
     return reached.iloc[0] if len(reached) else None
@@ -211,9 +207,8 @@ def fastest_at(points: pd.DataFrame, target: float) -> pd.Series | None:
 def _line_gain(
     line: Line, target: float | None, at_front: float | None, gain: float | None
 ) -> float | None:
-    """Gain with the control read off its line.
-
-    Above its highest loss the shortest run is all there is.
+    """The gain, with the control's seconds at ``target`` read off its line. Above the line's
+    highest loss the shortest run is all there is, and ``gain`` is kept.
     """
     if target is None or not at_front or gain is None:
         return None
@@ -238,7 +233,7 @@ def _why_no_gain(
 
 
 def _both(loss: float, other: float, metric: Metric = LOSS) -> tuple[str, str]:
-    """Two losses in words that are told apart."""
+    """Two losses in as many digits as show that they differ."""
     power = form.told_apart([loss, other])
     return form.loss(loss, power, metric), form.loss(other, power, metric)
 
@@ -268,7 +263,7 @@ def read_front(
 
 
 def unreached(what: str, target: float, trials: pd.DataFrame, metric: Metric) -> str:
-    """What is wrong with a target that none of the finished ``trials`` reached."""
+    """The fault of a target that none of the finished ``trials`` reached."""
     losses = numbers(trials, "val_loss")
     number = int(numbers(trials, "number")[losses.argmin()])
     aim, least = _both(target, float(losses.min()), metric)

@@ -25,7 +25,9 @@ NEXT_TO_NOTHING = 0.5
 it by bought nothing. Runs that train on have bought ten times what another seed does."""
 FEWEST_EVALUATIONS = 4
 FAR = 1.25
-"""A gain by nothing but the optimizer's numbers from which on they were far from their best."""
+"""The gain by tuning the optimizer's numbers alone from which on they are said to have been far
+from their best.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Plateau:
     """What the second half of the own recipe's runs bought.
 
     Attributes:
-        fall: by how much it lowered the loss, a mean over seeds; negative where it raised it.
+        fall: by how much it lowered the loss, the mean over seeds; negative where the loss rose.
         deviation: standard deviation of the final loss over seeds.
     """
 
@@ -41,7 +43,7 @@ class Plateau:
     deviation: float
 
     def told(self, metric: Metric = LOSS) -> str:
-        """In one sentence."""
+        """The plateau in one sentence."""
         by = form.difference(self.fall)
         what = f"{metric.improves} its {metric.short} by {by}"
         if self.fall < 0:
@@ -53,9 +55,8 @@ class Plateau:
 
 
 def plateau_of(records: Iterable[TrialRecord]) -> Plateau | None:
-    """The plateau that the own recipe's runs over seeds end on.
-
-    None where they train on, and where fewer than two say so.
+    """The plateau that the own recipe's runs over seeds end on. None where their loss still falls,
+    and where fewer than two runs have the evaluations to tell.
     """
     runs = [r for r in records if r.state == "finished" and r.val_loss is not None]
     falls = [fall for run in runs if (fall := second_half(run.curve)) is not None]
@@ -67,9 +68,8 @@ def plateau_of(records: Iterable[TrialRecord]) -> Plateau | None:
 
 
 def second_half(curve: Sequence[CurvePoint]) -> float | None:
-    """By how much the loss falls from the last evaluation in the first half of a run to its end.
-
-    None of a curve with too few evaluations to have halves.
+    """By how much the loss falls from the last evaluation in the first half of a run to its end;
+    None for a curve with too few evaluations to have halves.
     """
     if len(curve) < FEWEST_EVALUATIONS:
         return None
@@ -79,7 +79,9 @@ def second_half(curve: Sequence[CurvePoint]) -> float | None:
 
 
 def why_tune_first(summary: FrontSummary) -> str:
-    """Why the own recipe is to be tuned before anything is believed; empty where it is not."""
+    """Why the own recipe has to be tuned before any finding is believed; empty where it does
+    not.
+    """
     plateau = summary.background.plateau
     if plateau is not None:
         return f"{plateau.told(summary.metric)} Tune it first."

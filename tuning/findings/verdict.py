@@ -230,11 +230,11 @@ class Verdict:
         return form.told_apart([*losses, self.target_loss])
 
     def shown(self, loss: float | None) -> str:
-        """A loss as a reader is told it."""
+        """A loss as it is shown to a reader."""
         return form.loss(loss, self.power, self.metric)
 
     def apart(self, by: float) -> str:
-        """By how much two losses differ, as a reader is told it; without a sign."""
+        """By how much two losses differ, as it is shown to a reader; without a sign."""
         last = form.last_digit(self.metric.of(self.target_loss), self.power)
         return form.difference(by, last)
 
@@ -243,7 +243,7 @@ class Verdict:
         return json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n"
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The verdict as JSON values."""
         data = dataclasses.asdict(self)
         candidates = [flat(candidate) for candidate in data["candidates"]]
         rivals = {kind: flat(rival) for kind, rival in data["rivals"].items()}

@@ -1,6 +1,5 @@
-"""The verdict in one sentence: who wins, by how much, how sure.
-
-Or that nobody does, and what would have to change.
+"""The verdict in one sentence: who wins, by how much and how sure; or that nobody does, and what
+would have to change.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from tuning.findings.verdict import Against, CandidateVerdict, ControlVerdict, Verdict
 
 MOST_SEEDS = 100
-"""Where more seeds than this would be needed, more seeds are no advice."""
+"""The largest number of seeds that is given as advice."""
 MOST_TIMES = 10
-"""Nor is to be so many times as fast."""
+"""The largest factor of speed that is given as advice."""
 
 
 def sentence(verdict: Verdict) -> str:
-    """The verdict, whose own sentence does not count yet, in words."""
+    """The verdict in words. The ``sentence`` that ``verdict`` itself has is not read."""
     tested, seeds = verdict.tested, len(verdict.seeds)
     winner = next((c for c in verdict.candidates if c.number == verdict.winner), None)
     if winner is not None:
@@ -49,7 +48,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def _rivals_that_do(verdict: Verdict) -> str:
-    """Which rivals beat the own control where no recipe does; each after a space."""
+    """Which rivals beat the own control where no recipe does; each sentence begins with a space."""
     return "".join(
         f" {WINS[kind]} does: {rival.recipe.name} (trial {rival.number}), which gains "
         f"{_bounded(rival.over_own)} ({_sureness(rival.over_own, 1)})."
@@ -82,7 +81,9 @@ def _won(winner: CandidateVerdict, verdict: Verdict) -> str:
 
 
 def rival_sentences(winner: CandidateVerdict, verdict: Verdict) -> str:
-    """What of the win is tuning, and what a smaller model does as well; each after a space."""
+    """How much of the win is tuning, and whether a smaller model does as well; each sentence begins
+    with a space.
+    """
     kind = winner.recipe.control_kind
     if kind is not None:
         return f" {WINS[kind]} is what wins."
@@ -94,7 +95,9 @@ def rival_sentences(winner: CandidateVerdict, verdict: Verdict) -> str:
 
 
 def gained_nothing(kind: ControlKind, number: int) -> str:
-    """Of a rival that was not trained again."""
+    """The sentence on a rival that was not trained again, because it gained nothing in the
+    search.
+    """
     return f"{WINS[kind]} gained nothing in the search (trial {number}), so none of it is that."
 
 
@@ -120,7 +123,7 @@ def _gain(candidate: CandidateVerdict, verdict: Verdict) -> str:
 
 
 def _bounded(candidate: CandidateVerdict | Against) -> str:
-    """``1.28``, ``at least 1.28``."""
+    """A gain with its bound in words: ``1.28``, ``at least 1.28``."""
     return f"{candidate.bound + ' ' if candidate.bound else ''}{form.gain(candidate.gain)}"
 
 
@@ -152,7 +155,7 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
         return f", and {best.note}"
     short = missing(lower, alpha)
     if short <= 0 and best.p_corrected > verdict.alpha:
-        # No loss strays, so that of each seed the sign alone counts.
+        # No loss varies from seed to seed, so only the sign of each seed's difference counts.
         return f"; to win it would have to hold this over {signs_needed(alpha)} seeds"
     if short <= 0:
         return ", which is too little to call a win"
@@ -171,8 +174,8 @@ def _what_would_have_to_change(best: CandidateVerdict, verdict: Verdict) -> str:
 
 
 def _can_be_had(best: CandidateVerdict, lower: float) -> bool:
-    """Whether its loss can be so much lower: one above 0 does not fall below it, and a score up to
-    1, whose loss is its negative, does not rise above 1.
+    """Whether a loss can be lower by ``lower`` than that of ``best``: one above 0 does not fall
+    below 0, and a score up to 1, whose loss is its negative, does not rise above 1.
     """
     if best.loss is None:
         return True
@@ -181,7 +184,7 @@ def _can_be_had(best: CandidateVerdict, lower: float) -> bool:
 
 
 def _spanned(verdict: Verdict) -> float:
-    """From the best loss that was seen to the worst: what lies further away is no advice."""
+    """How far the best loss that was seen is from the worst: advice that asks for more is none."""
     seen = [*(c.loss for c in verdict.candidates), *(run.loss for run in verdict.control.runs)]
     losses = [loss for loss in seen if loss is not None]
     return max(losses) - min(losses)
@@ -194,17 +197,16 @@ def _how_much_faster(share: float) -> str:
 
 
 def missing(values: Sequence[float], alpha: float) -> float:
-    """By how much the mean of paired differences, shape (n >= 2,), must rise to be above 0 at
-    one-sided ``alpha``.
+    """By how much the mean of paired differences, shape (n >= 2,), must rise to be significantly
+    above 0 at one-sided ``alpha``.
     """
     mean, spread = mean_and_deviation(values)
     return _critical(len(values), alpha) * spread / math.sqrt(len(values)) - mean
 
 
 def seeds_needed(values: Sequence[float], alpha: float) -> int | None:
-    """The least number of seeds at which these mean and spread would win.
-
-    None beyond ``MOST_SEEDS``.
+    """The least number of seeds at which differences with the mean and spread of ``values`` would
+    win; None where that is more than ``MOST_SEEDS``.
     """
     mean, spread = mean_and_deviation(values)
     enough = (
@@ -220,7 +222,9 @@ def _critical(count: int, alpha: float) -> float:
 def _faster(
     best: CandidateVerdict, control: ControlVerdict, short: float, alpha: float
 ) -> float | None:
-    """The missing gain as a share; where gains are bounds, from the control's exchange rate."""
+    """The missing gain as a fraction. Where gains are bounds it follows from the control's exchange
+    rate; None where that tells nothing.
+    """
     gains = [c.gain for c in best.per_seed if c.gain is not None and not c.bound]
     if len(gains) == len(best.per_seed):
         return math.expm1(max(0.0, missing([math.log(gain) for gain in gains], alpha)))
@@ -228,5 +232,5 @@ def _faster(
     if rate is None or rate <= 0:
         return None
     faster = short / rate / 100
-    # A rate that noise has made too large promises what would leave it behind the control still.
+    # Where noise has made the rate too large, the gain it asks for would not reach the control's.
     return faster if best.gain is None or (1 + faster) * best.gain > 1 else None

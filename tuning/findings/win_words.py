@@ -28,13 +28,13 @@ def what_won(summary: FrontSummary) -> str:
 
 
 def _listed(parts: list[str]) -> str:
-    """What goes on a sentence: `` and a``, ``, a and b``."""
+    """The further parts of a sentence, joined: `` and a``, ``, a and b``."""
     *before, last = parts or [""]
     return "".join(f", {part}" for part in before) + (f" and {last}" if last else "")
 
 
 def leader(summary: FrontSummary) -> Best | None:
-    """The trial that the sentence is about."""
+    """The trial that the sentence on the search is about; None where nothing gains."""
     rival = _rival(summary)
     return summary.bests.recipe if rival is None else summary.bests.rivals[rival]
 
@@ -89,7 +89,7 @@ def _rival(summary: FrontSummary) -> ControlKind | None:
 
 
 def _reached(summary: FrontSummary, best: Best) -> bool:
-    """Whether it has the target."""
+    """Whether the trial's loss is at or below the target."""
     return summary.target is not None and bool(best.row["val_loss"] <= summary.target)
 
 
@@ -100,7 +100,7 @@ def _told(summary: FrontSummary, best: Best, known: str = "") -> str:
 
 
 def _maybe_luck(summary: FrontSummary, best: Best) -> bool:
-    """Whether another seed could turn it round."""
+    """Whether another seed could reverse the trial's lead over the control."""
     return bool(summary.within_noise(best.row["train_seconds"], best.row["val_loss"]))
 
 
@@ -112,7 +112,7 @@ def _beyond(summary: FrontSummary, recipe: Best, rival: ControlKind) -> str:
 
 
 def reaches(summary: FrontSummary, best: Best) -> str:
-    """Which loss it has after how long, and its gain over the own control."""
+    """Which loss the trial has after how long, and its gain over the own control."""
     loss, taken = float(best.row["val_loss"]), float(best.row["train_seconds"])
     there = summary.line.seconds_at(loss)
     own = " (which never got there)" if there is None else f" ({form.seconds(there)})"
@@ -132,8 +132,8 @@ def _aim(summary: FrontSummary, loss: float) -> str:
 
 
 def over(best: Best, kind: ControlKind) -> str:
-    """``1.38 times as fast as your own recipe``, or ``better than your own recipe after as long``
-    where no more is known.
+    """The gain over a control in words: ``1.38 times as fast as your own recipe``, or ``better than
+    your own recipe after as long`` where no more is known.
     """
     if best.never_near(kind):
         return f"better than {CALLED[kind]} ever was"

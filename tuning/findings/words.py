@@ -49,8 +49,7 @@ def verdict(summary: FrontSummary) -> str:
 
 def caution(summary: FrontSummary) -> str:
     """How far the headline is to be trusted; empty where there is nothing to add.
-
-    What would tell is ``tuning.findings.next_step``.
+    ``tuning.findings.next_step`` says what would settle it.
     """
     known = summary.background
     parts = [f"{known.remark}."] if known.remark else []
@@ -62,10 +61,7 @@ def caution(summary: FrontSummary) -> str:
 
 
 def noise_note(summary: FrontSummary) -> str:
-    """How much of a difference in loss another seed could turn round.
-
-    Empty where that is not known.
-    """
+    """Which differences in loss another seed could reverse; empty where the noise is not known."""
     noise = summary.background.noise
     if noise is None:
         return ""
@@ -107,9 +103,8 @@ def unfrozen_note(summary: FrontSummary) -> str:
 
 
 def stopping_note(summary: FrontSummary) -> str:
-    """How many trials were stopped early, and what became of those that were let run on.
-
-    Empty where none was.
+    """How many trials were stopped early, and what became of those that were let run on; empty
+    where none was stopped.
     """
     if not summary.stopped and not summary.checked:
         return ""
@@ -146,7 +141,7 @@ def schedules_on_front(summary: FrontSummary) -> int:
 
 
 def _since_confirmed(summary: FrontSummary) -> list[str]:
-    """The search's best recipe, where the confirmation has not seen it."""
+    """A sentence on the search's best recipe, where the confirmation has not seen it; else none."""
     number = unseen(summary)
     return [] if number is None else [f"Trial {number} was not among those confirmed."]
 

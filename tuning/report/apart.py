@@ -37,7 +37,7 @@ def print_apart(apart: Apart, console: Console) -> None:
 
 
 def terminal_table(apart: Apart) -> Grid:
-    """The recipe, then what brings most first."""
+    """A row for the whole recipe, then one for each piece, the one that brings most first."""
     table = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(Text("lever off"))
     for heading in ("seconds", apart.metric.short, "gain", "brings", "alone"):
@@ -51,7 +51,7 @@ def terminal_table(apart: Apart) -> Grid:
 
 
 def _figures(measured: Measured | None, apart: Apart) -> tuple[str, str, str]:
-    """Seconds, loss and gain."""
+    """Seconds, loss and gain as they are shown."""
     if measured is None:
         return form.NOTHING, form.NOTHING, form.NOTHING
     return form.seconds(measured.seconds), apart.shown(measured.loss), shown(measured.gain)
@@ -62,13 +62,13 @@ def _alone(piece: Brought) -> str:
 
 
 def _drawn(share: float) -> str:
-    """A bar; an empty one of what loses."""
+    """A bar of characters: filled for a piece that gains, light for one that loses."""
     return ("█" if share > 0 else "░") * round(BLOCKS * abs(share))
 
 
 def shares(pieces: Sequence[Brought]) -> list[float]:
-    """How long the bar of each is, from -1 to 1: the logarithm of what it brings, as gains
-    multiply, over the largest.
+    """The length of each piece's bar, from -1 to 1: the logarithm of what it brings over the
+    largest such logarithm, because gains multiply.
     """
     logs = [math.log(piece.brings.value) if piece.brings else 0.0 for piece in pieces]
     longest = max(map(abs, logs), default=0.0)
@@ -124,7 +124,7 @@ def _row(piece: Brought, share: float, apart: Apart) -> list[AnyCell]:
 
 
 def _since(summary: FrontSummary) -> str:
-    """That another trial leads by now."""
+    """A sentence on the trial that leads by now, where it is another; else empty."""
     apart, best = summary.background.apart, leader(summary)
     if apart is None or best is None or best.number == apart.number:
         return ""

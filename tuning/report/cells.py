@@ -34,7 +34,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class KnobsCell:
-    """A trial's knobs: those off their defaults by name and value, of the ``rest`` how many."""
+    """A trial's knobs: those that are ``changed`` from their defaults, by name and value, and how
+    many are not, ``rest``.
+    """
 
     changed: tuple[tuple[str, str], ...]
     rest: int

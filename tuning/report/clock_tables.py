@@ -1,7 +1,7 @@
 """The clock as the page shows it: the calibration, the forms of the model that it met, what is no
 step, and what a confirmation timed again.
 
-Cost tables are read as run.json has them, depths as text or numbers.
+Cost tables are read as run.json has them, with depths as text or numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ AGAIN_HEADINGS = ("What", "By the search’s clock", "Found", "Timed again", "Of
 
 
 def clock_tables(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> list[Table]:
-    """The calibration with its check, and the rest as far as there is any."""
+    """The table of the calibration with its check, and those of the other costs as far as there are
+    any.
+    """
     costs = (run_info or {}).get("calibration")
     if not isinstance(costs, Mapping):
         return []
@@ -94,7 +96,7 @@ def _calibration_notes(costs: Costs, check: str, took: float | None) -> list[Not
 
 
 def _forms(costs: Costs) -> Table:
-    """One row a form, at the most blocks that it updates."""
+    """A row for each form: its costs at the most blocks that it updates."""
     plain, flop = _deepest(costs.get("step_seconds")), _deepest(costs.get("step_flops"))
     forms = {name: own for name, key, own in _met(costs) if not is_event(key)}
     rows: list[list[AnyCell]] = [
@@ -119,7 +121,7 @@ def _forms(costs: Costs) -> Table:
 
 
 def _events(costs: Costs) -> Table:
-    """What is no step."""
+    """What is charged beside the steps, with the seconds that each takes."""
     rows: list[list[AnyCell]] = [
         [name, form.seconds(own.get("entry_seconds"))]
         for name, key, own in _met(costs)
@@ -158,8 +160,8 @@ def _table(
 
 
 def _met(costs: Costs) -> Iterator[tuple[str, str, Costs]]:
-    """(name among all, its own name, table) of every other form, and of those of the workload with
-    other values of its own knobs.
+    """(name among all, its own name, table) of every other form, and of the forms of the workload
+    with other values of its own knobs.
     """
     for name, own in (costs.get("forms") or {}).items():
         yield name, name, own
@@ -179,7 +181,7 @@ def _found(costs: Costs) -> str:
 
 
 def _deepest(table: object) -> float | None:
-    """The cost of a step at the most blocks that it is known of."""
+    """The cost of a step at the most blocks for which it is known; None where it is not known."""
     by_depth = _by_depth(table)
     return by_depth[max(by_depth)] if by_depth else None
 
@@ -189,7 +191,7 @@ def _share(cost: float | None, whole: float | None) -> str:
 
 
 def _by_depth(table: object) -> dict[int, float]:
-    """A cost by depth; JSON turned the depths into strings."""
+    """A cost by depth, as an int; JSON has turned the depths into strings."""
     if not isinstance(table, Mapping):
         return {}
     return {int(depth): float(value) for depth, value in table.items()}

@@ -1,6 +1,5 @@
-"""A comparison in the terminal.
-
-The table that reads like the research note's, with the control beside it.
+"""A comparison in the terminal: the table that reads like the research note's, with the control
+beside it.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ UNQUIET = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is shown.
+    """The comparison that is shown.
 
     Attributes:
         summary: every schedule in each mode over its seeds.
-        beside: the schedules beside the control.
+        beside: every schedule beside the control of equal seconds.
         metric: what a loss is the value of.
     """
 
@@ -61,7 +60,7 @@ class Comparison:
         return None not in (*shares, *(c.percent for c in self.beside))
 
     def shown(self, loss: float | None) -> str:
-        """A loss as a reader is told it."""
+        """A loss as it is shown to a reader."""
         return form.loss(loss, self.power, self.metric)
 
 
@@ -81,9 +80,8 @@ def print_comparison(found: Comparison, console: Console, disturbances: Sequence
 
 
 def comparison_table(mode: str, found: Comparison) -> Table:
-    """The schedules at equal steps or at equal time.
-
-    The control is a column, for it belongs to a schedule.
+    """The schedules at equal steps or at equal time. The control is a column and not a row: at
+    equal steps each schedule has one of its own.
     """
     rows = [row for row in found.summary if row["mode"] == mode]
     full = next(row for row in rows if row["schedule"] == FULL)
@@ -114,9 +112,8 @@ def _headings(found: Comparison) -> tuple[str, ...]:
 
 
 def unfrozen_note(summary: Sequence[Row]) -> str:
-    """Which schedules never froze a block and so are full_update under another name.
-
-    Empty where all did.
+    """Which schedules never froze a block and so are full_update under another name; empty where
+    all froze some.
     """
     names = dict.fromkeys(
         f"{row['schedule']} at {WORDS[row['mode']]}"
@@ -161,7 +158,7 @@ def _beside(beside: AgainstControl | None, found: Comparison) -> str:
 
 
 def _difference(percent: float | None, value: float | None, found: Comparison) -> str:
-    """A difference of two values of the metric, in per cent where all of them have one."""
+    """A difference between two values of the metric, in per cent where the whole table is."""
     return _number(percent, "+.1f") if found.in_percent else _number(value, "+.2g")
 
 

@@ -1,6 +1,5 @@
-"""What a confirmation found, as the page shows it.
-
-A table with the intervals drawn, and the clock's check.
+"""What a confirmation found, as the page shows it: a table with the intervals drawn, and the
+clock's check.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ LEFT = frozenset({"Recipe", "95 % interval"})
 
 @dataclass(frozen=True)
 class Axis:
-    """The gains that a drawn interval spans, the same for all of a table."""
+    """The range of gains that the intervals of one table are drawn in."""
 
     low: float
     high: float
 
     @classmethod
     def around(cls, gains: Iterable[float]) -> Axis:
-        """All ``gains`` and 1, with a margin."""
+        """The axis that holds all ``gains`` and 1, with a margin."""
         every = [1.0, *gains]
         margin = 0.08 * (max(every) - min(every) or 1.0)
         return cls(min(every) - margin, max(every) + margin)
 
     def place(self, gain: float) -> float:
-        """Per cent from the left."""
+        """Where a gain lies on the axis, in per cent from the left."""
         return 100 * (gain - self.low) / (self.high - self.low)
 
 
@@ -88,8 +87,8 @@ def remarks(confirmed: Verdict) -> list[str]:
 
 
 def marks(summary: FrontSummary) -> dict[str, str]:
-    """What is said, in the picture's legend, of marks that not every page has; empty of those that
-    this one lacks.
+    """The legend's text for each mark that not every picture has, by the mark's name; empty for
+    marks that this page's picture lacks.
     """
     known = summary.background
     shown = {
@@ -115,7 +114,7 @@ def _legend(confirmed: Verdict) -> str:
 
 
 def clock_check(summary: FrontSummary) -> str:
-    """Predicted over measured seconds in words; how to have them where nothing was confirmed."""
+    """Predicted over measured seconds in words, or how to get them where nothing was confirmed."""
     confirmed = summary.background.confirmed
     if confirmed is None:
         return (

@@ -10,7 +10,7 @@ from tuning.report.cells import Facts
 
 
 def facts_of(values: Mapping[str, Any]) -> Facts:
-    """Each value in words, by its name in words.
+    """Each value in words, by its name in words; the values of a mapping are nested.
 
     >>> facts_of({"step_seconds": {"1": 0.25}, "threads": None})
     [('step seconds', [('1', '0.25')]), ('threads', '–')]

@@ -40,15 +40,16 @@ GAINS = {OWN: "gain", TUNED: "tuned", SMALLER: "fewer"}
 """Headings of the gains, by the control that they are over."""
 FIGURES_FROM = 3
 MOST_KNOBS = 5
-"""Of so many members the knobs are printed.
-
-A front may have dozens, and their knobs would fill pages.
+"""The number of members of the front whose knobs are printed. A front may have dozens, and their
+knobs would fill pages.
 """
 LEAST = len(BEFORE) + 1
-"""Columns that are always there: up to the loss."""
+"""The number of columns that are never left out: those up to the loss."""
 BOUNDLESS = 10_000
 HARDLY = 0.1
-"""A column that varies by less, as a fraction of its least figure, says nothing of its rows."""
+"""A column that varies by less than this fraction of its least figure says nothing about its
+rows.
+"""
 FIGURE = re.compile(r"([\d.]+)(\w*)")
 LEGEND = (
     "Front: what no other run beats in both. horizon: length, as a share of your own recipe's. "
@@ -81,7 +82,7 @@ def print_report(summary: FrontSummary, console: Console) -> None:
 
 
 def _print_next(summary: FrontSummary, console: Console) -> None:
-    """A command stands on a line of its own and is not broken: it is there to be copied."""
+    """Print the next command on a line of its own and unbroken, so that it can be copied."""
     step = next_step(summary)
     if step is not None:
         console.print(Text(f"Next: {step.why}"))
@@ -117,11 +118,11 @@ def _print_knobs(summary: FrontSummary, console: Console) -> None:
 
 
 def told_in_full(summary: FrontSummary) -> set[int]:
-    """Numbers of the schedules whose knobs are printed: all of a few, else those that a reader asks
-    for first.
+    """Numbers of the schedules whose knobs are printed: all of them if they are few, else those
+    that a reader asks for first.
 
-    These are the nearest to the target on either side, and those that beat the control beyond
-    noise, by how much.
+    Those are the ones nearest to the target on either side, then the ones that beat the control by
+    more than noise, the largest lead first.
     """
     facts = [
         member(row, summary) for row in rows_of(summary.front) if not recipe_of(row).is_control
@@ -138,9 +139,8 @@ def told_in_full(summary: FrontSummary) -> set[int]:
 
 
 def _lead(fact: Row, summary: FrontSummary) -> float:
-    """By how much more than noise a schedule's loss lies below the control's at its seconds.
-
-    None that never froze.
+    """By how much more than noise a schedule's loss lies below the control's at its seconds; 0 for
+    a schedule that never froze a block and where the control's line does not say.
     """
     there, noise = summary.line.loss_at(fact["train_seconds"]), summary.background.noise
     if there is None or fact["never_froze"]:
@@ -233,8 +233,8 @@ def _off_front(summary: FrontSummary) -> pd.DataFrame:
 
 
 def legend(summary: FrontSummary, even: Mapping[str, str] | None = None) -> str:
-    """What the marks and the columns of ``front_table`` mean; ``even``: what the columns hold that
-    are left out.
+    """What the marks and the columns of ``front_table`` mean; ``even`` has what the columns that
+    were left out hold.
     """
     metric = summary.metric
     parts = [LEGEND.format(metric.short, _rivals(summary))]
@@ -255,7 +255,7 @@ def legend(summary: FrontSummary, even: Mapping[str, str] | None = None) -> str:
 
 
 def _rivals(summary: FrontSummary) -> str:
-    """What the gains' further columns are over."""
+    """What the further columns of gains are over."""
     known = [f"{GAINS[kind]}: over {CALLED[kind]}" for kind in summary.controls.lines]
     return "".join(f"; {words}" for words in known[1:])
 

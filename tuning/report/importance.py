@@ -8,7 +8,7 @@ from typing import Any
 from tuning.report.cells import AnyCell, BarCell, Note, Table
 
 MOST = 12
-"""Knobs shown; the others have less."""
+"""The number of knobs that are shown, those with the largest shares."""
 NOTE = (
     "How differently a knob's values are spread among the best quarter of the trials and among all "
     "of them (PED-ANOVA), in shares of all knobs that at least twelve trials have. It says where "
@@ -17,7 +17,7 @@ NOTE = (
 
 
 def importance_tables(run_info: Mapping[str, Any] | None) -> list[Table]:
-    """One table, or none where too few trials were told apart."""
+    """One table, or none where too few trials could be compared."""
     found = (run_info or {}).get("importance") or {}
     shares = sorted(found.items(), key=lambda pair: -pair[1])[:MOST]
     rows: list[list[AnyCell]] = [

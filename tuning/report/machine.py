@@ -54,7 +54,9 @@ def as_json(summary: FrontSummary) -> dict[str, Any]:
 
 
 def _best(best: Best | None) -> dict[str, Any] | None:
-    """The trial that gains most of its kind, and its gains by control: {"value", "bound"}."""
+    """The trial that gains most of its kind, with its gains by control: {"value", "bound"}. None
+    where there is none.
+    """
     if best is None:
         return None
     gains = {kind: {"value": g.value, "bound": g.said} for kind, g in best.gains.items()}
@@ -62,7 +64,9 @@ def _best(best: Best | None) -> dict[str, Any] | None:
 
 
 def _noise(summary: FrontSummary) -> dict[str, Any] | None:
-    """``limit``: the least difference of two losses that is more than noise."""
+    """The noise as JSON values; ``limit`` is the largest difference of two losses that may be
+    noise.
+    """
     noise = summary.background.noise
     if noise is None:
         return None
@@ -81,7 +85,9 @@ def json_text(summary: FrontSummary) -> str:
 
 
 def csv_text(summary: FrontSummary) -> str:
-    """Front and control, one row a trial by seconds, one column a fact and a knob."""
+    """Front and control as CSV: a row for each trial, by seconds, and a column for each fact and
+    knob.
+    """
     both = pd.concat([summary.front, summary.control]).drop_duplicates("number")
     on_front, is_control = set(summary.front["number"]), set(summary.control["number"])
     knobs = sorted(str(name) for name in both.columns if str(name).startswith(KNOB))

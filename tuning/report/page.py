@@ -29,13 +29,15 @@ from tuning.report.sections import facts, front_table, other_tables
 from tuning.report.tiles import key_figures
 
 SCRIPTS = ("base", "front", "trial", "lines", "start")
-"""Of which the page's script is made, in this order: each uses what stands before it."""
+"""The parts of the page's script, in this order: each uses those before it."""
 
 
 def page_text(
     summary: FrontSummary, frame: pd.DataFrame, run_info: Mapping[str, Any] | None = None
 ) -> str:
-    """The page. ``run_info`` holds facts of the run, with its cost table under ``calibration``."""
+    """The page as HTML. ``run_info`` holds facts about the run, with its cost table under
+    ``calibration``.
+    """
     return (
         _environment()
         .get_template("page.html")
@@ -72,7 +74,7 @@ def _tables(
 
 @cache
 def _environment() -> Environment:
-    """Every expression of the templates is escaped, and an unknown name is an error."""
+    """The templates' environment: every expression is escaped, and an unknown name is an error."""
     made = Environment(
         loader=PackageLoader("tuning.report"),
         autoescape=True,
@@ -84,7 +86,7 @@ def _environment() -> Environment:
 
 
 def _unbroken(text: str) -> str:
-    """The text with its seconds kept on the line of their number."""
+    """The text with each unit of seconds kept on the line of its number."""
     return re.sub(r"(\d) s\b", "\\1\N{NO-BREAK SPACE}s", text)
 
 

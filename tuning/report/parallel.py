@@ -19,11 +19,13 @@ from tuning.trial.trial import Scalar
 
 MOST_KNOBS = 7
 FEWEST_TRIALS = 4
-"""Fewer lines than this show no pattern; the tables say what they set."""
+"""The fewest lines that are drawn: fewer show no pattern, and the tables say what the trials
+set.
+"""
 BEST, MOST_BEST = 0.25, 8
-"""The share of the trials that stands out, and how many at most."""
+"""The share of the trials that stand out, and how many do at most."""
 LOGARITHMIC = 30.0
-"""An axis whose highest value is so many times its lowest is one of magnitudes."""
+"""An axis is logarithmic where its highest value is more than so many times its lowest."""
 
 
 def parallel(summary: FrontSummary, run_info: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -77,7 +79,9 @@ def _best(rows: Sequence[Row], gains: Mapping[int, float | None]) -> list[int]:
 
 
 def _axis(kind: str, name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """An axis from its least to its highest value, or of choices in their order."""
+    """An axis for ``values``: from the least to the highest where all are numbers, else of choices
+    in the order of their names.
+    """
     numeric = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(numeric) < len(values):
         choices = sorted({str(v).lower() if isinstance(v, bool) else str(v) for v in values})

@@ -70,8 +70,9 @@ def _rungs(summary: FrontSummary, frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def gain_mark(best: Best) -> dict[str, float] | None:
-    """The gain of the trial that the headline names, as a line from it to the own control's line at
-    its loss; None where that never got there, or where nothing is gained.
+    """The gain of the trial that the headline names, drawn as a line from the trial to the own
+    control's line at the same loss; None where that line does not go there, or where nothing is
+    gained.
     """
     gain = best.gains.get(OWN)
     if gain is None or gain.bound or not gain.ahead:
@@ -81,7 +82,9 @@ def gain_mark(best: Best) -> dict[str, float] | None:
 
 
 def _metric(summary: FrontSummary) -> dict[str, Any]:
-    """What turns a loss into what is shown: the script draws and compares losses."""
+    """What the script needs to show losses as values of the metric; it draws and compares
+    losses.
+    """
     metric = summary.metric
     return {
         "name": metric.name,
@@ -92,12 +95,12 @@ def _metric(summary: FrontSummary) -> dict[str, Any]:
 
 
 def whiskers(summary: FrontSummary) -> list[dict[str, Any]]:
-    """The confirmed gains as seconds, at each schedule's loss in the search: the control's there
-    over the gain.
+    """The confirmed gains as seconds, at each schedule's loss in the search: the control's seconds
+    there divided by the gain.
 
-    An interval that crosses the control's line there is one that holds 1. ``low`` and ``high`` are
-    None where the gain is only bounded; a schedule whose loss the control's line does not cover has
-    no place.
+    An interval that crosses the control's line is one that contains a gain of 1. ``low`` and
+    ``high`` are None where the gain is only bounded. A schedule whose loss the control's line does
+    not cover has no place and is left out.
     """
     confirmed = summary.background.confirmed
     trials = (
@@ -161,9 +164,8 @@ def _curve(row: Row) -> list[tuple[int, float, float]]:
 
 
 def _decisions(row: Row, curve: Sequence[tuple[int, float, float]]) -> list[list[Any]]:
-    """Changes as [seconds, step, active blocks, phase].
-
-    Seconds are read between the curve's evaluations.
+    """A trial's changes of active blocks as [seconds, step, active blocks, phase]; the seconds are
+    interpolated between the curve's evaluations.
     """
     changes = _structs(row.get("decisions"))
     if not curve:
@@ -194,15 +196,15 @@ def _stopped(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _thinned(frame: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Evenly spaced rows, ``most`` of them at most."""
+    """At most ``most`` rows of ``frame``, evenly spaced."""
     if len(frame) <= most:
         return frame
     return frame.take(np.linspace(0, len(frame) - 1, most).astype(int))
 
 
 def _reference(summary: FrontSummary) -> int | None:
-    """The longest control run up to the baseline's horizon, whose curve stands behind a chosen
-    trial's, if it is drawn; the shortest where all are longer.
+    """The number of the longest control run up to the baseline's horizon, or of the shortest where
+    all are longer. Where it is drawn, its curve stands behind a chosen trial's.
     """
     if summary.control.empty:
         return None

@@ -67,9 +67,8 @@ class Progress(Protocol):
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:
-    """The display that fits ``stream`` (standard error unless given).
-
-    Live on a terminal, plain lines elsewhere.
+    """The display that fits ``stream`` (standard error by default): a live one on a terminal, plain
+    lines elsewhere.
     """
     stream = stream or sys.stderr
     console = HarmlessConsole(file=stream, markup=False, emoji=False)
@@ -113,9 +112,8 @@ def duration(seconds: float) -> str:
 
 
 def trial_line(record: TrialRecord, gain: float | None = None, metric: Metric = LOSS) -> str:
-    """A trial that has ended, in one line.
-
-    ``gain`` is the search's best gain if this trial set it.
+    """A trial that has ended, in one line. ``gain`` is the search's best gain, given only where
+    this trial raised it.
     """
     name = record.recipe.short_name
     parts = [f"trial {record.number:>3}  {name:<15} horizon {record.recipe.horizon:<5.3g}"]
@@ -159,7 +157,7 @@ class HarmlessConsole(Console):
 
 
 class _Harmless:
-    """Runs what draws, until it fails for the first time."""
+    """Runs functions that draw; after the first that fails it runs no more."""
 
     def __init__(self) -> None:
         self._broken = False
@@ -229,7 +227,9 @@ class LiveProgress(_Harmless):
 
 
 def drawn(snapshot: Snapshot) -> RenderableType:
-    """A snapshot for a terminal: the phase, and a bar; where nothing can be counted it moves."""
+    """A snapshot for a terminal: the phase and a bar, which moves to and fro where nothing can be
+    counted.
+    """
     phase = Text(snapshot.phase, style="bold")
     if not snapshot.trials:
         done, steps = snapshot.step if snapshot.step is not None else (0, None)

@@ -34,7 +34,7 @@ from tuning.trial.trial import AGAIN
 
 MOST_ROWS = 500
 LONG = 60
-"""Letters of a reason that stand in its row; the rest is behind a click."""
+"""The number of letters of a reason that stand in its row; the rest is behind a click."""
 NOT_SHOWN = frozenset(
     {"calibration", "importance", "knob_columns", "schema_version", "timed_again", "timing_seconds"}
 )
@@ -45,7 +45,7 @@ LEFT = frozenset({"Policy", "Knobs", "State", "Reason", "Then"})
 
 
 def front_table(summary: FrontSummary) -> Table:
-    """Members of the front with their knobs; those off their default are set apart."""
+    """Members of the front with their knobs; knobs that are not at their defaults are set apart."""
     rows = [_trial_cells(row, summary) for row in rows_of(summary.front)]
     notes = (noise_note, seeds_note, unfrozen_note, stopping_note)
     told = [Note(note) for write in notes if (note := write(summary))]

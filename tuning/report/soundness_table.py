@@ -14,7 +14,7 @@ INDENT = 12
 """Characters before the second column."""
 LINE = 100
 ALWAYS = "depth of the update, schedules, averaging"
-"""What every workload can have."""
+"""What every workload can have, in words."""
 
 
 def soundness_lines(name: str, found: Soundness) -> Iterator[str]:
@@ -89,7 +89,7 @@ def duration(value: float) -> str:
 
 
 def row(name: str, text: str) -> str:
-    """A name and what is said of it, wrapped beside it."""
+    """A name and its text, which is wrapped beside the name."""
     return textwrap.fill(
         text,
         LINE,

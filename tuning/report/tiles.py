@@ -46,7 +46,7 @@ def _times(summary: FrontSummary) -> list[tuple[str, str]]:
 
 
 def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
-    """Of the trial that the headline is about, on the search's one seed."""
+    """The gains of the trial that the headline is about, on the search's one seed."""
     best = named(summary)
     seed = "" if summary.background.confirmed is None else ", one seed"
     if best is None:
@@ -68,7 +68,7 @@ def _gains(summary: FrontSummary) -> list[tuple[str, str]]:
 
 
 def _equal_time(metric: Metric, kind: ControlKind) -> str:
-    """What is told in place of a gain of at least 1.00, which reads as none."""
+    """The text in place of a gain of at least 1.00, which would read as no gain."""
     return f"{metric.better} {metric.short} than {CALLED[kind]} after as long"
 
 

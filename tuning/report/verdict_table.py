@@ -24,7 +24,7 @@ from tuning.trial.metric import Metric
 from tuning.trial.recipe import OWN, ControlKind
 
 LOUD = 0.05
-"""Where measured seconds stray by more than this, the time is the larger part of the noise."""
+"""A spread of measured seconds above which time is the larger part of the noise."""
 BEFORE, AFTER = ("", "#", "recipe", "seconds"), ("gain", "95 %", "p", "met", "target", "p/m")
 """Headings on either side of the metric's."""
 
@@ -104,13 +104,13 @@ def _number(seconds: float | None) -> str:
 
 
 def interval(ends: Interval) -> str:
-    """Both ends to two decimals, an open one as nothing: ``1.02–1.08``, ``1.02–``."""
+    """Both ends to two decimals, with nothing for an open end: ``1.02–1.08``, ``1.02–``."""
     low, high = ("" if end is None else f"{end:.2f}" for end in ends)
     return f"{low}–{high}"
 
 
 def over_rival(kind: ControlKind, over: Against) -> str:
-    """``gain over tuned 1.28 (1.21–1.35), p = 0.001``."""
+    """The gain over a rival in one line: ``gain over tuned 1.28 (1.21–1.35), p = 0.001``."""
     if over.gain is None:
         return f"no gain over {kind}: {over.note}"
     return (
@@ -140,7 +140,7 @@ def _by_clock(candidate: CandidateVerdict, verdict: Verdict) -> str:
 
 
 def loud(spread: float) -> str:
-    """That the machine was not quiet, and what to do."""
+    """The sentence that the machine was not quiet, and what to do about it."""
     return (
         f"The control's measured seconds stray by {100 * spread:.0f} % from what its steps should "
         "take, which widens "
@@ -171,7 +171,7 @@ def legend(verdict: Verdict) -> str:
 
 
 def exchange_rate(verdict: Verdict) -> str:
-    """What the control pays for its loss, in words."""
+    """What one per cent more time changes in the control's loss, in words."""
     control, metric = verdict.control, verdict.metric
     if control.loss_per_percent is None:
         return "The control has no exchange rate: on no seed did it finish at two horizons."
@@ -186,7 +186,7 @@ def exchange_rate(verdict: Verdict) -> str:
 
 
 def _either_way(low: float, high: float, metric: Metric) -> str:
-    """An interval of by how much something is better."""
+    """The interval of a difference in words, each end as better or worse."""
     ends = [
         f"{form.strays(abs(by))} {metric.better if by > 0 else metric.worse}" for by in (low, high)
     ]

@@ -1,4 +1,3 @@
-"""An experiment under way.
-
-A run is held, its tasks are given out, their endings told to whom they concern.
+"""An experiment under way: a run is held, its tasks are given out, and their endings are told to
+those whom they concern.
 """

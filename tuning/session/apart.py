@@ -61,13 +61,13 @@ def take_apart(
     device: Device | None = None,
     told: Callable[[str], None] = say,
 ) -> Apart:
-    """Train what is missing, and say what each piece brings.
+    """Train the runs that are missing, and return what each piece brings.
 
     Args:
         request: what is asked for.
         watcher: told of everything that happens; None: one that draws on standard error.
-        device: that would train; None: this process's.
-        told: what is given the number of runs, and about how long, before the first.
+        device: the device that would train; None: this process's.
+        told: called before the first run with the number of runs and about how long they take.
 
     Raises:
         BadInput: it cannot be taken apart; every reason is named and nothing was trained.
@@ -88,10 +88,10 @@ def take_apart(
 
 
 def plan_of(store: Store, request: Request) -> Plan:
-    """What the request comes to in this run.
+    """The runs that the request needs in this run directory.
 
     Raises:
-        BadInput: it cannot be; all faults at once.
+        BadInput: it cannot be taken apart; names all faults.
     """
     from tuning.study.baselines import baseline_specs
 
@@ -115,7 +115,7 @@ def plan_of(store: Store, request: Request) -> Plan:
 
 
 def _number(store: Store, frame: pd.DataFrame, trial: int | None) -> tuple[int | None, list[str]]:
-    """The trial that is taken apart, or what is wrong."""
+    """The number of the trial that is taken apart, or None with what is wrong."""
     runs = finished(frame)
     if not controls(runs).any():
         return None, [

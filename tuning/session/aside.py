@@ -12,9 +12,8 @@ from tuning.store.store import Store
 
 
 def nothing_came_of(run: Path) -> bool:
-    """Whether trials were recorded in the run directory ``run`` and all of them failed.
-
-    One in which trials are in flight, or were not begun, can still be gone on with.
+    """Whether trials were recorded in the run directory ``run`` and all of them failed. False for a
+    run with trials in flight, or without any recorded: it can still be gone on with.
     """
     if not is_run(run) or run.is_symlink():
         return False

@@ -35,14 +35,14 @@ class Stoppable(TaskSource[Task], Protocol):
 
 
 class ClockFirst:
-    """A task source: one task that sets the clock, and then those of the session that is built on
-    it.
+    """A task source that gives out one task that sets the clock, and then those of the session that
+    is built on it.
 
     Args:
         store: the run, held by this search's lease.
-        watch: told what is done.
+        watch: told what the search does.
         make_session: builds the session once the run has a clock that holds.
-        idle: what the other slots are told meanwhile: ``WAIT`` where the session will have tasks
+        idle: what the other slots are told until then: ``WAIT`` where the session will have tasks
             for them.
     """
 
@@ -74,7 +74,7 @@ class ClockFirst:
         self._session.request_stop(reason)
 
     def ask(self) -> Task | Nothing:
-        """The clock's task, and nothing beside it; then the session's."""
+        """The clock's task, with nothing beside it; after it the session's tasks."""
         if self._session is not None:
             return self._session.ask()
         if self._begun:
@@ -88,7 +88,9 @@ class ClockFirst:
         return CLOCK
 
     def ended(self, task: Task, ending: Ending) -> None:
-        """The clock is set, and the session begins; or a task of the session's has ended."""
+        """Begin the session once the clock is set; after that hand the ending of a task on to the
+        session.
+        """
         if self._session is not None:
             self._session.ended(task, ending)
             return
@@ -108,7 +110,7 @@ class ClockFirst:
         self._session = self._make_session()
 
     def _hear(self, found: Soundness | None) -> None:
-        """Say what was found about the workload.
+        """Tell what was found about the workload.
 
         Raises:
             BadInput: it cannot be searched.
@@ -121,7 +123,8 @@ class ClockFirst:
             self._watch.warn(warning)
 
     def lost(self, task: Task, why: Lost) -> None:
-        """The worker could not set the clock, or died; or a task of the session's was lost.
+        """Raise the reason why the worker did not set the clock; once there is a session, tell it
+        of the task that was lost.
 
         Raises:
             BadInput: the device or torch is another than the clock was calibrated with.
@@ -140,7 +143,9 @@ class ClockFirst:
         )
 
     def deadline(self, task: Task) -> float | None:
-        """None for the clock's task: how long it takes is what it is to find out."""
+        """None for the clock's task, because how long things take is what it is to find out; the
+        session's deadline for any other task.
+        """
         return None if self._session is None else self._session.deadline(task)
 
     def tick(self) -> None:
@@ -172,7 +177,9 @@ def forms_disturbed(costs: CostTable) -> str | None:
 
 
 def anew(then: CostTable, now: CostTable) -> str:
-    """What a user is told where the clock of a run beside this one was not taken after all."""
+    """What a user is told where the clock taken from a run beside this one did not hold, and was
+    calibrated anew.
+    """
     ratio = now.step_cost(now.num_blocks) / then.step_cost(then.num_blocks)
     return (
         f"that clock does not hold by now, a full step takes {ratio:.2f} times what it did: it was "
@@ -184,15 +191,15 @@ NOTHING: frozenset[str] = frozenset()
 
 
 class FormGate:
-    """Holds tasks that wait for a calibration, and those that come after them.
+    """Holds tasks that wait for a calibration, and the tasks that come after them.
 
-    Forms are timed alone on the device, and a device that falls idle for each trial that brings one
-    trains one trial at a time. So as many tasks are held as run at once, their forms are timed one
-    after another, and all begin together.
+    Forms are timed with nothing else on the device. If it fell idle for each trial that brings a
+    new form, it would train one trial at a time. So as many tasks are held as run at once, their
+    forms are timed one after another, and the tasks begin together.
 
     Args:
         unknown: spec -> forms of the model that it may need and the clock does not know.
-        room: how many tasks run at once now.
+        room: returns how many tasks run at once now.
     """
 
     def __init__(
@@ -211,18 +218,19 @@ class FormGate:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more may be asked for: a calibration has begun, or none has room."""
+        """Whether no more tasks may be asked for: a calibration has begun, or as many tasks are
+        held as run at once.
+        """
         return self._begun or len(self._held) + len(self._ready) >= self._room()
 
     @property
     def forms(self) -> frozenset[str]:
-        """Those of the task whose turn it is."""
+        """The forms to be timed for the task whose turn it is."""
         return self._forms(self._held[0][1]) if self._held else NOTHING
 
     def hold(self, task: Task, spec: TrialSpec) -> bool:
-        """Hold ``task`` if it needs a calibration or another is held; whether it is.
-
-        One that was tried in vain is not tried again.
+        """Hold ``task`` if it needs a calibration or another task is held; returns whether it is
+        held. Forms that were tried before are not timed again, even where that failed.
         """
         if self._held or self._forms(spec):
             self._held.append((task, spec))
@@ -230,7 +238,9 @@ class FormGate:
         return False
 
     def calibration(self, *, busy: bool) -> Task | None:
-        """The next calibration, once nothing else runs and none has begun."""
+        """The next calibration to run; None while other tasks run (``busy``), while one is under
+        way, and where none is needed.
+        """
         if busy or self._begun or not self._held:
             return None
         self._begun = True
@@ -239,8 +249,8 @@ class FormGate:
     def release(self, *, done: bool) -> list[Task]:
         """The tasks that may begin now that a calibration has ended.
 
-        ``done`` unless the worker died on it; then the first is the one it died on, and the others
-        are all that need none.
+        ``done`` is False where the worker died on it. The first task returned is then the one whose
+        forms were being timed, and the others are all those that need no calibration.
         """
         assert self._held, "a calibration ended that nothing waits for"
         if done:

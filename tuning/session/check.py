@@ -20,17 +20,17 @@ from tuning.trial.anatomy import Anatomy
 from tuning.trial.soundness import Finding, Soundness
 
 TRIALS = SearchConfig("").trials
-"""Of the search whose time is told."""
+"""The number of trials of the search whose time is told."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of a check.
+    """The result of a check.
 
     Attributes:
         workload: its name, as given.
-        soundness: what was found against it.
-        anatomy: what it is; None where it is refused.
+        soundness: what was found wrong with it.
+        anatomy: its parts, costs and abilities; None where it is refused.
         search_seconds: about what a search of ``TRIALS`` trials takes here; None likewise.
         at_once: how many trials would run at once at most.
     """
@@ -57,7 +57,7 @@ class Checked:
 
 
 def check(name: str, corpus: Path | None) -> Checked:
-    """Examine the workload called ``name``, here, with a process beside this one.
+    """Examine the workload called ``name`` in this process, with another one beside it.
 
     Raises:
         BadInput: there is no such workload.

@@ -26,14 +26,18 @@ from tuning.trial.identity import differences
 from tuning.version import VERSION
 
 MOST = 20
-"""Runs that are looked at, the newest first."""
+"""The number of runs that are looked at, the newest first."""
 BROKEN = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a run.json of somebody's own making leads to; nobody asked for that run."""
+"""Errors that a run.json of somebody's own making may lead to. They are passed over: nobody asked
+for that run.
+"""
 
 
 def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) -> Path | None:
-    """The run whose clock a new search takes: the one that was asked for, or the newest in the new
-    one's folder whose clock was calibrated alone and holds for it; None: it calibrates.
+    """The run whose clock a new search takes; None where the search is to calibrate its own.
+
+    It is the run that was asked for, or else the newest one in the new run's folder whose clock was
+    calibrated alone and holds for the search.
     """
     if config.clock is not None:
         return None if config.clock == CALIBRATE else Path(config.clock)
@@ -54,7 +58,7 @@ def clock_taken(config: SearchConfig, workload: Workload, resources: Resources) 
 
 
 def _alike(config: SearchConfig, workload: Workload) -> Iterator[tuple[Path, RunInfo, CostTable]]:
-    """Runs beside the new one that have a clock of such a workload, by what run.json says."""
+    """Runs beside the new one whose run.json has a clock of the same workload."""
     for run in _newest(Path(config.run).absolute().parent):
         with contextlib.suppress(BadInput, *BROKEN):
             info, costs = clock_of(run)
@@ -69,7 +73,7 @@ def _alike(config: SearchConfig, workload: Workload) -> Iterator[tuple[Path, Run
 
 
 def _newest(folder: Path) -> list[Path]:
-    """The runs in ``folder`` that changed last."""
+    """The ``MOST`` runs in ``folder`` that changed last, the newest first."""
     found = []
     with contextlib.suppress(OSError):
         for run in folder.iterdir():

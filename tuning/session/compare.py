@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from policies.base import UpdatePolicy
 
 THREADS = 1
-"""As many as a trial of a search has by default, so that costs compare."""
+"""The number of threads: as many as a trial of a search has by default, so that costs compare."""
 SCHEDULES: Mapping[str, UpdatePolicy[Any]] = {FULL: FullUpdate(), **PRESETS}
-"""What is compared, by name."""
+"""The policies that are compared, by name."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared on what, and on which clock."""
+    """What is compared, on what workload, and on which clock."""
 
     subject: Subject
     costs: CostTable
@@ -54,9 +54,8 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """How many runs that is.
-
-        A baseline a seed, and each schedule in both modes with its control.
+        """The number of runs: for each seed a baseline, and each schedule in both modes with its
+        control.
         """
         return len(self.seeds) * (1 + 3 * (len(SCHEDULES) - 1))
 
@@ -82,7 +81,7 @@ class Job:
     horizon: float = 1.0
 
     def spec(self, workload: str) -> TrialSpec:
-        """What a worker is told to train; the number stands for none yet."""
+        """What a worker is told to train; its number is not chosen yet."""
         policy = SCHEDULES[self.schedule]
         recipe = Recipe(policy.name, self.horizon, knobs_of(policy))
         origin: Origin = "control" if recipe.is_control else "enqueued"
@@ -140,7 +139,9 @@ def _beside(plan: Plan, light: Sequence[Trained]) -> list[Job]:
 
 
 class _Teller(Silent):
-    """Trains lists, tells of each run that is done, and stops at a baseline that did not train."""
+    """Trains lists of runs, tells of each run that is done, and stops where a baseline did not
+    train.
+    """
 
     def __init__(self, plan: Plan, say: Say) -> None:
         self._plan, self._say, self._done = plan, say, 0
@@ -198,5 +199,5 @@ def told(run: Trained, metric: Metric = LOSS) -> str:
 
 
 def settings() -> dict[str, Any]:
-    """The knobs of every schedule that has any."""
+    """The knobs of every schedule that has any, by the schedule's name."""
     return {name: knobs_of(policy) for name, policy in SCHEDULES.items() if name != FULL}

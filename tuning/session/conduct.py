@@ -92,7 +92,9 @@ def hold(
     watcher: Watcher | None,
     retry_failed: bool,
 ) -> str | None:
-    """All that is done to a run while it is held. Returns why the search stopped early, or None."""
+    """Do all that is done to a run while it is held; returns why the search stopped early, or
+    None.
+    """
     from tuning.session.watch import watching
 
     warnings = [warning_of(problem, store) for problem in store.tidy()]
@@ -159,9 +161,8 @@ def run_tasks(
     epoch: int,
     watch: Watcher,
 ) -> str | None:
-    """Set the clock, then run the session's tasks.
-
-    Returns why the search stopped early, or None.
+    """Set the clock, then run the session's tasks; returns why the search stopped early, or
+    None.
     """
     watch.phase("starting workers")
     with make_driver(store.path, config, resources, epoch) as driver:
@@ -181,9 +182,8 @@ def run_tasks(
 
 @contextlib.contextmanager
 def stopping_on_signals(session: SearchSession | ClockFirst) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) stops cleanly.
-
-    A second one stops at once, which loses no finished trial either.
+    """Within the block the first Ctrl-C (or SIGTERM) stops the session cleanly. A second one stops
+    it at once, and loses no finished trial either.
     """
 
     def stop(number: int, frame: object) -> None:
@@ -204,7 +204,7 @@ def stopping_on_signals(session: SearchSession | ClockFirst) -> Iterator[None]:
 
 
 def write_report(store: Store) -> None:
-    """RUN/report.html and RUN/front.png, if there is anything to show."""
+    """Write RUN/report.html and RUN/front.png, if there is anything to show."""
     from tuning.findings.context import background_of
     from tuning.findings.summary import summary
     from tuning.report.render import render

@@ -69,7 +69,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Device:
-    """What this process would train on: its name, as records carry it, and the cores it may use."""
+    """What this process would train on: the device's name, as records carry it, and the cores it
+    may use.
+    """
 
     name: str
     cpus: float
@@ -89,20 +91,19 @@ def confirm(
     device: Device | None = None,
     told: Callable[[str], None] = say,
 ) -> tuple[Verdict, str]:
-    """Train what is missing, and judge; the verdict and a remark on what was chosen (empty if there
-    is none).
+    """Train the runs that are missing, and judge. Returns the verdict and a remark on how the
+    candidates were chosen (empty if there is none).
 
     Args:
         request: what is asked for.
         watcher: told of everything that happens; None: one that draws on standard error.
-        device: that would train; None: this process's.
-        told: what is given the number of runs, and about how long, before the first.
+        device: the device that would train; None: this process's.
+        told: called before the first run with the number of runs and about how long they take.
 
     Raises:
         BadInput: it cannot be confirmed; every reason is named and nothing was trained.
         Interrupted: stopped on request; everything is kept.
         SearchFailed: it cannot go on.
-
     """
     from models.registry import find_workload
 
@@ -131,11 +132,10 @@ def confirm(
 
 
 def plan_of(store: Store, request: Request, device: Device) -> Plan:
-    """What the request comes to in this run.
+    """The runs that the request needs in this run directory.
 
     Raises:
-        BadInput: it cannot be; all faults at once.
-
+        BadInput: nothing can be confirmed; names all faults.
     """
     from tuning.study.baselines import baseline_specs
 
@@ -187,14 +187,16 @@ def plan_of(store: Store, request: Request, device: Device) -> Plan:
 
 
 def _target(info: RunInfo, request: Request) -> float | None:
-    """The loss whose time is told; None where there is none yet."""
+    """The loss whose time is told: the one asked for, or the run's own; None where there is none
+    yet.
+    """
     if request.target is not None:
         return info.metric.loss(request.target)
     return None if info.target is None else info.target.loss
 
 
 def device_faults(store: Store, device: Device) -> list[str]:
-    """What does not fit between the clock's calibration and the device that would train now."""
+    """How the device that would train differs from what the clock was calibrated for."""
     costs = store.info.calibration
     if costs is None:
         return [
@@ -237,8 +239,10 @@ def concurrency_faults(store: Store, request: Request, device: Device) -> list[s
 
 
 def at_once(store: Store, request: Request, device: Device) -> int:
-    """Runs at once: what was asked for; where nothing was, one, or those of the search where solo
-    seconds decide and cores are what its trials shared.
+    """How many runs train at once: as many as were asked for.
+
+    Where no number was asked for it is one, or that of the search's trials where solo seconds
+    decide and the search's trials shared cores and no GPU.
     """
     if request.concurrency is not None:
         return request.concurrency
@@ -249,7 +253,7 @@ def at_once(store: Store, request: Request, device: Device) -> int:
 
 
 def fitting(store: Store, device: Device) -> int:
-    """Runs that the cores of this process hold."""
+    """How many runs the cores of this process hold."""
     costs = store.info.calibration
     return 1 if costs is None else max(1, math.floor(device.cpus / costs.threads))
 
@@ -262,7 +266,9 @@ def _train(  # who is told what, beside what is trained
     told: Callable[[str], None],
     workers: int,
 ) -> None:
-    """Train the plan's runs that are not recorded, on a clock that was timed with more care."""
+    """Train the plan's runs that are not recorded, by a clock that was timed again with more
+    care.
+    """
     from tuning.training.clock_tasks import time_again
 
     done = {run_key(record) for record in replicates(store, plan.seeds)}
@@ -276,13 +282,14 @@ def _train(  # who is told what, beside what is trained
 
 
 def announced(plan: Plan, runs: int, left: int, seconds: float) -> str:
-    """What will be trained, how much of that is left, and about how long it takes.
+    """A text for the user: what will be trained, how much of it is left, and about how long it
+    takes.
 
     Args:
-        plan: whose runs they are.
-        runs: in all.
-        left: those that are not recorded.
-        seconds: that they take.
+        plan: the plan whose runs they are.
+        runs: the number of runs in all.
+        left: the number that are not recorded yet.
+        seconds: about how long those take.
     """
     count = len(plan.candidates)
     parts = [
@@ -331,8 +338,9 @@ def verdict_of(store: Store, plan: Plan) -> Verdict:
 
 
 def _tested(records: Sequence[TrialRecord], plan: Plan) -> set[Recipe]:
-    """Whoever was tested before on these seeds counts, or one could confirm until something wins by
-    chance. A rival that is a candidate is tested too.
+    """The recipes that p-values are corrected for: the candidates, and every recipe but a control
+    that was tested on these seeds before. Otherwise one could confirm until something wins by
+    chance.
     """
     seen = {record.recipe for record in records if record.recipe.control_kind is None}
     return seen | {candidate.recipe for candidate in plan.candidates}

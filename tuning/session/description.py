@@ -50,9 +50,8 @@ def describe(config: SearchConfig, workload: Workload, resources: Resources) -> 
 
 
 def stored_form(config: SearchConfig, resources: Resources) -> dict[str, Any]:
-    """The configuration as run.json holds it.
-
-    What was asked for, and under ``resources`` what that came to here.
+    """The configuration as run.json holds it: what was asked for, and under ``resources`` what that
+    came to here.
     """
     return {**config.to_json(), "resources": dataclasses.asdict(resources)}
 
@@ -63,7 +62,7 @@ def stored_config(store: Store) -> SearchConfig:
 
 
 def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) -> None:
-    """A run goes on over the data, the space and the workload it began with.
+    """Refuse to go on over other data, another space or another workload than the run began with.
 
     Raises:
         BadInput: they have changed since; each difference is named.
@@ -73,7 +72,7 @@ def refuse_other_data(store: Store, config: SearchConfig, workload: Workload) ->
 
 
 def other_data_faults(store: Store, config: SearchConfig, workload: Workload) -> list[str]:
-    """A run goes on over the data, the space and the workload it began with: each difference.
+    """How data, space and workload differ from those that the run began with.
 
     Raises:
         BadInput: the workload cannot be trained any more.
@@ -98,7 +97,9 @@ def other_data_faults(store: Store, config: SearchConfig, workload: Workload) ->
 
 
 def _metric_faults(before: Metric, now: Metric) -> list[str]:
-    """Losses recorded in one direction say nothing in the other."""
+    """The fault of a metric that was minimised and is now maximised, or the other way round: its
+    losses do not compare.
+    """
     if before.maximize == now.maximize:
         return []
     known, got = ("maximised" if metric.maximize else "minimised" for metric in (before, now))
@@ -109,7 +110,9 @@ def _metric_faults(before: Metric, now: Metric) -> list[str]:
 
 
 def _further_faults(before: tuple[str, ...], now: tuple[str, ...]) -> list[str]:
-    """Further metrics are columns, and those are fixed when a run begins."""
+    """The fault of further metrics that have changed: they are columns, and columns are fixed when
+    a run begins.
+    """
     if set(before) == set(now):
         return []
     return [
@@ -119,9 +122,8 @@ def _further_faults(before: tuple[str, ...], now: tuple[str, ...]) -> list[str]:
 
 
 def fewer_trials_faults(store: Store, trials: object) -> list[str]:
-    """A search can be extended, not cut: more trials are recorded than the ``trials`` asked for.
-
-    A value that is no number of trials has its own rule.
+    """The fault of asking for fewer ``trials`` than are recorded: a search can be extended, not
+    cut. A value that is no number of trials has a rule of its own.
     """
     recorded = trials_of(store)
     if not isinstance(trials, int) or trials < 1 or recorded <= trials:
@@ -130,7 +132,7 @@ def fewer_trials_faults(store: Store, trials: object) -> list[str]:
 
 
 def trials_of(store: Store) -> int:
-    """Recorded trials, replicates of the front among them, without the re-runs of a
+    """The number of recorded trials, replicates of the front among them, without the re-runs of a
     confirmation.
     """
     return int((store.frame(["origin"])["origin"] != CONFIRMATION).sum())

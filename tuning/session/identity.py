@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def identity_here(workload: Workload) -> dict[str, Any]:
-    """The workload's identity in this process, whose generators are left as they were.
+    """The workload's identity as this process finds it. The process's generators are left as they
+    were.
 
     Raises:
         BadInput: its model, optimizer or first batch cannot be made, or not be trained.
@@ -33,13 +34,14 @@ def identity_here(workload: Workload) -> dict[str, Any]:
 
 
 def identity_faults(then: Identity | None, now: Identity, *, owner: str, advice: str) -> list[str]:
-    """What a run that began with ``then`` has against ``now``; nothing where it is not known.
+    """How ``now`` differs from the identity ``then`` with which a run began, as one fault; empty
+    where it does not, and where ``then`` is not known.
 
     Args:
         then: the identity that a run.json holds; None in runs of older versions.
-        now: the one that there is here.
-        owner: whose workload it must be, in words.
-        advice: what to do where it is not.
+        now: the identity here.
+        owner: says in words whose workload it must be.
+        advice: what to do where it is another.
     """
     found = [] if then is None else differences(then, plain(now))
     if not found:
@@ -48,14 +50,13 @@ def identity_faults(then: Identity | None, now: Identity, *, owner: str, advice:
 
 
 def plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity as it comes back from JSON."""
+    """The identity as it comes back from JSON."""
     return dict(json.loads(json.dumps(identity)))
 
 
 def remarks_on(info: RunInfo, *, of: Path) -> list[str]:
-    """What a user is told before they use the run at ``of`` with the workload that there is now.
-
-    For what needs the workload's name alone; nothing where the two are the same.
+    """What a user is told before they use the run at ``of`` by its workload's name alone: how the
+    workload of that name has changed since; empty where it has not.
     """
     from models.registry import find_workload
 

@@ -8,7 +8,7 @@ from tuning.trial.outcome import outcome_of
 
 
 def note_importance(store: Store, config: SearchConfig) -> None:
-    """Write each knob's share into ``store.info``; none where too few trials tell."""
+    """Write each knob's share into ``store.info``, or no shares where too few trials tell."""
     from tuning.study.samplers.importance import importances
 
     outcomes = [outcome_of(record) for record in store.records()]

@@ -37,17 +37,19 @@ if TYPE_CHECKING:
     from models.workload import Workload
 
 NO_TARGET = 0.0
-"""A session is told a loss to reach; of a list nobody asks whether it was reached."""
+"""The target of a list. A session needs a loss to reach, but nobody asks whether a list's run
+reached it.
+"""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is trained.
+    """The workload that is trained, and how a worker finds it.
 
     Attributes:
-        name: by which a worker finds it.
-        corpus: of text, where it takes one.
-        workload: itself.
+        name: the name by which a worker finds it.
+        corpus: directory of text, where it takes one; else None.
+        workload: the workload itself.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Subject:
         """The subject that has this name.
 
         Raises:
-            ValueError: there is none, or it takes no corpus.
+            ValueError: there is no such workload, or it takes no corpus.
         """
         from models.registry import find_workload
 
@@ -69,7 +71,7 @@ class Subject:
 def create_list(
     path: Path, subject: Subject, costs: CostTable, columns: Mapping[str, KnobKind]
 ) -> Store:
-    """A run directory for recipes whose knobs are among ``columns``, by their types.
+    """Create a run directory for recipes whose knobs are among ``columns``, given by type.
 
     Raises:
         BadInput: ``path`` exists, or cannot be written.
@@ -98,12 +100,12 @@ def create_list(
 def train_list(
     path: Path, specs: Sequence[TrialSpec], steps: int, watcher: Watcher, workers: int = 1
 ) -> None:
-    """Train what is not recorded in the run directory ``path``, ``workers`` at once.
+    """Train the specs that are not recorded in the run directory ``path``, ``workers`` at once.
 
     Args:
-        path: of ``create_list``.
+        path: a directory that ``create_list`` made.
         specs: what is to be trained; a recipe on a seed has one record.
-        steps: of the workload's full-update baseline.
+        steps: the number of steps of the workload's full-update baseline.
         watcher: told of everything that happens; what it raises stops the session.
         workers: runs at once; 1: in this process.
 
@@ -137,9 +139,9 @@ def train_more(  # a list, what each run is told, and what looks on
 
     Args:
         store: opened under the lease.
-        specs: what has no record; what a killed list left in flight is gone on with.
+        specs: runs that have no record; those that a killed list left in flight are gone on with.
         target: the loss whose time each record tells.
-        steps: of the workload's full-update baseline.
+        steps: the number of steps of the workload's full-update baseline.
         watcher: None: one that draws on standard error.
         workers: runs at once; 1: in this process, with nothing beside it.
 
@@ -168,8 +170,8 @@ def train_more(  # a list, what each run is told, and what looks on
 def lasts(
     specs: Sequence[TrialSpec], workload: Workload, costs: CostTable, workers: int = 1
 ) -> float:
-    """About how many seconds the runs take on a quiet machine with a core for each of the workers,
-    their evaluations among them.
+    """About how many seconds the runs and their evaluations take on a quiet machine with a core for
+    each of the workers.
     """
     evaluations = workload.steps / workload.eval_every + 1
     whole = baseline_seconds(costs, workload.steps) + evaluations * costs.evaluation_seconds
@@ -177,9 +179,8 @@ def lasts(
 
 
 class ListWatch(TerminalWatch):
-    """As for a search, without a best gain.
-
-    Runs of different seeds say nothing about each other.
+    """Draws a list of runs as ``TerminalWatch`` draws a search, without a best gain: runs of
+    different seeds say nothing about each other.
     """
 
     def _improve(self, record: TrialRecord) -> bool:
@@ -207,7 +208,7 @@ def _watching(watcher: Watcher | None, left: int, workers: int, store: Store) ->
 
 
 def recorded_runs(store: Store) -> dict[Run, TrialRecord]:
-    """Every record by its recipe and seed."""
+    """Every record, by its recipe and seed."""
     return {run_key(record): record for record in map(store.record, store.numbers())}
 
 
@@ -228,7 +229,8 @@ def _driver(store: Store, costs: CostTable, workers: int) -> Driver:
 
 
 def warmed_up(run: Path) -> None:
-    """Train a few steps of the run's workload here, so that no measured time holds the first ones.
+    """Train a few steps of the run's workload here, so that no measured time includes a process's
+    first steps.
 
     Raises:
         SearchFailed: they cannot be trained.

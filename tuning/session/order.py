@@ -22,11 +22,11 @@ KNOWN_BEFORE = ("baseline", "control", "enqueued")
 
 
 class TrunkWait:
-    """The trials that were asked for and stay behind; none once the trunk is complete and they have
-    been given out.
+    """Holds back trials that were asked for while the trunk is trained. None are left once the
+    trunk is complete and they have been given out.
 
     Args:
-        num_blocks: of the workload's model.
+        num_blocks: the number of blocks of the workload's model.
     """
 
     def __init__(self, num_blocks: int) -> None:
@@ -35,8 +35,7 @@ class TrunkWait:
         self._baselines_over = False
 
     def next(self, ask: Callable[[], TrialSpec | None], *, pending: bool) -> TrialSpec | None:
-        """The next trial, from those that stay behind or from ``ask``; None where there is none
-        yet.
+        """The next trial, from those held back or from ``ask``; None where there is none yet.
 
         Args:
             ask: gives the next trial in the study's order, or None.
@@ -55,8 +54,8 @@ class TrunkWait:
         return chosen
 
     def ahead(self, ask: Callable[[], TrialSpec | None]) -> TrialSpec | None:
-        """The first suggestion, where it comes right after the trunk's own run and has nothing to
-        share with it; None otherwise. Called before anything is given out.
+        """The first suggestion, where it comes right after the trunk's own run and shares no step
+        with it; None otherwise. It is called before anything is given out.
         """
         while len(self._held) < 2 and (spec := ask()) is not None:
             self._held.append(spec)
@@ -66,9 +65,8 @@ class TrunkWait:
         return self._held.pop()
 
     def _fetch(self, ask: Callable[[], TrialSpec | None]) -> None:
-        """Ask for the baselines up to one that departs at once.
-
-        For a sampled trial only if nothing else is ready.
+        """Ask for trials until one departs from the trunk at once. A sampled trial is asked for
+        only where none but the trunk's own run is held.
         """
         while not any(self._departs(spec) for spec in self._held):
             if self._baselines_over and any(not _is_the_trunk(spec) for spec in self._held):
@@ -84,9 +82,8 @@ class TrunkWait:
 
 
 def departs_at_once(spec: TrialSpec, num_blocks: int) -> bool:
-    """Whether the trial's first step is another than full_update's.
-
-    A block is frozen in it, or a lever pulled, or the workload another.
+    """Whether the trial's first step is not full_update's: a block is frozen in it, a lever is
+    pulled, or one of the workload's own knobs is turned.
     """
     if spec.recipe.own:
         return True

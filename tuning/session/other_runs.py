@@ -83,10 +83,10 @@ def take_clock(
 
 
 def left_there(config: SearchConfig, other: Path) -> SearchConfig | None:
-    """The search with what the run ``other``, whose clock is taken, found: what is left of the
-    choices of its space, and whether the model is pretrained.
+    """The search with what the run ``other``, whose clock it takes, found out: the choices of the
+    space that are left, and whether the model is pretrained.
 
-    None where it searched another one, or its trials ran elsewhere than these will.
+    None where that run searched another space, or its trials ran elsewhere than these will.
     """
     theirs, _ = clock_of(other)
     asked = config.to_json()
@@ -110,10 +110,10 @@ def refuse_another_clock(
     workload: Workload,
     resources: Resources,
 ) -> None:
-    """Name what the clock holds for and the search does otherwise.
+    """Refuse a clock that does not hold for the search, and name what it was calibrated for.
 
     Raises:
-        BadInput: there is something.
+        BadInput: the clock does not hold for the search.
     """
     then = {"version": theirs.version, "blocks": str(costs.num_blocks), **costs.key}
     for here in _surely_ours(config, workload, resources):
@@ -136,11 +136,10 @@ def refuse_another_clock(
 def _surely_ours(
     config: SearchConfig, workload: Workload, resources: Resources
 ) -> Iterator[dict[str, str]]:
-    """What the search's trials will have, by the names of ``calibration_key``: first without the
-    model, then of it.
+    """What is certain about the search's trials, by the names of ``calibration_key``: first what
+    can be told without making the model, then what the model tells.
 
-    Nothing is said of a cluster's devices, nor of how exact products of matrices are in another
-    process.
+    It leaves out a cluster's devices, and how exact products of matrices are in another process.
     """
     device = local_device(hides_gpus=config.driver == "ray" and not resources.gpus_per_trial)
     yield {
@@ -158,7 +157,7 @@ def _surely_ours(
 
 
 def described(costs: CostTable, other: Path) -> str:
-    """Whose clock it is, in one line."""
+    """One line for the user that says whose clock it is."""
     return (
         f"clock: that of {other}, calibrated on {costs.device} for trials of {costs.threads} "
         "thread(s)"
@@ -166,8 +165,8 @@ def described(costs: CostTable, other: Path) -> str:
 
 
 def warm_start_faults(config: SearchConfig) -> list[str]:
-    """Of the other run itself only where the space is known to be sound, for its trials are
-    compared with that.
+    """Faults of warm starting. The other run is looked at only where the space is known to be
+    sound, because its trials are compared with the space.
     """
     if not isinstance(config.warm_start, str):
         return []
@@ -188,9 +187,8 @@ def warm_start_faults(config: SearchConfig) -> list[str]:
 
 
 def clock_faults(config: SearchConfig) -> list[str]:
-    """Of the other run itself.
-
-    Whether its clock holds for this search is seen when that begins (``run_search``).
+    """Faults of the run whose clock is asked for. Whether its clock holds for this search is seen
+    when the search begins (``run_search``).
     """
     if not isinstance(config.clock, str) or config.clock == CALIBRATE:
         return []
@@ -202,7 +200,9 @@ def clock_faults(config: SearchConfig) -> list[str]:
 
 
 def unfit_clock_faults(config: SearchConfig, workload: Workload) -> list[str]:
-    """Whether a clock holds for a search that has other faults, as far as these let it be seen."""
+    """Why the clock asked for does not hold for a search that has other faults, as far as these
+    allow to see it.
+    """
     if not isinstance(config.clock, str) or config.clock == CALIBRATE or option.faults(config):
         return []
     other = Path(config.clock)
@@ -219,8 +219,8 @@ def unfit_clock_faults(config: SearchConfig, workload: Workload) -> list[str]:
 def with_clock_of(
     other: Path, info: RunInfo, config: SearchConfig, workload: Workload, resources: Resources
 ) -> RunInfo:
-    """The new run's description ``info`` with the clock of the run at ``other``; where it is from
-    is said, and noted where nobody asked for it.
+    """The new run's description ``info`` with the clock of the run at ``other``. The user is told
+    whose clock it is, and it is noted where they did not ask for it.
 
     Raises:
         BadInput: that clock does not hold for this search.

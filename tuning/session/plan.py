@@ -60,17 +60,17 @@ def make_driver(run: Path, config: SearchConfig, resources: Resources, epoch: in
 
 
 class Plan:
-    """What a session is to do, as far as it does not change while it does it.
-
-    A search's is ``SearchPlan``; what a plan does not say is as here.
+    """What a session is to do, as far as that does not change meanwhile. This class has the
+    defaults; a search's plan is ``SearchPlan``.
 
     Attributes:
         target: the loss to reach, or None for the median of full_update over seeds.
         references: the full-update runs that come before the trials, or beside them.
-        at_once: tasks that the driver runs at once, so many times as long as alone at most.
-        order: what puts the trials in order while their trunk is trained beside them; None without
-            forks.
-        slots: what finds how many trials run at once; None where as many do as the driver takes.
+        at_once: how many tasks the driver runs at once; each takes at most so many times as long as
+            alone.
+        order: puts the trials in order while their trunk is trained beside them; None where trials
+            do not fork.
+        slots: finds how many trials run at once; None where as many do as the driver takes.
         time_budget: wall seconds after which the session stops as if asked to; None: never.
     """
 
@@ -86,15 +86,17 @@ class Plan:
         raise NotImplementedError
 
     def expected_seconds(self, spec: TrialSpec) -> float:
-        """Seconds it should take with the device to itself, for deadlines."""
+        """Seconds that the trial should take with the device to itself, for deadlines."""
         raise NotImplementedError
 
     def stopping(self, target: Target) -> Stopping | None:
-        """The rule for stopping trials early, from the store's records; None: none is."""
+        """The rule for stopping trials early, from the store's records; None where none is
+        stopped.
+        """
         return None
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
-        """Forms of the model that must be timed before it is trained."""
+        """Forms of the model that must be timed before the trial is trained."""
         return frozenset()
 
     def room(self) -> int:
@@ -102,11 +104,13 @@ class Plan:
         return self.at_once if self.slots is None else self.slots.limit
 
     def takes(self, spec: TrialSpec) -> bool:
-        """Whether a task that an earlier session left in flight is this one's."""
+        """Whether a task that an earlier session left in flight belongs to this session."""
         return True
 
     def drop_trunks(self, keep: Task) -> None:
-        """Called with the one reference run whose snapshots are still of use, once it is known."""
+        """Drop snapshots that are of no more use. It is called once it is known which reference
+        run, ``keep``, the trials start from.
+        """
 
 
 class SearchPlan(Plan):
@@ -116,7 +120,7 @@ class SearchPlan(Plan):
         store: the run.
         config: what was asked for.
         workload: what is trained.
-        resources: of each trial.
+        resources: what each trial may use.
         note: told which sampler there is, and how many trials run at once.
     """
 
@@ -145,29 +149,31 @@ class SearchPlan(Plan):
         self.slots = make_slots(store, config, resources, note)
 
     def study(self, target: Target) -> Study:
-        """The study, its baselines on the seed that the target is of."""
+        """The study, with its baselines on the seed that the target comes from."""
         return make_study(self._store, self._config, target)
 
     def expected_seconds(self, spec: TrialSpec) -> float:
-        """Its horizon, and its evaluations."""
+        """The seconds of the trial's horizon and of its evaluations."""
         # A light schedule takes so many times the steps.
         evaluations = 6 * self._workload.steps / self._workload.eval_every + 1
         return spec.recipe.horizon * self._baseline + evaluations * self._costs.evaluation_seconds
 
     def stopping(self, target: Target) -> Stopping | None:
-        """As ``--stop-confidence`` says."""
+        """The rule that ``--stop-confidence`` asks for."""
         return stopping_of(self._store, self._config, target, self._baseline)
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
-        """Those of its levers that the clock does not know and that were not refused."""
+        """Forms of the trial's levers that the clock does not know and that were not refused."""
         return _unknown_charges(self._store, self._costs, spec, self._config.workload)
 
     def takes(self, spec: TrialSpec) -> bool:
-        """All but what a killed confirmation left."""
+        """True for all tasks but those that a killed confirmation left."""
         return spec.origin != CONFIRMATION
 
     def drop_trunks(self, keep: Task) -> None:
-        """Those of the automatic target's other seeds, of which replicates need but a few."""
+        """Drop snapshots of the automatic target's other seeds; replicates need but a few of
+        them.
+        """
         self._store.drop_trunks(keep, others=OTHER_SEEDS if self._config.replicates else 0)
 
 
@@ -193,11 +199,13 @@ class ListPlan(Plan):
         return self._study
 
     def expected_seconds(self, spec: TrialSpec) -> float:
-        """Its horizon."""
+        """The seconds of the run's horizon."""
         return spec.recipe.horizon * self._baseline
 
     def unknown_forms(self, spec: TrialSpec) -> Set[str]:
-        """Those that the clock does not know, of a list with recipes that no search trained."""
+        """Forms that the clock does not know, in lists that may have recipes that no search
+        trained.
+        """
         info = self._store.info
         costs = info.clock_of(spec.origin, spec.seed)
         if costs is None:
@@ -205,12 +213,14 @@ class ListPlan(Plan):
         return _unknown_charges(self._store, costs, spec, str(info.config["workload"]))
 
     def takes(self, spec: TrialSpec) -> bool:
-        """Not what a search left in flight."""
+        """False for tasks that a search left in flight."""
         return spec.origin in self._study.origins
 
 
 def _unknown_charges(store: Store, costs: CostTable, spec: TrialSpec, workload: str) -> Set[str]:
-    """What a run of ``spec`` is charged for, that the clock does not know nor the model refuses."""
+    """Names of what a run of ``spec`` is charged for that the clock does not know and the model has
+    not refused.
+    """
     levers, own = spec.recipe.levers, spec.recipe.own
     variant = variant_name(costly(declared(workload), own)) if own else ""
     if not (variant or levers.charges(costs.num_blocks)):
@@ -225,11 +235,10 @@ def _unknown_charges(store: Store, costs: CostTable, spec: TrialSpec, workload: 
 def make_slots(
     store: Store, config: SearchConfig, resources: Resources, note: Callable[[str], None]
 ) -> Slots | None:
-    """What finds how many trials run at once; None where there is nothing to find. The number,
-    known or first, is said.
+    """What finds how many trials run at once; None where nothing has to be found. The number, known
+    or first, is noted.
 
-    Trials on a CPU compute with one thread each, so that the cores hold as many as there are of
-    them.
+    Trials on a CPU compute with one thread each, so that as many fit as there are cores.
     """
     asked = (config.concurrency, config.gpus_per_trial, config.address)
     if config.driver == "serial" or any(option is not None for option in asked):
@@ -244,17 +253,17 @@ def make_slots(
 
 
 def _filling(store: Store, resources: Resources) -> Filling:
-    """Between one trial, or as many as an earlier session came to, and what memory holds."""
+    """A search for the number of trials at once, from one trial, or as many as an earlier session
+    found, up to what memory holds.
+    """
     memory, before = store.info.memory, store.info.at_once
     most = resources.concurrency if memory is None else min(resources.concurrency, that_fit(memory))
     return Filling(most, start=min(1 if before is None else before.trials, most))
 
 
 def target_of(config: SearchConfig, workload: Workload) -> float | None:
-    """The loss to reach where it is given, by the user or else by the workload, as a value of the
-    metric.
-
-    None for the automatic one.
+    """The loss to reach where a target is given, by the user or else by the workload, as a value of
+    the metric; None where the target is automatic.
     """
     target = workload.target if config.target == "auto" else config.target
     return None if target == "auto" else Metric.measured_by(workload).loss(float(target))
@@ -263,9 +272,10 @@ def target_of(config: SearchConfig, workload: Workload) -> float | None:
 def settle_sampler(
     store: Store, config: SearchConfig, resources: Resources, baseline: float
 ) -> SamplerChoice:
-    """The run's sampler as run.json has it; where it has none yet, chosen now and written there.
+    """The sampler that run.json names. Where it names none yet, one is chosen now and written
+    there.
 
-    ``baseline`` are the solo seconds of a full-update run of horizon 1.
+    ``baseline`` is the solo seconds of a full-update run of horizon 1.
     """
     if store.info.sampler is not None:
         return store.info.sampler
@@ -322,11 +332,11 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
 
 
 def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:
-    """The control at other horizons than the baselines', by number.
+    """Runs of the control at other horizons than the baselines', by number.
 
-    Those of the rungs at once, for nothing goes on before they tell what a rung is worth; those of
-    the space's short horizons as every other trial once the space-filling start is over. Replicates
-    by default take places between them.
+    Those of rungs come at once, because nothing goes on before they tell what a rung is worth.
+    Those of the space's short horizons are every other trial once the space-filling start is over;
+    by default, replicates take places between them.
     """
     first, space = len(_baselines(config, seed)), config.search_space()
     rungs = rungs_of(config)
@@ -339,7 +349,7 @@ def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:
 
 
 def rungs_of(config: SearchConfig) -> Rungs | None:
-    """How the search's sampled recipes are first looked at; None: they are not."""
+    """How the search's sampled recipes are first looked at; None where they are not."""
     if config.objective == "pareto" or not config.rung:
         return None
     return Rungs(config.rung, config.seed)

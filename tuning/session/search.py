@@ -55,13 +55,13 @@ def run_search(
 ) -> SearchResult:
     """Start the search that ``config`` describes and see it through.
 
-    ``faults`` are those of the words in which it was asked for; they are named with the others.
+    ``faults`` are those found in the words in which it was asked for; they are named with the
+    others.
 
     Raises:
         BadInput: the configuration has faults; all are named and nothing was created.
         Interrupted: it was stopped on request (Ctrl-C); everything is kept.
         SearchFailed: it cannot go on.
-
     """
     refuse_nested()
     once = _Once()
@@ -92,7 +92,7 @@ def run_search(
 
 
 def _say_what_serial_leaves(config: SearchConfig) -> None:
-    """What was asked for beside the driver serial and has no effect there."""
+    """Tell the user which options have no effect with the driver serial."""
     if config.driver != "serial":
         return
     if config.address is not None:
@@ -121,16 +121,15 @@ def all_faults(
     *,
     replacing: bool = False,
 ) -> list[str]:
-    """Every fault of a search that is to begin, those of other runs among them.
-
-    ``replacing``: in place of a run that exists.
+    """Every fault of a search that is to begin, those of other runs among them. With ``replacing``,
+    it takes the place of a run that exists.
     """
     own = config.faults(machine, find_workload, replacing=replacing)
     return [*own, *warm_start_faults(config), *clock_faults(config)]
 
 
 class _Once:
-    """Builds a workload for a search to be judged, and keeps it for the search itself.
+    """Builds a workload so that a search can be judged, and keeps it for the search itself.
 
     Attributes:
         workload: None until it was built.
@@ -140,7 +139,7 @@ class _Once:
         self.workload: Workload | None = None
 
     def __call__(self, name: str, corpus: Path | None) -> Workload:
-        """Build it, or say in a ValueError why it cannot be."""
+        """Build the workload; raises ValueError with the reason where that fails."""
         from models.registry import find_workload
 
         self.workload = find_workload(name, corpus)
@@ -148,12 +147,12 @@ class _Once:
 
 
 def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
-    """The search with the ``device_choices`` that this device and the workload's model leave; what
-    is left out is said.
+    """The search with the ``device_choices`` that this device and the workload's model leave. The
+    user is told what is left out.
 
-    Only before a run is created: a search that goes on keeps the space it began with. What the
-    device of trials that run elsewhere, on a cluster, cannot do is not known here: those fail with
-    the reason. What the workload cannot have is known.
+    It is called only before a run is created: a search that goes on keeps the space it began with.
+    What the devices of a cluster cannot do is not known here, and such trials fail with the reason;
+    what the workload cannot have is known.
 
     Raises:
         BadInput: nothing would be left, or nothing that a warm start is of use for.
@@ -199,8 +198,9 @@ def fitted_to_device(config: SearchConfig, workload: Workload) -> SearchConfig:
 
 
 def fitted_as_there(config: SearchConfig, other: Path | None) -> SearchConfig | None:
-    """The same as ``other``, the run whose clock is taken, found it, which holds for no other
-    workload, device or torch; None where none is taken, or from a search of another space.
+    """The search as ``fitted_to_device`` left it in the run ``other``, whose clock is taken: that
+    clock holds for no other workload, device or torch. None where no clock is taken, or where
+    ``other`` searched another space.
 
     Raises:
         BadInput: nothing is left that a warm start is of use for.
@@ -228,15 +228,14 @@ def resume_search(
     retry_failed: bool = False,
     watcher: Watcher | None = None,
 ) -> SearchResult:
-    """Go on with the search in directory ``run``; ``changes`` are options it is to have from now
-    on.
+    """Go on with the search in directory ``run``.
 
-    With ``retry_failed`` its failed trials run again, under their numbers.
+    ``changes`` are options that it has from now on. With ``retry_failed`` its failed trials run
+    again, under their numbers.
 
     Raises:
         BadInput: not a run, a run of another version, or changes it cannot have.
         Interrupted, SearchFailed: as ``run_search``.
-
     """
     return carry_on(Resume.of(run, changes or {}, retry_failed=retry_failed), watcher)
 
@@ -245,7 +244,7 @@ def refuse_users_session(config: SearchConfig, resources: Resources) -> None:
     """Refuse a Ray session of the user's that cannot run the search's trials.
 
     Raises:
-        BadInput: with what it lacks.
+        BadInput: names what the session lacks.
     """
     if config.driver != "ray":
         return
@@ -265,9 +264,8 @@ def refuse_users_session(config: SearchConfig, resources: Resources) -> None:
 
 
 def resume_faults(request: Resume) -> list[str]:
-    """Whether there is a run, and faults of single values.
-
-    Whether the machine has what they ask for is seen when the run is read.
+    """The fault of a run that does not exist, and faults of single values. Whether the machine has
+    what they ask for is checked when the run is read.
     """
     ample = Machine(cpus=float("inf"), gpus=1 << 30)
     faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
@@ -299,7 +297,7 @@ def carry_on(request: Resume, watcher: Watcher | None = None) -> SearchResult:
 
 
 def _workload_of(store: Store) -> tuple[Workload | None, list[str]]:
-    """The workload of a run that goes on, None where it is not to be had, and what has changed."""
+    """The workload of a run that goes on, None where it cannot be had, and what has changed."""
     from models.registry import find_workload
 
     config = stored_config(store)

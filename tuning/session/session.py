@@ -34,14 +34,12 @@ from tuning.trial.task import Ending, Fault, Lost, Task
 from tuning.trial.trial import Limits, TrialRecord, TrialSpec
 
 MAX_LOSSES = 3
-"""A task whose worker died so often within a session fails.
-
-Whatever kills it will go on doing so.
+"""A task whose worker died so often within a session fails: whatever kills it will go on doing
+so.
 """
 HOPELESS = 8
-"""So many failed trials, and not one finished, and the search stops.
-
-It is the set-up that fails, not the knobs.
+"""The search stops after so many failed trials where none has finished: its set-up fails, not the
+knobs.
 """
 
 
@@ -88,9 +86,8 @@ class SearchSession:
         return self._study
 
     def request_stop(self, reason: str) -> None:
-        """Start nothing more; workers save a checkpoint and return.
-
-        Safe to call from a signal handler.
+        """Start nothing more; workers save a checkpoint and return. Safe to call from a signal
+        handler.
         """
         if self._stop_reason is None:
             self._stop_reason = reason
@@ -150,9 +147,8 @@ class SearchSession:
         return None
 
     def _before_the_trunk(self) -> Task | None:
-        """The first suggestion of a search that is told its target.
-
-        It shares no step with the trunk, and so soonest there is a recipe to be had.
+        """The task of the first suggestion, in a search that is told its target; None elsewhere. It
+        shares no step with the trunk, so this is the soonest way to have a recipe.
         """
         begun = self._specs or self._reference_records or self._store.numbers()
         if self._plan.target is None or self._plan.order is None or begun:
@@ -193,9 +189,8 @@ class SearchSession:
         return None
 
     def _find_target(self) -> Target | None:
-        """The target, once it can be known.
-
-        It is written to the run before any trial is asked for.
+        """The target, None until it can be known. It is written to the run before any trial is
+        asked for.
         """
         if self._plan.target is not None:
             target = Target(self._plan.target)
@@ -262,7 +257,7 @@ class SearchSession:
             self._stop_if_hopeless(self._study)
 
     def _hear_company(self) -> None:
-        """Say once that forms were not timed alone."""
+        """Say once that something else ran while forms were timed."""
         costs = self._store.reload_info().calibration
         warning = None if costs is None or self._in_company else forms_disturbed(costs)
         if warning is not None:
@@ -270,9 +265,9 @@ class SearchSession:
             self._watcher.warn(warning)
 
     def _hear_unsaved(self, names: list[str]) -> None:
-        """What came too late for the examination: from now on trials train alone, and it is said.
-
-        Those that have forked began where everything could still be saved.
+        """Note state that training changed too late for the examination to see, and tell the user:
+        from now on trials do not fork. Those that have forked began where everything could still be
+        saved.
         """
         found = self._store.info.soundness or Soundness()
         if not names or not found.forks:
@@ -283,7 +278,9 @@ class SearchSession:
         self._watcher.warn(finding.told)
 
     def _learn(self, task: Task, record: TrialRecord) -> None:
-        """What the trial tells of how many should run at once, which run.json says as well."""
+        """Learn from a trial how many should run at once, and write that to run.json where it has
+        changed.
+        """
         costs = self._store.info.calibration
         if (
             self._plan.slots is None
@@ -306,8 +303,8 @@ class SearchSession:
             )
 
     def lost(self, task: Task, why: Lost) -> None:
-        """A worker died; the task goes on from its checkpoint, unless it kills its workers every
-        time.
+        """Let a task whose worker died go on from its checkpoint; it fails where it kills its
+        workers every time.
 
         Raises:
             BadInput: it computes on something else than the clock was calibrated with.
@@ -353,7 +350,9 @@ class SearchSession:
         return self._record_of(lost.task) or record
 
     def deadline(self, task: Task) -> float | None:
-        """Ten times what the clock predicts, and a minute: a worker past that hangs."""
+        """Ten times the seconds that the clock predicts, and a minute more: a worker past that
+        hangs.
+        """
         return 60 + 10 * self._plan.at_once * self._plan.expected_seconds(self._specs[task.subject])
 
     def tick(self) -> None:

@@ -19,31 +19,32 @@ from tuning.trial.task import Task
 from tuning.trial.trial import TrialRecord
 
 GAIN = 0.05
-"""One more trial must bring so much more throughput, as a share, for yet another to be tried."""
+"""The fraction by which one more trial must raise the throughput for yet another to be tried."""
 NEAR = 0.25
-"""A trial tells of n at once if on average no more than this was missing, or too many, while it
-ran.
+"""A trial counts for n at once where on average no more than this was missing, or too many, while
+it ran.
 """
 FEWEST = 2
-"""Trials that a throughput is taken from, at least; with n at once it is n."""
+"""The fewest trials that a throughput is taken from; with more than that at once it is as many as
+run at once.
+"""
 
 
 class Filling:
-    """Finds how many trials at once the device does most with.
+    """Finds how many trials at once give the device's highest throughput.
 
     Args:
-        most: never more than these, >= 1: what memory and the workers allow.
-        start: how many at first, in [1, most].
-        gain: share by which throughput must grow for one more to be tried.
+        most: the most trials that memory and the workers allow, >= 1.
+        start: how many trials run at first, in [1, most].
+        gain: fraction by which throughput must grow for one more to be tried.
 
     Attributes:
         limit: how many trials may be in flight now.
-        settled: whether the search for it is over.
-        reason: why it stands where it does, for a reader.
+        settled: whether ``limit`` is final.
+        reason: why ``limit`` is what it is, for a reader.
 
     Raises:
         ValueError: ``start`` is out of range.
-
     """
 
     def __init__(self, most: int, start: int, *, gain: float = GAIN) -> None:
@@ -58,12 +59,12 @@ class Filling:
         )
 
     def observe(self, in_flight: float, solo_seconds: float, wall_seconds: float) -> bool:
-        """A trial has ended; whether that changed anything.
+        """Take note of a trial that has ended; returns whether that changed anything.
 
         Args:
-            in_flight: how many ran meanwhile, itself included, on average.
-            solo_seconds: what its work takes with the device to itself.
-            wall_seconds: what it took.
+            in_flight: how many trials ran meanwhile on average, itself included.
+            solo_seconds: seconds that its work takes with the device to itself.
+            wall_seconds: seconds that it took.
         """
         if (
             self.settled
@@ -80,8 +81,8 @@ class Filling:
         return True
 
     def _judge(self, here: float) -> None:
-        """Go on, stay or step back, by the throughput with ``limit`` trials and that with one
-        fewer.
+        """Try one more trial, stay, or step back, by the throughputs with ``limit`` trials,
+        ``here``, and with one fewer.
         """
         below, self._below = self._below, here
         if below is None or here >= (1 + self._gain) * below:
@@ -108,8 +109,8 @@ class Filling:
 
 
 class Slots:
-    """Keeps a session's tasks within a filling's limit, and tells it how many were in flight beside
-    each.
+    """Keeps a session's tasks within a filling's limit, and tells the filling how many were in
+    flight beside each.
     """
 
     def __init__(self, filling: Filling, clock: Callable[[], float] = time.monotonic) -> None:
@@ -120,7 +121,7 @@ class Slots:
 
     @property
     def choice(self) -> AtOnce:
-        """What run.json says of it."""
+        """The choice as run.json holds it."""
         return AtOnce(self._filling.limit, self._filling.reason)
 
     @property
@@ -134,18 +135,18 @@ class Slots:
         return len(self._begun) >= self.limit
 
     def begin(self, task: Task) -> None:
-        """A worker was given a task."""
+        """Note that a worker was given the task."""
         self._pass()
         self._begun[task] = self._at, self._area
 
     def end(self, task: Task) -> None:
-        """A worker is rid of it."""
+        """Note that a worker has left the task."""
         self._pass()
         since, area = self._begun.pop(task)
         self._ended[task] = (self._area - area) / (self._at - since) if self._at > since else 1.0
 
     def learn(self, task: Task, record: TrialRecord, costs: CostTable) -> bool:
-        """The task that ended has this record; whether that changed the choice."""
+        """Learn from the record of a task that ended; returns whether that changed the choice."""
         in_flight = self._ended.pop(task, None)
         if (
             in_flight is None
@@ -166,8 +167,8 @@ def solo_work(record: TrialRecord, costs: CostTable) -> float:
     """Seconds that the work done for a record takes with the device to itself: training and
     evaluations.
 
-    The start that a trial did not train itself is left out; it was full steps, and their few probes
-    do not count.
+    A start that the trial took over from another run is left out: it was full steps, whose few
+    probes do not count.
     """
     shared = record.forked_from_step or 0
     if record.train_seconds is None or shared == record.steps:

@@ -17,7 +17,7 @@ from tuning.trial.trial import TrialRecord
 
 
 def source_of(store: Store) -> Source:
-    """The run in ``store``, as other tools are told of it."""
+    """The run in ``store`` as it is described to other tools."""
     config = stored_config(store)
     try:
         space = config.search_space()
@@ -31,7 +31,9 @@ def source_of(store: Store) -> Source:
 
 @contextlib.contextmanager
 def told(watcher: Watcher, config: SearchConfig, store: Store) -> Iterator[Watcher]:
-    """The watcher, and beside it what ``config.log`` names, which begin with what is recorded."""
+    """A watcher that also tells the destinations in ``config.log``; these are first told what is
+    recorded already.
+    """
     asked = places(config.log)
     if not asked:
         yield watcher
@@ -43,7 +45,9 @@ def told(watcher: Watcher, config: SearchConfig, store: Store) -> Iterator[Watch
 
 
 class _Telling:
-    """A watcher that tells elsewhere what it is told."""
+    """A watcher that passes everything on to another watcher, and trials to destinations
+    elsewhere.
+    """
 
     def __init__(self, watcher: Watcher, following: Following) -> None:
         self._watcher, self._following = watcher, following
@@ -52,12 +56,14 @@ class _Telling:
         return getattr(self._watcher, name)
 
     def ended(self, record: TrialRecord) -> None:
-        """A trial's record, not one of the runs that set the target."""
+        """Pass on a record; the destinations are told of trials, not of the runs that set the
+        target.
+        """
         self._watcher.ended(record)
         if record.target_loss is not None:
             self._following.tell([record])
 
     def tick(self) -> None:
-        """See whether a destination was let go."""
+        """See whether a destination has failed."""
         self._following.look()
         self._watcher.tick()

@@ -16,13 +16,13 @@ from tuning.store.upkeep import sizes
 
 @dataclass(frozen=True)
 class Tidied:
-    """One run before and after.
+    """What a run's files take before and after it is tidied.
 
     Attributes:
         run: its directory.
         before, after: bytes by what they hold; see ``tuning.store.upkeep.sizes``.
-        done: whether the search has all that was asked of it; of one that has not, only what
-            killed workers left goes.
+        done: whether all that was asked of the search is recorded; where it is not, only what
+            killed workers left is removed.
     """
 
     run: Path

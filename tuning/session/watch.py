@@ -99,9 +99,8 @@ class TerminalWatch:
         self.tick()
 
     def _improve(self, record: TrialRecord) -> bool:
-        """Whether ``record`` raised the gain.
-
-        Control seconds to the target over the least seconds to it.
+        """Whether ``record`` raised the gain: the control's least seconds to the target over the
+        least seconds of any trial.
         """
         if record.origin in ASIDE:  # on another seed, or no run of its own
             return False
@@ -194,7 +193,7 @@ def watching(
 
 
 class Watcher(Protocol):
-    """What is told of a search's progress: the terminal, a log, a test."""
+    """Is told of a search's progress: the terminal, a log, a test."""
 
     def phase(self, text: str) -> None:
         """What the search does now, beside training trials."""
@@ -221,38 +220,38 @@ class Watcher(Protocol):
         """Something the user must know, and that does not stop the search."""
 
     def tick(self) -> None:
-        """About once a second."""
+        """Called about once a second."""
 
 
 class Silent:
     """A watcher that says nothing; one with little to say overrides what it does say."""
 
     def phase(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def expects(self, seconds: Callable[[TrialSpec], float]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def began(self, spec: TrialSpec) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def ended(self, record: TrialRecord) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def lost(self, spec: TrialSpec, reason: str, *, again: bool) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def stopping(self, reason: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def warn(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def tick(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def say(message: str) -> None:

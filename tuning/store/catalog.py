@@ -1,6 +1,5 @@
-"""What lies in a directory of records.
-
-Which files count, which are left over, what is wrong with the rest.
+"""What lies in a directory of records: which files count, which are left over, and what is wrong
+with the rest.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _MOST_LOOKS = 1000
 class Problem:
     """A file among the records that is not as it should be.
 
-    ``torn`` and ``foreign`` files hold no record of this run; a writing session sets them aside. An
-    ``older`` one does: its rows count, with null in the columns that it lacks.
+    A ``torn`` or ``foreign`` file holds no record of this run; a writing session sets it aside. An
+    ``older`` file does: its rows count, with null in the columns that it lacks.
     """
 
     path: Path
@@ -43,9 +42,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Listing:
-    """One look at the directory.
-
-    The shards whose rows count, those another holds, and what is wrong.
+    """The shards of a directory at one look: ``kept`` ones, whose rows count, those ``left_over``,
+    which another one holds, and what is wrong.
     """
 
     kept: tuple[Shard, ...]
@@ -63,9 +61,8 @@ class Listing:
 
 
 class Catalog:
-    """Looks at a directory of shards that others append to and compact meanwhile.
-
-    A file is checked by its footer, once as long as its size and time of change stay the same.
+    """Looks at a directory of shards that others append to and compact meanwhile. A file is checked
+    by its footer, and again only where its size or time of change differs.
     """
 
     def __init__(self, folder: Path, form: RecordFormat) -> None:
@@ -86,7 +83,9 @@ class Catalog:
         return self.reading(lambda listing: listing)
 
     def reading(self, read: Callable[[Listing], T]) -> T:
-        """What ``read`` makes of a listing, anew where a file went away or proved torn."""
+        """What ``read`` returns for a listing; it is called again with a new one where a file went
+        away or proved torn.
+        """
         for _ in range(_MOST_LOOKS):
             with contextlib.suppress(FileNotFoundError):
                 return read(self._look())
@@ -119,11 +118,12 @@ class Catalog:
             raise FileNotFoundError(path) from None
 
     def _names(self) -> list[str]:
-        """Every file's name; FileNotFoundError where the list may lack trials that were merged
-        while it was read.
+        """Every file's name; raises FileNotFoundError where the list may lack trials that were
+        merged while it was read.
 
-        A long directory is not listed at one instant: a list can miss the small files, gone
-        already, and the merged one, not there yet. A second list has the merged one in that case.
+        A long directory is not listed at one instant: a list can miss both the small files, which
+        are gone already, and the merged one, which is not there yet. A second list has the merged
+        one in that case.
         """
         try:
             names = os.listdir(self._folder)  # noqa: PTH208 - names are all that is needed, and there are many
@@ -164,14 +164,14 @@ class Catalog:
 
 @dataclass(frozen=True)
 class References:
-    """The records of runs that are no trials, by their task, and the files that hold none."""
+    """The records of runs that are no trials, by their task, and the files that hold no record."""
 
     records: dict[Task, TrialRecord]
     problems: list[Problem]
 
 
 def read_references(folder: Path, form: RecordFormat) -> References:
-    """Every ``TASK.parquet`` of ``folder``."""
+    """The records in every ``TASK.parquet`` of ``folder``."""
     found = References({}, [])
     for path in sorted(folder.glob("*.parquet")):
         try:
@@ -200,9 +200,8 @@ def set_aside(run: Path, problems: Iterable[Problem], files: Files) -> None:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """A file that cannot be read now may be a good one.
-
-    That stops the reader, and nothing is set aside.
+    """Within the block, a file that cannot be read stops the reader, and is not set aside: it may
+    be a good one.
     """
     try:
         yield

@@ -21,7 +21,8 @@ from pathlib import Path
 
 TEMPORARY_SUFFIX = ".tmp"
 AT_ONCE = 64 << 20
-"""Bytes that a call is given to write: of a checkpoint as large as memory there is no third copy.
+"""The most bytes that one call is given to write: a checkpoint as large as memory allows no third
+copy.
 """
 _NO_HARD_LINKS = {
     errno.EPERM,
@@ -88,9 +89,8 @@ class Files:
             os.close(descriptor)
 
     def write_atomic(self, path: Path, data: bytes) -> None:
-        """Put ``data`` at ``path``, over what was there.
-
-        At any instant the name holds the old or the new whole.
+        """Put ``data`` at ``path``, over what was there; at any instant the name holds either the
+        whole old or the whole new content.
         """
         temporary = self._write_temporary(path.name, data, path.parent)
         with self._discarding(temporary):

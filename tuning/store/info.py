@@ -18,9 +18,8 @@ from tuning.trial.soundness import Soundness
 from tuning.trial.trial import is_a_confirmations
 
 SCHEMA_VERSION = 1
-"""Of run.json and of the trials' columns.
-
-Raised when a column changes its meaning or a new one is required.
+"""The version of run.json and of the trials' columns. It is raised when a column changes its
+meaning or a new one is required.
 """
 
 KnobKind = Literal["float", "int", "bool", "str"]
@@ -46,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True)
 class SamplerChoice:
-    """Which sampler a run has, for good.
+    """Which sampler a run has. It does not change.
 
     Attributes:
         name: one of ``tuning.config.config.SAMPLERS``, but not auto.
@@ -77,9 +76,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """How many trials run at once where that was not asked for, and why.
-
-    It changes while it is being found.
+    """How many trials run at once where that was not asked for, and why. The number changes while
+    it is being found.
     """
 
     trials: int
@@ -101,7 +99,7 @@ class RunInfo:
         workload_fingerprint: identifies the workload and its data.
         versions: of python, torch, ray and the like, for the reader.
         device: the device's name as reported in records.
-        calibration: what things cost here; None until measured.
+        calibration: the clock's cost table; None until measured.
         target: None until determined.
         sampler: None until chosen, before the first trial.
         refused_forms: forms of the model that could not be calibrated, by ``Form.key``, and why.
@@ -185,7 +183,7 @@ class RunInfo:
             ) from None
 
     def facts(self) -> dict[str, Any]:
-        """What a reader is shown: every field but the identity, and the soundness in words."""
+        """What a reader is shown: every field but the identity, with the soundness in words."""
         facts = {
             name: each for name, each in dataclasses.asdict(self).items() if name != "identity"
         }
@@ -194,7 +192,9 @@ class RunInfo:
         return facts
 
     def clock_of(self, origin: str, seed: int) -> CostTable | None:
-        """The table by which such a trial is charged; None until calibrated."""
+        """The cost table by which a trial of this origin and seed is charged; None until
+        calibrated.
+        """
         costs = self.calibration
         if costs is None or not is_a_confirmations(origin, seed, self.config.get("seed", 0)):
             return costs
@@ -203,12 +203,12 @@ class RunInfo:
 
     @property
     def forks(self) -> bool:
-        """Whether trials share snapshots: asked for, and the workload allows it."""
+        """Whether trials share snapshots: that is asked for, and the workload allows it."""
         return bool(self.config["forks"]) and self.goes_on
 
     @property
     def goes_on(self) -> bool:
-        """Whether a trial that was stopped goes on where it was; else it begins anew."""
+        """Whether a trial that was stopped goes on where it was; otherwise it begins anew."""
         return self.soundness is None or self.soundness.forks
 
     def require_version(self, version: str) -> None:
@@ -226,7 +226,7 @@ class RunInfo:
 
 
 def _over(before: CostTable | None, again: CostTable) -> CostTable:
-    """A table that was timed again, with what of its forms was not."""
+    """The table of what was timed again, with the forms of ``before`` that were not."""
     known = {} if before is None else before.forms
     return dataclasses.replace(again, forms={**known, **again.forms})
 
@@ -249,9 +249,8 @@ def _schema_message(schema: int, version: str) -> str:
 
 
 HEADROOM = 1.25
-"""A trial is counted on to need so many times the memory of a full step.
-
-Other forms of the model take more.
+"""A trial is expected to need so many times the memory of a full step, because other forms of the
+model take more.
 """
 
 

@@ -40,7 +40,7 @@ BEAT_SECONDS = 5.0
 TTL_SECONDS = 30.0
 JOIN_SECONDS = 5.0
 _GIVEN_BACK: set[str] = set()
-"""Holders in this process that gave their run back and could not write so."""
+"""Holders in this process that gave their run back but could not write that down."""
 _EPOCH = re.compile(r"(\d{6,})\.json")
 
 
@@ -55,7 +55,7 @@ class Holder:
         pid: of the process that acquired the lease.
         process_start: when that process started, so that a reused pid is not taken for it.
         since: when the lease was acquired; aware, UTC, ISO 8601.
-        released: given back by its holder.
+        released: whether its holder gave it back.
     """
 
     holder: str
@@ -160,13 +160,14 @@ class Lease:
 
 
 class Fenced(Exception):  # noqa: N818 - not an error: the run has a new search
-    """A later search holds the run: this one's workers write nothing any more."""
+    """Raised in a search's worker once a later search holds the run: the worker writes nothing
+    more.
+    """
 
 
 def is_current(run: Path, epoch: int) -> bool:
-    """Whether the search of ``epoch`` still holds ``run``.
-
-    One directory listing, so cheap enough for every write.
+    """Whether the search of ``epoch`` still holds ``run``. This takes one directory listing, so it
+    is cheap enough to ask before every write.
     """
     try:
         return _last_epoch(_folder(run)) == epoch
@@ -255,7 +256,7 @@ def _heartbeat(path: Path) -> int | None:
 
 
 def _read(path: Path) -> Holder | None:
-    """The holder, or None where the file cannot be understood."""
+    """The holder, or None where the file cannot be parsed."""
     try:
         return built(Holder, json.loads(path.read_bytes()))
     except (OSError, ValueError):
@@ -294,7 +295,9 @@ def _this_process() -> Holder:
 
 
 def _machine() -> str:
-    """Two containers share a kernel but not their process ids, so the boot alone would not do."""
+    """Identifies the machine, its boot and its process ids' namespace. Two containers share a
+    kernel but not their process ids, so the boot alone would not do.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -303,9 +306,8 @@ def _machine() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """When the process started, in a form that only equality is asked of.
-
-    None where it does not run.
+    """When the process started, as text that is good for comparing only; None where it does not
+    run.
     """
     try:
         fields = _stat_fields(pid)
@@ -315,9 +317,8 @@ def _process_start(pid: int) -> str | None:
 
 
 def _stat_fields(pid: int) -> list[str]:
-    """Fields 3 (state) onwards of proc(5)'s stat.
-
-    Ticks since boot do not move when the clock is set.
+    """The fields of /proc/PID/stat from the third (state) on, see proc(5). Start times there are
+    ticks since boot, which do not change when the clock is set.
     """
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 

@@ -51,8 +51,8 @@ class NotARecord(ValueError):  # noqa: N818 - it says what the file is
 
 
 class Footer(NamedTuple):
-    """The lowest and the highest number of a file's trials, its rows, and whether it lacks columns
-    that there are now.
+    """What a file's footer says: the lowest and the highest number of its trials, the number of
+    rows, and whether it lacks columns that there are now.
     """
 
     low: int
@@ -131,10 +131,7 @@ class RecordFormat:
             return self._conform(table, wanted)
 
     def footer(self, path: Path) -> Footer:
-        """What a file says of itself, without its rows.
-
-        Raises as ``read``.
-        """
+        """What a file's footer says, without reading its rows; raises as ``read``."""
         with _parsing(path) as file:
             schema, metadata = self._checked_schema(file), file.metadata
             index = schema.names.index("number")
@@ -153,9 +150,8 @@ class RecordFormat:
         return [self._record(row) for row in table.to_pylist()]
 
     def to_frame(self, table: Any) -> pd.DataFrame:
-        """The table for pandas.
-
-        Nullable integers and booleans, null floats as NaN, times in UTC.
+        """The table for pandas, with nullable integers and booleans, null floats as NaN, and times
+        in UTC.
         """
         import pandas as pd
 
@@ -249,9 +245,8 @@ class RecordFormat:
         return schema
 
     def _with_confirmations(self, table: Any) -> Any:
-        """The table with the runs of confirmations named so.
-
-        They were replicates before, told apart by their fresh seeds alone.
+        """The table with the origin of a confirmation's runs corrected. Older versions recorded
+        them as replicates, told apart by their fresh seeds alone.
         """
         if "origin" not in table.column_names or REPLICATE not in table["origin"].to_pylist():
             return table
@@ -276,7 +271,9 @@ class RecordFormat:
 
 @contextlib.contextmanager
 def _parsing(path: Path) -> Iterator[Any]:
-    """The Parquet file at ``path``; whatever goes wrong because of its content is NotARecord."""
+    """The Parquet file at ``path``; any error that comes from its content is raised as
+    NotARecord.
+    """
     with pa.OSFile(str(path)) as source:
         try:
             with pq.ParquetFile(source, page_checksum_verification=True) as file:
@@ -290,7 +287,7 @@ def _parsing(path: Path) -> Iterator[Any]:
 
 
 def _floats(record: TrialRecord) -> list[tuple[str, float]]:
-    """Every number of the record that is a float, with its name."""
+    """Every float of the record, with its name."""
     named: list[tuple[str, Any]] = [
         *vars(record).items(),
         ("horizon", record.recipe.horizon),

@@ -22,21 +22,21 @@ from tuning.trial.trial import TrialRecord, TrialSpec
 
 
 def spec_of(record: TrialRecord) -> TrialSpec:
-    """What a record's trial was to do."""
+    """The spec that a record's trial was given."""
     return TrialSpec(
         **{field.name: getattr(record, field.name) for field in dataclasses.fields(TrialSpec)}
     )
 
 
 class Withdrawal:
-    """Takes records out of files of a run.
+    """Takes records out of a run's files and keeps copies of them.
 
     Args:
         run: the run directory.
-        catalog: of its trials.
-        form: of its records.
+        catalog: the catalog of its trials.
+        form: the format of its records.
         files: the file layer.
-        fence: raises where the run is another search's by now.
+        fence: raises where another search holds the run by now.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Withdrawal:
         )
 
     def trials(self, shard: Shard, numbers: Collection[int]) -> None:
-        """Take these trials out of a shard, whose other rows are then held by smaller ones."""
+        """Take these trials out of a shard; its other rows are then held by smaller shards."""
         table = self._catalog.table(shard)
         rows = {number: table.slice(number - shard.low, 1) for number in numbers}
         for record in (self._format.to_records(row)[0] for row in rows.values()):
@@ -68,7 +68,7 @@ class Withdrawal:
         self._remove(self._catalog.path(shard))
 
     def reference(self, task: Task, record: TrialRecord) -> None:
-        """Take the record of a run that is no trial."""
+        """Take out the record of a run that is no trial."""
         self._keep_copy(str(task), record)
         self._remove(self._run / TRUNK / f"{task}.parquet")
 

@@ -55,13 +55,14 @@ class Running:
     def begin(
         self, task: Task, spec: TrialSpec, executions: int = 0, limits: Limits | None = None
     ) -> None:
-        """Note the task, started so often before; FileExistsError where it is in flight already."""
+        """Note the task, which was started ``executions`` times before; FileExistsError where it is
+        in flight already.
+        """
         self._files.commit_once(self._path(task), _to_bytes(spec, executions, limits))
 
     def started(self, task: Task) -> int:
-        """Count one more execution, durably; how many there are now.
-
-        KeyError where it is not in flight.
+        """Count one more execution, durably, and return how many there are now; KeyError where the
+        task is not in flight.
         """
         found = self.get(task)
         self._files.write_atomic(

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 FAN_IN = 64
 SPANS = (1, FAN_IN, FAN_IN**2)
-"""Trials in a file of each level. Not higher.
-
-Merging is to take bounded time, and 4096 rows are a good file.
+"""The number of trials in a file of each level. There are no larger files: merging is to take
+bounded time, and 4096 rows are a good size.
 """
 DIGITS = 8
 NUMBERS = 10**DIGITS
@@ -27,9 +26,8 @@ _NAME = re.compile(rf"(\d{{{DIGITS}}})(?:-(\d{{{DIGITS}}}))?\.parquet")
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """A file that holds the trials ``low`` .. ``low + span - 1``.
-
-    ``span`` is one of ``SPANS``, ``low`` a multiple.
+    """A file that holds the trials ``low`` .. ``low + span - 1``. ``span`` is one of ``SPANS``, and
+    ``low`` is a multiple of it.
     """
 
     low: int
@@ -52,7 +50,7 @@ class Shard:
         return range(self.low, self.low + self.span)
 
     def holders(self) -> Iterator[Shard]:
-        """The larger shards that hold, or will hold, all it does."""
+        """The larger shards that hold, or will hold, all that this one does."""
         for span in SPANS:
             if span > self.span:
                 yield Shard(self.low - self.low % span, span)
@@ -69,7 +67,7 @@ def parse(name: str) -> Shard | None:
 
 
 def outermost(shards: Iterable[Shard]) -> tuple[list[Shard], list[Shard]]:
-    """``(kept, left_over)``: those that no other holds, by number, and the rest."""
+    """``(kept, left_over)``: the shards that no other one holds, by number, and the rest."""
     present = set(shards)
     left_over = {shard for shard in present if any(holder in present for holder in shard.holders())}
     return sorted(present - left_over), sorted(left_over)
@@ -93,8 +91,8 @@ def complete_group(
 ) -> tuple[Shard, list[Shard]] | None:
     """``(merged, parts)`` of the first aligned range all of whose parts are there, or None.
 
-    ``shards`` are such as ``outermost`` keeps; a merged file whose name is ``taken`` is passed
-    over.
+    ``shards`` are those that ``outermost`` keeps. A range whose merged file has a name that is
+    ``taken`` is passed over.
     """
     groups: dict[Shard, list[Shard]] = {}
     for shard in shards:

@@ -1,11 +1,11 @@
 """The run directory: Parquet is the truth, and nothing recorded is lost or recorded twice.
 
     RUN/run.json            what the run is (``RunInfo``)
-    RUN/trials/             finished trials, see ``store_shards`` for the files' names
+    RUN/trials/             finished trials, see ``shards`` for the files' names
     RUN/running/            tasks in flight, temporary files, the lease
     RUN/trunk/              the records of the runs that set the target, and shared snapshots
-    RUN/set_aside/          torn and foreign files found among the records, and failed records whose
-    trials ran again
+    RUN/set_aside/          torn and foreign files found among the records, and failed records
+                            whose trials ran again
 
 A record appears by one system call, the link that names its file; a merged file appears by one as
 well, and while its parts still stand beside it they do not count. So a kill at any instant loses at
@@ -142,7 +142,7 @@ class Store:
         return self._format.columns
 
     def light_frame(self) -> pd.DataFrame:
-        """``frame`` of the columns from which outcomes are made."""
+        """``frame`` with only the columns from which outcomes are made."""
         return self.frame((*COLUMNS, *(KNOB + name for name in self._info.knob_columns)))
 
     def frame(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
@@ -169,9 +169,8 @@ class Store:
         return self._catalog.look().numbers
 
     def scan(self) -> list[Problem]:
-        """Every file among the records that is torn, foreign or older, looked up now.
-
-        Changes nothing.
+        """Every file among the records that is torn, foreign or older, looked up now. Nothing is
+        changed.
         """
         return [
             *self._catalog.look().problems,
@@ -180,7 +179,7 @@ class Store:
         ]
 
     def commit(self, task: Task, record: TrialRecord) -> None:
-        """Record what came of a task, a trial's in the table; raises as ``append``."""
+        """Record the result of a task, a trial's in the table; raises as ``append``."""
         if task.is_trial:
             self.append(record)
         else:
@@ -193,7 +192,7 @@ class Store:
         self._commit(self.path / TRUNK / f"{task}.parquet", record)
 
     def references(self) -> dict[Task, TrialRecord]:
-        """Every such record by its task."""
+        """The record of every run that is no trial, by its task."""
         return self._references().records
 
     def trunk_folder(self, task: Task) -> Path:
@@ -201,15 +200,17 @@ class Store:
         return self.path / TRUNK / str(task)
 
     def drop_trunks(self, keep: Task, *, others: int = 0) -> None:
-        """Remove every reference run's snapshots but those of ``keep``, whose seed trials have, and
-        ``others`` of each of the others.
+        """Remove the reference runs' snapshots, except those of ``keep``, on whose seed the trials
+        train, and ``others`` of each of the other runs.
         """
         for folder in trunk_folders(self.path):
             if folder.name != str(keep):
                 thin(folder, others) if others else shutil.rmtree(folder)
 
     def thin_trunks(self, keep: int) -> None:
-        """Leave ``keep`` snapshots of the trials' own seed and none of others, for what is done."""
+        """Leave ``keep`` snapshots of the trials' own seed and none of other seeds, once a search
+        is done.
+        """
         seed = None if self._info.target is None else self._info.target.seed
         for folder in trunk_folders(self.path):
             own = seed is None or folder.name == str(Task.reference(seed))
@@ -220,8 +221,8 @@ class Store:
     def begin(
         self, spec: TrialSpec, task: Task | None = None, limits: Limits | None = None
     ) -> None:
-        """Note a task before any worker is told of it; a trial's id is its number, ``limits`` are
-        what stops it.
+        """Note a task before any worker is told of it. Without ``task`` it is the trial's own;
+        ``limits`` are the losses that stop it.
 
         Raises:
             AlreadyRecorded: the trial has a record.
@@ -236,9 +237,8 @@ class Store:
             )
 
     def started(self, task: Task) -> int:
-        """Count one more execution of a task, durably; how many there are now.
-
-        KeyError where it is not in flight.
+        """Count one more execution of a task, durably, and return how many there are now; KeyError
+        where the task is not in flight.
         """
         with self._writing("the state of a task"):
             self._fence()
@@ -278,11 +278,11 @@ class Store:
     # --- upkeep, by the session that holds the lease and by nobody else
 
     def tidy(self) -> list[Problem]:
-        """Finish what a killed search left, and set aside what is no record; the problems that were
-        there.
+        """Finish what a killed search left undone, and set aside files that are no records. Returns
+        the problems that were found.
 
         Raises:
-            SearchFailed: as everything that writes.
+            SearchFailed: the file system refuses.
         """
         with self._writing("the run directory"):
             self._fence()
@@ -297,7 +297,7 @@ class Store:
         return problems
 
     def _litter(self) -> list[Path]:
-        """What writers that were killed left, wherever something is written."""
+        """Temporary files that killed writers left, in every folder that is written to."""
         trunk = self.path / TRUNK
         folders = [
             self.path,
@@ -455,5 +455,7 @@ def history_of(store: Store) -> list[Outcome]:
 
 
 def load_frame(store: Store, *, curves: bool = True) -> pd.DataFrame:
-    """The run's trials; without ``curves``, much faster, the nested columns are not read."""
+    """The run's trials as a table. Without ``curves`` the nested columns are not read, which is
+    much faster.
+    """
     return store.frame(None if curves else [c for c in store.columns if c not in NESTED])

@@ -21,7 +21,7 @@ def note_unsaved(folder: Path, names: Sequence[str], files: Files = FILES) -> No
 
 
 def noted_unsaved(folder: Path) -> list[str]:
-    """The names that were written; none where everything could be saved."""
+    """The names that were written; empty where everything could be saved."""
     try:
         return list(json.loads((folder / NAME).read_bytes()))
     except (FileNotFoundError, ValueError):

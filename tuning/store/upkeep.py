@@ -13,9 +13,13 @@ from pathlib import Path
 from tuning.layout import RUNNING, SET_ASIDE, TRIALS, TRUNK
 
 OTHER_SEEDS = 4
-"""Snapshots kept of a seed that only replicates train on, from when the target is known."""
+"""The number of snapshots kept of a seed that only replicates train on, once the target is
+known.
+"""
 FINISHED = 8
-"""Those kept of the trials' own seed once a search is done, for one that is extended."""
+"""The number of snapshots kept of the trials' own seed once a search is done, in case it is
+extended.
+"""
 PARTS = {TRIALS: "trials", TRUNK: "snapshots", RUNNING: "checkpoints", SET_ASIDE: "set aside"}
 """Folder of a run -> what it holds, for a reader."""
 REST = "page, picture, description"
@@ -27,8 +31,8 @@ def snapshots(folder: Path) -> list[Path]:
 
 
 def thin(folder: Path, keep: int) -> None:
-    """Leave ``keep`` snapshots of a reference run, evenly among those there are; repeated it does
-    nothing more.
+    """Leave ``keep`` snapshots of a reference run, evenly spaced among those there are; calling it
+    again changes nothing.
     """
     there = snapshots(folder)
     if len(there) <= keep:
@@ -46,7 +50,9 @@ def trunk_folders(run: Path) -> Iterator[Path]:
 
 
 def sizes(run: Path) -> dict[str, int]:
-    """Bytes by what they hold, in the words of ``PARTS`` and ``REST``; without what takes none."""
+    """Bytes by what they hold, in the words of ``PARTS`` and ``REST``, the largest first; what
+    takes no bytes is left out.
+    """
     found: dict[str, int] = {}
     for path in run.rglob("*"):
         top = path.relative_to(run).parts[0]

@@ -28,16 +28,16 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.trial import CONFIRMATION, FIRST_FRESH, TrialSpec
 
 Runs = Mapping[tuple[Recipe, int], Outcome]
-"""What is recorded, by plain recipe and seed."""
+"""Recorded runs by plain recipe and seed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe to be taken apart.
+    """What is trained to take a recipe apart.
 
     Attributes:
         found: the trial whose recipe it is.
-        seeds: the trial's own, then fresh ones.
+        seeds: the trial's own seed, then fresh ones.
         target: the loss whose time the runs' records tell.
     """
 
@@ -47,13 +47,13 @@ class Plan:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """What there is to take away."""
+        """The recipe's pieces, which are taken away one at a time."""
         return pieces_of(self.found.recipe)
 
     def recipes(self) -> tuple[Recipe, ...]:
-        """The whole, then it without each piece, then each alone: none twice.
-
-        The whole alone where there are fewer than two pieces: nothing else would be learnt.
+        """The whole recipe, then the whole without each piece, then each piece alone, no recipe
+        twice. It is the whole alone where there are fewer than two pieces: nothing else would be
+        learnt.
         """
         recipe, pieces = plain(self.found.recipe), self.pieces
         if len(pieces) < 2:
@@ -63,7 +63,7 @@ class Plan:
         return tuple(dict.fromkeys([recipe, *less, *alone]))
 
     def specs(self, workload: str, known: Runs) -> list[TrialSpec]:
-        """What is not ``known`` yet, seed by seed; the numbers stand for none yet."""
+        """The runs that are not ``known`` yet, seed by seed; their numbers are not chosen yet."""
         if len(self.pieces) < 2:
             return []
         return [
@@ -75,16 +75,15 @@ class Plan:
 
 
 def seeds_of(own: int, used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
-    """The trial's own seed and ``count - 1`` fresh ones, none of them a confirmation's.
-
-    What was seen on a seed that a verdict is of would have to be corrected for.
+    """The trial's own seed and ``count - 1`` fresh ones, none of them a confirmation's. What was
+    seen on the seeds of a verdict would have to be corrected for in it.
     """
     return (own, *fresh_seeds({*used, own}, first_seed + FIRST_FRESH, count - 1))
 
 
 def known_runs(frame: pd.DataFrame, plan: Plan) -> Runs:
-    """Recorded runs of the plan's recipes: finished ones of any origin, and what failed when it was
-    trained for this.
+    """Recorded runs of the plan's recipes: finished ones of any origin, and failed ones that were
+    trained for this plan's purpose.
     """
     near = frame[frame["seed"].isin(plan.seeds) & (frame["horizon"] == plan.found.recipe.horizon)]
     found: dict[tuple[Recipe, int], Outcome] = {}
@@ -98,19 +97,19 @@ def known_runs(frame: pd.DataFrame, plan: Plan) -> Runs:
 
 
 def finished(run: Outcome | None) -> bool:
-    """Whether it ended with seconds and a loss."""
+    """Whether the run ended with seconds and a loss."""
     return run is not None and run.state == "finished" and all(map(math.isfinite, _axes(run)))
 
 
 def _axes(run: Outcome) -> tuple[float, float]:
-    """Its seconds and loss; NaN where it has none."""
+    """The run's seconds and loss, NaN for one that it does not have."""
     known = run.train_seconds, run.val_loss
     seconds, loss = (math.nan if axis is None else axis for axis in known)
     return seconds, loss
 
 
 def apart_of(plan: Plan, runs: Runs, line: Line, noise: Noise | None, metric: Metric) -> Apart:
-    """What the plan's runs say, the own control's ``line`` giving each loss its price."""
+    """What the plan's runs show. The own control's ``line`` gives the seconds at each loss."""
     recipe, pieces = plain(plan.found.recipe), plan.pieces
     whole = _measured(recipe, plan, runs, line)
     assert whole is not None, "a recipe is taken apart once its trial has finished"
@@ -129,7 +128,7 @@ def apart_of(plan: Plan, runs: Runs, line: Line, noise: Noise | None, metric: Me
     )
 
 
-# Everything a piece's figures depend on.
+# Many arguments: everything that a piece's figures depend on.
 def _brought(
     piece: Piece, whole: Measured, plan: Plan, runs: Runs, line: Line, noise: Noise | None
 ) -> Brought:
@@ -143,14 +142,19 @@ def _brought(
 
 
 def _in_noise(less: Measured | None, whole: Measured, noise: Noise | None) -> bool | None:
-    """Paired seeds stray less than the noise, so this marks rather too much than too little."""
+    """Whether the whole and the whole without a piece, ``less``, are so close that another seed
+    could reverse their order; None where that is not known. Paired seeds vary less than the noise,
+    so this marks too much rather than too little.
+    """
     if less is None or noise is None:
         return None
     return abs(less.loss - whole.loss) <= noise.limit / math.sqrt(less.seeds)
 
 
 def _measured(recipe: Recipe, plan: Plan, runs: Runs, line: Line) -> Measured | None:
-    """What a recipe came to; None where it did not finish beside the whole on any seed."""
+    """A recipe's mean figures over seeds; None where it did not finish beside the whole on any
+    seed.
+    """
     whole = plain(plan.found.recipe)
     mine, its = (_by_seed(each, plan, runs) for each in (recipe, whole))
     both = [seed for seed in plan.seeds if seed in mine and seed in its]
@@ -164,6 +168,6 @@ def _measured(recipe: Recipe, plan: Plan, runs: Runs, line: Line) -> Measured | 
 
 
 def _by_seed(recipe: Recipe, plan: Plan, runs: Runs) -> dict[int, tuple[float, float]]:
-    """Seconds and loss of the finished runs."""
+    """Seconds and loss of the recipe's finished runs, by seed."""
     found = {seed: runs.get((recipe, seed)) for seed in plan.seeds}
     return {seed: _axes(run) for seed, run in found.items() if run is not None and finished(run)}

@@ -38,9 +38,9 @@ from tuning.trial.trial import Origin, Scalar, TrialRecord, TrialSpec
 CONTROL_HORIZONS = (0.5, 0.625, 0.75, 0.875)
 ENQUEUED = ("static", "tuned", "tuned_v2")
 WIDEST = 0.125
-"""No two neighbouring horizons of the control are further apart."""
+"""The largest distance between two neighbouring horizons of the control."""
 _Baseline = tuple[Origin, str, float, dict[str, Scalar]]
-"""Where it comes from, its policy, horizon and knobs."""
+"""A baseline's origin, policy, horizon and knobs."""
 
 
 def baseline_specs(
@@ -60,7 +60,7 @@ def baseline_specs(
 
 def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialSpec, ...]:
     """Control runs from the shortest horizon that ``space`` searches up to the baselines' own;
-    their numbers are open.
+    their numbers are not chosen yet.
 
     >>> from search_spaces.registry import find_space
     >>> [spec.recipe.horizon for spec in short_controls(find_space("dynamic_suffix"), "byte_lm", 0)]
@@ -77,7 +77,8 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
 def rung_controls(
     space: SearchSpace, workload: str, seed: int, share: float
 ) -> tuple[TrialSpec, ...]:
-    """Control runs at the shortest and the longest rung of ``space``; their numbers are open.
+    """Control runs at the shortest and the longest rung of ``space``; their numbers are not chosen
+    yet.
 
     >>> from search_spaces.registry import find_space
     >>> specs = rung_controls(find_space("recipe"), "byte_lm", 0, share=0.25)
@@ -90,7 +91,7 @@ def rung_controls(
 
 
 def searched_horizons(space: SearchSpace) -> tuple[float, float] | None:
-    """The shortest and the longest; None where the space searches none."""
+    """The shortest and the longest horizon that the space searches; None where it searches none."""
     knob = next((knob for knob in space.searched if knob.name == HORIZON), None)
     if knob is None:
         return None
@@ -106,9 +107,8 @@ def _controls(horizons: Iterable[float], workload: str, seed: int) -> tuple[Tria
 
 
 def knob_columns(space: SearchSpace) -> dict[str, KnobKind]:
-    """The type of every knob that a trial of the search can have.
-
-    The space's, the workload's own among them, and the baselines'.
+    """The type of every knob that a trial of the search can have: the space's knobs, with the
+    workload's own among them, and the baselines'.
     """
     names = {*space.policies(), *(spec.recipe.policy for spec in baseline_specs("", 0))}
     levers = lever_settings()
@@ -146,7 +146,9 @@ def _baselines(space: SearchSpace | None) -> Iterator[_Baseline]:
 
 
 def _beside(space: SearchSpace | None) -> Iterator[_Baseline]:
-    """What stands beside all others: a space's rivals, or schedules where it suggests nothing."""
+    """Baselines beside those of every search: the space's rivals, or preset schedules where the
+    space suggests nothing.
+    """
     if space is None or not space.suggested:
         for preset in map(PRESETS.__getitem__, ENQUEUED):
             yield "enqueued", preset.name, 1.0, _applying(preset.name, knobs_of(preset))
@@ -158,9 +160,8 @@ def _beside(space: SearchSpace | None) -> Iterator[_Baseline]:
 
 
 def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The knobs that apply: those of a gate that is off, say, do not.
-
-    The policy's own space knows which.
+    """The knobs that apply to a recipe; those behind a closed gate, say, do not. The policy's own
+    space knows which.
     """
     space = all_spaces().get(policy)
     params = space and space.params_of(policy, 1.0, knobs)
@@ -168,9 +169,8 @@ def _applying(policy: str, knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def reference_specs(workload: str, first_seed: int, seeds: int) -> dict[Task, TrialSpec]:
-    """Full-update runs on consecutive seeds, by task id.
-
-    Their numbers count within the trunk, not among the trials.
+    """Full-update runs on consecutive seeds, by task. Their numbers count from 0 among these runs
+    and are not trials' numbers.
     """
     return {
         Task.reference(seed): TrialSpec(

@@ -1,6 +1,5 @@
-"""What a confirmation trains.
-
-Which schedules, beside which control, on which seeds, in which order.
+"""What a confirmation trains: which schedules, beside which control, on which seeds, in which
+order.
 """
 
 from __future__ import annotations
@@ -41,21 +40,22 @@ from tuning.trial.trial import (
 DEFAULT_TOP = 3
 LONGEST_CONTROL = 1.0
 OWN_RUNS = 4
-"""Of the own control, on each seed: one more than a parabola has numbers."""
+"""The number of runs of the own control on each seed: one more than a parabola has coefficients."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained.
+    """The runs of a confirmation.
 
     Attributes:
         candidates: the schedules, best first.
-        horizons: of the own control, ascending.
-        seeds: fresh ones.
+        horizons: the own control's, ascending.
+        seeds: fresh seeds.
         target: the loss whose time is told.
         remark: how the candidates differ from what one would expect; empty where they do not.
-        rivals: the other controls, those that the search has and that may turn the verdict.
-        behind: of the others, the trial of the search that gained most, and nothing.
+        rivals: the other controls that the search has and that may change the verdict.
+        behind: for each of the rest, the number of its trial that gained most in the search: even
+            that one gained nothing.
         time: the seconds by which it is judged.
     """
 
@@ -71,8 +71,8 @@ class Plan:
     def specs(self, workload: str) -> list[TrialSpec]:
         """Every run, seed by seed, so that a confirmation that is cut short has whole seeds.
 
-        Within a seed the order is drawn anew, so that a machine that warms up or slows down favours
-        no schedule. The numbers stand for none yet.
+        Within a seed the order is random, so that a machine that warms up or slows down favours no
+        schedule. The numbers are not chosen yet.
         """
         found = []
         for seed in self.seeds:
@@ -89,7 +89,7 @@ class Plan:
 
 
 def fresh_seeds(used: Iterable[int], first_seed: int, count: int) -> tuple[int, ...]:
-    """``count`` seeds of which none is in ``used``; more of them begin with the same."""
+    """``count`` seeds, none of them in ``used``. A larger ``count`` gives the same seeds first."""
     taken = set(used) | set(range(first_seed, first_seed + SEEDS))
     found: list[int] = []
     seed = first_seed + FIRST_FRESH
@@ -127,17 +127,18 @@ def priced(
     frame: pd.DataFrame, candidates: Sequence[Candidate], horizons: Sequence[float]
 ) -> tuple[float, ...]:
     """Those of the own control's ``horizons`` that tell something about ``candidates``, ascending:
-    four where there are four, around the time that each takes and the time to its loss.
+    up to four, around the time that each candidate takes and the control's time to its loss.
     """
     every = (*horizons, *beyond(frame, candidates))
     return around(spans_of(frame, candidates, OWN), every, OWN_RUNS)
 
 
 def beyond(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> tuple[float, ...]:
-    """Horizons beyond the baseline's at which the own control prices the candidates' losses.
+    """Horizons beyond the baseline's at which the own control has to be trained to reach the
+    candidates' losses.
 
-    One where a candidate is better than the own control up to the baseline's, and one more where it
-    is better than the search's run there too.
+    There is one where a candidate is better than the own control at all horizons up to the
+    baseline's, and one more where it is better than the search's run at that one, too.
     """
     own = control(frame)
     known = dict(zip(numbers(own, "horizon").tolist(), numbers(own, "val_loss"), strict=True))
@@ -156,14 +157,16 @@ def beyond(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> tuple[float,
 def ranked(
     frame: pd.DataFrame, target: float | None = None, noise: float = 0.0
 ) -> tuple[list[Candidate], bool]:
-    """Recipes that are no control, and whether there are any that may win: the search's best, then
-    those on the front by how far their loss lies below the own control's at equal time.
+    """Recipes that are no control, best first, and whether any of them may win.
 
-    Those that trained less than any control are left out: on a fresh seed too there would be
-    nothing beside them. Where there is none, it is the recipe that comes closest to the control. A
-    schedule that never froze a block is none: it is training for less under another name. Where
-    nothing but a tuned or a smaller control gains anything, or the search drew nothing else and
-    what it was given beside gains no more, these are the candidates.
+    First comes the search's best, then those on the front by how far their loss lies below the own
+    control's at equal time. Recipes that trained less than any control are left out: on a fresh
+    seed, too, there would be nothing beside them. So are schedules that never froze a block: they
+    are training for less under another name. Where none is left, it is the one recipe that comes
+    closest to the control.
+
+    The best tuned and smaller controls take their place where nothing else gains anything, or where
+    the search sampled nothing but controls and the recipes that it was given beside gain no more.
     """
     curve, controls = _control_curve(frame), Controls.of(frame)
     best = Bests.of(ahead(finished(frame), controls, target, noise), controls)
@@ -178,7 +181,7 @@ def ranked(
 
 
 def _tunes(frame: pd.DataFrame) -> bool:
-    """Whether all that was sampled is a control, as in the space ``tune``."""
+    """Whether all sampled trials are controls, as in the space ``tune``."""
     sampled = frame[frame["origin"] == "sampled"]
     return not sampled.empty and all(kind is not None for kind in control_kinds(sampled))
 
@@ -221,8 +224,8 @@ def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
 def choose(
     frame: pd.DataFrame, top: int | None, target: float | None = None, noise: float = 0.0
 ) -> tuple[tuple[Candidate, ...], str, list[str]]:
-    """The ``top`` best schedules (None: as many as there are, up to three), a remark, and what is
-    wrong.
+    """The ``top`` best schedules (None: as many as there are, up to three), a remark on the choice,
+    and the faults that prevent it.
     """
     found, on_front = ranked(frame, target, noise)
     if not found:
@@ -263,7 +266,7 @@ def choose(
 def control_faults(
     run: object, horizons: Sequence[float], outcomes: Sequence[Outcome], baselines: int
 ) -> list[str]:
-    """What is missing of what must stand before anything can be confirmed."""
+    """Faults of a search that lacks the runs that a confirmation needs."""
     if faults := baseline_faults(run, outcomes, baselines):
         return faults
     go_on = _go_on(run)
@@ -278,13 +281,13 @@ def control_faults(
 
 
 def recorded(outcomes: Sequence[Outcome]) -> int:
-    """Trials of the search itself, as ``--trials`` counts them."""
+    """The number of trials of the search itself, as ``--trials`` counts them."""
     return sum(outcome.origin not in ASIDE for outcome in outcomes)
 
 
 def baseline_faults(run: object, outcomes: Sequence[Outcome], baselines: int) -> list[str]:
-    """A replicate would take the number, and with it the place, of a baseline that has not been
-    asked for.
+    """The fault of baselines that have not been asked for yet: a confirmation's run would take such
+    a baseline's number, and with it its place.
     """
     count = recorded(outcomes)
     if count >= baselines:

@@ -11,7 +11,7 @@ from tuning.trial.trial import ASIDE
 
 
 def own_line(known: Sequence[Outcome]) -> ControlLine | None:
-    """What the own control takes to any loss; None before two of its runs are over."""
+    """The own control's time to any loss; None while fewer than two of its runs are on the line."""
     return ControlLine.through([run for run in known if run.recipe.is_control])
 
 

@@ -15,7 +15,7 @@ Run = tuple[Recipe, int]
 
 
 def run_key(spec: TrialSpec | TrialRecord) -> Run:
-    """What makes two of them the same run."""
+    """What is the same in two specs or records of one run: recipe and seed."""
     return spec.recipe, spec.seed
 
 
@@ -24,12 +24,12 @@ class ListStudy:
 
     Args:
         store: the run directory.
-        specs: the list; the numbers stand for none yet.
-        done: those that need no training.
+        specs: the list; the numbers are not chosen yet.
+        done: recipes and seeds that need no training.
     """
 
     exhausted = False
-    """Its end is no reason to stop for."""
+    """The end of a list is no early end."""
 
     def __init__(self, store: Store, specs: Iterable[TrialSpec], done: Iterable[Run] = ()) -> None:
         specs = list(specs)

@@ -21,12 +21,13 @@ LONGER = (1.5, 2.25)
 
 
 def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialSpec | None:
-    """The own control's next longer run; None while it would price nothing. Its number is open.
+    """The own control's next longer run; None while it would not help to price a loss. Its number
+    is not chosen yet.
 
     Args:
         known: the search's trials that are over.
-        workload: as of all the search's trials.
-        seed: likewise.
+        workload: the workload of all the search's trials.
+        seed: the seed of the search's trials.
     """
     ended = [o for o in known if o.state == "finished" and _is_number(o.val_loss)]
     horizon = next_longer({o.recipe.horizon: loss_of(o) for o in ended if o.recipe.is_control})
@@ -40,10 +41,12 @@ def longer_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialS
 
 
 def next_longer(losses: dict[float, float]) -> float | None:
-    """The first horizon beyond those of the own control's final ``losses`` by horizon.
+    """The first horizon in ``LONGER`` beyond those of the own control's final ``losses``, given by
+    horizon.
 
-    None where one beyond the baseline's has not made it better, and past the last one. That the
-    baseline is no better than a shorter run may be luck, and tells nothing of a longer one.
+    None past the last one, and where a run beyond the baseline's horizon was no better than a
+    shorter one. That the baseline itself is no better than a shorter run may be luck, and tells
+    nothing about a longer one.
 
     >>> next_longer({0.5: 2.0, 1.0: 1.9}), next_longer({1.0: 1.9, 1.5: 1.95})
     (1.5, None)

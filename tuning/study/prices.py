@@ -13,11 +13,15 @@ from collections.abc import Sequence
 Span = tuple[float, float]
 """The horizons at which a control is as long as a candidate, and as good; ascending."""
 BEYOND = 1.15
-"""How much longer than the bound a control is trained that is only known to be slower than it."""
+"""By which factor a control is trained beyond the bound, where it is only known to be slower than
+that.
+"""
 
 
 def span(horizon: float, gain: float, *, bound: bool = False) -> Span:
-    """Of a candidate of this ``horizon`` and ``gain`` over the control.
+    """The two horizons at which a control is as long as a candidate of this ``horizon``, and as
+    good, given the candidate's ``gain`` over it; ascending. With ``bound`` the gain is only a lower
+    bound.
 
     >>> span(0.5, 2.0), span(1.0, 0.5)
     ((0.5, 1.0), (0.5, 1.0))
@@ -27,10 +31,10 @@ def span(horizon: float, gain: float, *, bound: bool = False) -> Span:
 
 
 def around(spans: Sequence[Span], grid: Sequence[float], count: int) -> tuple[float, ...]:
-    """Those ``count`` of the ``grid``'s horizons, ascending, that hold all ``spans``.
+    """Those ``count`` of the ``grid``'s horizons, ascending, that surround all ``spans``.
 
-    The next one on either side of them, and between these as evenly as there are some; where that
-    is too few, further ones outside, the nearest first.
+    They are the next ones on either side of the spans and others between, as evenly spaced as the
+    grid allows. Where that is too few, further ones outside are added, the nearest first.
 
     Args:
         spans: at least one.
@@ -51,7 +55,9 @@ def around(spans: Sequence[Span], grid: Sequence[float], count: int) -> tuple[fl
 
 
 def _wider(grid: Sequence[float], first: int, last: int) -> tuple[int, int]:
-    """One more horizon, the one that is nearer by its share; the shorter of two as near."""
+    """The range with one more horizon, the one that is nearer as a ratio; the shorter of two that
+    are equally near.
+    """
     if last == len(grid) - 1:
         return first - 1, last
     if first == 0 or grid[last + 1] / grid[last] < grid[first] / grid[first - 1]:
@@ -60,7 +66,9 @@ def _wider(grid: Sequence[float], first: int, last: int) -> tuple[int, int]:
 
 
 def _evenly(grid: Sequence[float], count: int) -> tuple[float, ...]:
-    """Both ends, and those nearest to even steps of their logarithm between."""
+    """Both ends of the grid, and the horizons nearest to even steps of the logarithm between
+    them.
+    """
     if len(grid) <= count:
         return tuple(grid)
     left, found = list(grid[1:-1]), [grid[0], grid[-1]]

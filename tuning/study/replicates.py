@@ -3,8 +3,8 @@ which seed. Pure.
 
 A front is chosen among many trials of one seed, so some of its members are there by luck. A share
 of the sampled trials is spent on finding out. Such a trial is no new point: the sampler does not
-hear of it and the front does not hold it. A confirmation's runs are replicates too; they are told
-apart by their seeds alone.
+hear of it and the front does not hold it. A confirmation's runs are none of these: they have an
+origin of their own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from tuning.trial.outcome import Outcome
 
 PROPOSED = ("enqueued", "sampled")
-"""Origins of what may be replicated.
-
-The baseline and the control have their references on other seeds.
+"""Origins of trials that may be replicated. The baseline and the control have references on other
+seeds already.
 """
 
 
@@ -69,7 +68,7 @@ def choose(
 
 
 def _next_seed(taken: Collection[int], first_seed: int) -> int | None:
-    """The least seed of the search above its first that is not ``taken``; None when all are."""
+    """The least of the search's seeds above its first that is not ``taken``; None where all are."""
     return next(
         (seed for seed in range(first_seed + 1, first_seed + FIRST_FRESH) if seed not in taken),
         None,

@@ -20,10 +20,13 @@ from tuning.study.prices import Span, around, span
 from tuning.trial.recipe import OWN, ControlKind, Recipe, recipe_of
 
 HORIZONS = (0.1, 0.2, 0.3, 0.4, *CONTROL_HORIZONS, 1.0, 1.25, *LONGER)
-"""Those that a rival is trained at, so that another choice of candidates finds its runs again."""
+"""Horizons that a rival may be trained at. They are fixed, so that another choice of candidates
+finds its runs again.
+"""
 RUNS = 3
-"""Of a rival, on each seed. A line through two lies above a convex curve: to the candidate's good;
-a parabola through three does not (``docs/decisions/verdict.md``)."""
+"""The number of runs of a rival on each seed. A line through two would lie above a convex curve, to
+the candidate's good; a parabola through three does not (``docs/decisions/verdict.md``).
+"""
 FAR = 1.25
 """A rival that gained nothing is far behind candidates whose gains are this many times its own: no
 fresh seed makes up for that."""
@@ -31,24 +34,24 @@ fresh seed makes up for that."""
 
 @dataclass(frozen=True)
 class Rival:
-    """A rival of the own control.
+    """A rival of the own control that a confirmation trains.
 
     Attributes:
         found: the trial of the search whose knobs it has.
-        horizons: ascending, two at least.
+        horizons: those it is trained at, ascending, at least two.
     """
 
     found: Candidate
     horizons: tuple[float, ...]
 
     def recipes(self) -> tuple[Recipe, ...]:
-        """One a horizon."""
+        """The rival's recipe at each of its horizons."""
         return tuple(replace(self.found.recipe, horizon=horizon) for horizon in self.horizons)
 
 
 def rivals_of(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> dict[ControlKind, Rival]:
-    """The best tuned and the best smaller control of the search, those of them that it has and that
-    are not ``behind``; none beside ``candidates`` that are such controls themselves.
+    """The best tuned and the best smaller control that the search has, without those that are
+    ``behind``; none where ``candidates`` are such controls themselves.
     """
     lagging = behind(frame, candidates)
     return {
@@ -62,8 +65,8 @@ def rivals_of(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> dict[Cont
 
 
 def behind(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> dict[ControlKind, int]:
-    """Rivals that need no run, by the trial of each that gains most: it gains nothing over the own
-    control, and every candidate gains far more than it.
+    """Rivals that need no run, with the number of the trial that gains most of each: it gains
+    nothing over the own control, and every candidate gains far more than it.
     """
     own = [_gain(frame, candidate, OWN).value for candidate in candidates]
     return {
@@ -90,8 +93,8 @@ def _gain(frame: pd.DataFrame, candidate: Candidate, kind: ControlKind) -> Gaine
 
 
 def _bests(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> Mapping[ControlKind, Best]:
-    """Of each rival, those that the search has, the run that gains most over the own control, or
-    loses least.
+    """For each rival that the search has, the run that gains most over the own control, or loses
+    least.
     """
     if any(candidate.recipe.control_kind for candidate in candidates):
         return {}
@@ -107,7 +110,7 @@ def _best(runs: pd.DataFrame, controls: Controls) -> Best | None:
         for _, row in runs.iterrows()
         if (gains := controls.gains(row["train_seconds"], row["val_loss"])).get(OWN)
     ]
-    # What is only known to be slower comes after all whose gain is known.
+    # Runs that are only known to be slower come after those whose gain is known.
     return max(
         every,
         key=lambda best: (

@@ -23,14 +23,12 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.trial import TrialSpec
 
 AFFORDABLE = 10
-"""A trial must end no more often than once in so many asks.
-
-Then asking takes a tenth of the time at most.
+"""A trial must end no more often than once in so many asks, so that asking takes a tenth of the
+time at most.
 """
 LEAST_ASK_SECONDS = 0.05
-"""No machine asks the Gaussian process in less.
-
-Where even that would be too long nothing is timed.
+"""Seconds of an ask of the Gaussian process on the fastest machine. Nothing is timed where even
+that would be too long.
 """
 
 
@@ -43,13 +41,13 @@ def choose(
     concurrency: int,
     timed: Callable[..., float] | None = None,
 ) -> SamplerChoice:
-    """What ``auto`` is to stand for in a search.
+    """The sampler that ``auto`` stands for in a search.
 
     Args:
         space: what is searched.
         objective: ``pareto`` or ``time-to-quality``.
         sampled: trials of the search after its baselines.
-        trial_seconds: what a trial of middling horizon takes with the device to itself.
+        trial_seconds: seconds that a trial of middling horizon takes with the device to itself.
         concurrency: trials at once, so one ends every ``trial_seconds / concurrency``.
         timed: stands in for ``ask_seconds``.
     """
@@ -81,12 +79,12 @@ def choose(
 
 def ask_seconds(space: SearchSpace, objective: str, *, known: int, in_flight: int) -> float:
     """Wall seconds of an ask of the Gaussian process with so many trials known and in flight: the
-    mean of two.
+    mean of two asks.
 
-    Two, because every other ask weighs the objectives into one, which is the shorter work. At half
-    of what a search will know it is about the mean over the search: asks grow slowly and steadily
-    with the trials (on 9 knobs by a third from 60 to 100). A small ask goes first, which loads the
-    libraries.
+    There are two because every other ask combines the objectives into one, which is less work. With
+    half of the trials that a search will know, an ask takes about the mean over the search: asks
+    grow slowly and steadily with the trials (on 9 knobs by a third from 60 to 100). A small ask
+    goes first, which loads the libraries.
     """
     sampler = OptunaSampler(space, "gp", 0, objective, first=-START)
     known = max(known, ENOUGH + 1)
@@ -106,9 +104,8 @@ def middling_horizon(space: SearchSpace) -> float:
 
 
 def made_up(space: SearchSpace, number: int) -> Outcome:
-    """A finished trial at a uniform point.
-
-    Seconds against loss along a curve, and a bowl in every knob.
+    """A made-up finished trial at a uniform point: its loss falls along a curve with its seconds,
+    and has a minimum in every knob.
     """
     point, spec = _point(space, number), _spec(space, number)
     seconds = 1.0 + float(point[0])

@@ -67,9 +67,8 @@ if TYPE_CHECKING:
 STOPPABLE: tuple[Origin, ...] = ("enqueued", "sampled")
 CONTROL: tuple[Origin, ...] = ("baseline", "control")
 FIRST, LAST = 0.2, 0.8
-"""Fractions of a horizon between which trials are judged: before, a loss says little.
-
-After, little is left to save.
+"""Fractions of a horizon between which trials are judged: before, a loss says little; after, little
+is left to save.
 """
 NOISE = 0.1
 SAMPLED = 5
@@ -80,15 +79,16 @@ GRID: Floats = np.linspace(FIRST, LAST, 13)
 
 @dataclass(frozen=True)
 class Control:
-    """The control's losses c(h, v): linear in log h between its horizons and in v between the
+    """The control's losses c(h, v): linear in log h between its horizons, and in v between the
     points of ``GRID``.
 
-    Beyond the shortest and the longest of its runs the line through all of them is followed.
+    Beyond the shortest and the longest of its runs it follows the slope of the straight line fitted
+    to all of them.
 
     Attributes:
-        horizons: logarithms, ascending, shape (runs,).
+        horizons: logarithms of the horizons, ascending, shape (runs,).
         losses: at each fraction of ``GRID`` and at the end, shape (runs, 14).
-        slopes: of the line through each column, shape (14,).
+        slopes: of the line fitted to each column, shape (14,).
     """
 
     horizons: Floats
@@ -97,9 +97,8 @@ class Control:
 
     @classmethod
     def of(cls, runs: Iterable[TrialRecord], baseline_seconds: float) -> Control | None:
-        """From the control's finished runs, the later of two at one horizon.
-
-        None where there are none.
+        """The losses of the control's finished runs, of two at one horizon those of the later one;
+        None where there are no runs.
         """
         rows = {math.log(run.recipe.horizon): _row(run, baseline_seconds) for run in runs}
         if not rows:
@@ -118,14 +117,14 @@ class Control:
 
 
 class Staircase:
-    """The least loss of the trials that took no longer than so many seconds."""
+    """The least loss of the trials that took no longer than given seconds."""
 
     def __init__(self) -> None:
         self._seconds: list[float] = []
         self._losses: list[float] = []
 
     def add(self, seconds: float, loss: float) -> None:
-        """A trial has finished."""
+        """Enter a trial that has finished."""
         if loss >= self.least(seconds):
             return
         first = last = bisect.bisect_left(self._seconds, seconds)
@@ -134,7 +133,9 @@ class Staircase:
         self._seconds[first:last], self._losses[first:last] = [seconds], [loss]
 
     def least(self, seconds: float) -> float:
-        """The least loss of those that took at most ``seconds``; infinite of none."""
+        """The least loss of the trials that took at most ``seconds``; infinite where there is
+        none.
+        """
         place = bisect.bisect_right(self._seconds, seconds)
         return self._losses[place - 1] if place else math.inf
 
@@ -145,12 +146,13 @@ class Stopping:
     Args:
         confidence: P in (0, 1): a trial that would reach the front is stopped with a probability of
             at most 1 − P.
-        seed: of the search; with a trial's number it decides whether that is let run on.
-        baseline_seconds: what a horizon of 1.0 is, in solo seconds.
-        good_enough: a final loss with which no trial need be below the front as well.
+        seed: the search's; with a trial's number it decides whether the trial is let run on.
+        baseline_seconds: solo seconds of a horizon of 1.0.
+        good_enough: a final loss; a trial that may end at or below it is not stopped, even where it
+            cannot reach the front.
         ends: seconds and loss of each trial that has finished.
-        records: those of them that are needed: the control, and the ``NEWEST`` that could have been
-            stopped.
+        records: records of finished trials that are needed: the control's, and those of the
+            ``NEWEST`` that could have been stopped.
     """
 
     def __init__(
@@ -176,7 +178,7 @@ class Stopping:
             self.tell(record)
 
     def tell(self, record: TrialRecord) -> None:
-        """A trial is over."""
+        """Take note of a trial that is over."""
         if (
             record.state != "finished"
             or record.val_loss is None
@@ -199,7 +201,7 @@ class Stopping:
 
     @property
     def quantile(self) -> float | None:
-        """The q of equation (2); None of too few trials."""
+        """The q of equation (2); None while too few trials are known."""
         every = conformal_quantile(
             [self._weighted(number) for number in self._scores], self._confidence
         )
@@ -215,9 +217,8 @@ class Stopping:
         return q if math.isfinite(q) else None
 
     def limits(self, spec: TrialSpec) -> Limits | None:
-        """The limits of a new trial.
-
-        None where it is not to be stopped, or too little is known to judge it.
+        """The limits of a new trial; None where it is not to be stopped, or too little is known to
+        judge it.
         """
         seconds = spec.recipe.horizon * self._baseline_seconds
         q, front = self.quantile, max(self._front.least(seconds), self._good_enough)
@@ -262,9 +263,8 @@ class Stopping:
 
 
 def score(record: TrialRecord, control: Control, baseline_seconds: float) -> float:
-    """Equation (1) for a finished trial.
-
-    −∞ where it cannot be stopped, for want of evaluations or of a σ > 0.
+    """The score of a finished trial by equation (1). It is −∞ where the trial cannot be stopped,
+    because it lacks evaluations or σ is not above 0.
     """
     fractions, losses = _curve(record, baseline_seconds)
     *along, final = control.at(record.recipe.horizon)
@@ -278,8 +278,8 @@ def score(record: TrialRecord, control: Control, baseline_seconds: float) -> flo
 
 
 def conformal_quantile(weighted: Sequence[tuple[float, int]], confidence: float) -> float | None:
-    """The least score at or below which lies a share ``confidence`` of all weights and of one more;
-    None of too few.
+    """The least score at or below which lies a share ``confidence`` of the total weight of all
+    scores and one more; None where there are too few scores.
 
     Args:
         weighted: (score, weight) of each trial.
@@ -300,7 +300,7 @@ def conformal_quantile(weighted: Sequence[tuple[float, int]], confidence: float)
 
 
 def runs_on(seed: int, number: int) -> bool:
-    """Whether a trial is of the one in ``SAMPLED`` that no limit stops."""
+    """Whether a trial is the one in ``SAMPLED`` that no limit stops."""
     digest = hashlib.blake2b(f"{seed} {number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % SAMPLED == 0
 
@@ -316,9 +316,8 @@ def _curve(record: TrialRecord, baseline_seconds: float) -> tuple[Floats, Floats
 
 
 def _row(run: TrialRecord, baseline_seconds: float) -> Floats:
-    """A run's losses at each fraction of ``GRID`` and at its end.
-
-    A loss falls evenly with the log of time.
+    """A run's losses at each fraction of ``GRID`` and at its end, shape (14,). Between evaluations
+    they are linear in the log of time.
     """
     fractions, losses = _curve(run, baseline_seconds)
     return np.append(np.interp(np.log(GRID), np.log(fractions), losses), losses[-1])
@@ -330,16 +329,15 @@ COLUMNS = ("number", "state", "origin", "train_seconds", "val_loss")
 def stopping_of(
     store: Store, config: SearchConfig, target: Target, baseline_seconds: float
 ) -> Stopping | None:
-    """The rule of the run's search, told of its records.
-
-    None where trials are not to be stopped.
+    """The rule of the run's search, told of the run's records; None where trials are not to be
+    stopped.
     """
     if config.stop_confidence is None:
         return None
     trials = finished(store.frame(COLUMNS))
     judged = trials["number"][trials["origin"].isin(STOPPABLE)].nlargest(NEWEST)
     control = trials["number"][trials["origin"].isin(CONTROL)]
-    # On its way a trial may be the first at the target whose end does not reach the front.
+    # A trial may be the first to reach the target although its end does not reach the front.
     good_enough = target.loss if config.objective == "time-to-quality" else -math.inf
     return Stopping(
         config.stop_confidence,

@@ -31,11 +31,10 @@ RANDOM_ATTEMPTS = 100
 
 
 class Proposer(Protocol):
-    """What decides which trials there are: a search's study, or a confirmation's list.
+    """Decides which trials there are: a search's study, or a confirmation's list.
 
     Attributes:
-        exhausted: there are no more although more were asked for.
-
+        exhausted: whether there are no more trials although more were asked for.
     """
 
     exhausted: bool
@@ -48,7 +47,7 @@ class Proposer(Protocol):
         """The next trial, or None when there is none."""
 
     def tell(self, record: TrialRecord | Outcome) -> None:
-        """A trial is over."""
+        """Take note of a trial that is over."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Asked:
             search's.
         workload: its name.
         seed: what all but replicates train on.
-        target_loss: of every trial.
+        target_loss: the target that every trial has.
         baselines: the first trials; where ``trials`` is less, only the first of them are run.
         later: trials that are known before any is run, by the number from which on they are due.
         replicates: the share of the trials after the baselines that re-runs members of the front on
@@ -96,7 +95,7 @@ class Study:
     """A search's trials: those that are over, those in flight, and the next.
 
     Attributes:
-        exhausted: no point was found that has not been tried; ``ask`` gives no more.
+        exhausted: whether no point was found that has not been tried; ``ask`` then gives no more.
     """
 
     def __init__(
@@ -129,7 +128,7 @@ class Study:
 
     @property
     def in_flight(self) -> list[TrialSpec]:
-        """The trials asked for and not told, by number."""
+        """The trials that were asked for and are not over, by number."""
         return [self._in_flight[number] for number in sorted(self._in_flight)]
 
     def ask(self) -> TrialSpec | None:
@@ -157,23 +156,24 @@ class Study:
         return spec
 
     def tell(self, record: TrialRecord | Outcome) -> None:
-        """A trial is over. Told twice, the later record holds (a failed trial that was run
-        again).
+        """Take note of a trial that is over. Of two records of one trial the later counts (a failed
+        trial that was run again).
         """
         outcome = record if isinstance(record, Outcome) else outcome_of(record)
         self._in_flight.pop(outcome.number, None)
         self._finish(outcome)
 
     def _next_number(self) -> int:
-        """The least number not used: dense, whatever became of the trials before."""
+        """The least number that is not used; numbers are dense, whatever became of the trials
+        before.
+        """
         while self._next in self._numbers:
             self._next += 1
         return self._next
 
     def _due(self, number: int) -> TrialSpec | None:
-        """The first of the later trials that is due and was not run yet.
-
-        Its place may have gone to a confirmation.
+        """The first of the later trials that is due and has not been run; None where there is none.
+        A confirmation may have taken the place at which it was due.
         """
         due = (
             spec
@@ -184,9 +184,8 @@ class Study:
         return None if spec is None else dataclasses.replace(spec, number=number)
 
     def _longer(self, number: int) -> TrialSpec | None:
-        """The own control at a longer horizon, once a trial has ended below it.
-
-        Not before the first that is sampled, or a very short search would sample nothing.
+        """The own control at a longer horizon, once a trial has ended below it; None else. It does
+        not come before the first sampled trial, or a very short search would sample nothing.
         """
         if not self._asked.longer or number <= len(self._asked.baselines):
             return None
@@ -194,7 +193,9 @@ class Study:
         return self._if_new(spec, number)
 
     def _to_target(self, number: int) -> TrialSpec | None:
-        """The leader for as long as it takes to the target, likewise."""
+        """The leader at the horizon that it should need to reach the target, where its turn has
+        come and that is new; None else.
+        """
         asked, sampled = self._asked, number - len(self._asked.baselines)
         if asked.horizons is None or asked.target_loss is None:
             return None
@@ -206,7 +207,9 @@ class Study:
         return self._if_new(spec, number)
 
     def _tuned(self, number: int) -> TrialSpec | None:
-        """The leader's numbers without its levers, where their turn has come and they are new."""
+        """The leader's numbers without its levers, where their turn has come and they are new; None
+        else.
+        """
         sampled = number - len(self._asked.baselines)
         if not self._asked.tuned or sampled < 0 or sampled % EVERY != EVERY - 1:
             return None
@@ -214,15 +217,16 @@ class Study:
         return self._if_new(spec, number)
 
     def _if_new(self, spec: TrialSpec | None, number: int) -> TrialSpec | None:
-        """The trial by its number; None where there is none, or it was tried."""
+        """The spec with this ``number``; None where there is no spec, or its recipe was tried
+        before.
+        """
         if spec is None or _digest(spec) in self._tried:
             return None
         return dataclasses.replace(spec, number=number)
 
     def _replicate(self, number: int) -> TrialSpec | None:
-        """A member of the front on another seed, if ``number`` is to be one and there is a member.
-
-        Else None.
+        """A member of the front on another seed, if trial ``number`` is to be one and there is a
+        member; None else.
         """
         if not is_replicate(self._asked.replicates, number - len(self._asked.baselines)):
             return None
@@ -233,7 +237,7 @@ class Study:
         return TrialSpec(number, REPLICATE, self._asked.workload, member.recipe, seed)
 
     def _going_on(self, number: int) -> TrialSpec | None:
-        """A recipe that held up on its rung, as it is meant; None where none waits."""
+        """A recipe that held up on its rung, trained as it is meant; None where none waits."""
         rungs = self._asked.rungs
         if rungs is None:
             return None
@@ -243,17 +247,20 @@ class Study:
         return TrialSpec(number, "sampled", self._asked.workload, recipe, self._asked.seed)
 
     def _looked_at(self, number: int) -> TrialSpec | None:
-        """The sampler's proposal on its rung; the own control as it is meant."""
+        """The sampler's proposal at its rung's horizon; the own control is trained as it is
+        meant.
+        """
         spec, rungs = self._sampled(number), self._asked.rungs
         if spec is None or rungs is None or spec.recipe.is_control:
             return spec
         return dataclasses.replace(spec, origin=RUNG, recipe=rungs.first(spec.recipe))
 
     def _sampled(self, number: int) -> TrialSpec | None:
-        """The sampler's proposal for ``number``, drawn again while it repeats a trial or tells what
-        is known.
+        """The sampler's proposal for ``number``, drawn again while it repeats a trial or is a
+        control that tells nothing new.
 
-        Where all do, the first that repeats none; None if all do.
+        Where no draw is better, the first such control that repeats no trial; None where all repeat
+        one.
         """
         control: TrialSpec | None = None
         in_flight = [spec for spec in self.in_flight if spec.origin not in AGAIN]
@@ -278,7 +285,7 @@ class Study:
         return control
 
     def _is_known(self, recipe: Recipe) -> bool:
-        """Whether a recipe was tried, or looked at."""
+        """Whether a recipe was tried, or looked at on a rung."""
         rungs = self._asked.rungs
         looked = () if rungs is None else (rungs.first(recipe),)
         return any(_digest_of(each) in self._tried for each in (recipe, *looked))
@@ -298,7 +305,7 @@ class Study:
         self._finished[place : place + again] = [outcome]
 
     def _note(self, run: TrialSpec | Outcome) -> None:
-        """Which recipes were tried, and on which other seeds."""
+        """Note which recipe was tried, or on which other seed it was re-run."""
         if run.origin not in AGAIN:
             self._tried.add(_digest(run))
             return
@@ -312,11 +319,11 @@ def _number(outcome: Outcome) -> int:
 
 
 def _digest(trial: TrialSpec | Outcome) -> bytes:
-    """What makes two trials the same: a digest of everything that decides how they train, their
-    seed aside.
+    """A digest of everything that decides how a trial trains, except its seed: trials with the same
+    digest are the same.
 
-    Sixteen bytes a trial, where the knobs themselves would take two kilobytes of a long search's
-    memory.
+    It takes sixteen bytes a trial of a long search's memory, where the knobs themselves would take
+    two kilobytes.
     """
     return _digest_of(trial.recipe)
 

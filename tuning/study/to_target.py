@@ -18,31 +18,35 @@ from tuning.trial.outcome import Outcome
 from tuning.trial.trial import ASIDE, TrialSpec
 
 TURNS = (1, 5)
-"""Of each ``EVERY`` trials after the baselines (``tuning.study.tuned``), those that are given to it
-where it tells something new.
+"""Of each ``EVERY`` trials after the baselines (``tuning.study.tuned``), the places of those that
+are spent on this where it tells something new.
 """
 SPARE = 1.05
-"""Times as long as it should take, so that noise does not leave it just above the target."""
+"""By which factor the run is longer than it should need to be, so that noise does not leave it just
+above the target.
+"""
 FURTHER = 1.2
-"""Likewise where it has not been there: what leads owes some of its lead to luck."""
+"""The same factor where the leader has not reached the target: some of its lead is owed to luck."""
 NEARLY = 0.9
-"""Of the leader's own horizon, where that had the target; what is no shorter tells what is known.
+"""The largest share of the leader's own horizon that is tried where the leader reached the target:
+a longer run would tell nothing new.
 """
 
 
 def to_target(
     known: Sequence[Outcome], target: float, horizons: tuple[float, float], workload: str, seed: int
 ) -> TrialSpec | None:
-    """The leader at the horizon at which it should reach ``target``; None where it takes nearly all
-    of its own or longer than the search looks, where it had the target elsewhere, or nothing gains.
-    Its number is open.
+    """The leader at the horizon at which it should reach ``target``. Its number is not chosen yet.
+
+    None where that is nearly as long as the leader's own horizon or longer than the search looks,
+    where another run of the recipe reached the target, and where no recipe gains.
 
     Args:
         known: the search's trials that are over.
         target: the loss.
         horizons: the shortest and the longest at which the search looks.
-        workload: as of all the search's trials.
-        seed: likewise.
+        workload: the workload of all the search's trials.
+        seed: the seed of the search's trials.
     """
     leader, line = leading(known), own_line(known)
     if leader is None or line is None:
@@ -67,7 +71,7 @@ def to_target(
 
 
 def _like(known: Sequence[Outcome], leader: Outcome) -> list[Outcome]:
-    """Runs of the leader's recipe, whatever their horizon, that count as it does."""
+    """Runs of the leader's recipe at any horizon that finished and are no re-runs."""
     horizon = leader.recipe.horizon
     return [
         run

@@ -18,21 +18,21 @@ from tuning.trial.recipe import CONTROL_POLICY, TUNED, Recipe
 from tuning.trial.trial import TrialSpec
 
 EVERY = 8
-"""One trial in so many after the baselines, the last of them, is given to the leader's numbers
-where they are new. Those that look elsewhere (``tuning.study.samplers.sampler``) are others.
+"""Of so many trials after the baselines, the last is spent on the leader's numbers where they are
+new. It is never one of those that look elsewhere (``tuning.study.samplers.sampler``).
 """
 NUMERIC = frozenset({*NUMBERS, *(field.name for field in dataclasses.fields(BatchSize))})
-"""What tunes a recipe, and the settings that go with it."""
+"""The knobs that tune a recipe, and the settings that go with them."""
 
 
 def tuned_control(known: Sequence[Outcome], workload: str, seed: int) -> TrialSpec | None:
-    """The leader's numbers with no lever; None where it turns none or gains nothing. Its number is
-    open.
+    """The leader's numbers without its levers; None where it turns no numbers or nothing gains. Its
+    number in the search is not chosen yet.
 
     Args:
         known: the search's trials that are over.
-        workload: as of all the search's trials.
-        seed: likewise.
+        workload: the workload of all the search's trials.
+        seed: the seed of the search's trials.
     """
     leader = leading(known)
     if leader is None:

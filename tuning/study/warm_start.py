@@ -64,7 +64,9 @@ def gather(other: Path, own: Path, space: SearchSpace) -> Knowledge:
 
 
 def _why(finished: Sequence[Outcome], space: SearchSpace) -> str:
-    """Why the first that is no control is no point of the space, in brackets."""
+    """In brackets, why the first trial that is no control is no point of the space; empty where
+    there is no reason.
+    """
     recipes = (each.recipe for each in finished if not in_both(each))
     reasons = (space.why_outside(each.policy, each.horizon, each.knobs) for each in recipes)
     reason = next((each for each in reasons if each), None)
@@ -72,7 +74,8 @@ def _why(finished: Sequence[Outcome], space: SearchSpace) -> str:
 
 
 def keep(store: Store, other: Path, space: SearchSpace) -> Knowledge | None:
-    """Copy what ``other`` tells into the run, unless that was done before; what was copied now.
+    """Copy what ``other`` tells into the run, unless that was done before; returns what was copied
+    now, else None.
 
     Raises:
         BadInput: see ``gather``.
@@ -86,7 +89,7 @@ def keep(store: Store, other: Path, space: SearchSpace) -> Knowledge | None:
 
 
 def kept(store: Store) -> Knowledge | None:
-    """What the run has of another; None where it was not warm started.
+    """What the run has kept of another run; None where it was not warm started.
 
     Raises:
         BadInput: the file cannot be read.
@@ -105,7 +108,7 @@ def kept(store: Store) -> Knowledge | None:
 
 
 def described(knowledge: Knowledge, other: Path) -> str:
-    """What was taken over, in one line."""
+    """One line for the user that says what was taken over."""
     left_out = (
         f"; {knowledge.left_out} are no points of this space and were left out"
         if knowledge.left_out

@@ -1,6 +1,5 @@
-"""Checkpoints of trials in flight.
-
-Tensors and plain values, loaded with ``weights_only=True``, never pickle.
+"""Checkpoints of trials in flight: tensors and plain values, loaded with ``weights_only=True``,
+never pickle.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tuning.store.files import FILES, Files
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], files: Files = FILES) -> int:
-    """Write ``state`` to ``path`` at once, the old file or the new one; returns bytes written.
+    """Write ``state`` to ``path`` atomically, and return the number of bytes written.
 
     Raises:
         SearchFailed: the file system refuses, which is no fault of the trial.
@@ -36,9 +35,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], files: Files = FILES) -> 
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state saved at ``path``.
-
-    None when there is none or it cannot be read, in which case the trial restarts.
+    """The state saved at ``path``; None where there is none or it cannot be read, in which case the
+    trial begins anew.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

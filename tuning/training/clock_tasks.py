@@ -1,6 +1,5 @@
-"""A worker's part in the clock.
-
-It times steps and forms alone on the device, and checks that a clock holds here.
+"""A worker's part in the clock: it times steps and forms alone on the device, and checks that a
+clock holds here.
 """
 
 from __future__ import annotations
@@ -67,17 +66,16 @@ from tuning.trial.variants import (
 
 WARM_UP_STEPS = 3
 LOOKS = 3
-"""At a clock that was taken unasked, at most."""
+"""How often a clock that was taken unasked is checked at most."""
 LOOK_SECONDS = 0.3
 CAREFUL = Effort(min_rounds=6, max_rounds=75, seconds=1.5)
-"""Of what is confirmed: a few forms, in minutes that a search does not have."""
+"""The effort for what is confirmed: a few forms, in minutes that a search does not have."""
 
 
 @generators_kept()
 def warm_up(run: Path) -> None:
-    """Train a few steps of the run's workload and forget them.
-
-    No measured time holds a process's first ones.
+    """Train a few steps of the run's workload and forget them, so that no measured time includes a
+    process's first steps.
     """
     store = Store.open(run)
     costs = store.info.calibration
@@ -94,10 +92,11 @@ def warm_up(run: Path) -> None:
 
 
 def set_clock(store: Store) -> Ending:
-    """Calibrate the clock of the run, with nothing beside it on the device; or check that the one
-    it has holds here. One that was taken unasked and strays is calibrated anew.
+    """Calibrate the run's clock, with nothing else on the device, or check that the one it has
+    holds here. A clock that was taken unasked from another run and is off by now is calibrated
+    anew.
 
-    Before that the workload is examined, once; one that is refused has nothing calibrated, and
+    Before that the workload is examined, once. A workload that is refused gets no clock, and
     run.json says why.
 
     Raises:
@@ -118,16 +117,16 @@ def set_clock(store: Store) -> Ending:
 
 
 def _begun(store: Store) -> bool:
-    """Whether anything was charged by the run's clock."""
+    """Whether any run was charged by the run's clock, or is being."""
     return bool(store.numbers() or store.references() or store.count_in_flight())
 
 
 def strays(store: Store, host: Host | None = None) -> bool:
     """Whether a full step takes another time by now than the run's clock says.
 
-    Of slower steps the least tells, as company only ever adds, of faster ones the middle. Where it
-    may be company that adds so much, it is looked at again, and in the end the clock is believed:
-    it was calibrated alone.
+    If steps are slower, the fastest counts, because other processes only ever add time; if they are
+    faster, the median does. Where other processes may have added that much the steps are timed
+    again, and in the end the clock is believed: it was calibrated alone.
     """
     costs = store.info.calibration
     assert costs is not None, "it was taken from another run"
@@ -197,8 +196,8 @@ def calibrate_forms(store: Store, task: Task) -> Ending:
     """Time the forms of the model that ``task`` needs and the clock does not know; nothing else
     should run.
 
-    One that the model cannot take is noted in run.json with the reason, and the trials that need it
-    will fail with it.
+    A form that the model cannot take is noted in run.json with the reason, with which the trials
+    that need it will fail.
     """
     costs = store.reload_info().calibration
     if costs is None:
@@ -221,19 +220,19 @@ def time_again(
     told: Callable[[str], None],
     effort: Effort = CAREFUL,
 ) -> None:
-    """Time everything that ``recipes`` are charged for anew, whole and for longer; nothing else
+    """Time anew everything that ``recipes`` are charged for, whole and for longer; nothing else
     should run.
 
-    A search puts forms together from parts that it times for a second each, and what they come to
-    strays by several per cent from one clock to another. A confirmation has the minutes. It is
+    A search puts forms together from parts that it times for a second each, and the result varies
+    by several per cent from one clock to another. A confirmation has minutes for it. The result is
     noted in run.json beside the search's clock, by which the search's own trials stay charged; what
-    was timed again before is not once more.
+    was timed again before is not timed once more.
 
     Args:
         store: the run.
-        recipes: whose forms they are.
-        told: what is timed next.
-        effort: of each form.
+        recipes: the recipes whose forms are timed.
+        told: called with what is timed next.
+        effort: the effort for each form.
 
     Raises:
         Fenced: another search holds the run by now.
@@ -261,10 +260,10 @@ def time_again(
 def _charges_of(
     store: Store, recipe: Recipe, costs: CostTable, effort: Effort | None = None
 ) -> tuple[CostTable, Mapping[str, str]]:
-    """``costs`` with all that the recipe is charged for, and what the model cannot take, with the
-    reason.
+    """``costs`` with all that the recipe is charged for, and the reasons why the model cannot take
+    some of it.
 
-    Every form is measured whole where there is an effort. Where something else ran meanwhile they
+    Every form is measured whole where there is an effort. Where something else ran meanwhile forms
     are timed again, and what disturbed the quietest try is noted in the tables.
     """
     if run_device().type != "cpu":
@@ -276,10 +275,11 @@ def _charges_of(
 
 
 def _tries(recipe: Recipe, costs: CostTable) -> int:
-    """How often forms are timed until nothing disturbs it.
+    """How often forms may be timed until nothing disturbs that.
 
-    Company that was there to the last try of the forms before is taken to stay. What compiles is
-    timed once: of a second time the caches would know it, and it is charged.
+    It is once where the last form was disturbed to its last try, because the disturbance is taken
+    to stay, and where a form compiles, because a second time would find the caches filled and
+    compiling is charged.
     """
     compiled = any(form.compiled for form in recipe.levers.forms(costs.num_blocks))
     return 1 if compiled or last_was_disturbed(costs) else TRIES
@@ -303,7 +303,7 @@ def _timed(
 
 
 def refuse_form(info: RunInfo, levers: Levers, costs: CostTable, variant: str) -> None:
-    """Refuse levers of which a form could not be calibrated, or a variant that could not.
+    """Refuse levers with a form that could not be calibrated, or a variant that could not.
 
     Raises:
         ValueError: with the reason.

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from policies.apply import Step
 
 MOST_RUNS = 64
-"""Files kept; every trial is compared with each of them before it is trained."""
+"""The most files that are kept; every trial is compared with each of them before it is trained."""
 DISK_BYTES = 64 * 2**20
-"""Files of a run take no more than this together."""
+"""The most bytes that a run's files take together."""
 _NAME = re.compile(r"trial-(\d+)\.pt")
 Scores = tuple[float, ...]
 StopsAt = Callable[[Sequence[CurvePoint]], int | None]
@@ -45,8 +45,8 @@ class RunRecorder:
     Attributes:
         file: where the run goes once it is over.
         spec: what is trained.
-        losses: of every step so far.
-        relevance: one score a block by the step of each probe so far.
+        losses: the training loss of every step so far.
+        relevance: one score for each block, by the step of each probe so far.
     """
 
     file: Path
@@ -55,7 +55,7 @@ class RunRecorder:
     relevance: dict[int, Scores] = field(default_factory=dict)
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Nothing: a run that is taken over needs no weights."""
+        """Do nothing: a run that is taken over needs no weights."""
 
     def after_backward(self, loss: float, update: Step, relevance: Callable[[str], Scores]) -> None:
         """Note the step's loss and, where it probed, the scores that the policy saw."""
@@ -64,11 +64,11 @@ class RunRecorder:
         self.losses.append(loss)
 
     def fork(self, losses: Sequence[float], probed: Mapping[int, Scores]) -> None:
-        """The trial starts after ``losses`` and probes that it shares with a trunk."""
+        """Begin with the ``losses`` and the probes' scores that the trial shares with a trunk."""
         self.losses, self.relevance = list(losses), dict(probed)
 
     def finish(self, measured: Measurements) -> None:
-        """The run is over: from now on other trials may be it."""
+        """Write the run to its file: it is over, and later trials may take it over."""
         state = {
             "policy": self.spec.recipe.policy,
             "knobs": dict(self.spec.recipe.knobs),
@@ -90,18 +90,18 @@ class RunRecorder:
 
 
 def run_file(folder: Path, number: int) -> Path:
-    """Where the trial of that number is or will be, in the run's folder of trunks."""
+    """The file of the trial of that number, in the run's folder of trunks; it need not exist."""
     return folder / f"trial-{number}.pt"
 
 
 def find_repeated(
     folder: Path, spec: TrialSpec, timetable: Timetable, costs: CostTable, stops_at: StopsAt
 ) -> Standing[Any] | None:
-    """Where the trial ends if it would repeat a finished run of ``folder``, else None.
+    """Where the trial ends if it would repeat a finished run of ``folder``; else None.
 
-    Only trials of lower numbers count, so that one which was killed after its file was written
-    trains as it did before. ``stops_at`` says at which step a trial with a curve is stopped early,
-    or None; the trial ends there if it is.
+    Only trials of lower numbers count, so that a trial that was killed after its file was written
+    trains as it did before. ``stops_at`` returns the step at which a trial with a given curve is
+    stopped early, or None; where it returns a step, the trial ends there.
     """
     schedule = _schedule(spec.recipe, spec.seed, costs.num_blocks)
     for file in (path for number, path in _files(folder) if number < spec.number):
@@ -145,7 +145,7 @@ def _load(file: Path, num_blocks: int, recipe: Recipe) -> FinishedRun | None:
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """The files there are, with their trials' numbers, ascending."""
+    """The files there are, with their trials' numbers, in ascending order."""
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("trial-*.pt"))
     return sorted((int(match[1]), path) for match, path in found if match)
 

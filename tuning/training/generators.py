@@ -16,7 +16,7 @@ import torch
 from tuning.training.state.encoding import decode, from_python_state, python_state
 
 EVALUATION_SEED = 20_011
-"""Every evaluation begins from this one, so that what it draws is the same each time."""
+"""The seed that every evaluation begins from, so that what it draws is the same each time."""
 
 
 def seed_all(seed: int) -> None:
@@ -52,7 +52,9 @@ def set_generators(state: Mapping[str, Any], device: torch.device) -> None:
 
 @contextlib.contextmanager
 def generators_kept() -> Iterator[None]:
-    """Whatever is drawn or seeded inside, the generators go on afterwards as if it had not been."""
+    """Within the block anything may be drawn or seeded; after it the generators go on as if nothing
+    had been.
+    """
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     before = generators_state(torch.device("cpu"))
     try:

@@ -33,11 +33,11 @@ class HeadStart:
 
     Attributes:
         store: the run.
-        task: it.
+        task: the task.
         spec: what is trained.
         timetable: the workload's numbers.
         costs: the calibrated clock.
-        stops_at: the step at which a trial with a curve is stopped early, or None.
+        stops_at: returns the step at which a trial with a given curve is stopped early, or None.
     """
 
     store: Store
@@ -48,7 +48,7 @@ class HeadStart:
     stops_at: Callable[[Sequence[CurvePoint]], int | None]
 
     def recorder(self) -> Recorder | None:
-        """What the task is recorded by; None where nothing is shared."""
+        """The recorder of the task's training; None where nothing is shared."""
         if not self._shares:
             return None
         if self.task.is_trial:
@@ -58,9 +58,8 @@ class HeadStart:
         return TrunkRecorder(self.store.trunk_folder(self.task), self.timetable, sharing)
 
     def give(self, training: TrainingRun) -> int | None:
-        """Start a trial that has not begun as late as it can.
-
-        The step it goes on from, or None for its first.
+        """Start a trial that has not begun as late as possible. Returns the step it goes on from,
+        or None where it trains from its first.
         """
         if not (self._shares and self.task.is_trial):
             return None
@@ -93,9 +92,9 @@ class HeadStart:
         return end.step
 
     def _fork(self, training: TrainingRun) -> int | None:
-        """Start at the last snapshot of the trunk before the trial departs from it.
-
-        The trunk is of the workload as it is: with knobs of its own turned a trial never was it.
+        """Start at the last snapshot of the trunk before the trial departs from it; returns the
+        step, or None. The trunk is of the workload as it is, so a trial with knobs of the
+        workload's own turned shares nothing with it.
         """
         if self.spec.recipe.own:
             return None
@@ -120,8 +119,8 @@ class HeadStart:
         return standing.step
 
     def _standing(self, trunk: Trunk) -> Standing[Any] | None:
-        """Where the trial departs from the trunk, or before the evaluation on it at which it is
-        stopped early.
+        """Where the trial departs from the trunk, or stands before the trunk's evaluation at which
+        it is stopped early; None where it shares nothing.
         """
         own, levers = self.spec.recipe.policy_and_levers()
         policy = planned(own, levers, self.costs.num_blocks, self.spec.seed)

@@ -27,7 +27,7 @@ from tuning.trial.clock import CostTable
 from tuning.trial.replay import replay
 
 STEPS = 3
-"""Of the second training, and of one that goes on from a snapshot."""
+"""The number of steps of the second training, and of one that goes on from a snapshot."""
 _MUST = (
     "two trainings from one seed must be the same, but after a whole one in the same process "
     "another"
@@ -41,14 +41,15 @@ _WHY = (
 def refuse_another_beginning(
     workload: Workload, seed: int, costs: CostTable, device: torch.device, losses: Sequence[float]
 ) -> None:
-    """Begin a training of the workload's own recipe again, in the process that has just ended one.
+    """Begin a training of the workload's own recipe again, in the process that has just ended one,
+    and refuse the workload if it begins differently.
 
     Args:
         workload: what was trained.
-        seed: on which.
+        seed: the seed it was trained on.
         costs: the clock.
-        device: where.
-        losses: of the steps of the first training.
+        device: where it was trained.
+        losses: the losses of the first training's steps.
 
     Raises:
         SearchFailed: the second one does not begin as the first did.
@@ -73,15 +74,17 @@ def refuse_another_beginning(
 def hidden(
     workload: Workload, seed: int, costs: CostTable, device: torch.device, folder: Path
 ) -> list[str]:
-    """What no snapshot of a whole training holds, told by a step that hangs on it; nothing where
-    a training goes on from the snapshot in the middle and from the last as the first one did.
+    """What no snapshot of a whole training holds, described by a step that depends on it.
+
+    Empty where a training goes on from the snapshot in the middle, and from the last one, as the
+    first training did.
 
     Args:
         workload: what was trained.
-        seed: on which.
+        seed: the seed it was trained on.
         costs: the clock.
-        device: where.
-        folder: of the trunk, which is complete.
+        device: where it was trained.
+        folder: the trunk's, which is complete.
     """
     trunk = load_trunk(folder)
     saved = [] if trunk is None else [step for step in trunk.snapshots if step > 0]
@@ -117,7 +120,7 @@ def hidden(
 def _own_run(
     workload: Workload, seed: int, costs: CostTable, device: torch.device, heard: Heard
 ) -> TrainingRun:
-    """A training of the workload's own recipe, of which ``heard`` hears."""
+    """A training of the workload's own recipe that ``heard`` records."""
     own = FullUpdate()
     return TrainingRun(
         workload, own, seed=seed, horizon=1.0, costs=costs, device=device, recorder=heard

@@ -40,28 +40,27 @@ from tuning.training.state.paths import Path, told
 from tuning.trial.course import Course
 
 FITTED_ON = 8
-"""Batches on which an approximation sees the inputs of the layers it replaces."""
+"""The number of batches on which an approximation sees the inputs of the layers it replaces."""
 Shrink = Callable[[Batch, float], Batch]
 UNSAVED = "unsaved"
-"""Of a snapshot: names of what changed since the run began and no snapshot can hold.
-
-Where there are any, a run that goes on from it is another one.
+"""The entry of a snapshot with the names of what changed since the run began and no snapshot can
+hold. Where there are any, a run that goes on from the snapshot comes out differently.
 """
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is trained.
+    """The model that is trained, and its data.
 
     Attributes:
         model: changed in place.
         blocks: model -> its blocks in forward order.
         own_optimizer: makes the model's own optimizer for the parameters that it then has.
         batch_at: step -> the batch of that step; None where batches cannot be asked for again.
-        examples_at: step -> which examples it holds; None where that is not known.
-        shrink: makes a batch's examples smaller; None where they cannot be.
+        examples_at: step -> the ids of the batch's examples; None where they are not known.
+        shrink: makes a batch's examples smaller; None where that cannot be done.
         loss: one training forward of a batch; None where only the loop knows.
-        name: of it, in messages.
+        name: what messages call it.
     """
 
     model: nn.Module
@@ -75,7 +74,7 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device that the model is on."""
         return next(self.model.parameters()).device
 
     def forward(self, number: int) -> Any:
@@ -89,14 +88,16 @@ class Subject:
         return self.loss(to_device(self.batch_at(number), self.device))
 
     def fitting(self, step: int) -> None:
-        """Run the model on the last batches before ``step``, or the first, for layers' inputs."""
+        """Run the model on the last batches before ``step``, or on the first ones, so that layers
+        show their inputs.
+        """
         first = max(0, step - FITTED_ON)
         for number in range(first, first + FITTED_ON):
             self.forward(number)
 
     @property
     def traceable(self) -> bool:
-        """Whether it can be seen before the first step what of the model runs when."""
+        """Whether it can be seen before the first step which parts of the model run when."""
         return self.loss is not None and self.batch_at is not None
 
 
@@ -177,9 +178,11 @@ class Levered:
 
     @contextlib.contextmanager
     def step(self, scaler: Any = None) -> Iterator[Step]:
-        """Take the next step: forward, backward and ``observe`` inside, all else here.
+        """Take the next step. Forward, backward and ``observe`` go inside the block; all else is
+        done here.
 
-        ``prepare`` comes before. A body that raises leaves weights and course where they were.
+        ``prepare`` has to be called before. If the block raises, weights and course stay where they
+        were.
 
         Args:
             scaler: a ``torch.amp.GradScaler`` by which the loss was multiplied; it steps the
@@ -221,7 +224,9 @@ class Levered:
             self._average.take(self.course.average_weight)
 
     def _prefix_kept(self, form: Form) -> contextlib.AbstractContextManager[Visit]:
-        """The next step's forward, its prefix kept or served while the lever says so."""
+        """A context for the next step's forward in which the prefix's activations are kept or
+        served, while the lever says so.
+        """
         lever = self._cached
         if not lever.on or form.input != 1 or self.course.fraction >= lever.prefix_until:
             self._prefix = None
@@ -239,7 +244,9 @@ class Levered:
         return Prefix(self.blocks, self._cached, settled)
 
     def _change(self, form: Form) -> None:
-        """Bring the model into ``form``; what stays keeps its moments, and the policy its state."""
+        """Bring the model into ``form``. Parameters that stay keep their moments, and the policy
+        its state.
+        """
         before, policy_state = self.optimizer, self.updater.state_dict()
         left_over.made(self.model)  # a user's own was not counted when it was made
         self.updater.close()
@@ -252,7 +259,9 @@ class Levered:
         left_over.made(self.model)
 
     def other_rate(self) -> tuple[float, float] | None:
-        """A learning rate that the loop has set since a step began, and the recipe's."""
+        """A learning rate that the loop has set since a step began, and the recipe's; None where it
+        has set none.
+        """
         return self._rates.other()
 
     @property
@@ -261,7 +270,9 @@ class Levered:
         return self._averaging.on
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """The model has the weights that are evaluated inside: the average's, where one began."""
+        """Within the block the model has the weights that are evaluated: the average's, where one
+        has begun.
+        """
         return self._average.in_place() if self.course.averages else contextlib.nullcontext()
 
     def settle(self) -> None:
@@ -270,8 +281,8 @@ class Levered:
             self._average.put()
 
     def snapshot(self) -> dict[str, Any]:
-        """What a run at this step has whatever its policy is: weights, moments, random state, and
-        what the model and the optimizer keep outside of their own.
+        """What a run at this step has in common whatever its policy is: weights, moments, random
+        state, and what model and optimizer keep outside of their own state.
         """
         state = {
             "model": self.model.state_dict(),
@@ -299,7 +310,7 @@ class Levered:
         return {**self.snapshot(), **self.progress(), "form": asdict(self._shaped.form)}
 
     def terms(self) -> dict[str, Any]:
-        """What a run that goes on from this one has to have in common with it, in words."""
+        """What a run that goes on from this one must have in common with it, by name."""
         return {
             "optimizer": kind_of(self.optimizer),
             "peak rates": self._rates.peaks,
@@ -307,7 +318,9 @@ class Levered:
         }
 
     def progress(self) -> dict[str, Any]:
-        """What a loop that saves model, optimizer and generators itself has to save as well."""
+        """What has to be saved beside model, optimizer and generators, by a loop that saves those
+        itself.
+        """
         return {
             "updater": self.updater.state_dict(),
             "course": self.course.state_dict(),
@@ -317,7 +330,7 @@ class Levered:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where ``state`` was taken, in a run that has not begun."""
-        # The form that the weights have: a loop of one's own may have asked for the next batch.
+        # The form that the weights had; a user's loop may have asked for the next batch since.
         form = Form(**state.get("form", state["course"]["form"]))
         if form != self._shaped.form:
             self.updater.close()

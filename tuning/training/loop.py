@@ -45,10 +45,11 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def evaluate(workload: Workload, model: nn.Module) -> float:
-    """Validation loss of ``model`` in evaluation mode without gradients; the mode is put back.
+    """Validation loss of ``model``, in evaluation mode and without gradients. The mode is restored
+    afterwards.
 
-    So are the process's generators: what is drawn here changes nothing of the training. Of a metric
-    to be maximised it is the negative: of all that is called a loss lower is better.
+    So are the process's generators: what is drawn here does not affect the training. For a metric
+    to be maximised it is the negative, because lower is better for all that is called a loss.
 
     What is compiled for training is not compiled again for this: evaluation is off the clock.
     """
@@ -57,9 +58,8 @@ def evaluate(workload: Workload, model: nn.Module) -> float:
 
 
 def further_metrics(workload: Workload, model: nn.Module) -> dict[str, float]:
-    """The workload's further metrics by name, each measured as ``evaluate`` is.
-
-    One that is not finite is left out: what does not apply is null.
+    """The workload's further metrics by name, each measured as ``evaluate`` is. Metrics that are
+    not finite are left out, and are null in the record.
     """
     with _evaluating(model):
         found = metrics_of(workload, model)
@@ -74,7 +74,9 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def fitting_batches(workload: Workload, model: nn.Module, seed: int, step: int) -> None:
-    """Run ``model`` on the last batches before ``step``, or the first, for its layers' inputs."""
+    """Run ``model`` on the last batches before ``step``, or on the first ones, so that its layers
+    show their inputs.
+    """
     subject_of(workload, model, seed).fitting(step)
 
 
@@ -104,21 +106,20 @@ def subject_of(workload: Workload, model: nn.Module, seed: int) -> Subject:
 
 
 class Recorder(Protocol):
-    """What a run is watched by: a trunk's, or a trial's that others may repeat."""
+    """Records a run while it trains: as a trunk, or as a trial that others may repeat."""
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """A step is about to be taken."""
+        """Called before each step; ``snapshot`` returns the run's state."""
 
     def after_backward(
         self, loss: float, update: Step, relevance: Callable[[str], tuple[float, ...]]
     ) -> None:
-        """Its gradients are there, and ``update`` has observed.
-
-        ``relevance(metric)`` reads one score a block.
+        """Called once the step's gradients are there and ``update`` has observed the loss.
+        ``relevance(metric)`` returns one score for each block.
         """
 
     def finish(self, measured: Measurements) -> None:
-        """The run is over, and this is what it came to."""
+        """Called when the run is over, with its measurements."""
 
     def state_dict(self) -> dict[str, Any]:
         """What was recorded so far."""
@@ -158,7 +159,7 @@ class TrainingRun:
 
     """
 
-    # A recipe's policy and levers come apart here, as benchmarks train policies that have no name.
+    # Policy and levers are given apart, because benchmarks train policies that have no name.
     def __init__(
         self,
         workload: Workload,
@@ -237,8 +238,8 @@ class TrainingRun:
             raise NonFiniteLossError(f"{what} became {loss} at step {step}")
 
     def snapshot(self) -> dict[str, Any]:
-        """What a run at this step has whatever its policy is: weights, moments, random state, and
-        what the model and the optimizer keep outside of their own.
+        """What a run at this step has in common whatever its policy is: weights, moments, random
+        state, and what model and optimizer keep outside of their own state.
         """
         return self._levered.snapshot()
 

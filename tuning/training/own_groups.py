@@ -18,14 +18,14 @@ from tuning.trial.recipe_file import NUMBERS, baseline_of
 
 
 class OwnGroups:
-    """The groups of an optimizer as it came, for whatever parameters the model has later.
+    """The groups of an optimizer as it was given, for whatever parameters the model has later.
 
-    A parameter that was put in belongs where the one was whose place it took: to the group of the
-    parameter that shares the most of its name.
+    A parameter that was put in belongs to the group of the one whose place it took: that of the
+    parameter with the longest common path of modules.
 
     Args:
-        model: changed by levers.
-        optimizer: before its first step.
+        model: the model, which levers change.
+        optimizer: the optimizer, before its first step.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
@@ -44,10 +44,11 @@ class OwnGroups:
         self._held = held_by(optimizer)
 
     def renewed(self) -> Optimizer:
-        """The optimizer, its groups as they came but for the parameters that the model now has.
+        """The optimizer with its groups as they were given, filled with the parameters that the
+        model now has.
 
         Raises:
-            RuntimeError: the loop has added some.
+            RuntimeError: the loop has added parameters to it.
         """
         if held_by(self._optimizer) - self._held:
             raise RuntimeError(
@@ -78,7 +79,10 @@ class OwnGroups:
         return found
 
     def _place(self, name: str) -> tuple[int, int] | None:
-        """By the longest path of modules that some parameter of the start shares; None of none."""
+        """(optimizer, group) of a parameter by its name: that of the parameter that shares the
+        longest path of modules with it. None where none shares any, and for parameters that the
+        optimizer was not given.
+        """
         if name in self._places:
             return self._places[name]
         if name in self._before:
@@ -91,7 +95,7 @@ class OwnGroups:
         return None
 
     def _forget(self) -> None:
-        """Drop the state of parameters that are no more."""
+        """Drop the state of parameters that the optimizer no longer holds."""
         for each, _ in self._each:
             held = held_by(each)
             for parameter in [p for p in each.state if id(p) not in held]:
@@ -104,7 +108,7 @@ def held_by(optimizer: Optimizer) -> set[int]:
 
 
 def optimizer_faults(model: nn.Module, optimizer: Optimizer) -> Iterator[str]:
-    """Why an optimizer cannot be put under a recipe as it is, each with what to do."""
+    """Faults of an optimizer that cannot be put under a recipe as it is, each with what to do."""
     if not held_by(optimizer) & {id(p) for p in model.parameters()}:
         yield (
             "the optimizer must hold the model's parameters, but holds none of them: make it of "
@@ -124,7 +128,7 @@ def optimizer_faults(model: nn.Module, optimizer: Optimizer) -> Iterator[str]:
 
 
 def _has_stepped(state: Any) -> bool:
-    # Some begin their sums when they are made; a count of steps is 0 then.
+    # Some optimizers make their state when they are constructed, with a count of 0 steps.
     return bool(state.get("step", 0)) or isinstance(state.get("momentum_buffer"), torch.Tensor)
 
 
@@ -136,11 +140,11 @@ def not_held(model: nn.Module, optimizer: Optimizer) -> list[str]:
 
 
 def other_numbers(optimizer: Optimizer, known: Mapping[str, Any]) -> list[str]:
-    """Where an optimizer is not the one that a recipe was found with: its kind, and its numbers.
+    """How an optimizer differs from the one that a recipe was found with, in kind and numbers.
 
     Args:
-        optimizer: before its first step.
-        known: the other's, as ``baseline_of`` gives it; empty where it is not known.
+        optimizer: the optimizer, before its first step.
+        known: the other one, as ``baseline_of`` describes it; empty where it is not known.
     """
     here = baseline_of(kind_of(optimizer), optimizer.param_groups)
     return [
@@ -151,6 +155,6 @@ def other_numbers(optimizer: Optimizer, known: Mapping[str, Any]) -> list[str]:
 
 
 def _each(values: Any) -> str:
-    """What stands in the groups, once each."""
+    """The different values that stand in the groups, in words."""
     several = values if isinstance(values, list) else [values]
     return " and ".join(sorted({str(each) for each in several}))

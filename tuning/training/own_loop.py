@@ -22,14 +22,14 @@ from tuning.training.levered import Levered
 from tuning.training.own_groups import held_by
 
 LEVEL = 5
-"""Of the stack: the loop's own line, seen from where a step begins."""
+"""The stack level of a warning: the loop's own line, seen from where a step begins."""
 
 
 class InOrder:
-    """Batches of an iterable by their number in the stream, which never falls.
+    """Batches of an iterable by their number in the stream; the numbers asked for never fall.
 
     Args:
-        source: gone through again when it ends.
+        source: the batches; it is gone through again when it ends.
     """
 
     def __init__(self, source: Iterable[Batch]) -> None:
@@ -58,11 +58,11 @@ class InOrder:
 
 
 class OwnLoop:
-    """Looks at a loop from one step of a run to the next.
+    """Checks what a loop does beside a run's steps.
 
     Args:
         levered: the model under the recipe.
-        own: the loop's optimizer, whose place another may have taken.
+        own: the loop's optimizer; the recipe may have put another in its place.
     """
 
     def __init__(self, levered: Levered, own: Optimizer) -> None:
@@ -76,7 +76,7 @@ class OwnLoop:
         self._between: Any = None
 
     def begins(self) -> None:
-        """A step is about to begin.
+        """Check the loop as a step is about to begin.
 
         Raises:
             RuntimeError: the average stands in the weights' place, or gradients are left that the
@@ -109,7 +109,7 @@ class OwnLoop:
 
     @contextlib.contextmanager
     def inside(self, step: Step) -> Iterator[None]:
-        """What the body of a step does.
+        """Check what the body of a step does.
 
         Raises:
             RuntimeError: it steps an optimizer of the model's, drops the gradients, sets a rate, or
@@ -131,7 +131,9 @@ class OwnLoop:
             self._known = None
 
     def ended(self) -> None:
-        """A step was taken: what the loop steps until the next one has no gradients."""
+        """After a step, watch for an optimizer step that does nothing because the gradients are
+        dropped already.
+        """
         if self._levered.course.finished:
             return
         me = weakref.ref(self)
@@ -153,7 +155,7 @@ class OwnLoop:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The average stands in the weights' place inside."""
+        """Within the block the average stands in the weights' place."""
         self._averaged += 1
         try:
             with self._levered.averaged():
@@ -162,10 +164,10 @@ class OwnLoop:
             self._averaged -= 1
 
     def refuse_averaged(self, what: str) -> None:
-        """Nothing happens outside of ``averaged``, or where there is no average.
+        """Refuse to call ``what`` inside of ``averaged``, where there is an average.
 
         Raises:
-            RuntimeError: ``what`` is called where the weights are not those that are trained.
+            RuntimeError: the model has the average's weights in place of those that are trained.
         """
         if self._averaged and self._levered.averaging:
             raise RuntimeError(
@@ -185,7 +187,7 @@ class OwnLoop:
                 )
 
     def _tell(self, text: str) -> None:
-        """Warn, once in a run."""
+        """Warn, once in a run for each kind of warning."""
         kind = text[:24]
         if kind not in self._told:
             self._told.add(kind)

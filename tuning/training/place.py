@@ -1,6 +1,5 @@
-"""Where a worker computes.
-
-Its device, its threads, its share of memory, and what it trains there.
+"""Where a worker computes: its device, its threads, its share of memory, and what it trains
+there.
 """
 
 from __future__ import annotations
@@ -29,9 +28,8 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.variants import variant_name
 
 CONTEXT_BYTES = 2**29
-"""Of a GPU's memory, what a process takes before it has a tensor.
-
-About this much with CUDA 12 and torch's kernels.
+"""The GPU's memory that a process takes before it has a tensor, about, with CUDA 12 and torch's
+kernels.
 """
 
 
@@ -60,11 +58,13 @@ def workload_of(store: Store, own: Mapping[str, Scalar] | None = None) -> Worklo
 
 
 _COMPARED: set[Path] = set()
-"""Run directories whose workload is the one that this process has read."""
+"""Run directories whose workload was compared with the one that this process has read."""
 
 
 def _refuse_edited(store: Store, workload: Workload) -> None:
-    """A worker that takes the place of one that died reads the workload's file as it is now."""
+    """Refuse a workload whose source was edited since the run began. A worker that takes the place
+    of one that died reads the workload's file as it is now.
+    """
     identity, begun = store.info.identity, store.info.created_at.timestamp()
     known = {} if identity is None else identity.get("source", {})
     if found := edited_since(functions_of(workload), known, begun):
@@ -75,7 +75,9 @@ def _refuse_edited(store: Store, workload: Workload) -> None:
 
 
 def variant_of(store: Store, recipe: Recipe) -> str:
-    """What the clock calls the workload as the recipe has it; empty where it costs no other."""
+    """The clock's name for the workload with the recipe's values of its own knobs; empty where they
+    do not change its costs.
+    """
     own = recipe.own
     if not own:
         return ""
@@ -83,22 +85,24 @@ def variant_of(store: Store, recipe: Recipe) -> str:
 
 
 def local_device(*, hides_gpus: bool) -> torch.device:
-    """Where this machine's workers compute, from which their driver may hide its GPUs."""
+    """Where this machine's workers compute; their driver may hide its GPUs from them."""
     return torch.device("cpu") if hides_gpus else run_device()
 
 
 def cap_memory(share: float, *, alone: bool = False) -> None:
-    """Take no more than a trial's share of the GPU's memory, as its excess is to kill no neighbour;
-    what runs ``alone`` has all of it. Where a trial has the whole card nothing is set: the process
-    may be a user's, with a bound of its own.
+    """Limit this process to a trial's share of the GPU's memory, so that taking more kills no
+    neighbour; a process that runs ``alone`` has all of it.
+
+    Where a trial has the whole card nothing is set: the process may be a user's, with a limit of
+    its own.
     """
     if 0 < share < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(1.0 if alone else share)
 
 
 def give_memory_back() -> None:
-    """Leave to other processes what earlier tasks took of the GPU's memory, and forget how much
-    that was at most.
+    """Free the GPU's memory that earlier tasks took for other processes, and forget how much that
+    was at most.
     """
     if torch.cuda.is_available() and torch.cuda.memory_reserved() > ROOM:
         left_over.let_go()
@@ -107,7 +111,7 @@ def give_memory_back() -> None:
 
 
 def gpu_memory() -> Memory | None:
-    """The GPU's memory, after a calibration had it to itself; None where there is no GPU."""
+    """The GPU's memory after a calibration that had it to itself; None where there is no GPU."""
     if not torch.cuda.is_available():
         return None
     free, _ = torch.cuda.mem_get_info()

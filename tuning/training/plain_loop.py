@@ -67,7 +67,9 @@ class RecipeRun:
 
     @property
     def optimizer(self) -> Optimizer:
-        """What takes the steps: the user's own, or the recipe's; another after some of them."""
+        """The optimizer that takes the steps: the user's own or the recipe's. It may be replaced by
+        another during the run.
+        """
         return self.levered.optimizer
 
     @property
@@ -87,12 +89,16 @@ class RecipeRun:
 
     @property
     def model_blocks(self) -> int:
-        """How many blocks the model has for now: weights of those above were never trained."""
+        """How many blocks the model has at present; the weights of blocks above them were never
+        trained.
+        """
         return self.levered.updater.model_blocks
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether the trial was evaluated here: every ``eval_every`` steps, and at its end."""
+        """Whether the trial was evaluated at this step: every ``eval_every`` steps, and at its
+        end.
+        """
         return self.levered.course.evaluation_due
 
     def batches(self, source: Iterable[Batch] | None = None) -> Iterator[Batch]:
@@ -156,12 +162,14 @@ class RecipeRun:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The model has the weights to evaluate inside: the average's, where the recipe has one."""
+        """Within the block the model has the weights to evaluate: the average's, where the recipe
+        has one.
+        """
         with self._loop.averaged():
             yield
 
     def settle(self) -> None:
-        """Leave the model with those weights, for good: the run is over."""
+        """Leave the model with the weights to evaluate, for good: the run is over."""
         self._loop.refuse_averaged("run.settle()")
         if not self.finished:
             warnings.warn(
@@ -203,15 +211,15 @@ class RecipeRun:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe from a file.
+    """A recipe that was loaded from a file.
 
     Attributes:
-        file: what stood there: policy, levers, facts of the trial, its schedule and clock.
+        file: the file's content: policy, levers, facts of the trial, its schedule and clock.
     """
 
     file: RecipeFile
 
-    # Each of the arguments is a thing of the loop's own; only the first three are ever needed.
+    # Many arguments, but all are the loop's own things; only the first three are always needed.
     def apply(
         self,
         model: nn.Module,
@@ -288,17 +296,19 @@ class LoadedRecipe:
 
     @property
     def seed(self) -> int:
-        """The trial's, from which its model, its batches and what it drew came."""
+        """The trial's seed, from which its model, its batches and what it drew came."""
         return int(self.file.facts["seed"])
 
     @property
     def steps(self) -> int:
-        """Of the trial."""
+        """The number of steps of the trial."""
         return int(self.file.facts["steps"])
 
     @property
     def threads(self) -> int:
-        """Of a process that trained it, on which the last bits of a CPU's sums depend."""
+        """The number of threads of the process that trained the trial, on which the last bits of a
+        CPU's sums depend.
+        """
         assert self.file.costs is not None, "parsing refuses a file without"
         return self.file.costs.threads
 
@@ -315,7 +325,9 @@ class LoadedRecipe:
         return self.file.own
 
     def course(self, total_steps: int | None = None) -> Course:
-        """The course of a run that long: how far it is, its rates and forms, step by step."""
+        """The course of a run of ``total_steps`` steps (by default as many as the trial's): how far
+        it is, its rates and forms, step by step.
+        """
         facts, timetable, costs = self.file.facts, self.file.timetable, self.file.costs
         assert timetable is not None, "parsing refuses a file without"
         assert costs is not None, "parsing refuses a file without"
@@ -345,7 +357,7 @@ class LoadedRecipe:
             raise ValueError("; ".join(faults))
 
     def _needs(self) -> dict[str, tuple[str, ...]]:
-        """What the levers that are pulled need beside the model, by lever."""
+        """The arguments that each pulled lever needs beside the model, by lever."""
         levers = self.file.levers
         needs: dict[str, tuple[str, ...]] = {}
         if levers.of(CachedPrefix).on:

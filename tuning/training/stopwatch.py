@@ -1,6 +1,5 @@
-"""What training really took.
-
-Wall seconds of the steps alone, evaluations and checkpoints excluded.
+"""What training really took: wall seconds of the steps alone, evaluations and checkpoints
+excluded.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ class Stopwatch:
 
     Args:
         seconds: what it shows at first.
-        clock: seconds from any origin.
-        synchronize: waits until the device has done what it was given; called where the watch
-            stops, and there only, so that a step costs what it does unmeasured.
+        clock: returns seconds from any origin.
+        synchronize: waits until the device has done what it was given. It is called only where the
+            watch stops, so that a step costs what it does unmeasured.
 
     """
 
@@ -40,8 +39,8 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Run meanwhile; what is still under way on the device afterwards counts when the watch
-        runs next.
+        """Run within the block. What is still under way on the device after it counts when the
+        watch runs next.
         """
         self._since = self._clock()
         try:
@@ -52,7 +51,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def standing(self) -> Iterator[None]:
-        """Stand still meanwhile, if it runs."""
+        """Stand still within the block, if the watch runs."""
         if self._since is None:
             yield
             return

@@ -1,8 +1,9 @@
 """The trunk on disk: what a full-update run records, and how a trial starts from it.
 
     RUN/trunk/seed-3.parquet        the run's record
-    RUN/trunk/seed-3/recorded.pt    losses, relevance scores and evaluations of every step, written
-    when it is over RUN/trunk/seed-3/000090.pt      a snapshot of the run before step 90
+    RUN/trunk/seed-3/recorded.pt    losses, relevance scores and evaluations of every step,
+                                    written when the run is over
+    RUN/trunk/seed-3/000090.pt      a snapshot of the run before step 90
 
 Snapshots lie evenly over the steps at which trials depart. A trial that departs between two of them
 trains on average half a distance again, so n snapshots cost n·save and, for T trials of a run of s
@@ -31,23 +32,26 @@ from tuning.trial.record import Measurements
 from tuning.trial.replay import Trunk
 
 MOST_SNAPSHOTS = 24
-"""Of a seed. With 24 a trial trains on average 2 % of a run again; each snapshot holds weights and
-moments, three times the weights and more.
+"""The most snapshots of a seed. With 24 a trial trains on average 2 % of a run again; each snapshot
+holds weights and moments, three times the weights and more.
 """
 DISK_BYTES = 2 * 2**30
-"""Snapshots of all the seeds of a run take no more than this."""
+"""The most bytes that the snapshots of all the seeds of a run take."""
 SAVE_SECONDS, SAVE_BYTES_PER_SECOND = 0.01, 200e6
-"""What saving costs on an ordinary disk: making the file last, and writing it."""
+"""What saving costs on an ordinary disk: seconds to make the file last, and bytes written in a
+second.
+"""
 TYPICAL_TRIALS = 64
-"""Trials that share a trunk. A round number, not the search's own, which may be extended later."""
+"""The number of trials that share a trunk. It is a round number and not the search's own, because a
+search may be extended later.
+"""
 RECORDED = "recorded.pt"
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """How much a trunk is going to be used.
-
-    A run of so many solo seconds, and how many seeds have one at a time.
+    """How much a trunk is going to be used: the run's solo ``seconds``, and on how many ``seeds``
+    there is such a run.
     """
 
     seconds: float
@@ -66,9 +70,8 @@ def snapshot_steps(timetable: Timetable, count: int) -> tuple[int, ...]:
 
 
 def best_count(sharing: Sharing, size: int) -> int:
-    """How many snapshots of ``size`` bytes cost least, within the bounds of number and disk.
-
-    At least 2.
+    """The number of snapshots of ``size`` bytes that costs least, at least 2 and within the bounds
+    of number and disk.
     """
     save_seconds = SAVE_SECONDS + size / SAVE_BYTES_PER_SECOND
     by_cost = math.sqrt(TYPICAL_TRIALS * sharing.seconds / (2 * save_seconds))
@@ -77,9 +80,8 @@ def best_count(sharing: Sharing, size: int) -> int:
 
 
 class TrunkRecorder:
-    """Records a full-update run into ``folder``, step by step.
-
-    See ``tuning.training.loop.Recorder``.
+    """Records a full-update run into ``folder``, step by step; see
+    ``tuning.training.loop.Recorder``.
     """
 
     def __init__(self, folder: Path, timetable: Timetable, sharing: Sharing) -> None:
@@ -91,9 +93,8 @@ class TrunkRecorder:
         folder.mkdir(exist_ok=True)
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Save the run if a snapshot is due and can hold it.
-
-        The first one shows how large they are, and so how many there will be.
+        """Save the run if a snapshot is due and can hold it. The first snapshot shows how large
+        they are, and so how many there will be.
         """
         if step not in self._steps:
             return
@@ -115,7 +116,7 @@ class TrunkRecorder:
 
     @property
     def losses(self) -> Sequence[float]:
-        """Of the steps so far."""
+        """The training losses of the steps so far."""
         return self._losses
 
     @property
@@ -124,7 +125,7 @@ class TrunkRecorder:
         return self._folder
 
     def finish(self, measured: Measurements) -> None:
-        """The run is over: from now on trials may start from it."""
+        """Write what was recorded: the run is over, and trials may start from it."""
         state = {**self.state_dict(), **ending_of(measured)}
         save_checkpoint(self._folder / RECORDED, state)
 
@@ -149,7 +150,9 @@ class TrunkRecorder:
 
 
 def ending_of(measured: Measurements) -> dict[str, Any]:
-    """What a run that another may repeat came to: losses by step, and its further metrics."""
+    """The results of a run that another may repeat: validation losses by step, and its further
+    metrics.
+    """
     evaluations = {point.step: point.val_loss for point in measured.curve}
     return {"evaluations": evaluations, "metrics": dict(measured.metrics)}
 
@@ -165,7 +168,7 @@ def load_snapshot(folder: Path, step: int) -> dict[str, Any] | None:
 
 
 def load_trunk(folder: Path) -> Trunk | None:
-    """The trunk recorded in ``folder``; None while there is none that is complete."""
+    """The trunk recorded in ``folder``; None where there is no complete one."""
     state = load_checkpoint(folder / RECORDED)
     if state is None:
         return None

@@ -51,15 +51,15 @@ from tuning.trial.variants import table_for
 
 POLL_SECONDS = 0.25
 CHECKPOINT_SECONDS = 5.0
-"""A trial in flight loses at most this much wall time, or 50 times the cost of a checkpoint if that
-is longer.
+"""Seconds of wall time that a trial in flight loses at most, or 50 times the cost of a checkpoint
+if that is longer.
 """
 CHECKPOINT_SHARE = 0.02
 
 
 @dataclass
 class _Execution:
-    """One stretch of a task in this process: what the record says about it beside the training."""
+    """One stretch of a task in this process, with what the record says beside the training."""
 
     store: Store
     task: Task
@@ -112,8 +112,8 @@ class _Execution:
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
             wall_seconds=self.wall_seconds,
-            # A fork did not train what it is charged for, so there is nothing to hold its charge
-            # against.
+            # A fork did not train all that it is charged for, so no measured time compares with its
+            # charge.
             measured_seconds=(self.watch.seconds or None)
             if self.forked_from_step is None
             else None,
@@ -127,10 +127,10 @@ def execute(run: str, task: str, epoch: int) -> Ending:
     """Train ``task`` of the run directory ``run`` to its record, or to a checkpoint if asked to
     stop.
 
-    The clock's task is to calibrate it, or to check that it holds here; a calibration's to time the
-    forms of the model that its trial needs.
+    The clock's task is to calibrate the clock, or to check that it holds here; a calibration's task
+    is to time the forms of the model that its trial needs.
 
-    ``epoch`` is the lease under which the search runs; once another search holds the run, nothing
+    ``epoch`` is the lease under which the search runs. Once another search holds the run, nothing
     more is written and ``FENCED`` is returned.
 
     Raises:
@@ -153,7 +153,7 @@ def execute(run: str, task: str, epoch: int) -> Ending:
 
 def _carried_out(store: Store, task: Task) -> Ending:
     if task == CLOCK or task.is_forms:
-        # Nothing runs beside it, and a form is timed beside the workload's own.
+        # Nothing else runs now, and two models are held: a form is timed beside the plain one.
         cap_memory(memory_share(store.info), alone=True)
         return set_clock(store) if task == CLOCK else calibrate_forms(store, task.subject)
     return _execute(store, task)
@@ -175,7 +175,9 @@ def _execute(store: Store, task: Task) -> Ending:
 
 
 def _place_for(execution: _Execution) -> CostTable:
-    """The task's clock, which holds here, with this process's threads and memory as it says."""
+    """The task's clock, which holds here, once this process's threads and memory are set as it
+    says.
+    """
     store, spec = execution.store, execution.spec
     costs = store.info.clock_of(spec.origin, spec.seed)
     if costs is None:
@@ -191,8 +193,8 @@ def _place_for(execution: _Execution) -> CostTable:
 def _trained(
     execution: _Execution, costs: CostTable
 ) -> Ending | tuple[TrialRecord, Sequence[float]]:
-    """The record of the run, with its losses where it is one that others may share; or how the task
-    ended without one.
+    """The record of the run, with its losses where others may share the run; or how the task ended
+    without a record.
     """
     store, spec = execution.store, execution.spec
     device = device_name(run_device())
@@ -231,14 +233,18 @@ def _is_first(execution: _Execution) -> bool:
 
 
 def _note_hidden(execution: _Execution, workload: Workload, costs: CostTable) -> None:
-    """Where nothing seems to be missing from its snapshots, see whether a training goes on."""
+    """Where nothing seems to be missing from the run's snapshots, see whether a training goes on
+    from them as the first did, and note what they lack.
+    """
     store, folder = execution.store, execution.store.trunk_folder(execution.task)
     if store.info.forks and not noted_unsaved(folder):
         note_unsaved(folder, hidden(workload, execution.spec.seed, costs, run_device(), folder))
 
 
 def _finish(training: TrainingRun) -> Sequence[float]:
-    """A run that others may share is over: the losses of one of the workload's own recipe."""
+    """Finish the recording of a run that is over and that others may share; returns the losses of a
+    run of the workload's own recipe, else none.
+    """
     recorder = training.recorder
     if recorder is None or not training.finished:
         return ()
@@ -303,7 +309,7 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
 
 
 def _saved(execution: _Execution) -> dict[str, Any] | None:
-    """Where the task was stopped; None where it begins, or begins anew."""
+    """The checkpoint of a task that was stopped; None where it begins, or begins anew."""
     if not execution.store.info.goes_on:
         return None
     return load_checkpoint(execution.store.checkpoint_path(execution.task))

@@ -1,5 +1,4 @@
-"""What a workload is, as far as a search cares: its parts, what its steps cost, what it can do.
-
+"""What a workload is, as far as a search cares: its parts, what its steps cost, and what it can do.
 Pure data.
 """
 
@@ -9,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MEAN_HORIZON = 0.75
-"""Of the trials of a search, about."""
+"""The mean horizon of a search's trials, about."""
 BESIDE_SECONDS = 60.0
-"""Of a search that are no training, about, on two cores: libraries, the check, Ray, the clock and a
-dozen forms of a small model.
+"""Seconds of a search that are no training, about, on two cores: for libraries, the check, Ray, the
+clock and a dozen forms of a small model.
 """
 
 
@@ -24,7 +23,7 @@ class PartFacts:
         name: ``stem``, ``blocks`` or ``head``.
         modules: what it consists of: names for stem and head, counts by kind for the blocks, with
             the names of what runs between them.
-        parameters: that can be trained.
+        parameters: the number that can be trained.
     """
 
     name: str
@@ -34,7 +33,7 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class Ability:
-    """Something that may be searched.
+    """A value of a knob that may be searched.
 
     Attributes:
         name: a knob and its value.
@@ -51,16 +50,16 @@ class Anatomy:
 
     Attributes:
         parts: stem, blocks and head.
-        frozen: parameters that can never be trained.
+        frozen: the number of parameters that can never be trained.
         optimizer: its kind and what it holds.
         batch: shapes of the first batch.
         device: where it was tried.
         step_seconds: a step's seconds by depth, quickly timed.
-        data_seconds: making one batch.
-        evaluation_seconds: one evaluation.
+        data_seconds: seconds of making one batch.
+        evaluation_seconds: seconds of one evaluation.
         abilities: values of knobs that a device or a model may lack.
-        baseline_seconds: one training of the workload's own recipe, evaluations aside.
-        evaluations: how many it has.
+        baseline_seconds: seconds of one training of the workload's own recipe, without evaluations.
+        evaluations: the number of evaluations of such a training.
     """
 
     parts: tuple[PartFacts, ...]
@@ -76,8 +75,9 @@ class Anatomy:
     evaluations: float
 
     def search_seconds(self, trials: int, references: int, at_once: int) -> float:
-        """About what a search of so many trials takes, so many at once, without forks; starting it
-        and setting its clock included.
+        """About how many seconds a search of ``trials`` trials and ``references`` reference runs
+        takes, ``at_once`` at a time and without forks; starting it and setting its clock are
+        included.
         """
         trained = references + MEAN_HORIZON * trials
         one = self.baseline_seconds + self.evaluations * self.evaluation_seconds

@@ -21,14 +21,15 @@ Built = TypeVar("Built")
 
 
 def built(kind: type[Built], data: Any, *, others: bool = False) -> Built:
-    """A ``kind`` of ``data``; ``others``: keys that are no field are passed over.
+    """An instance of ``kind`` made of ``data``. With ``others``, keys that are no field are passed
+    over.
 
     >>> from tuning.trial.clock import Ledger
     >>> built(Ledger, {"steps_at_depth": {"4": 10}, "probes": 2})
     Ledger(steps_at_depth={4: 10}, probes=2, forms={}, entries=0)
 
     Raises:
-        ValueError: the data is none, and why.
+        ValueError: the data is no such instance; the message says why.
     """
     try:
         return _converter(others).structure(data, kind)

@@ -51,12 +51,12 @@ class CostTable:
             taken alone.
         key: what the costs hold for, by name: the device, the workload and all else that changes
             them.
-        forms: the same for each other form of the model that has been met, by ``Form.key``.
-        entry_seconds: of a form's own table: what bringing the model into the form and back takes;
-            of what is no form, what it takes each time.
-        composed: the form was not measured itself; see ``tuning.trial.parts``.
-        baseline_step_seconds: of the table of a variant (``tuning.trial.variants``): what a full
-            step of the workload as it is takes, data included, by which horizons are measured.
+        forms: such a table for each other form of the model that has been met, by ``Form.key``.
+        entry_seconds: in a form's own table, what bringing the model into the form and back takes;
+            for an event that is no form, what it takes each time.
+        composed: whether the form was not measured itself; see ``tuning.trial.parts``.
+        baseline_step_seconds: in the table of a variant (``tuning.trial.variants``), what a full
+            step of the workload as it is takes, data included; horizons are measured by it.
 
     """
 
@@ -81,9 +81,8 @@ class CostTable:
     baseline_step_seconds: float | None = None
 
     def step_cost(self, depth: int) -> float:
-        """Seconds of a step at ``depth``; between measured depths linear, as the cost is (anchors.
-
-        F + 2aF).
+        """Seconds of a step at ``depth``. They are linear between measured depths, because the cost
+        is (F + 2aF for a share ``a`` of active blocks).
         """
         return _interpolate(self.step_seconds, depth)
 
@@ -106,11 +105,11 @@ def _interpolate(table: Mapping[int, float], depth: int) -> float:
 
 
 def impossible(costs: CostTable, form: str = "") -> str | None:
-    """What of ``costs`` no device takes, in words; None of a table that a calibration may have
+    """What in ``costs`` no device can take, in words; None for a table that a calibration may have
     given.
 
-    A step takes some time and all else at least none; a full step of the workload's own form has
-    to be known.
+    A step takes some time and everything else no less than none. A full step of the workload's own
+    form has to be known.
     """
     where = f" of the form {form!r}" if form else ""
     if not form and costs.num_blocks not in costs.step_seconds:
@@ -135,20 +134,21 @@ def impossible(costs: CostTable, form: str = "") -> str | None:
 
 
 class OtherSurroundings(ValueError):  # noqa: N818 - what the user is told, not a fault of the program
-    """A clock calibrated on one device, or with one version of torch, is read on another."""
+    """Raised where a clock that was calibrated on one device, or with one version of torch, is read
+    on another.
+    """
 
 
 def differing(then: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Names of what is not ``here`` as it was ``then``.
-
-    What was not noted then differs in nothing.
+    """Names of values in ``here`` that are not as they were ``then``. A value that was not noted
+    then does not count.
     """
     return [name for name, value in here.items() if then.get(name, value) != value]
 
 
 def refuse_other_surroundings(costs: CostTable, here: Mapping[str, str]) -> None:
-    """Refuse to charge by ``costs`` what runs ``here``; a table that does not know where it holds
-    is believed.
+    """Refuse to charge by ``costs`` what runs ``here``; a table that does not say where it holds is
+    believed.
 
     Raises:
         OtherSurroundings: something in ``here`` is not as ``costs.key`` has it.
@@ -171,9 +171,9 @@ class Ledger:
 
     Attributes:
         steps_at_depth: steps in the workload's own form, by depth.
-        probes: of those steps, how many probed.
+        probes: how many of those steps probed.
         forms: what was done in each other form, by ``Form.key``.
-        entries: of a form's own ledger: how often the form was entered.
+        entries: in a form's own ledger, how often the form was entered.
     """
 
     steps_at_depth: dict[int, int] = field(default_factory=dict)
@@ -196,7 +196,9 @@ class Ledger:
         return self.forms.setdefault(form, Ledger()) if form else self
 
     def enter(self, form: str) -> None:
-        """Enter a change to ``form``; a change to the workload's own is part of the one before."""
+        """Enter a change to ``form``. A change back to the workload's own form is part of the one
+        before.
+        """
         if form:
             self.of(form).entries += 1
 
@@ -207,7 +209,7 @@ class Ledger:
         part.probes += probe
 
     def mean_active_fraction(self, num_blocks: int) -> float | None:
-        """Mean share of blocks updated in a step; None before the first."""
+        """The mean fraction of blocks updated in a step; None before the first step."""
         if not self.steps:
             return None
         total = sum(d * n for part in self._parts() for d, n in part.steps_at_depth.items())
@@ -261,7 +263,7 @@ def _bill(costs: CostTable, part: Ledger) -> tuple[float, float, float]:
 
 
 class UnknownForm(ValueError):  # noqa: N818 - named for what is unknown
-    """A run took steps in a form whose cost nobody has measured."""
+    """Raised where a run took steps in a form whose cost was not measured."""
 
 
 def _table_of(costs: CostTable, form: str) -> CostTable:
@@ -273,9 +275,8 @@ def _table_of(costs: CostTable, form: str) -> CostTable:
 
 
 def baseline_seconds(costs: CostTable, steps: int) -> float:
-    """Solo seconds of the full-update baseline: ``steps`` full steps.
-
-    A horizon of 1.0 is this long.
+    """Solo seconds of the full-update baseline, ``steps`` full steps: the length of a horizon of
+    1.0.
     """
     if costs.baseline_step_seconds is not None:
         return steps * costs.baseline_step_seconds

@@ -30,17 +30,21 @@ from tuning.trial.record import Measurements
 from tuning.trial.trial import CurvePoint, Decision
 
 FINISHED = 1 - 1e-9
-"""A horizon counts as spent a rounding error short of it.
-
-0.75 · (N · c) and (0.75 · N) · c can differ by an ulp.
+"""A horizon counts as spent a rounding error short of it: 0.75 · (N · c) and (0.75 · N) · c can
+differ in the last bit.
 """
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """A workload's numbers.
+    """The numbers of a workload that a run's course depends on.
 
-    Steps of the baseline, steps between evaluations, warm-up steps, share of decay, its shape.
+    Attributes:
+        steps: steps of the baseline.
+        eval_every: steps between evaluations.
+        warmup_steps: steps of warm-up.
+        decay_fraction: share of the horizon in which the learning rate decays.
+        decay: the shape of the decay.
     """
 
     steps: int
@@ -72,12 +76,14 @@ class Course:
         self._averaging, self._prefix = levers.of(Averaging), levers.of(CachedPrefix)
         self._form, self._form_since = PLAIN, 0
         self._batches: dict[float, int] = {}
-        """Steps by the batches of the workload that each took."""
+        """Numbers of steps by the size of their batch, in batches of the workload."""
         self._grown: list[int] = []
         """The step at which each stage of growth after the first began."""
         self._averaged, self._averaged_at = 0, 0.0
         self.average_weight: float | None = None
-        """What the weights after the last step count in the average; None where they do not."""
+        """The weight in the average of the weights after the last step; None where they are not
+        taken into it.
+        """
         self.horizon_seconds = horizon * baseline_seconds(costs, timetable.steps)
         self.num_blocks = costs.num_blocks
         self.ledger = Ledger()
@@ -87,9 +93,8 @@ class Course:
         self._arrive()
 
     def _arrive(self) -> None:
-        """Work out once where the run stands.
-
-        It is asked many times a step, and in replays of many runs.
+        """Work out once where the run stands: that is asked many times a step, and in replays of
+        many runs.
         """
         self._seconds = charge(self._costs, self.ledger).train_seconds
         self._next_form = self._levers.form(
@@ -130,9 +135,8 @@ class Course:
         return factor * self._rewarming * self._prefix.rate_factor(self.fraction)
 
     def rate_of_stage(self, stage: int) -> float:
-        """The factor on the rate of blocks that came in with a stage of growth, beside the others'.
-
-        It rises from their first step on as in a warm-up.
+        """The factor on the rate of the blocks that came in with a stage of growth, beside that of
+        the others. It rises from their first step on, as in a warm-up.
         """
         if not stage:
             return 1.0
@@ -151,28 +155,26 @@ class Course:
 
     @property
     def other_optimizer(self) -> bool:
-        """Whether another optimizer than the workload's takes the steps, or one of other numbers.
-
-        The learning rate's course is ``rate_factor``'s to say.
+        """Whether another optimizer than the workload's takes the steps, or one with other numbers.
+        How the learning rate changes is given by ``rate_factor``.
         """
         return self._optimization.turns_numbers
 
     @property
     def _rewarming(self) -> float:
         since = self.steps if self.form.lasting != self._form else self._form_since
-        # A form in which the run has been from its first step has its warm-up like any other.
+        # A form that the run has been in from its first step is covered by the run's own warm-up.
         return ramp(self.steps - since) if since else 1.0
 
     @property
     def form(self) -> Form:
-        """The form of the next step, but for what depends on its plan."""
+        """The form of the next step, except for what depends on the step's plan."""
         return self._next_form
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether the run is evaluated where it stands.
-
-        Every ``eval_every`` steps, and at its end.
+        """Whether the run is evaluated where it stands: every ``eval_every`` steps, and at its
+        end.
         """
         return self.finished or self.steps % self._timetable.eval_every == 0
 
@@ -180,9 +182,9 @@ class Course:
         """Enter a step that was taken as planned.
 
         Args:
-            plan: the step's.
-            cached: the activations of the prefix were there.
-            kept: they were not, and are from now on.
+            plan: the step's plan.
+            cached: whether the activations of the prefix were there.
+            kept: whether they were not there, and are from now on.
 
         Raises:
             ValueError: the plan's blocks are no suffix, so that the clock does not know the step's
@@ -231,7 +233,9 @@ class Course:
         self._averaged = 0  # of blocks that were not there
 
     def _average(self, before: float) -> None:
-        """Whether the weights after a step from ``before`` are taken into the average."""
+        """Take the weights after a step that began at fraction ``before`` into the average, where
+        they are due.
+        """
         self.average_weight = None
         if not self._averaging.due(before, self.fraction):
             return
@@ -243,7 +247,7 @@ class Course:
 
     @property
     def averages(self) -> bool:
-        """Whether an average is what is evaluated by now."""
+        """Whether an average, not the weights themselves, is evaluated by now."""
         return self._averaged > 0
 
     @property
@@ -276,7 +280,7 @@ class Course:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Stand where ``state`` was taken."""
+        """Go on from where ``state`` was taken."""
         self.ledger = built(Ledger, state["ledger"])
         self._form, self._form_since = Form(**state["form"]), state["form_since"]
         self._batches, self._grown = dict(state["batches"]), list(state["grown"])
@@ -287,7 +291,7 @@ class Course:
         self._metrics = dict(state["metrics"])
 
 
-# The workload's numbers, the lever's, and where the run stands.
+# Many arguments: the workload's numbers, the lever's, and where the run stands.
 def wsd_factor(
     step: int,
     fraction: float,

@@ -10,7 +10,8 @@ Decay = str | Sequence[float]
 
 
 def factor_left(decay: Decay, left: float) -> float:
-    """The factor on the rate while a share ``left`` of the decay, from 1 to 0, is to come.
+    """The factor on the learning rate while a share ``left`` of the decay, from 1 to 0, is still to
+    come.
 
     >>> [round(factor_left("cosine", left), 3) for left in (1.0, 0.75, 0.5, 0.0)]
     [1.0, 0.854, 0.5, 0.0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN = 3
-"""Names given of many that differ alike."""
+"""How many names are given where many differ in the same way."""
 FIRST_LOSS = "first loss"
 STEPPED_LOSS = "stepped loss"
 OF_OBJECTS = ("modules", "settings")
@@ -19,7 +19,7 @@ Identity = Mapping[str, Any]
 
 
 def differences(then: Identity, now: Identity) -> list[str]:
-    """What is not as it was, a short text each; nothing where the two are the same.
+    """What is not as it was, a short text for each difference; empty where the two are the same.
 
     >>> differences({"steps": 60, "parameters": {"a": "(2,)"}},
     ...             {"steps": 180, "parameters": {"a": "(3,)", "b": "(1,)"}})
@@ -74,7 +74,9 @@ def _is_one(name: str, value: Any) -> bool:
 
 
 def _loss(then: str | None, now: str | None) -> list[str]:
-    """What came of a difference that nothing else has shown; it need not be known."""
+    """The difference of the first losses, where nothing else shows why they differ; either may be
+    unknown.
+    """
     if None in (then, now) or then == now:
         return []
     return [
@@ -84,7 +86,7 @@ def _loss(then: str | None, now: str | None) -> list[str]:
 
 
 def _measures(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Likewise."""
+    """The differences of the first values of ``evaluate`` and the further metrics, as one text."""
     changed = [
         f"first {name} {then[name]} -> {now[name]}"
         for name in then
@@ -94,7 +96,7 @@ def _measures(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _stepped(then: str | None, now: str | None) -> list[str]:
-    """What came of a difference that shows in nothing before a step."""
+    """The difference of the losses after a step, where nothing before a step differs."""
     if then is None or now is None or _alike(then, now):
         return []
     return [
@@ -104,12 +106,14 @@ def _stepped(then: str | None, now: str | None) -> list[str]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two numbers differ in no more than machines and numbers of threads do."""
+    """Whether two numbers differ by no more than machines and numbers of threads make them."""
     return one == other or math.isclose(float(one), float(other), rel_tol=1e-4)
 
 
 def _batches(then: Identity, now: Identity) -> list[str]:
-    """Later batches that are others, where their form is the same; the first is told by itself."""
+    """Later batches that differ although their form is the same. The first batch is told by
+    itself.
+    """
     old, new = (each.get("first batches", {}) for each in (then, now))
     steps = sorted(int(s) for s in old if s in new and old[s] != new[s])
     later = [str(step) for step in steps if step]
@@ -130,7 +134,7 @@ def _parameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _modules(then: Identity, now: Identity) -> list[str]:
-    """Modules that are others, those aside whose parameters are: they have been named."""
+    """Modules that differ, except those whose parameters differ: they are named already."""
     old, new = (each.get("parameters", {}) for each in (then, now))
     reshaped = {
         name.rpartition(".")[0] for name in {**old, **new} if old.get(name) != new.get(name)
@@ -148,7 +152,9 @@ def _settings(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _of_levers(then: Identity, now: Identity) -> list[str]:
-    """Functions that only some levers call; runs of older versions do not know theirs."""
+    """Differences of functions that only some levers call. Runs of older versions did not note
+    them.
+    """
     if then.get("levers") is None or now.get("levers") is None:
         return []
     told = {**then.get("source", {}), **now.get("source", {})}
@@ -173,7 +179,7 @@ def _groups(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]])
 def _seen_by_both(
     then: Identity, now: Identity, before: Mapping[str, str], after: Mapping[str, str]
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Digests of two that looked equally far; else of what both have seen."""
+    """The digests of both where they looked equally far; otherwise those that both have."""
     if then.get("reach") == now.get("reach"):
         return before, after
     both = before.keys() & after.keys()

@@ -12,8 +12,8 @@ from tuning.trial.dominance import Floats, nondominated
 
 
 def between(x: float, xs: Sequence[float] | Floats, ys: Sequence[float] | Floats) -> float:
-    """The value at ``x`` of the line through points (xs, ys), each of shape (points,), xs
-    ascending: flat beyond its ends.
+    """The value at ``x`` of the line through points (xs, ys), each of shape (points,), with xs
+    ascending. The line is flat beyond its ends.
 
     >>> between(0.5, [0.0, 2.0], [4.0, 8.0]), between(1e-323, [0.0, 2e-323], [4.0, 8.0])
     (5.0, 6.0)
@@ -21,7 +21,7 @@ def between(x: float, xs: Sequence[float] | Floats, ys: Sequence[float] | Floats
     found = float(np.interp(x, xs, ys))
     if math.isfinite(found):
         return found
-    # Points so close that the slope between them is beyond all numbers; their shares are not.
+    # The points are so close that the slope between them overflows; shares do not.
     right = int(np.searchsorted(xs, x, side="right"))
     share = (x - xs[right - 1]) / (xs[right] - xs[right - 1])
     return float(ys[right - 1] + share * (ys[right] - ys[right - 1]))
@@ -57,12 +57,16 @@ class Line:
         return between(loss, self.losses, self.seconds)
 
     def loss_at(self, seconds: float) -> float | None:
-        """The line's loss after ``seconds``, beyond either end that end's; None of no line."""
+        """The line's loss after ``seconds``; beyond either end it is that end's. None where there
+        is no line.
+        """
         if not len(self.losses):
             return None
         return float(np.interp(seconds, self.seconds[::-1], self.losses[::-1]))
 
     def gain(self, seconds: float, loss: float) -> float | None:
-        """Seconds of the line at ``loss`` over ``seconds``; None where the line does not go."""
+        """The line's seconds at ``loss`` divided by ``seconds``; None where the line does not cover
+        the loss.
+        """
         there = self.seconds_at(loss)
         return None if there is None or seconds <= 0 else there / seconds

@@ -12,11 +12,11 @@ from typing import Protocol, Self
 
 DEFAULT_NAME = "validation loss"
 METRIC = "metric_"
-"""Before the name of a further metric, in the name of its column."""
+"""The beginning of the name of a further metric's column."""
 
 
 class Measures(Protocol):
-    """What says of itself what its evaluation measures, as a workload does."""
+    """A workload, or anything else that says what its evaluation measures."""
 
     @property
     def metric(self) -> str:
@@ -32,8 +32,8 @@ class Metric:
     """A metric by name and direction.
 
     Attributes:
-        name: as a reader is told it.
-        maximize: higher is better.
+        name: the name that a reader is told.
+        maximize: whether higher is better.
     """
 
     name: str = DEFAULT_NAME
@@ -45,7 +45,7 @@ class Metric:
         return cls(workload.metric, workload.maximize)
 
     def of(self, loss: float) -> float:
-        """The metric's own value of a loss.
+        """The value of the metric that a loss stands for.
 
         >>> Metric("accuracy", maximize=True).of(-0.97), Metric().of(1.9)
         (0.97, 1.9)
@@ -53,17 +53,17 @@ class Metric:
         return 0.0 - loss if self.maximize else loss
 
     def loss(self, value: float) -> float:
-        """What is minimised, of the metric's own value: the inverse of ``of``."""
+        """The loss that stands for a value of the metric: the inverse of ``of``."""
         return self.of(value)
 
     @property
     def is_default(self) -> bool:
-        """Whether it is a loss that was given no name."""
+        """Whether it is a loss without a name of its own."""
         return self == Metric()
 
     @property
     def short(self) -> str:
-        """Its name where there is little room, or where it was spelt out before."""
+        """The metric's name where there is little room, or where it was spelt out before."""
         return "loss" if self.name == DEFAULT_NAME else self.name
 
     @property
@@ -73,7 +73,7 @@ class Metric:
 
     @property
     def one(self) -> str:
-        """One value of it."""
+        """The words for one value of the metric."""
         return "a loss" if self.short == "loss" else f"a value of {self.short}"
 
     @property

@@ -1,6 +1,5 @@
-"""From the store's table to what a study must know of each trial.
-
-Light enough for a hundred thousand of them.
+"""From the store's table to what a study must know of each trial, light enough for a hundred
+thousand of them.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from tuning.trial.trial import Origin, Scalar, State, TrialRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study must know of a trial that is over: a record without its measurements.
-
-    Seconds are solo.
+    """What a study must know of a trial that is over: a record without its measurements. Seconds
+    are solo.
     """
 
     number: int
@@ -45,7 +43,9 @@ COLUMNS = tuple(
 
 
 def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
-    """Outcomes of a table's rows; what is null in a row is None, or no knob of its trial."""
+    """The outcomes of a table's rows. A null in a row is None, or a knob that its trial does not
+    have.
+    """
     facts = [list(_values(frame[name])) for name in COLUMNS]
     names = [str(name) for name in frame.columns if str(name).startswith(KNOB)]
     columns = [list(_values(frame[name])) for name in names]

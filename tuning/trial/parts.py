@@ -25,7 +25,8 @@ Cost = Callable[[CostTable, int], float]
 
 
 def parts_of(form: Form, num_blocks: int) -> tuple[Form, ...]:
-    """The forms whose costs give that of ``form``; itself alone where it is measured whole.
+    """The forms whose costs together give that of ``form``; the form alone where it is measured
+    whole.
 
     >>> whole = Form(present=2, batch=0.5, optimizer="muon", newton_schulz_steps=5)
     >>> [part.key for part in parts_of(whole, 8)]
@@ -41,11 +42,11 @@ def parts_of(form: Form, num_blocks: int) -> tuple[Form, ...]:
 
 
 def composed(costs: CostTable, form: Form) -> CostTable:
-    """The table of ``form`` from those of its parts, which ``costs`` has.
+    """The table of ``form``, put together from those of its parts in ``costs``.
 
     Raises:
-        KeyError: it lacks one.
-        ValueError: they come to no time at all, so that they cannot be right.
+        KeyError: ``costs`` lacks a part.
+        ValueError: the parts come to no time at all, so they cannot be right.
     """
     parts = parts_of(form, costs.num_blocks)
     if parts == (form,):
@@ -92,7 +93,7 @@ def _rest(form: Form) -> Form:
 
 
 def _crosses(rest: Form) -> bool:
-    """Whether it is a number of blocks and other work and nothing else."""
+    """Whether the form combines a number of blocks with other work in a step, and nothing else."""
     return rest.light and rest.present > 1 and dataclasses.replace(rest, present=0) != PLAIN
 
 
@@ -125,5 +126,7 @@ def _cross(costs: CostTable, rest: Form) -> CostTable:
 
 
 def _ratio(one: float, other: float) -> float:
-    """1 where there is nothing to divide: blocks may have no FLOP that is counted (an FFT)."""
+    """``one`` over ``other``; 1 where ``other`` is 0: blocks may have no operation that is counted
+    (an FFT).
+    """
     return one / other if other else 1.0

@@ -20,7 +20,7 @@ OPTIMIZER, ITS_NUMBERS = "optimizer", "optimizer's numbers"
 
 @dataclass(frozen=True)
 class Piece:
-    """One thing that a recipe does.
+    """One of the things that a recipe does.
 
     Attributes:
         name: the lever's, the policy's, or the knob's.
@@ -34,7 +34,8 @@ class Piece:
 
 
 def pieces_of(recipe: Recipe) -> tuple[Piece, ...]:
-    """The policy, where it is not the control's, every lever that is pulled, and own knobs.
+    """The recipe's pieces: the policy, where it is not the control's, every lever that is pulled,
+    and the workload's own knobs that are turned.
 
     >>> knobs = {"optimizer": "muon", "rate": 2.0, "batch_start": 0.5, "batch_end": 1.0}
     >>> [(piece.name, *piece.knobs) for piece in pieces_of(Recipe("full_update", 1.0, knobs))]
@@ -68,9 +69,8 @@ def without(recipe: Recipe, piece: Piece) -> Recipe:
 
 
 def plain(recipe: Recipe) -> Recipe:
-    """The recipe in as few knobs as say it: two that train alike mostly have the same.
-
-    Settings at their defaults are left out, and those of levers that are off.
+    """The recipe in as few knobs as will do, so that two recipes that train alike mostly have the
+    same knobs. Settings at their defaults are left out, and those of levers that are off.
     """
     return together(pieces_of(recipe), recipe.horizon)
 

@@ -28,12 +28,14 @@ OWN: ControlKind = "own"
 OFF: Mapping[str, Scalar] = switches()
 """The levers' switches, and their values in a run that is the workload's own."""
 TUNED: ControlKind = "tuned"
-"""Also what a recipe is called that turns an optimizer's numbers, however many."""
+"""A kind of control, and the word in a recipe's name that stands for an optimizer's numbers that
+are turned, however many.
+"""
 SMALLER: ControlKind = "smaller"
 TUNABLE = frozenset({*NUMBERS, *BatchSize.switches})
 """What a person turns to tune a recipe without changing what it is."""
 KNOB = "knob_"
-"""How the name of a knob's column begins in the trials' table."""
+"""The beginning of the name of a knob's column in the trials' table."""
 PARTS = ("policy", "horizon", "knobs")
 _Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
 
@@ -42,7 +44,8 @@ _Key = tuple[str, float, tuple[tuple[str, Scalar], ...]]
 class Recipe:
     """A policy, the knobs of policy and levers that apply, and how long to train.
 
-    Equal by value, whatever the order of the knobs, and an int is the float of the same value.
+    Recipes are equal by value, whatever the order of the knobs, and an int is the float of the same
+    value.
 
     >>> Recipe("full_update", 1) == Recipe("full_update", 1.0)
     True
@@ -52,9 +55,9 @@ class Recipe:
     'full_update + muon + tuned'
 
     Attributes:
-        policy: its name.
+        policy: the policy's name.
         horizon: how long to train, as a fraction of the full-update baseline's seconds; > 0.
-        knobs: by name; not to be changed.
+        knobs: values by name; not to be changed.
     """
 
     policy: str
@@ -84,7 +87,7 @@ class Recipe:
 
     @property
     def digest_text(self) -> str:
-        """Text that two recipes share where they are equal."""
+        """A text that two recipes share if they are equal."""
         return repr(self._key)
 
     @property
@@ -107,7 +110,7 @@ class Recipe:
 
     @functools.cached_property
     def control_kind(self) -> ControlKind | None:
-        """Which control it is, whoever proposed it; None where it is none.
+        """Which control the recipe is, whoever proposed it; None where it is none.
 
         >>> Recipe("full_update", 1.5).control_kind, Recipe("static_suffix").control_kind
         ('own', None)
@@ -130,27 +133,25 @@ class Recipe:
 
     @property
     def is_control(self) -> bool:
-        """Whether it is training for less: the own control."""
+        """Whether it is the own control: training for less."""
         return self.control_kind == OWN
 
     def is_schedule(self, mean_active_fraction: float | None) -> bool:
-        """Whether a run of it did something else than the control does.
-
-        It froze a block at least once, as its mean fraction of active blocks tells, or pulled a
-        lever.
+        """Whether a run of it did something else than the control does: it froze a block at least
+        once, as its mean fraction of active blocks tells, or pulled a lever.
         """
         froze = self.policy != CONTROL_POLICY and mean_active_fraction != 1.0
         return froze or bool(self.pulled)
 
     @property
     def name(self) -> str:
-        """What a reader knows it by: the policy, and the levers that are pulled."""
+        """The name that a reader knows it by: the policy, and the levers that are pulled."""
         words = [_word(name, value) for name, value in self.pulled.items()]
         return " + ".join(dict.fromkeys([self.policy, *words]))
 
     @property
     def short_name(self) -> str:
-        """The same where there is little room: a plus for all levers together."""
+        """The name where there is little room, with a plus for all levers together."""
         return f"{self.policy}{'+' if self.pulled else ''}"
 
     @property
@@ -163,9 +164,8 @@ class Recipe:
         return make_levers(self.knobs)
 
     def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
-        """What plans the steps, and what is done to the model beside that.
-
-        What is no setting of theirs is the workload's own, for its registry to refuse.
+        """The policy, which plans the steps, and the levers, which do the rest. A knob that is no
+        setting of theirs is taken for the workload's own, for its registry to refuse.
 
         Raises:
             ValueError: the policy is unknown, or a knob is not its own or breaks its rule; names
@@ -176,9 +176,8 @@ class Recipe:
 
 
 def _word(switch: str, value: Scalar) -> str:
-    """What is said of a lever that is pulled: its choice, or its name where that is a number.
-
-    Of the workload's own knobs their names.
+    """The word in a recipe's name for a lever that is pulled: its choice, or the lever's name where
+    that is a number. For a knob of the workload's own it is the knob's name.
     """
     if switch in NUMBERS:
         return TUNED
@@ -189,18 +188,20 @@ def _word(switch: str, value: Scalar) -> str:
 
 @functools.cache
 def _lever_of() -> dict[str, str]:
-    """The name of the lever that each switch is of."""
+    """The lever's name by each of its switches."""
     return {switch: kind.name for kind in kinds() for switch in kind.switches}
 
 
 def _fewer_blocks(pulled: Mapping[str, Scalar]) -> bool:
-    """Whether all that is pulled is depth, the same all the way."""
+    """Whether nothing is pulled but depth, and that stays the same from start to end."""
     start, end, _ = Depth.switches
     return pulled.keys() == {start, end} and pulled[start] == pulled[end]
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values that hold a recipe, its parts beside the others as files and tables have them."""
+    """JSON values that hold a recipe, with its parts beside the other values, as files and tables
+    have them.
+    """
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name != "recipe":
@@ -215,7 +216,7 @@ def folded(values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of ``flat``, with a ``Recipe``.
 
     Raises:
-        KeyError: there is none among them.
+        KeyError: there is no recipe among them.
     """
     others = dict(values)
     return others | {"recipe": Recipe(*(others.pop(part) for part in PARTS))}
@@ -231,7 +232,7 @@ class Row(Protocol):
 
 
 def recipe_of(row: Row) -> Recipe:
-    """The recipe of a row of the trials' table; what is null in it is no knob of the recipe."""
+    """The recipe of a row of the trials' table; a knob that is null there is left out."""
     knobs = {
         str(name).removeprefix(KNOB): _plain(row[name])
         for name in row.keys()  # noqa: SIM118 - iterating over a Series gives its values
@@ -241,11 +242,11 @@ def recipe_of(row: Row) -> Recipe:
 
 
 def _plain(value: Any) -> Scalar:
-    """A table's value as Python's own: no rule of a knob takes numpy's."""
+    """A table's value as Python's own type: no rule of a knob takes NumPy's."""
     found: Scalar = value.item() if hasattr(value, "item") else value
     return found
 
 
 def _absent(value: object) -> bool:
-    """None, and what a table has in its place: NaN, or pandas' own."""
+    """Whether a value is None, or what a table has in its place: NaN, or pandas' own NA."""
     return value is None or value is not value or str(value) in ("<NA>", "nan")

@@ -37,9 +37,9 @@ from tuning.trial.course import Timetable
 FORMAT = 1
 PARTS = ("data_seconds", "probe_seconds", "entry_seconds")
 REPEATING = ("trial", "schedule", "clock")
-"""Tables without which a trial cannot be repeated."""
+"""Tables of the file without which a trial cannot be repeated."""
 NUMBERS = ("lr", "weight_decay", "betas", "momentum")
-"""Of an optimizer's group: what a recipe's factors multiply."""
+"""The numbers of an optimizer's group that a recipe's factors multiply."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -50,10 +50,10 @@ class RecipeFile:
     Attributes:
         policy: which blocks are updated when.
         levers: what else is done.
-        facts: of the trial, among them ``seed``, ``horizon`` and ``steps``.
+        facts: facts of the trial, among them ``seed``, ``horizon`` and ``steps``.
         timetable: the workload's numbers; None where the file does not repeat a trial.
         costs: the part of the clock that the recipe needs; None likewise.
-        versions: of what the trial was trained with.
+        versions: versions of what the trial was trained with.
         own: the workload's own knobs that are turned; the model has to be built with them.
         baseline: the workload's own optimizer, its numbers by group, and the shapes of its batch,
             as ``baseline_of`` gives them; empty where that is not known.
@@ -181,7 +181,7 @@ def _floats(value: Any) -> Any:
 
 
 def _refuse_another(data: Mapping[str, Any], origin: str) -> None:
-    """Files of before, files of later, and files of something else."""
+    """Refuse files of earlier versions, of later ones, and of something else."""
     number = data.get("format")
     if number is not None and number != FORMAT:
         raise ValueError(
@@ -251,7 +251,7 @@ def _priced(table: Mapping[str, Any], shared: Mapping[str, Any]) -> CostTable:
         **shared,
         **parts,
         step_seconds=seconds,
-        # What a loop is told by is seconds alone; operations are the search's to count.
+        # A loop is guided by seconds alone; only a search counts operations.
         step_flops=dict.fromkeys(seconds, 0.0),
         probe_flops=0.0,
         evaluation_seconds=0.0,

@@ -1,5 +1,4 @@
 """From measurements to a trial's record: what was reached, when, and the three terms of its time.
-
 Pure.
 """
 
@@ -39,14 +38,13 @@ class Circumstances:
 
 
 def seconds_to_quality(curve: Sequence[CurvePoint], target: float) -> float | None:
-    """Solo seconds of the first evaluation whose loss is at or below ``target``.
-
-    None if there is none (censored).
+    """Solo seconds of the first evaluation whose loss is at or below ``target``; None if there is
+    none (censored).
     """
     return next((point.train_seconds for point in curve if point.val_loss <= target), None)
 
 
-# What was asked, measured and around it are objects; the rest says how it ended, each by itself.
+# Request, measurements and circumstances are objects; the other arguments say how it ended.
 def record_of(
     spec: TrialSpec,
     costs: CostTable | None,
@@ -62,8 +60,8 @@ def record_of(
     training).
 
     ``val_loss`` is the last evaluation's, None if there was none. ``reached`` and
-    ``seconds_to_quality`` are None when no target was set, and for a trial that did not finish: it
-    shows nothing about its schedule.
+    ``seconds_to_quality`` are None where no target was set, and for a trial that did not finish,
+    which shows nothing about its schedule.
     """
     record = TrialRecord(
         recipe=spec.recipe,

@@ -30,7 +30,7 @@ class Trunk:
 
     Attributes:
         losses: training loss of every step.
-        relevance: metric -> step -> one score a block.
+        relevance: metric -> step -> one score for each block.
         evaluations: validation loss by the step after which it was measured.
         snapshots: steps before which the run was saved, ascending.
         metrics: the workload's further ones, by name, as they were after the last step.
@@ -48,8 +48,8 @@ class Standing(Generic[StateT]):
     """Where a replayed run stands before ``step``.
 
     Attributes:
-        step: how many it has taken.
-        state: its policy's.
+        step: how many steps it has taken.
+        state: its policy's state.
         course: ``Course.state_dict``.
         finished: whether it is over.
         probed: the scores it has seen, by step.
@@ -70,9 +70,11 @@ def replay(
     horizon: float,
     levers: Levers = NO_LEVERS,
 ) -> Standing[StateT] | None:
-    """The last snapshot of ``trunk`` at which a run under ``policy`` has not yet departed from it.
+    """Where a run under ``policy`` stands at the last snapshot of ``trunk`` before it departs from
+    the trunk.
 
-    Where the run never departs, its end. None where there is no snapshot before its departure.
+    Where the run never departs it is the run's end; None where there is no snapshot before its
+    departure.
     """
     course, along = Course(timetable, costs, horizon, levers), Course(timetable, costs, 1.0)
     if course.other_optimizer or levers.of(Depth).on:
@@ -114,9 +116,8 @@ def replay(
 
 
 def departs(plan: StepPlan, course: Course, along: Course) -> bool:
-    """Whether the next step would not be the trunk's.
-
-    Other blocks, another learning rate, another form.
+    """Whether the next step would not be the trunk's: because of other blocks, another learning
+    rate, or another form.
     """
     return (
         len(plan.active_blocks) < course.num_blocks
@@ -131,7 +132,7 @@ def _full(num_blocks: int) -> StepPlan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that a run on a given clock follows from."""
+    """Everything that decides a run on a given clock."""
 
     policy: UpdatePolicy[Any]
     levers: Levers
@@ -146,7 +147,7 @@ class FinishedRun:
     Attributes:
         schedule: what it followed.
         losses: training loss of every step.
-        relevance: one score a block by the step of each of its own probes.
+        relevance: one score for each block, by the step of each of its own probes.
         evaluations: validation loss by the step after which it was measured.
         metrics: the workload's further ones, by name, as they were after the last step.
     """
@@ -165,9 +166,8 @@ def repeats(
     costs: CostTable,
     until: int | None = None,
 ) -> Standing[Any] | None:
-    """Where a run under ``schedule`` ends, or stands before step ``until``, if it is ``run``.
-
-    None where it is not.
+    """Where a run under ``schedule`` ends, or stands before step ``until``, if it is the same as
+    ``run``; None if it is not.
     """
     theirs = run.schedule
     if (schedule.seed, schedule.horizon, schedule.levers) != (
@@ -195,7 +195,9 @@ def _followed(
     costs: CostTable,
     until: int | None,
 ) -> Standing[StateT] | None:
-    """Where a run under ``policy`` stands then, if it plans every step as ``run`` did."""
+    """Where a run under ``policy`` ends, or stands before step ``until``, if it plans every step as
+    ``run`` did; else None.
+    """
     other = run.schedule.policy
     course = Course(timetable, costs, run.schedule.horizon, run.schedule.levers)
     mine, theirs = policy.init(costs.num_blocks), other.init(costs.num_blocks)
@@ -218,7 +220,7 @@ def _followed(
 
 
 def _alike(mine: StepPlan, theirs: StepPlan) -> bool:
-    """Whether two plans are the same; a metric that nothing is read by does not count."""
+    """Whether two plans are the same. The metric of a plan that does not probe does not count."""
     if not mine.probe:
         theirs = dataclasses.replace(theirs, metric=mine.metric)
     return mine == theirs

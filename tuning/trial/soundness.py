@@ -1,5 +1,4 @@
 """Whether a workload keeps what the search relies on: what was found, and what follows from it.
-
 Pure data, held by run.json.
 """
 
@@ -16,7 +15,7 @@ CONSEQUENCE: Mapping[Follows, str] = {
     "unforked": "trials train alone: each from its first step, without forks, also after a stop",
     "remark": "nothing else follows",
 }
-"""What follows, in words."""
+"""What follows from a finding, in words."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Finding:
     Attributes:
         rule: which rule it is about, a word.
         text: what the rule says, what was seen, where, and what to do; a sentence or two.
-        follows: ``refused``: nothing is trained; ``unforked``: trials share no snapshots and begin
-            anew where they were stopped; ``remark``: nothing.
+        follows: ``refused``: nothing is trained; ``unforked``: trials share no snapshots, and begin
+            anew if they are stopped; ``remark``: nothing.
     """
 
     rule: str
@@ -35,7 +34,7 @@ class Finding:
     follows: Follows
 
     def __post_init__(self) -> None:
-        """Refuse a consequence there is none of."""
+        """Refuse a consequence that does not exist."""
         if self.follows not in FOLLOWS:
             raise ValueError(f"follows must be one of {list(FOLLOWS)}, but got {self.follows!r}")
 
@@ -46,7 +45,7 @@ class Finding:
 
 
 def unsaveable(names: str) -> str:
-    """What a snapshot must hold and cannot, as a rule and what to do."""
+    """The rule on state that a snapshot must hold and cannot, and what to do about it."""
     return (
         f"snapshots must hold whatever a training changes, but cannot hold {names}: keep it in "
         "attributes, as numbers, tensors or random generators"
@@ -75,13 +74,13 @@ def _few(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Soundness:
-    """Everything that was found about a workload; nothing, where it keeps every rule."""
+    """Everything that was found about a workload: nothing where it keeps every rule."""
 
     findings: tuple[Finding, ...] = ()
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Soundness:
-        """What was found, the gravest first."""
+        """The soundness with these findings, the gravest first."""
         order = {follows: place for place, follows in enumerate(FOLLOWS)}
         return cls(tuple(sorted(findings, key=lambda found: order[found.follows])))
 

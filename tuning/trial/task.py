@@ -30,9 +30,9 @@ class Task:
     ['17', 'seed-2', 'clock', 'calibrate-17']
 
     Attributes:
-        kind: to train a trial or a reference run, or to set the run's clock.
+        kind: whether it trains a trial or a reference run, or sets the run's clock.
         number: the trial's number, or the reference run's seed.
-        is_forms: not that itself, but to time the forms of the model that it needs.
+        is_forms: whether it is not that itself, but to time the forms of the model that it needs.
     """
 
     kind: Kind
@@ -41,12 +41,14 @@ class Task:
 
     @classmethod
     def trial(cls, number: int) -> Task:
-        """To train a trial."""
+        """The task to train a trial."""
         return cls("trial", number)
 
     @classmethod
     def reference(cls, seed: int) -> Task:
-        """The full-update run on ``seed``, which helps to set the target and is forked from."""
+        """The task of the full-update run on ``seed``, which helps to set the target and is forked
+        from.
+        """
         return cls("reference", seed)
 
     @classmethod
@@ -54,7 +56,7 @@ class Task:
         """The task that has this id.
 
         Raises:
-            ValueError: no task has.
+            ValueError: no task has this id.
         """
         found = _TEXT.fullmatch(text)
         if found is None:
@@ -71,12 +73,12 @@ class Task:
 
     @property
     def forms(self) -> Task:
-        """To time the forms of the model that this task needs."""
+        """The task to time the forms of the model that this task needs."""
         return dataclasses.replace(self, is_forms=True)
 
     @property
     def subject(self) -> Task:
-        """The task that is meant: of one that times forms the one for which it is done."""
+        """The task for which forms are timed; for any other task the task itself."""
         return dataclasses.replace(self, is_forms=False)
 
     def __str__(self) -> str:
@@ -85,7 +87,7 @@ class Task:
 
 
 CLOCK = Task("clock")
-"""To set the clock, before there is any other task."""
+"""The task to set the clock, which comes before any other."""
 
 
 class Ending(enum.Enum):
@@ -110,7 +112,7 @@ class Lost:
     """Why a worker did not return from a task.
 
     Attributes:
-        text: for a reader, one line.
+        text: the reason in one line, for a reader.
     """
 
     fault: Fault
@@ -118,7 +120,7 @@ class Lost:
 
     @classmethod
     def by(cls, error: BaseException) -> Lost:
-        """By an exception that came out of the worker."""
+        """The loss that an exception from the worker means."""
         if isinstance(error, SearchFailed):
             return cls(Fault.RUN, str(error))
         if isinstance(error, OtherSurroundings):

@@ -43,8 +43,8 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One evaluation: after ``step`` steps and ``train_seconds`` solo seconds the validation loss
-    was this.
+    """One evaluation: the validation loss after ``step`` steps and ``train_seconds`` solo
+    seconds.
     """
 
     step: int
@@ -54,9 +54,8 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Decision:
-    """From ``step`` on, ``active_blocks`` blocks (a count) were updated in ``phase``.
-
-    One entry a change.
+    """From ``step`` on, ``active_blocks`` blocks (a count) were updated in ``phase``. There is one
+    entry for each change.
     """
 
     step: int
@@ -68,9 +67,9 @@ class Decision:
 class TrialRecord:
     """One row of the store.
 
-    Every attribute is a column, in this order, except ``recipe``: its policy and horizon are one
-    each, and each of its knobs is one; and ``metrics``, the workload's further ones by name, each
-    of which is one.
+    Every attribute is a column, in this order, with two exceptions. Of ``recipe``, the policy, the
+    horizon and each knob are columns; of ``metrics``, the workload's further metrics by name, each
+    one is.
     """
 
     number: int
@@ -108,46 +107,48 @@ class TrialRecord:
 REPLICATE: Literal["replicate"] = "replicate"
 CONFIRMATION: Literal["confirmation"] = "confirmation"
 AGAIN: tuple[Origin, ...] = (REPLICATE, CONFIRMATION)
-"""Origins of what re-runs a trial on another seed: no point of its own, and on no front."""
+"""Origins of re-runs of a recipe on another seed: they are no points of their own, and on no
+front.
+"""
 FIRST_FRESH = 1000
-"""A confirmation's seeds are at least so far above the search's first seed, and the search's own
-are less far.
+"""How far a confirmation's seeds are at least above the search's first seed; the search's own are
+closer.
 """
 
 
 def is_a_confirmations(origin: str, seed: int, first_seed: int) -> bool:
-    """Whether a run is a confirmation's; what takes a recipe apart runs on its own seed and on
-    seeds that are twice as far.
+    """Whether a run is a confirmation's. Runs that take a recipe apart have the same origin, but
+    are on the recipe's own seed and on seeds that are twice as far from the search's first.
     """
     return origin == CONFIRMATION and FIRST_FRESH <= seed - first_seed < 2 * FIRST_FRESH
 
 
 RUNG: Literal["rung"] = "rung"
 ASIDE: tuple[Origin, ...] = (*AGAIN, RUNG)
-"""Origins of what is on no front: re-runs, and short looks at a recipe."""
+"""Origins of trials that are on no front: re-runs, and short looks at a recipe."""
 
 
 SEEDS = 3
-"""That full_update sets an automatic target with: each is a whole training before the first trial.
-
-An odd number, so that the median is the loss of one seed, on which the trials then train.
+"""The number of seeds on which full_update sets an automatic target; each is a whole training
+before the first trial. It is odd, so that the median is the loss of one seed, on which the trials
+then train.
 """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a trial's evaluations are held against; ``tuning.study.stopping`` says where the numbers
-    come from.
+    """The limits that a trial's evaluations are compared with; ``tuning.study.stopping`` says where
+    the numbers come from.
 
     They are fixed when the trial is asked for, so that a worker that goes on from a checkpoint
-    holds it against the same ones.
+    compares it with the same ones.
 
     Attributes:
         seconds: solo seconds, ascending, at least one; before the first and after the last there is
             no limit.
-        losses: the highest loss that goes on there, linear in between.
-        runs_on: the trial is of the sample that trains to its end whatever it shows, to check the
-            rule.
+        losses: the highest loss with which the trial goes on there, linear in between.
+        runs_on: whether the trial is one of the sample that trains to its end whatever it shows, to
+            check the rule.
     """
 
     seconds: tuple[float, ...]

@@ -17,7 +17,8 @@ from tuning.trial.clock import CostTable, UnknownForm
 
 
 def variant_name(values: Mapping[str, Scalar]) -> str:
-    """What the clock calls the workload with these values; empty where there are none.
+    """The clock's name for the workload with these values of its own knobs; empty where there are
+    none.
 
     >>> variant_name({"width": 64, "act": "relu"})
     "act='relu', width=64"
@@ -26,10 +27,10 @@ def variant_name(values: Mapping[str, Scalar]) -> str:
 
 
 def known_variant(costs: CostTable, own: Mapping[str, Scalar]) -> str:
-    """The variant by which a trial of these own knobs was charged, known from the clock alone.
+    """The variant by which a trial with these own knobs was charged, told from the clock alone.
 
-    Of a trial that ran, all values that change its cost have a table together, and no table has
-    a value that does not: so it is the one of most values.
+    For a trial that ran, all values that change its cost have a table together, and no table has a
+    value that does not: so it is the variant with the most values.
     """
     if not costs.forms:
         return ""
@@ -40,7 +41,8 @@ def known_variant(costs: CostTable, own: Mapping[str, Scalar]) -> str:
 
 
 def table_for(costs: CostTable, variant: str) -> CostTable:
-    """The table by which a run is charged; of the workload as it is where ``variant`` is empty.
+    """The table by which a run of the variant is charged; that of the workload as it is where
+    ``variant`` is empty.
 
     Raises:
         UnknownForm: the variant was not calibrated.
@@ -53,12 +55,14 @@ def table_for(costs: CostTable, variant: str) -> CostTable:
 
 
 def with_table(costs: CostTable, variant: str, table: CostTable) -> CostTable:
-    """The clock with ``table`` in place of what it had of the variant."""
+    """The clock with ``table`` for the variant, in place of any it had."""
     return replace(costs, forms={**costs.forms, variant: table}) if variant else table
 
 
 def noted(before: CostTable | None, now: CostTable, signs: tuple[str, ...]) -> CostTable:
-    """``now`` with ``signs`` as what disturbed each table of it that ``before`` has not."""
+    """``now`` with ``signs`` as the disturbances of each of its tables that ``before`` does not
+    have.
+    """
     known = {} if before is None else before.forms
     forms: dict[str, CostTable] = {}
     for name, table in now.forms.items():
@@ -68,7 +72,9 @@ def noted(before: CostTable | None, now: CostTable, signs: tuple[str, ...]) -> C
 
 
 def disturbed_forms(costs: CostTable) -> dict[str, tuple[str, ...]]:
-    """What disturbed the timing of forms, by the form."""
+    """What disturbed the timing of forms, by the form's name, for forms whose timing something
+    disturbed.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for name, table in costs.forms.items():
         if table.disturbances:
@@ -86,13 +92,13 @@ def last_was_disturbed(costs: CostTable) -> bool:
 
 
 def timed_alone(costs: CostTable) -> CostTable:
-    """The clock without the forms whose timing something disturbed: those are timed anew."""
+    """The clock without the forms whose timing something disturbed, so that they are timed anew."""
     left = {name: table for name, table in costs.forms.items() if not table.disturbances}
     return replace(costs, forms={name: timed_alone(table) for name, table in left.items()})
 
 
 def name_in(variant: str, charge: str) -> str:
-    """What a charge of a variant is called among all of a run's.
+    """The name of a variant's charge among all charges of a run.
 
     >>> name_in("width=64", "muon 5"), name_in("", "muon 5")
     ('width=64: muon 5', 'muon 5')
@@ -101,9 +107,8 @@ def name_in(variant: str, charge: str) -> str:
 
 
 def unknown_charges(costs: CostTable, levers: Levers, variant: str) -> frozenset[str]:
-    """Names of all that a run may be charged for and the clock does not know.
-
-    Of a variant that it does not know the variant alone: which forms there are depends on it.
+    """Names of all that a run may be charged for and the clock does not know. Where it does not
+    know the variant itself that is the only name, because which forms there are depends on it.
     """
     if variant and variant not in costs.forms:
         return frozenset({variant})

@@ -16,34 +16,38 @@ from tuning.trial.dominance import Floats
 from tuning.trial.metric import Metric
 
 DRAWABLE = 100
-"""Beyond ten to this power, large or small, what draws would take all values for one."""
+"""Losses beyond ten to this power, or below its inverse, are drawn in a unit of their own:
+Matplotlib would take all of them for one value.
+"""
 
 
 @dataclass(frozen=True)
 class Heights:
-    """The metric's own values, higher ones above lower ones, in a unit that can be drawn."""
+    """Converts losses into heights in a picture: the metric's own values, higher ones above lower
+    ones, in a unit that can be drawn.
+    """
 
     metric: Metric
     unit: float
 
     @classmethod
     def of(cls, summary: FrontSummary) -> Heights:
-        """For the losses of front and control."""
+        """The heights for a picture of the front and the control."""
         losses = np.abs(numbers(pd.concat([summary.front, summary.control]), "val_loss"))
         power = form.power_of(float(losses.max(initial=0.0)))
         unit = max(10.0**power, sys.float_info.min)  # nothing can be divided by less
         return cls(summary.metric, unit if abs(power) > DRAWABLE else 1.0)
 
     def at(self, loss: float) -> float:
-        """Where a loss stands."""
+        """The height of a loss."""
         return self.metric.of(loss) / self.unit
 
     def all(self, losses: Floats) -> Floats:
-        """Where losses stand, any shape."""
+        """The heights of losses, any shape."""
         return (-losses if self.metric.maximize else losses) / self.unit
 
     def loss(self, height: float) -> float:
-        """The inverse of ``at``."""
+        """The loss at a height: the inverse of ``at``."""
         return self.metric.loss(height * self.unit)
 
     def limits(self, losses: tuple[float, float]) -> tuple[float, float]:
@@ -57,6 +61,6 @@ class Heights:
         return -1.0 if self.metric.maximize else 1.0
 
     def text(self, tick: float, ticks: Sequence[float] | Floats) -> str:
-        """How the tick at this height is named among its axis' ``ticks``."""
+        """The label of the tick at this height among its axis' ``ticks``."""
         step = float(np.diff(np.sort(ticks)).min(initial=np.inf))
         return form.tick(tick * self.unit, step * self.unit if np.isfinite(step) else 0.0)

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 Offset = tuple[float, float, str]
 """Points to the right, points up, and the text's alignment: left, right or center."""
 EVERY = 40
-"""Places on a line between two of its points that a name is kept off."""
+"""The number of places between two points of a line that names are kept off."""
 RIM = 4.0
-"""Points kept free around a name."""
+"""The width of the rim around a name that is kept free, in points."""
 OUTSIDE = 1000.0
-"""What a name that runs out of the picture costs, in covered places."""
+"""What a name costs that runs out of the picture or into another name, in covered places."""
 
 
 @dataclass
 class Placing:
-    """What is in the way on ``axes``, of which limits and layout are fixed by now.
+    """Finds places for names in a picture; the limits and the layout of ``axes`` are fixed by now.
 
     Attributes:
         axes: where names are put.
-        taken: places that are not to be covered, (n, 2) in pixels.
-        weights: what covering each of them costs, (n,).
-        boxes: names that stand already.
+        taken: points that names should not cover, shape (n, 2), in pixels.
+        weights: what covering each of them costs, shape (n,).
+        boxes: the boxes of names that are placed already.
     """
 
     axes: Axes
@@ -42,14 +42,14 @@ class Placing:
     boxes: list[BboxBase] = field(default_factory=list)
 
     def line(self, x: Floats, y: Floats, weight: float = 1.0) -> None:
-        """Keep names off a line, as far as that goes."""
+        """Keep names off a line where possible."""
         if not len(x):
             return
         at, steps = np.arange(len(x)), np.linspace(0, len(x) - 1, EVERY * max(len(x) - 1, 1))
         self.points(np.column_stack([np.interp(steps, at, each) for each in (x, y)]), weight)
 
     def points(self, places: Floats, weight: float = 1.0) -> None:
-        """Keep names off points, (n, 2) in the axes' own units."""
+        """Keep names off points, shape (n, 2), in the axes' own units, where possible."""
         if not len(places):
             return
         pixels = self.axes.transData.transform(places)
@@ -57,7 +57,7 @@ class Placing:
         self.weights = np.append(self.weights, np.full(len(pixels), weight))
 
     def put(self, text: Annotation, offsets: Iterable[Offset]) -> None:
-        """Move a name to the first of those offsets that costs least."""
+        """Move a name to the first of the ``offsets`` that cost least."""
         costs = []
         offered = list(offsets)
         for offset in offered:
@@ -83,8 +83,8 @@ def _move(text: Annotation, offset: Offset) -> None:
 
 
 def around(near: float, far: float, up: float) -> list[Offset]:
-    """Places beside a point, nearest first; ``up``: 1 for above it before below, -1 the other way
-    round.
+    """Offsets beside a point, the nearest first. With ``up`` of 1 those above it come before those
+    below it, with -1 the other way round.
     """
     found: list[Offset] = []
     for distance in (near, far, 2 * far):

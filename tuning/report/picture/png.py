@@ -1,6 +1,5 @@
-"""The front as a picture to show to others: what the page shows, with what is claimed on top.
-
-Drawn without pyplot: no state outlives a call.
+"""The front as a picture to show to others: what the page shows, with what is claimed on top. It is
+drawn without pyplot, so that no state outlives a call.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 INCHES = (12.0, 6.75)
 DPI = 150
 FOOTER = 105
-"""Characters in a line below the axes."""
+"""The number of characters in a line below the axes."""
 LONGEST = 40
-"""Characters of a workload's name there."""
+"""The number of characters of a workload's name in that line."""
 OWN_NAME = "your own recipe, for less time and for more"
 
 
@@ -51,7 +50,9 @@ def png_bytes(summary: FrontSummary) -> bytes:
 
 
 def draw(figure: Figure, summary: FrontSummary) -> None:
-    """The claim, the front, the control's line, the other trials and the target on ``figure``."""
+    """Draw the claim, the front, the control's line, the other trials and the target on
+    ``figure``.
+    """
     axes = figure.add_subplot()
     heights = Heights.of(summary)
     _style(axes, heights)
@@ -69,7 +70,7 @@ def draw(figure: Figure, summary: FrontSummary) -> None:
 
 
 def _obstacles(axes: Axes, summary: FrontSummary, heights: Heights) -> Placing:
-    """What names are kept off: the two lines, and the other trials where that is possible."""
+    """What names are kept off: the two lines and, where possible, the other trials."""
     placing = Placing(axes)
     for group, every in ((summary.front, True), (summary.control, True), (summary.others, False)):
         x, y = numbers(group, AXES[0]), heights.all(numbers(group, AXES[1]))
@@ -98,14 +99,14 @@ def _style(axes: Axes, heights: Heights) -> None:
 
 
 def _others(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """Trials on neither line: they are there, and no more."""
+    """Draw the trials on neither line, faintly."""
     seconds, losses = numbers(summary.others, "train_seconds"), numbers(summary.others, "val_loss")
     axes.scatter(seconds, heights.all(losses), s=34, c=OTHER, alpha=0.45, linewidths=0, zorder=2)
 
 
 def _lines(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """The control's line with squares, the front's with dots over it, hollow ones never froze a
-    block.
+    """Draw the control's line with squares, and over it the front's line with dots, hollow for
+    trials that never froze a block.
     """
     front, control = summary.front, summary.control
     if len(front):
@@ -122,8 +123,8 @@ def _lines(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
 
 
 def _band(axes: Axes, x: Floats, y: Floats, summary: FrontSummary, heights: Heights) -> None:
-    """The control's line with what lies within noise of it, or a broad line where the noise is not
-    known.
+    """Draw the control's line with the band of losses within noise of it, or a broad line where the
+    noise is not known.
     """
     noise = summary.background.noise
     if noise is None:
@@ -135,7 +136,9 @@ def _band(axes: Axes, x: Floats, y: Floats, summary: FrontSummary, heights: Heig
 
 
 def _whiskers(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """The confirmed gains as seconds, 95 %; an end that is open runs out of the picture."""
+    """Draw the confirmed gains as 95 % intervals of seconds; an open end runs out of the
+    picture.
+    """
     limits = axes.get_xlim()
     for mark in whiskers(summary):
         y = heights.at(mark["loss"])
@@ -145,14 +148,18 @@ def _whiskers(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
 
 
 def _ends(axes: Axes, mark: Mapping[str, Any]) -> Floats:
-    """Seconds at which a confirmed interval begins and ends."""
+    """Seconds at which the confirmed interval of ``mark`` begins and ends; an open end is the
+    picture's edge.
+    """
     left, right = axes.get_xlim()
     low, high = mark["low"], mark["high"]
     return np.array([left if low is None else low, right if high is None else high])
 
 
 def _winner(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placing) -> None:
-    """The trial that the claim is about, and the way from the control's line at its loss."""
+    """Draw the trial that the claim is about, and the way to it from the control's line at its
+    loss.
+    """
     best = named(summary)
     if best is None:
         return
@@ -171,7 +178,7 @@ def _winner(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placin
 
 
 def _names(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placing) -> None:
-    """What the two lines are: the control's name on its worse side, the front's on its better."""
+    """Name the two lines: the control's on its worse side, the front's on its better."""
     control, front = summary.control, summary.front
     if len(control):
         first = (float(control["train_seconds"].iloc[0]), heights.at(control["val_loss"].iloc[0]))
@@ -197,9 +204,8 @@ def _target(axes: Axes, summary: FrontSummary, heights: Heights, placing: Placin
 
 
 def _limits(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
-    """Room for front, control and what lies near them.
-
-    A far outlier must not flatten the picture.
+    """Set the axes' limits to make room for front, control and what lies near them: a far outlier
+    must not flatten the picture.
     """
     key = pd.concat([summary.front, summary.control])
     if key.empty:
@@ -213,7 +219,9 @@ def _limits(axes: Axes, summary: FrontSummary, heights: Heights) -> None:
 def _span(
     key: pd.DataFrame, summary: FrontSummary, axis: str, extra: float | None
 ) -> tuple[float, float]:
-    """What an axis shows: ``key``, ``extra`` if it is near, and trials that lie not far off."""
+    """The range of an axis: ``key``, ``extra`` where it is near, and other trials that are not far
+    off.
+    """
     values = numbers(key, axis)
     low, high = float(values.min()), float(values.max())
     span = (high - low) or abs(high) or 1.0

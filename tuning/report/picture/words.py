@@ -27,11 +27,11 @@ FRONT, CONTROL, OTHER, INK, QUIET, GRID = (
     "#eceef1",
 )
 SMALL, PLAIN = 14.0, 17.0
-"""Of the verdict, in points: below a claim, and alone."""
+"""Sizes of the verdict's letters in points: below a claim, and where it stands alone."""
 WRAP = 118
-"""Small letters in a line."""
+"""The number of small letters in a line."""
 INCH = 72.0
-"""Points."""
+"""The number of points in an inch."""
 
 
 def claim(summary: FrontSummary) -> str:
@@ -48,7 +48,9 @@ def claim(summary: FrontSummary) -> str:
 
 
 def _gain(summary: FrontSummary) -> tuple[float, Bound] | None:
-    """The confirmed winner's gain over the own control, else that of the trial that leads."""
+    """The confirmed winner's gain over the own control, else that of the trial that leads; None
+    where there is no gain.
+    """
     confirmed, winner = summary.background.confirmed, confirmed_winner(summary)
     if confirmed is not None:
         won = next((c for c in confirmed.candidates if c.number == winner), None)

@@ -21,11 +21,11 @@ FARTHEST = 3.0
 
 @dataclass(frozen=True)
 class ControlLine:
-    """Logarithms of solo seconds by loss, linear between the control's runs.
+    """The own control's line: logarithms of solo seconds by loss, linear between its runs.
 
     Attributes:
         losses: ascending, at least two.
-        log_seconds: at those losses, descending.
+        log_seconds: the logarithms of the seconds at those losses, descending.
     """
 
     losses: tuple[float, ...]
@@ -61,10 +61,12 @@ class ControlLine:
         return between(loss, self.losses, self.log_seconds)
 
     def _beyond(self, lower: int, upper: int, distance: float) -> float:
-        """How far the line rises or falls within ``distance`` of an end, as between two runs."""
+        """By how much the log of the seconds changes within ``distance`` of an end, with the slope
+        between two runs.
+        """
         width = self.losses[upper] - self.losses[lower]
         height = self.log_seconds[lower] - self.log_seconds[upper]
         slope = height / width
-        # Of losses beside which nothing can be told from 0 the share of the width still can.
+        # Where the slope overflows, as between tiny losses, the share of the width does not.
         rise = slope * distance if math.isfinite(slope) else height * (distance / width)
         return min(rise, FARTHEST)

@@ -1,6 +1,5 @@
-"""Points that depend on no history.
-
-A space-filling sequence and uniform draws, each by seed and index.
+"""Points that depend on no history: a space-filling sequence and uniform draws, each by seed and
+index.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from search_spaces.base import SearchSpace
 from tuning.trial.trial import Scalar
 
 SOBOL_STREAM = 2**32
-"""Set apart from every trial's number, so that the sequence shares its randomness with no draw."""
+"""A number that no trial has, so that the sequence shares its randomness with no draw."""
 
 
 def seed_of(seed: int, number: int, attempt: int = 0) -> np.random.SeedSequence:
-    """The randomness of one proposal: every (seed, number, attempt) has its own."""
+    """The seed of one proposal: every (seed, number, attempt) has its own."""
     return np.random.SeedSequence([seed, number, attempt])
 
 
@@ -28,10 +27,8 @@ def uniform(space: SearchSpace, seed: int, number: int, attempt: int = 0) -> dic
 def space_filling(
     space: SearchSpace, seed: int, index: int, *, likely: bool = False
 ) -> dict[str, Scalar]:
-    """Params at place ``index`` of a scrambled Sobol' sequence over the searched knobs (Owen
-    1998).
-
-    With ``likely`` denser where knobs are likely to serve well.
+    """Params at place ``index`` of a scrambled Sobol' sequence over the searched knobs (Owen 1998).
+    With ``likely``, the sequence is denser where knobs are likely to serve well.
     """
     from scipy.stats import qmc
 

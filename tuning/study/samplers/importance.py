@@ -20,15 +20,17 @@ from tuning.study.samplers.optuna_ask import study_of
 from tuning.trial.outcome import Outcome
 
 FEWEST = 12
-"""Trials below which a quarter of them says nothing: of a search, and of those that have a knob."""
+"""The fewest trials whose best quarter says something: trials of a search, and trials that have a
+knob.
+"""
 BEST = 0.25
 
 
 def importances(
     space: SearchSpace, finished: Sequence[Outcome], objective: str
 ) -> dict[str, float]:
-    """Share of each knob that enough trials have, the largest first; empty where too few trials are
-    points of the space.
+    """The share of each knob that enough trials have, the largest first; empty where too few trials
+    are points of the space.
 
     Args:
         space: what was searched.
@@ -45,7 +47,7 @@ def importances(
     having = Counter(name for point in known for name in point.params)
     told = [k.name for k in space.searched if having[k.name] >= FEWEST]
     with warnings.catch_warnings():
-        # A knob of one value among so few trials is no news.
+        # Optuna warns of knobs that have one value, which is common among so few trials.
         warnings.simplefilter("ignore", category=UserWarning)
         warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
         found = PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(

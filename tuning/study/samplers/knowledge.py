@@ -32,10 +32,10 @@ from tuning.trial.recipe import Recipe
 from tuning.trial.trial import ASIDE, Scalar
 
 MOST = 64
-"""So many of the other run's trials are known at the start: its best and its newest."""
+"""How many of the other run's trials are known at the start: its best and its newest."""
 KEPT = 1000
-"""So many are copied at most, its front and its newest, so that a long search is as quickly known
-as a short one.
+"""How many of the other run's trials are copied at most, its front and its newest, so that a long
+search is as quickly read as a short one.
 """
 
 
@@ -52,7 +52,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What is kept of another run.
+    """What is kept of another run, in its own seconds and losses.
 
     Attributes:
         control: its full_update runs without any lever.
@@ -67,7 +67,7 @@ class Knowledge:
 
     @classmethod
     def of(cls, history: Sequence[Outcome], space: SearchSpace) -> Knowledge:
-        """What ``history``, another run's, tells a search of ``space``."""
+        """What ``history``, the trials of another run, tells a search of ``space``."""
         over = [outcome for outcome in history if counts(outcome) and outcome.origin not in ASIDE]
         control = [outcome for outcome in over if in_both(outcome)]
         rest = [outcome for outcome in over if not in_both(outcome)]
@@ -80,7 +80,9 @@ class Knowledge:
         )
 
     def has_scale(self) -> bool:
-        """Whether its own control allows to compare: two horizons whose losses differ."""
+        """Whether the other run's control gives a scale to compare by: two horizons whose losses
+        differ.
+        """
         return _scale(self.control, self.control) is not None
 
     def outcomes(self, finished: Sequence[Outcome], objective: str) -> list[Outcome]:
@@ -88,12 +90,11 @@ class Knowledge:
 
         Args:
             finished: this run's trials.
-            objective: as the search's; decides which trials are kept where not all are.
+            objective: the search's; it decides which trials are kept where not all are.
 
         Returns:
-            Nothing while fewer than two of the control's horizons are finished in both runs, or
-            where all its losses
-            are equal: then there is no scale.
+            The outcomes. There are none while fewer than two of the control's horizons are finished
+            in both runs, or where all its losses are equal: then there is no scale.
         """
         places = MOST - sum(outcome.origin == "sampled" and counts(outcome) for outcome in finished)
         scale = _scale(self.control, [_measured(o) for o in finished if in_both(o) and counts(o)])
@@ -125,7 +126,9 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Scale:
-    """The maps at the top of this module."""
+    """The two maps from the other run's seconds and losses to this run's; see the equations at the
+    top of this module.
+    """
 
     pace: float
     mean_there: float
@@ -181,9 +184,8 @@ def _measured(outcome: Outcome) -> Measured:
 
 
 def _outcome(number: int, trial: Measured, target: float | None) -> Outcome:
-    """As the sampler sees it.
-
-    A trial that ended at or below the target reached it at its end at the latest.
+    """The outcome that the sampler is told of the other run's trial. A trial that ended at or below
+    the target reached it at its end at the latest.
     """
     reached = None if target is None else trial.loss <= target
     return Outcome(
@@ -200,8 +202,7 @@ def _outcome(number: int, trial: Measured, target: float | None) -> Outcome:
 
 
 def in_both(outcome: Outcome) -> bool:
-    """Whether a trial is one of those that every run has.
-
-    The baseline, or the control at another horizon.
+    """Whether a trial is one of those that every run has: the baseline, or the control at another
+    horizon.
     """
     return outcome.origin in ("baseline", "control") and outcome.recipe.is_control

@@ -1,6 +1,5 @@
-"""Which trials a model is fitted to.
-
-Points of the space, and no more of them than an ask can afford.
+"""Which trials a model is fitted to: points of the space, and no more of them than an ask can
+afford.
 """
 
 from __future__ import annotations
@@ -25,11 +24,13 @@ KEPT_BEST = 0.5
 
 
 ParamsOf = Callable[[Recipe], dict[str, Scalar] | None]
-"""What a recipe is in a space; None where it is no point of it."""
+"""From a recipe to its params in a space; None where it is no point of the space."""
 
 
 def remembered(space: SearchSpace) -> ParamsOf:
-    """Worked out once a recipe: every ask is of all that were trained."""
+    """A function from a recipe to its params that works them out once for each recipe: every ask is
+    about all recipes that were trained.
+    """
     known: dict[Recipe, dict[str, Scalar] | None] = {}
 
     def params_of(recipe: Recipe) -> dict[str, Scalar] | None:
@@ -42,13 +43,12 @@ def remembered(space: SearchSpace) -> ParamsOf:
 
 @dataclass(frozen=True)
 class Point:
-    """A trial as a model sees it.
-
-    Params of the space and, when it is over, its values (else None).
+    """A trial as a model sees it: its params in the space and, once it is over, its ``values``
+    (None before).
 
     Attributes:
-        looked: of a recipe that was only looked at on a rung, its value there, which is not
-            comparable to ``values``; None of any other.
+        looked: the value on its rung of a recipe that was only looked at, which is not comparable
+            to ``values``; None for any other.
     """
 
     number: int
@@ -65,11 +65,11 @@ def points(
     cap: int,
     rungs: Rungs | None = None,
 ) -> list[Point]:
-    """At most ``cap`` finished trials that are points of the space, and all in flight that are, by
-    number.
+    """At most ``cap`` finished trials that are points of the space, and all trials in flight that
+    are, by number.
 
     Beyond ``cap`` the best (the front, or the least seconds to quality) and the newest are kept. Of
-    recipes that were looked at on ``rungs`` and did not go on, the newest ``cap``.
+    recipes that were looked at on ``rungs`` and did not go on, the newest ``cap`` are added.
     """
     kept = [
         (o, params)
@@ -91,7 +91,7 @@ def points(
 def _looked(
     params_of: ParamsOf, finished: Sequence[Outcome], in_flight: Sequence[TrialSpec], rungs: Rungs
 ) -> list[Point]:
-    """What was only looked at, with its negative log gain on the rung."""
+    """Recipes that were only looked at, each with its negative log gain on the rung."""
     trials: list[Outcome | TrialSpec] = [*finished, *in_flight]
     whole = {trial.recipe for trial in trials if trial.origin != RUNG}
     gains = rungs.gains(finished)
@@ -105,9 +105,8 @@ def _looked(
 
 
 def within(finished: Sequence[Outcome], objective: str, cap: int) -> list[Outcome]:
-    """``finished``, replicates aside, or ``cap`` of them in the same order.
-
-    The best and the newest.
+    """``finished`` without replicates; where that is more than ``cap`` trials, the best and the
+    newest of them, ``cap`` in all, in the same order.
     """
     trials = [outcome for outcome in finished if outcome.origin not in ASIDE]
     if len(trials) <= cap:
@@ -153,6 +152,8 @@ def _column(values: list[float | None]) -> NDArray[np.float64]:
 def _params(
     params_of: ParamsOf, trial: Outcome | TrialSpec, rungs: Rungs | None = None
 ) -> dict[str, Scalar] | None:
-    """Of a trial; of a look at a recipe, those of what is meant."""
+    """The params of a trial; for a rung, those of the recipe that it is a short look at. None where
+    it is no point of the space.
+    """
     recipe = rungs.meant(trial.recipe) if rungs and trial.origin == RUNG else trial.recipe
     return params_of(recipe)

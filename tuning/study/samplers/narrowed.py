@@ -17,20 +17,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 def good_of(over: int) -> int:
-    """How many of so many trials that are over TPE takes for good ones, with one objective.
+    """How many trials TPE takes for good ones where so many are ``over``, with one objective.
 
-    It grows by one at most from one number to the next, so that some number of others always
-    leaves the split where it is.
+    It grows by at most one from one number to the next, so there is always a number of other trials
+    that leaves the split where it is.
     """
     return min(math.ceil(0.1 * over), 25)
 
 
 class Narrowed(InMemoryStorage):
-    """Shows all trials, until it is narrowed to a knob.
+    """An Optuna storage that shows all trials until it is narrowed to those that have one knob.
 
     Args:
-        trials: known, of one objective to be minimised, numbered upwards from 1: what is asked for
-            is number 0.
+        trials: those known, with one objective to be minimised, numbered from 1: the trial that is
+            asked for has number 0.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
@@ -43,16 +43,20 @@ class Narrowed(InMemoryStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Those that are shown; they change no more, so none is copied."""
+        """The trials that are shown. They do not change any more, so none is copied."""
         return [trial for trial in self._shown if states is None or trial.state in states]
 
     def common(self) -> list[str]:
-        """Names of the params of all trials that are over, in order; there is one such trial."""
+        """The sorted names of the params that all trials that are over have; there is at least one
+        such trial.
+        """
         first, *others = (trial.params for trial in [*self._good, *self._rest])
         return sorted(set(first).intersection(*others))
 
     def narrow(self, name: str) -> None:
-        """Show the trials that have a param of that name, and what keeps the split."""
+        """Show the trials that have a param of that name, and others that keep the split where it
+        is.
+        """
         good = [trial for trial in self._good if name in trial.params]
         rest = [trial for trial in self._rest if name in trial.params]
         running = [trial for trial in self._running if name in trial.params]
@@ -67,7 +71,9 @@ class Narrowed(InMemoryStorage):
 
 
 def _rank(trial: FrozenTrial) -> tuple[bool, float]:
-    """TPE's order: what finished by its value, then what was given up by its last one."""
+    """TPE's order: finished trials by their value, then those that were given up by their last
+    value.
+    """
     if trial.state == TrialState.COMPLETE:
         return False, trial.values[0]
     return True, max(trial.intermediate_values.items())[1]

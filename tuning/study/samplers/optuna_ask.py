@@ -3,7 +3,7 @@
 Every proposal builds an in-memory Optuna study from the points known, by number, and asks a fresh
 sampler, so nothing carries over from one to the next that the store does not hold.
 
-A knob that does not apply at some points is left out of those for TPE. With two objectives that
+A knob that does not apply at some points is left out of those for TPE. With two objectives TPE
 models each knob by itself, from the trials that have it; with one it models the knobs that all
 trials have jointly and the others by themselves (Optuna's defaults, and what was found better of
 each: ``docs/decisions/sampling.md``), each from no more trials than it needs
@@ -47,11 +47,11 @@ from tuning.study.samplers.narrowed import Narrowed
 from tuning.trial.trial import Scalar
 
 LOOK = 1
-"""The step of a look on a rung: Optuna orders what was given up by step and value, after what
-finished.
+"""The step at which a look on a rung is reported: Optuna orders trials that were given up by step
+and value, after those that finished.
 """
 POPULATION = 20
-"""NSGA-II's elite; less while fewer trials are known."""
+"""The size of NSGA-II's elite, which is less while fewer trials are known."""
 _GENERATION = {NSGAIISampler._get_generation_key(): 0}
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # Optuna wants times and reads none of them here
 
@@ -70,7 +70,7 @@ def propose(
         space: what is searched.
         points: trials known, by number.
         objectives: how many values a point that is over has.
-        seed: of all that the proposal draws.
+        seed: seeds all that the proposal draws.
     """
     if kind == "tpe" and objectives == 1:
         return _by_knob(space, points, seed)
@@ -89,8 +89,9 @@ def _by_knob(
 ) -> dict[str, Scalar]:
     """Params proposed by TPE with one objective.
 
-    First what all trials have, jointly, then knob by knob: as ``Trial.suggest_*`` has it, but each
-    knob by itself of no more trials than its model is made of.
+    The knobs that all trials have are sampled jointly, then the others one by one, as
+    ``Trial.suggest_*`` does it; but for each of these TPE is shown no more trials than its model is
+    made of.
     """
     knobs = {knob.name: knob for knob in space.searched}
     trials = [_told(point, place, point.params, {}) for place, point in enumerate(points, 1)]
@@ -116,7 +117,7 @@ def _by_knob(
 
 
 def study_of(space: SearchSpace, points: Sequence[Point], objectives: int) -> optuna.Study:
-    """A study in memory that holds the points, as TPE is shown them."""
+    """A study in memory that holds the points as TPE is shown them."""
     distributions = {knob.name: distribution(knob) for knob in space.searched}
     trials = [_trial(space, point, distributions, impute=False) for point in points]
     with _quiet():
@@ -140,7 +141,7 @@ def distribution(knob: Knob) -> BaseDistribution:
 
 def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
     if kind == "tpe":
-        # What is shown of a knob may be no trial at all, which is no start-up.
+        # A knob may be shown no trial at all; that must not count as TPE's random start-up.
         return TPESampler(seed=seed, n_startup_trials=0, constant_liar=True)
     if kind == "gp":
         return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
@@ -153,9 +154,8 @@ def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
 
 
 class _Known(FrozenTrial):
-    """A trial that changes no more.
-
-    Where the storage copies it with all its parts, a shallow copy does.
+    """A trial that does not change any more. The storage makes deep copies of it, for which a
+    shallow copy will do.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Known:
@@ -163,7 +163,9 @@ class _Known(FrozenTrial):
 
     @property
     def constraints(self) -> dict[str, float]:
-        """None. Optuna would look for some among a trial's attributes, anew for each knob."""
+        """Always empty. Optuna would search a trial's attributes for constraints, anew for each
+        knob.
+        """
         return {}
 
 
@@ -183,7 +185,7 @@ def _trial(
     params = {name: value for name, value in point.params.items() if name in distributions}
     if impute:
         params = {knob.name: params.get(knob.name, knob.at(0.5)) for knob in space.searched}
-    # The storage gives it a number anew.
+    # The storage gives the trial a new number.
     return _told(point, point.number, params, {name: distributions[name] for name in params})
 
 
@@ -193,7 +195,7 @@ def _told(
     params: dict[str, Scalar],
     distributions: dict[str, BaseDistribution],
 ) -> FrozenTrial:
-    """A point as a trial of Optuna's."""
+    """A point as an Optuna trial."""
     over = point.values is not None
     looked = {} if point.looked is None else {LOOK: point.looked}
     state = TrialState.PRUNED if looked else TrialState.RUNNING
@@ -215,8 +217,8 @@ def _told(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna without its news of each study and its notices that NSGA-II's operators and the
-    constant liar are new.
+    """Within the block Optuna does not report each study, nor that NSGA-II's operators and the
+    constant liar are experimental.
     """
     logger = logging.getLogger("optuna")
     level = logger.level

@@ -28,19 +28,19 @@ CHECK = 8
 
 @dataclasses.dataclass(frozen=True)
 class Rungs:
-    """How a search uses rungs.
+    """How a search uses rungs, short first looks at recipes.
 
     Attributes:
-        share: of the horizon that a recipe is meant for; a power of two, so that a horizon divided
-            by it is what was multiplied by it.
-        seed: of the search, which decides what goes on by lot.
+        share: how long a rung lasts, as a share of the horizon that its recipe is meant for; a
+            power of two, so that a horizon divided by it is exactly what was multiplied by it.
+        seed: the search's seed, which decides what goes on by lot.
     """
 
     share: float
     seed: int
 
     def first(self, meant: Recipe) -> Recipe:
-        """The short look at a recipe."""
+        """The recipe at its rung's horizon: the short look at it."""
         return dataclasses.replace(meant, horizon=meant.horizon * self.share)
 
     def meant(self, rung: Recipe) -> Recipe:
@@ -52,7 +52,7 @@ class Rungs:
 
         Args:
             finished: the search's trials that are over, rungs and controls among them.
-            began: whether a recipe was trained as it is meant, or is being.
+            began: whether a recipe's full training has begun.
         """
         ranked = self._ranked(finished)
         by_merit = ranked[: int(KEEP * len(ranked))]
@@ -61,9 +61,8 @@ class Rungs:
         return next((recipe for recipe in waiting if not began(recipe)), None)
 
     def gains(self, finished: Sequence[Outcome]) -> dict[int, float]:
-        """The logarithm of each rung's gain, by its trial's number.
-
-        Without those that failed, and empty while the control has too few runs.
+        """The logarithm of each rung's gain, by its trial's number. Rungs that failed are left out;
+        it is empty while the control has too few runs.
         """
         line = ControlLine.through([run for run in finished if run.recipe.is_control])
         if line is None:

@@ -26,45 +26,45 @@ from tuning.trial.outcome import Outcome
 from tuning.trial.trial import Scalar, TrialSpec
 
 START = 8
-"""Proposals of the space-filling sequence before any model.
-
-A power of two, as a Sobol' sequence wants it.
+"""The number of proposals of the space-filling sequence before any model's: a power of two, as a
+Sobol' sequence needs.
 """
 LOOK_ELSEWHERE = 4
-"""One proposal in so many is drawn whatever is known: a model that has seen one choice do well
-proposes hardly another (``docs/decisions/likely-values.md``).
+"""One in so many proposals is drawn whatever is known: a model that has seen one choice do well
+hardly ever proposes another (``docs/decisions/likely-values.md``).
+"""
+START_WARM = 2
+"""``START`` where another run's trials are known: fewer will do, as those have spread over the
+space already.
 """
 NEAR = 2
 """One proposal in so many is near the recipes that lead, from the first on, where any does."""
-START_WARM = 2
-"""Fewer where another run's trials are known: they have spread over the space already."""
 ENOUGH = 4
-"""Finished points of the space below which no model is fitted.
-
-The space-filling sequence goes on instead.
+"""The fewest finished points of the space that a model is fitted to. With fewer the space-filling
+sequence goes on.
 """
 CAPS = {"tpe": 250, "nsga2": 1000, "gp": 150}
-"""Finished trials a model is fitted to at most, so that an ask stays affordable however many there
-are.
+"""The most finished trials that a model is fitted to, so that an ask stays affordable however many
+there are.
 """
 
 
 class OptunaSampler:
-    """Proposes points of a space: ``tuning.study.samplers.sampler.Sampler``.
+    """Proposes points of a space by Optuna's samplers; it is a ``Sampler``.
 
     Args:
         space: what is searched.
         name: one of ``tuning.config.config.SAMPLERS``; ``auto`` stands for tpe, see
             ``tuning.study.sampler_choice``.
-        seed: of the search.
+        seed: the search's.
         objective: ``pareto`` or ``time-to-quality``.
         first: number of the first trial that is sampled: how many baselines there are before it.
-        knowledge: of another run; taken for trials of this one wherever proposals come from a
-            model.
-        rungs: of the search; None where it has none.
+        knowledge: what is known of another run, whose trials are taken for trials of this one
+            wherever proposals come from a model.
+        rungs: the search's rungs; None where it has none.
     """
 
-    # The search's own facts, and three that only some searches have.
+    # Many arguments, but all are facts of the search; the last two only some searches have.
     def __init__(
         self,
         space: SearchSpace,
@@ -92,7 +92,7 @@ class OptunaSampler:
         in_flight: Sequence[TrialSpec],
         attempt: int = 0,
     ) -> dict[str, Scalar]:
-        """Params for trial ``number``; see ``tuning.study.samplers.sampler.Sampler``."""
+        """Params for trial ``number``; see ``Sampler``."""
         if self.name == "random" or (
             attempt and self.name == "gp"
         ):  # a process's optimum is the same again
@@ -133,34 +133,32 @@ class OptunaSampler:
         return leaders(history, self._params)
 
     def _with_knowledge(self, finished: Sequence[Outcome]) -> Sequence[Outcome]:
-        """The finished trials, after those of another run that still have a say."""
+        """The finished trials, preceded by those of another run that still count."""
         if self._knowledge is None:
             return finished
         return [*self._knowledge.outcomes(finished, self._objective), *finished]
 
     def _start(self, number: int, index: int, attempt: int) -> dict[str, Scalar]:
-        """The space-filling sequence's place ``index``.
+        """The point at place ``index`` of the space-filling sequence, or a uniform draw where that
+        repeats a trial.
 
-        Where that repeats a trial, a uniform draw. Every other one, beginning with the first, lies
-        where knobs are likely to serve well; the rest anywhere, for what is believed may be wrong.
+        Every other point, beginning with the first, lies where knobs are likely to serve well. The
+        rest lie anywhere, because that belief may be wrong.
         """
         if attempt or index < 0:
             return self.draw(number, attempt)
         return space_filling(self._space, self._seed, index, likely=index % 2 == 0)
 
     def _elsewhere(self, index: int) -> bool:
-        """Whether the proposal is drawn whatever is known, as the start is.
-
-        A front is to be covered, for which every proposal of the model is needed.
+        """Whether the proposal is drawn from the space-filling sequence whatever is known, as at
+        the start. Never for a front, which needs every proposal of the model to be covered.
         """
         return self._objective != "pareto" and index % LOOK_ELSEWHERE == LOOK_ELSEWHERE - 1
 
 
 class Sampler(Protocol):
-    """Proposes a point of a search space from what is known.
-
-    A pure function of its arguments: it may keep what it has worked out, but must answer as a fresh
-    one would.
+    """Proposes a point of a search space from what is known. It is a pure function of its
+    arguments: it may keep what it has worked out, but must answer as a fresh one would.
     """
 
     def propose(
@@ -174,7 +172,7 @@ class Sampler(Protocol):
         a trial.
 
         Args:
-            number: the trial's, which with the attempt seeds all that is drawn.
+            number: the trial's number, which together with the attempt seeds all that is drawn.
             attempt: counts from 0.
             finished: trials that are over, by number; replicates are not among them.
             in_flight: trials that are being trained, by number.

@@ -25,11 +25,11 @@ SHARE_OF_SUM = 0.05
 
 
 def scalarised(points: Sequence[Point], seed: np.random.SeedSequence) -> list[Point]:
-    """The points with one value in place of two; those that have none stay as they are.
+    """The points with one value in place of two; points without values stay as they are.
 
     Args:
-        points: with (seconds, loss), of which at least one has values.
-        seed: of the weights.
+        points: their values are (seconds, loss); at least one of them has values.
+        seed: seeds the weights.
     """
     share = np.random.default_rng(seed).random()
     weights = np.array([share, 1 - share])
@@ -57,9 +57,8 @@ def beyond_nadir(value: float) -> float:
 
 
 def _unit_square(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(ideal, nadir − ideal) of the front of ``values``, shape (n, 2).
-
-    Where the front has no span, that of all.
+    """(ideal, nadir − ideal) of the front of ``values``, shape (n, 2); those of all values where
+    the front has no span.
     """
     front = values[nondominated(*values.T)]
     ideal = front.min(axis=0)

@@ -20,23 +20,26 @@ from tuning.trial.outcome import Outcome
 
 Values = tuple[float, ...]
 LARGEST = 1e100
-"""Numbers beyond it count as it, so that no arithmetic on them overflows."""
+"""The largest size that a number may have: larger ones count as it, so that no arithmetic on them
+overflows.
+"""
 FENCE = 3.0
-"""Losses so many interquartile ranges above the upper quartile (Tukey's far outliers) are drawn
-in.
+"""How many interquartile ranges above the upper quartile losses are drawn in (Tukey's far
+outliers).
 """
 
 
 def values_of(
     outcomes: Sequence[Outcome], objective: str, controls: Sequence[Outcome] = ()
 ) -> list[Values]:
-    """One tuple an outcome.
+    """The values that a sampler is told of each outcome, a tuple each.
 
-    (seconds, loss in its own units) for ``pareto``; for ``time-to-quality`` the logarithm of its
-    seconds over the own control's at its loss, or seconds to the target while no line can be drawn.
+    They are (seconds, loss in its own units) for ``pareto``. For ``time-to-quality`` it is one
+    number: the logarithm of the outcome's seconds over the own control's at its loss, or the
+    seconds to the target while the control has no line.
 
     Args:
-        outcomes: what is told.
+        outcomes: those that the sampler is told of.
         objective: the search's.
         controls: runs of the own control.
     """
@@ -58,11 +61,12 @@ def counts(outcome: Outcome) -> bool:
 
 
 def shortfalls(outcomes: Sequence[Outcome]) -> list[float]:
-    """How little a trial that did not finish has shown: in [0, 1] if it was stopped, in [2, 3] if
+    """How much each trial that did not finish fell short: in [0, 1] if it was stopped, in [2, 3] if
     it failed.
 
-    Within each by the share of its horizon that it was short of. A horizon in seconds is not in an
-    outcome, so the longest seconds over horizon of any trial stand for the baseline's.
+    Within each range it is the share of its horizon that it did not train. An outcome does not have
+    its horizon in seconds, so the largest ratio of seconds to horizon of any trial stands for the
+    baseline's seconds.
     """
     paces = [_pace(outcome) for outcome in outcomes]
     full = max(paces, default=0.0) or 1.0
@@ -81,7 +85,7 @@ def in_own_units(losses: Sequence[float]) -> list[float]:
     if not losses:
         return []
     _, power = math.frexp(max(map(abs, losses)))
-    # Of numbers below 1 no difference overflows, and a power of two rounds none of them.
+    # Below 1 no difference overflows, and scaling by a power of two rounds nothing.
     small = [math.ldexp(loss, -power) for loss in losses]
     least = min(small)
     above = [loss - least for loss in small]
@@ -90,8 +94,8 @@ def in_own_units(losses: Sequence[float]) -> list[float]:
 
 
 def spread(losses: Sequence[float]) -> float:
-    """The interquartile range; where more than half of the losses are the same, the distance from
-    those to the next, and 1 where all are.
+    """The interquartile range. Where that is 0, the distance from the upper quartile to the least
+    loss, or else to the next loss above; 1 where all losses are the same.
     """
     if len(losses) < 2:
         return 1.0
@@ -101,9 +105,8 @@ def spread(losses: Sequence[float]) -> float:
 
 
 def drawn_in(losses: Sequence[float]) -> list[float]:
-    """The losses, in the same order, with those far above the rest brought near.
-
-    A diverged trial's loss of 1e30 would leave a model no resolution among the others.
+    """The losses, in the same order, with those far above the rest drawn nearer. A diverged trial's
+    loss of 1e30 would leave a model no resolution among the others.
     """
     if len(losses) < 2:
         return list(losses)
@@ -115,7 +118,7 @@ def drawn_in(losses: Sequence[float]) -> list[float]:
 
 
 def _log1p(ratio: float) -> float:
-    """log(1 + ratio), finite where a spread of next to nothing has made the ratio overflow."""
+    """log(1 + ratio), finite even where a tiny spread has made the ratio overflow."""
     return math.log1p(min(ratio, sys.float_info.max))
 
 
@@ -133,7 +136,9 @@ def _pareto(outcomes: Sequence[Outcome]) -> list[Values]:
 
 
 def _cost_of_quality(outcomes: Sequence[Outcome], line: ControlLine) -> list[Values]:
-    """The negative logarithm of each finished trial's gain; the rest beyond the worst of them."""
+    """The negative logarithm of each finished trial's gain; the values of the rest lie beyond the
+    worst of them.
+    """
     gains = {
         outcome.number: -line.log_gain(float(outcome.train_seconds or 0), float(outcome.val_loss))
         for outcome in outcomes
@@ -147,9 +152,11 @@ def _cost_of_quality(outcomes: Sequence[Outcome], line: ControlLine) -> list[Val
 
 
 def _time_to_quality(outcomes: Sequence[Outcome]) -> list[Values]:
-    """Reached: its seconds. Censored.
+    """One value for each trial, lower is better.
 
-    Beyond the worst of those, by how far its loss missed the target.
+    For a trial that reached the target it is the seconds to it. For a censored one it lies beyond
+    the worst of those, by how far its loss missed the target; for one that did not finish it lies
+    beyond all of these.
     """
     reached = {
         outcome.number: _bounded(outcome.seconds_to_quality)
@@ -170,9 +177,8 @@ def _time_to_quality(outcomes: Sequence[Outcome]) -> list[Values]:
 
 
 def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
-    """By how much each loss is above its target, on a scale of [0, 1]: half is the median.
-
-    While the target is not known the least of the losses stands for it.
+    """By how much each loss is above its target, by the trial's number, on a scale of [0, 1] where
+    the median is a half. While a target is not known, the least of the losses stands for it.
     """
     losses = [float(outcome.val_loss or 0.0) for outcome in censored]
     best = min(losses, default=0.0)
@@ -189,7 +195,7 @@ def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
 
 
 def _bounded(value: float | None) -> float:
-    """The value, so that no arithmetic on it overflows."""
+    """The value within ±``LARGEST``, so that no arithmetic on it overflows."""
     return min(max(value or 0.0, -LARGEST), LARGEST)
 
 
@@ -201,9 +207,8 @@ def _reached(outcome: Outcome) -> bool:
 
 
 def _beyond(values: Sequence[float]) -> tuple[float, float]:
-    """(a value worse than all of ``values``, a step on their scale).
-
-    (1, 1) where there are none.
+    """(a value worse than all of ``values``, a step on their scale); (1, 1) where there are no
+    values.
     """
     if not values:
         return 1.0, 1.0

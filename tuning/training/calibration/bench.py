@@ -1,6 +1,5 @@
-"""The bench on which a calibration times single steps.
-
-Any depth at any time, on one model and its optimizer.
+"""The bench on which a calibration times single steps, at any depth at any time, on one model and
+its optimizer.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from tuning.training.calibration.company import Host, Lap
 from tuning.training.loop import fitting_batches, shown
 
 PARTS = ("forward", "backward", "optimizer")
-"""Of a step, in this order."""
+"""The parts of a step, in this order."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,10 @@ class _NoState:
 
 @dataclass(frozen=True)
 class DepthDial(UpdatePolicy[_NoState]):
-    """Runs and updates the blocks that the fraction names: see ``dial``.
+    """A policy that runs and updates the blocks that the fraction names: see ``dial``.
 
     Attributes:
-        cached: blocks from the bottom that no step reaches, as what they make is kept.
+        cached: number of blocks at the bottom that no step reaches, because their output is kept.
     """
 
     name = "depth_dial"
@@ -57,7 +56,7 @@ class DepthDial(UpdatePolicy[_NoState]):
         return _NoState(num_blocks)
 
     def plan(self, state: _NoState, progress: Progress) -> StepPlan:
-        """The suffix that ``progress.fraction`` names."""
+        """Update the suffix of blocks that ``progress.fraction`` names."""
         marks = state.num_blocks + 2
         present, depth = divmod(round(progress.fraction * marks**2), marks)
         have = present or state.num_blocks
@@ -70,7 +69,7 @@ class DepthDial(UpdatePolicy[_NoState]):
         )
 
     def observe(self, state: _NoState, observation: Observation) -> _NoState:
-        """Nothing is learnt."""
+        """Learn nothing."""
         return state
 
 
@@ -128,7 +127,7 @@ class StepBench:
         return apart(self._batches[size])
 
     def change(self, form: Form) -> None:
-        """Bring the model into ``form``; its optimizer is not told."""
+        """Bring the model into ``form``. Its optimizer is left as it is."""
         if form.lasting != self._shaped.form:
             self._shaped.change(
                 form.lasting, lambda: fitting_batches(self.workload, self.model, self.seed, 0)
@@ -151,7 +150,8 @@ class StepBench:
         Args:
             depth: blocks updated.
             mark: hears the step's parts end.
-            work: whose blocks are present and whose examples are seen, in place of the form's own.
+            work: the form whose blocks are present and whose examples are seen; by default the
+                bench's own.
         """
         work = work or self.form
         with (
@@ -173,7 +173,8 @@ class StepBench:
         return contextlib.nullcontext() if self._prefix is None else self._prefix.around(self.ids)
 
     def _kept(self, blocks: Sequence[nn.Module]) -> Prefix | None:
-        """The form's prefix, the batch's activations in it.
+        """The form's kept prefix with the batch's activations in it; None where the form keeps
+        none.
 
         Raises:
             ValueError: the workload's examples have no ids.
@@ -202,7 +203,7 @@ class StepBench:
         return Lap(*(seconds / times for seconds in since))
 
     def parts(self, depth: int) -> dict[str, Lap]:
-        """What each part of one step takes."""
+        """What each part of one step takes, by the part's name."""
         readings = [(*self._reading(), self.host.queued())]
         self.step(depth, lambda part: readings.append((*self._reading(), self.host.queued())))
         return {

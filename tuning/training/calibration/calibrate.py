@@ -39,22 +39,23 @@ from tuning.training.loop import evaluate
 from tuning.trial.clock import CostTable
 
 MAX_LEVELS = 8
-"""Depths measured at most; between them costs are linear in depth (F + 2aF)."""
+"""The most depths that are measured; between them costs are linear in depth (F + 2aF)."""
 STEPS_IN_A_ROW = {"cpu": 2, "cuda": 4}
-"""Steps timed as one, after one that is not, by kind of device.
+"""The number of steps that are timed as one, after one that is not timed, by kind of device.
 
-A run takes the same step again and again, and the first of them after another kind finds neither
-memory nor caches as it would have left them: on byte_lm twice the batch seems to take 1.8 times a
-step, where it takes 1.6 in a row. A GPU is given the next step before it has done the last.
+A run takes the same step again and again, and the first one after another kind of step finds
+neither memory nor caches as a step of its own kind leaves them: on byte_lm a step of twice the
+batch seems to take 1.8 times as long, where it takes 1.6 in a row. A GPU is given the next step
+before it has done the last.
 """
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: at least ``min_rounds``, then on until ``seconds`` for each kind of work
-    are spent or ``max_rounds`` done.
+    """How long to measure: at least ``min_rounds``, then until ``seconds`` for each kind of work
+    are spent or ``max_rounds`` are done.
 
-    Disturbed rounds are taken again, ``tries`` times in all, after ``rest`` seconds.
+    Disturbed rounds are taken again after ``rest`` seconds, ``tries`` times in all.
     """
 
     min_rounds: int = 6
@@ -80,9 +81,8 @@ def measured_depths(num_blocks: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One series of rounds.
-
-    What was timed, as solo costs by name, and what the surroundings were like.
+    """One series of rounds: what was timed, as solo costs by name, and what the surroundings were
+    like.
     """
 
     costs: Mapping[str, Sequence[float]]
@@ -90,7 +90,7 @@ class Attempt:
 
     @property
     def disturbed(self) -> tuple[Disturbance, ...]:
-        """Signs of company."""
+        """Signs that something else used the machine."""
         return disturbances(self.evidence)
 
 
@@ -103,13 +103,11 @@ def calibrate(
     seed: int = 0,
     host: Host | None = None,
 ) -> CostTable:
-    """Measure the cost table of ``workload`` on ``device``, which nothing else should use.
-
-    What did is named in the table's ``disturbances``.
+    """Measure the cost table of ``workload`` on ``device``, which nothing else should use. What did
+    use it is named in the table's ``disturbances``.
 
     Raises:
         ValueError: the workload has no blocks.
-
     """
     effort, host = effort or Effort(), host or Host()
     bench = StepBench(workload, seed, device, host)
@@ -141,7 +139,9 @@ def calibrate(
 
 
 def _warm_up(bench: StepBench, depths: Sequence[int]) -> None:
-    """Every kind of step once: compilation, caches, the allocator, the optimizer's state."""
+    """Take every kind of step once, for compilation, caches, the allocator and the optimizer's
+    state.
+    """
     for depth in (*depths, bench.num_blocks + 1):
         bench.step(depth)
 
@@ -233,7 +233,9 @@ def measure_rounds(
 def _parts(
     bench: StepBench, step_seconds: Mapping[int, float], rounds: int
 ) -> dict[str, dict[int, float]]:
-    """Each step's seconds shared among its parts as their medians are: they add up."""
+    """Each step's seconds divided among its parts in the ratio of their medians, so that the parts
+    add up to the step; by part and depth.
+    """
     on_cpu = bench.device.type == "cpu"
     shared: dict[str, dict[int, float]] = {part: {} for part in PARTS}
     for depth, seconds in step_seconds.items():
@@ -262,9 +264,8 @@ def _gpu(host: Host, device: torch.device) -> tuple[float | None, tuple[str, ...
 
 
 def surroundings(device: torch.device) -> dict[str, str]:
-    """What a run's costs depend on beside the run itself.
-
-    It must be the same whenever the run goes on.
+    """What a run's costs depend on beside the run itself. It must be the same whenever the run goes
+    on.
     """
     return {"device": device_name(device), "torch": torch.__version__}
 

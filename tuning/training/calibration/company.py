@@ -27,28 +27,29 @@ last.
 MOST_SPREAD = 0.20
 """Relative interquartile range of that share."""
 MOST_SPEED = 0.25
-"""By how much a whole round may take more or less time by the end: the machine's own speed strays,
-and falls on all kinds of work alike, so that more of it is borne.
+"""By which fraction a whole round may take more or less time by the end. The machine's own speed
+varies, but that affects all kinds of work alike, so more of it is tolerated.
 """
 MOST_ELSEWHERE = 0.20
 """Share of all cores' time that other processes had meanwhile."""
 MOST_GPU_BUSY = 0.10
 """Share of the time for which the GPU was at work just before anything here used it."""
 TRIES = 3
-"""At what is timed in company and can be timed again soon, at most."""
+"""The most attempts at what is timed in company and can soon be timed again."""
 REST = 1.0
-"""Seconds between two of them."""
+"""Seconds between two attempts."""
 QUEUE = Path("/proc/thread-self/schedstat")
-"""Of Linux: nanoseconds that the reading thread ran, and that it was queued for a core."""
+"""Linux's file with the nanoseconds for which the reading thread ran and for which it was queued
+for a core.
+"""
 THROTTLING = {
     0x08: "hardware slowdown",
     0x20: "heat (software)",
     0x40: "heat (hardware)",
     0x80: "power brake",
 }
-"""Bits of the NVIDIA driver's reasons for lower clocks that no lone process gives cause for.
-
-A power cap is normal.
+"""Bits of the NVIDIA driver's reasons for lower clocks that a process alone on the GPU does not
+cause. A power cap is normal and not among them.
 """
 
 
@@ -69,26 +70,26 @@ class Lap:
 
     @property
     def waited(self) -> float:
-        """Seconds in which the thread did not run, and not because it was queued: for data or for
-        other threads, and where the system does not tell for a core.
+        """Seconds in which the thread did not run although it was not queued for a core: it waited
+        for data or for other threads. Where the system does not tell of queues, waiting for a core
+        counts, too.
         """
         return max(0.0, self.wall - self.cpu - self.queued)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a calibration saw of its surroundings; None where this machine does not tell.
+    """What a calibration saw of its surroundings; a value is None where this machine does not tell.
 
     Attributes:
-        waiting: see ``MOST_WAITING``; None on a GPU, whose waiting is its work.
+        waiting: see ``MOST_WAITING``; None on a GPU, for which waiting is part of the work.
         drift: relative change of a full step's share of its round, from the first third of the
             rounds to the last.
         spread: relative interquartile range of that share.
-        speed: relative change of a whole round likewise.
+        speed: relative change of a whole round's time, likewise.
         elsewhere: share of all cores' time that other processes had.
         gpu_busy: share of the time for which the GPU was busy before the calibration used it.
         throttled: reasons the driver gives for lowered clocks.
-
     """
 
     waiting: float | None
@@ -102,9 +103,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One sign that the machine was shared or changed.
-
-    What it says, and how many times its limit it is.
+    """One sign that the machine was shared or changed: what it says, and how many times its limit
+    it is.
     """
 
     text: str
@@ -112,9 +112,8 @@ class Disturbance:
 
 
 def disturbances(evidence: Evidence) -> tuple[Disturbance, ...]:
-    """The signs in ``evidence`` that its measurements were not taken alone on a steady machine.
-
-    Empty if none.
+    """The signs in ``evidence`` that its measurements were not taken alone on a steady machine;
+    empty if there are none.
     """
     measures = (
         (
@@ -155,13 +154,13 @@ def disturbances(evidence: Evidence) -> tuple[Disturbance, ...]:
 
 
 def solo_costs(laps: Sequence[Lap], *, on_cpu: bool) -> list[float]:
-    """What each lap would have cost alone.
+    """What each lap would have cost alone, in seconds.
 
-    On a CPU: its CPU seconds, which a neighbour does not add to by taking the core away, and the
-    least waiting of all laps, which is the waiting that is there without a neighbour (for data, for
-    other threads). Time in the queue for a core is a neighbour's in every lap: where several
-    others are busy no lap of some length is without, and the least of it would be taken for the
-    work's own. On another device the host's CPU seconds say nothing: the wall seconds.
+    On a CPU that is its CPU seconds, to which a neighbour does not add by taking the core away, and
+    the least waiting of all laps, which is the waiting without a neighbour (for data, for other
+    threads). Time in the queue for a core is left out of every lap: where several other processes
+    are busy no lap of some length is without it, and the least of it would be taken for the work's
+    own. On another device the host's CPU seconds say nothing, and the cost is the wall seconds.
     """
     if not on_cpu:
         return [lap.wall for lap in laps]
@@ -181,9 +180,8 @@ def waiting_share(laps: Mapping[str, Sequence[Lap]]) -> float:
 
 
 def drift(costs: Sequence[float]) -> float:
-    """Relative change of the median from the first third of ``costs`` to the last.
-
-    0 for fewer than three.
+    """Relative change of the median from the first third of ``costs`` to the last; 0 for fewer than
+    three costs.
     """
     third = len(costs) // 3
     if not third:
@@ -209,9 +207,8 @@ def quietest(
     tries: int,
     rest: Callable[[], object],
 ) -> tuple[AttemptT, int]:
-    """Measure until nothing disturbs, ``tries`` times at most; the quietest, and how many.
-
-    The quietest is the one whose worst disturbance is mildest.
+    """Measure until nothing disturbs, ``tries`` times at most. Returns the attempt whose worst
+    disturbance is mildest, and how many attempts there were.
     """
     attempts: list[AttemptT] = []
     while len(attempts) < tries and (not attempts or found(attempts[-1])):
@@ -224,9 +221,8 @@ def quietest(
 
 
 class Host:
-    """The machine as a calibration reads it: time, the cores' use and the GPU's state.
-
-    Tests hand in another.
+    """The machine as a calibration reads it: time, the cores' use and the GPU's state. Tests hand
+    in another one.
     """
 
     def wall(self) -> float:
@@ -238,9 +234,8 @@ class Host:
         return time.thread_time()
 
     def queued(self) -> float:
-        """Seconds for which the calling thread could have run and another had the core.
-
-        As Linux counts them; 0 where the system does not.
+        """Seconds for which the calling thread could have run while another had the core, as Linux
+        counts them; 0 where the system does not.
         """
         try:
             return int(QUEUE.read_bytes().split()[1]) / 1e9
@@ -248,14 +243,15 @@ class Host:
             return 0.0
 
     def rest(self, seconds: float) -> None:
-        """Wait, so that what disturbs may end."""
+        """Wait, so that a disturbance may end."""
         time.sleep(seconds)
 
     def core_seconds(self) -> tuple[float, float]:
-        """Seconds that all cores together have spent on other processes (the hypervisor's too), and
-        had in all.
+        """(seconds that all cores together have spent on other processes, the hypervisor's too;
+        seconds that they had in all).
 
-        Differences of two readings count; of a container's neighbours only what the kernel shows.
+        Only differences between two readings mean something. Of a container's neighbours it has
+        what the kernel shows.
         """
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
@@ -266,10 +262,9 @@ class Host:
         return elsewhere, self.wall() * (os.cpu_count() or 1)
 
     def gpu(self, uuid: str) -> tuple[float | None, tuple[str, ...]]:
-        """(share of the last moments for which the GPU was busy, why its clock is lowered), as the
-        driver tells it.
-
-        (None, ()) where ``nvidia-smi`` is missing or does not say.
+        """(the fraction of the last moments for which the GPU was busy, the reasons why its clock
+        is lowered), as the driver tells them; (None, ()) where ``nvidia-smi`` is missing or does
+        not say.
         """
         program = shutil.which("nvidia-smi")
         if program is None:
@@ -301,23 +296,22 @@ def gpu_state(answer: str) -> tuple[float | None, tuple[str, ...]]:
 
 
 def share_elsewhere(before: tuple[float, float], after: tuple[float, float]) -> float | None:
-    """Share of the cores' time between two ``core_seconds`` readings that other processes had.
-
-    None without time.
+    """The fraction of the cores' time between two ``core_seconds`` readings that other processes
+    had; None where no time has passed.
     """
     spent, had = after[0] - before[0], after[1] - before[1]
     return max(0.0, spent / had) if had > 0 else None
 
 
 class Meanwhile:
-    """Whether something else ran on the processor from when this was made."""
+    """Watches whether anything else runs on the processor from the time it is made."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._cores, self._queued, self._wall = host.core_seconds(), host.queued(), host.wall()
 
     def signs(self) -> tuple[Disturbance, ...]:
-        """What says so; empty if nothing does."""
+        """The signs that something else ran; empty if there are none."""
         elsewhere = share_elsewhere(self._cores, self._host.core_seconds())
         queued, since = self._host.queued() - self._queued, self._host.wall() - self._wall
         waiting = queued / since if since > 0 else None
@@ -327,10 +321,11 @@ class Meanwhile:
 def undisturbed(
     measure: Callable[[], AttemptT], *, tries: int = TRIES, host: Host | None = None
 ) -> tuple[AttemptT, tuple[str, ...]]:
-    """What ``measure`` finds while nothing else runs on the processor.
+    """What ``measure`` returns while nothing else runs on the processor, and what disturbed it, in
+    words.
 
-    Measured anew, ``tries`` times at most and with a rest between, while something does; then what
-    disturbed the quietest is told too, in words.
+    It is called again, with a rest between, while something else does, ``tries`` times at most. The
+    result is then the one that was disturbed least.
     """
     host = host or Host()
 

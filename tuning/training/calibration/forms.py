@@ -26,15 +26,17 @@ from tuning.training.calibration.company import Host, Lap, relative_spread, solo
 from tuning.trial.clock import CostTable
 
 EFFORT = Effort(min_rounds=5, max_rounds=20, seconds=0.25)
-"""Less than the first calibration's: it is paid once for every form that a search meets."""
+"""The effort for a form. It is less than the first calibration's, because every form that a search
+meets is timed.
+"""
 SHALLOW = 3
-"""In so many times fewer rounds than the full depth are the others timed: most recipes that change
-the form freeze nothing.
+"""By which factor depths below the full one are timed in fewer rounds: most recipes that change the
+form freeze nothing.
 """
 ENTRIES = 3
-"""Times that the way into a form and back is timed."""
+"""How often the way into a form and back is timed."""
 SEED = 0
-"""Of what is trained to be timed; costs do not depend on it."""
+"""The seed of what is trained to be timed; costs do not depend on it."""
 
 
 def calibrate_form(
@@ -73,7 +75,7 @@ def calibrate_form(
 
 
 def first_steps(bench: StepBench, depths: Sequence[int]) -> list[Lap]:
-    """Every kind of step once, with what compiles then."""
+    """Take every kind of step once, with what compiles then; returns the laps."""
     return [bench.lap(partial(bench.step, depth)) for depth in (*depths, bench.num_blocks + 1)]
 
 
@@ -86,10 +88,11 @@ def beside_plain(
     *,
     probing: bool = True,
 ) -> CostTable:
-    """Seconds of ``other``'s steps on the clock of ``costs``, measured beside ``plain``'s own.
+    """The cost of ``other``'s steps on the clock of ``costs``, measured beside ``plain``'s own
+    steps.
 
-    Operations, warm-up and the way in are the caller's to fill in. Without ``probing`` a probe
-    reads the gradients of as many such blocks as there are, which takes what it took.
+    Operations, warm-up and the way into the form are left for the caller to fill in. Without
+    ``probing`` no probe is timed: it costs as much for each block as the known probe does.
     """
     full = plain.num_blocks
     plain.step(full)
@@ -115,9 +118,9 @@ def form_table(
     data_seconds: float,
     ratios: Mapping[str, Sequence[float]],
 ) -> CostTable:
-    """The table of a form timed on the clock of ``costs``, without operations, warm-up and way in.
-
-    A probe reads the gradients of as many blocks as are updated at most, and is priced by that.
+    """The table of a form that was timed on the clock of ``costs``, without operations, warm-up and
+    the way in. A probe reads the gradients of the blocks that are updated at most, and is charged
+    in proportion to their number.
     """
     return dataclasses.replace(
         costs,
@@ -135,8 +138,9 @@ def form_table(
 def depths_of(form: Form, costs: CostTable) -> list[int]:
     """The numbers of active blocks at which a form is timed.
 
-    Those of the first calibration where matrices are replaced; else the least and the most, and one
-    less than that, as cost is linear up to where the stem is trained as well.
+    Where matrices are replaced they are those of the first calibration. Otherwise they are the
+    least, the most, and the most less one, because cost is linear up to where the stem is trained
+    as well.
     """
     if form.approximated:
         return sorted(costs.step_seconds)
@@ -147,8 +151,8 @@ def depths_of(form: Form, costs: CostTable) -> list[int]:
 def no_dearer(seconds: Mapping[int, float]) -> dict[int, float]:
     """Seconds by depth, none above a deeper step's.
 
-    To train fewer blocks takes no longer. The shallower ones get few rounds, which company misleads
-    most.
+    Training fewer blocks takes no longer, but shallow steps get few rounds, which other processes
+    disturb most.
 
     >>> no_dearer({1: 3.0, 3: 2.5, 4: 2.6})
     {1: 2.5, 3: 2.5, 4: 2.6}
@@ -164,8 +168,8 @@ def timed_ratios(
     plain: Callable[[], object],
     effort: Effort,
 ) -> dict[str, list[float]]:
-    """Laps of every kind of work over the plain full step's of the same round; of the ``shallow``
-    ones fewer.
+    """The time of every kind of work over that of the plain full step in the same round, with fewer
+    rounds for the ``shallow`` kinds.
     """
     fewer = dataclasses.replace(
         effort,
@@ -204,14 +208,16 @@ def _extra(ratios: Mapping[str, Sequence[float]], full: int) -> list[float]:
 
 
 def _of_matrices(form: Form) -> Form:
-    """Kernels and compilation change how products are computed, not how many; the counter of them
-    knows the default ones.
+    """The form with default kernels and without compilation. Those change how products are
+    computed, not how many, and the counter of operations knows only the default ones.
     """
     return dataclasses.replace(form, attention="default", dtype="float32", compiled=False)
 
 
 def _entry(bench: StepBench, form: Form, compiling: Sequence[Lap]) -> float:
-    """Seconds of the way back and in again, and of the first steps where these compile."""
+    """Seconds of leaving and entering the form again, and of the first steps where these
+    compile.
+    """
 
     def turn() -> None:
         bench.change(PLAIN)

@@ -20,24 +20,24 @@ from tuning.trial.parts import composed, parts_of
 
 
 class Known:
-    """The clock, as it is found form by form.
+    """The clock while missing forms are measured and added to it.
 
     Args:
-        workload: whose forms they are.
+        workload: the workload whose forms they are.
         costs: the clock.
-        effort: with which every form is measured whole; None: parts are, as a search can afford.
+        effort: the effort with which every form is measured whole; None: forms are put together
+            from parts, as a search can afford.
 
     Attributes:
-        costs: with all that was found so far.
+        costs: the clock with all that was found so far.
     """
 
     def __init__(self, workload: Workload, costs: CostTable, effort: Effort | None = None) -> None:
         self._workload, self.costs, self._effort = workload, costs, effort
 
     def find(self, levers: Levers) -> dict[str, str]:
-        """Find what a run with ``levers`` is charged for and the clock does not know.
-
-        What the model does not take is told by name, with the reason.
+        """Measure what a run with ``levers`` is charged for and the clock does not know. Returns
+        the reasons, by name, for what the model does not take.
         """
         blocks = self.costs.num_blocks
         forms = [form for form in levers.forms(blocks) if form.key not in self.costs.forms]
@@ -55,9 +55,8 @@ class Known:
         }
 
     def measure(self, forms: Sequence[Form], events: Sequence[str] = ()) -> dict[str, str]:
-        """Measure those of some forms, and of what is no form, that are not known.
-
-        Why one could not be measured is told by name.
+        """Measure the forms, and the events that are no form, that the clock does not know. Returns
+        the reasons, by name, for those that could not be measured.
         """
         unknown = [form for form in forms if form.key not in self.costs.forms]
         light = [form for form in unknown if form.light]

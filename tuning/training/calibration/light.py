@@ -39,7 +39,7 @@ Work = Callable[[], object]
 
 
 class _NotTaken(Exception):  # noqa: N818 - what is found out, not a fault of the program
-    """One of some works cannot be done, and why."""
+    """Raised where a form or an event cannot be done; it has the name and the reason."""
 
     def __init__(self, name: str, why: Exception) -> None:
         super().__init__(name)
@@ -59,17 +59,18 @@ def calibrate_light(
     """Measure what steps in ``forms`` and ``events`` cost, on the clock of ``costs``.
 
     Args:
-        workload: whose they are.
-        forms: each ``light``.
-        events: names of ``models.levers.form``.
+        workload: the workload whose forms and events they are.
+        forms: light forms.
+        events: names of events, see ``models.levers.form``.
         costs: the clock.
-        device: with nothing beside.
-        effort: of each kind of work.
+        device: a device with nothing else running on it.
+        effort: the effort for each kind of work.
         host: the machine.
 
     Returns:
-        The table of each, by name, or why the model does not take it, in words: an exception would
-        hold the model that it was raised on while the others are timed on one of their own.
+        The table of each, by name, or the reason, in words, why the model does not take it. It is
+        no exception, because that would keep the model that it was raised on while the others are
+        timed on a model of their own.
 
     """
     refused: dict[str, CostTable | str] = {}
@@ -95,7 +96,7 @@ def _together(
     costs: CostTable,
     effort: Effort,
 ) -> dict[str, CostTable]:
-    """The table of each, by name.
+    """The table of each form and event, by name, from one series of rounds.
 
     Raises:
         _NotTaken: the model does not take one of them.
@@ -146,14 +147,16 @@ def _makers(
 
 
 class _Series:
-    """The rounds of some forms on one bench."""
+    """Times some forms on one bench."""
 
     def __init__(self, bench: StepBench, forms: Sequence[Form], costs: CostTable) -> None:
         self._bench, self._costs = bench, costs
         self._depths = {form: depths_of(form, costs) for form in forms}
 
     def timed(self, kinds: Mapping[str, Work], effort: Effort) -> dict[str, list[float]]:
-        """Every kind over the plain step, and each form's shallower steps and batches."""
+        """The ratio of every kind of work, and of each form's shallower steps and batches, to the
+        plain step.
+        """
         bench = self._bench
         shallow: dict[str, Work] = {
             _shallow(form, depth): partial(_tried, form.key, partial(bench.step, depth, work=form))
@@ -173,7 +176,7 @@ class _Series:
     def table(
         self, form: Form, ratios: Mapping[str, Sequence[float]], timed: Mapping[str, float]
     ) -> CostTable:
-        """What was found of ``form``; its operations are counted."""
+        """The table of ``form`` from what was timed; its operations are counted."""
         costs, depths = self._costs, self._depths[form]
         names = {depth: _shallow(form, depth) for depth in depths[:-1]} | {depths[-1]: form.key}
         found = form_table(
@@ -206,8 +209,8 @@ def _event(bench: StepBench, name: str) -> Callable[[], object]:
         return lambda: average.take(HALF)
     blocks = blocks_of(bench.workload, bench.model)
     if name == GROWTH:
-        # What writes to the model's own block has moved what is frozen; and not every block can be
-        # copied (weight_norm), while any model can be made.
+        # Writing to the model's own block would change what is frozen. A new model is made because
+        # not every block can be copied (weight_norm).
         another = new_model(bench.workload, bench.seed, bench.device)
         new = blocks_of(bench.workload, another)[-1]
         return lambda: begin_as(new, blocks[0])
@@ -215,7 +218,9 @@ def _event(bench: StepBench, name: str) -> Callable[[], object]:
 
 
 def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Callable[[], object]:
-    """Keep what block ``count`` is given, once for all; the ids are new each time."""
+    """A function that keeps what block ``count`` is given. That is computed once; each call keeps
+    it under new ids.
+    """
     seen: list[Tensor] = []
 
     def take(_: nn.Module, args: Any, kwargs: Any) -> None:

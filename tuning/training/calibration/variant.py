@@ -1,6 +1,5 @@
-"""Calibration of a workload with other values of its own knobs, when a trial first needs it.
-
-It is measured beside the workload as it is, like a form of the model, and kept as a ratio.
+"""Calibration of a workload with other values of its own knobs, when a trial first needs it. It is
+measured beside the workload as it is, like a form of the model, and kept as a ratio.
 """
 
 from __future__ import annotations

@@ -38,9 +38,8 @@ from tuning.training.state.paths import get, put, put_into, told
 from tuning.trial.soundness import Finding, unsaveable
 
 NOISE = 1e-3
-"""Relative difference between two trainings on an accelerator that its kernels may make.
-
-Several add up in no fixed order. On a CPU there is none.
+"""The largest relative difference between two trainings that an accelerator's kernels may make:
+several add up in no fixed order. On a CPU there is none.
 """
 NOT_TWICE = (
     "two trainings from one seed must be the same to the bit, but a second one in the same process "
@@ -51,15 +50,19 @@ NOT_TRIED = (
     "does not fit into the memory, so that it was not tried"
 )
 LATER = 3
-"""Trainings, by which numbers outside are tried as they are later."""
+"""By how many whole trainings outside numbers are moved on to see whether losses depend on them."""
 FEW_NUMBERS = 8
-"""In a list or a table; more are a history or a cache."""
+"""The most numbers of a list or a table that are followed; one with more is a history or a
+cache.
+"""
 WAY_OUT = "Make in make_model(seed) what the training changes, and seed there what it draws from"
 NOT_ON = "a training that was saved must go on in a new process as if it had not been, but"
 
 
 def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
-    """The same steps trained twice here, and once more from where they were saved."""
+    """Whether the same steps come out the same: trained twice here, and once more from where they
+    were saved.
+    """
     plan = Plan.of(subject.workload, len(blocks_of(subject.workload, subject.model())))
     first = Rehearsal(subject.workload, plan, subject.device)
     outside = _Outside(subject, first)
@@ -85,7 +88,7 @@ def rehearsal_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _saved(file: Path, run: Rehearsal) -> bool:
-    """Save a run; whether it can be read back."""
+    """Save a run; returns whether that can be read back."""
     try:
         save_checkpoint(file, run.run.state_dict())
     except (AttributeError, TypeError, PicklingError):  # a function in a group, say
@@ -118,7 +121,9 @@ def _not_twice(
 
 
 def _remembering(subject: Subject) -> Iterator[Finding]:
-    """Whether an evaluation depends on those before it, which two in a row of one model hide."""
+    """Whether an evaluation depends on those before it, which two evaluations of one model in a row
+    do not show.
+    """
     before, now = subject.untrained, evaluated(subject, subject.model())
     if before is None or before == now:
         return
@@ -133,7 +138,9 @@ def _remembering(subject: Subject) -> Iterator[Finding]:
 
 
 def _drawn_once(first: Rehearsal, again: Rehearsal) -> Iterator[Finding]:
-    """Losses may agree by chance in a few steps where what was drawn is remembered."""
+    """Whether something that was drawn is kept from one training to the next. Losses may agree by
+    chance in a few steps all the same, so the generators are compared.
+    """
     if names := [name for name in first.drawn if first.drawn[name] != again.drawn[name]]:
         yield refused(
             "repeatable",
@@ -146,9 +153,8 @@ def _drawn_once(first: Rehearsal, again: Rehearsal) -> Iterator[Finding]:
 def _apart(
     first: Rehearsal, losses: Sequence[float], evaluations: Mapping[int, float], *, since: int
 ) -> tuple[float, str] | None:
-    """By how much another training's losses differ at most, relative, and where first.
-
-    None where they do not.
+    """By how much the losses of another training, which begins at step ``since``, differ at most,
+    relatively, and where they first differ; None where they do not.
     """
     steps = range(since, since + len(losses))
     pairs = [
@@ -190,7 +196,7 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
     apart = _apart(first, answer["losses"], evaluations, since=plan.saved_at)
     if apart is not None and (subject.device.type == "cpu" or apart[0] > NOISE):
         text = f"{NOT_ON} {apart[1]}{outside.blame()}"
-        # What no model holds goes on from one trial of a process to the next, forked or not.
+        # State outside the model lasts from one trial of a process to the next, forked or not.
         stays = bool(outside.numbers())
         yield refused("going on", f"{text}. {WAY_OUT}") if stays else unforked("going on", text)
 
@@ -198,7 +204,7 @@ def _not_on(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -
 def _another(
     subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside, answer: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Whether another process has another workload, whatever was saved."""
+    """Whether another process has another workload, regardless of what was saved."""
     if answer["start"] != first.start:
         yield refused(
             "weights",
@@ -228,7 +234,7 @@ def _another(
 
 
 def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> Iterator[Finding]:
-    """What a training changes and no snapshot holds, though no loss has shown it so far."""
+    """What a training changes and no snapshot holds, although no loss has shown it so far."""
     if names := outside.unsaved():
         yield unforked("saving", unsaveable(some(names)))
     names, histories = outside.numbers(), outside.histories()
@@ -247,9 +253,8 @@ def _lost(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> 
 
 
 def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) -> str | None:
-    """How the losses differ with the numbers outside as they become; None where they do not.
-
-    What fades in after a thousand calls shows in no six steps.
+    """How losses differ with outside numbers as they will be after some trainings; None where they
+    do not. What takes effect only after a thousand calls does not show in six steps.
     """
     with outside.ahead(LATER * subject.workload.steps / plan.steps):
         try:
@@ -265,7 +270,7 @@ def _later(subject: Subject, plan: Plan, first: Rehearsal, outside: _Outside) ->
 
 
 class _Outside:
-    """Finds out what a training changes where nobody saves it."""
+    """Finds out what a training changes in places that no snapshot covers."""
 
     def __init__(self, subject: Subject, rehearsal: Rehearsal) -> None:
         self._run = rehearsal.run
@@ -275,11 +280,15 @@ class _Outside:
         self._lengths = {path: len(each) for path, each in self._containers().items()}
 
     def pause(self) -> None:
-        """One training is over. What the next one moves too is no value that was found out once."""
+        """Note that one training is over: numbers that the next one changes as well are no values
+        that are worked out once.
+        """
         _, self._midway = self._look()
 
     def _look(self) -> tuple[dict[Trail, Any], dict[Trail, tuple[Any, list[Any]]]]:
-        """Marks by path; and what holds only a few numbers, with what they are now."""
+        """The marks of all values by path, and, of values with only a few numbers, the value and
+        its numbers.
+        """
         leaves = list(outer_leaves(self._named(), self._run.model))
         held = {leaf.path: (leaf.value, _numbers_in(leaf.value)) for leaf in leaves}
         numbers = {path: pair for path, pair in held.items() if pair[1]}
@@ -294,14 +303,14 @@ class _Outside:
         yield from class_tables(self._code)
 
     def _changed(self) -> list[Trail]:
-        """Paths of what is not what it was."""
+        """Paths of values that have changed."""
         now, _ = self._look()
         return [path for path, mark in now.items() if self._marks.get(path) != mark]
 
     def _moved(
         self, since: Mapping[Trail, tuple[Any, list[Any]]]
     ) -> dict[Trail, tuple[Any, list[Any], list[Any]]]:
-        """What holds numbers that are not as they were, with those of then and of now."""
+        """Values whose numbers have changed, with the numbers of then and of now, by path."""
         _, now = self._look()
         missing: tuple[Any, list[Any]] = (None, [])
         found = {
@@ -315,11 +324,13 @@ class _Outside:
         }
 
     def numbers(self) -> list[str]:
-        """Names of numbers that the training changes and no model holds; a cache is none."""
+        """Names of numbers outside the model that the training changes. A cache is not among
+        them.
+        """
         return [told(path) for path in self._moved(self._numbers)]
 
     def _grown(self) -> dict[Trail, tuple[Any, int]]:
-        """Lists, sets and tables that training has made longer, and by how much."""
+        """Lists, sets and tables that training has made longer, and by how much, by path."""
         grown = {
             path: (each, len(each) - self._lengths.get(path, 0))
             for path, each in self._containers().items()
@@ -327,13 +338,13 @@ class _Outside:
         return {path: pair for path, pair in grown.items() if pair[1] > 0}
 
     def histories(self) -> list[str]:
-        """Names of lists, sets and tables that grow while it trains and no model holds."""
+        """Names of lists, sets and tables outside the model that grow while it trains."""
         return [told(path) for path in self._grown()]
 
     @contextlib.contextmanager
     def ahead(self, times: float) -> Iterator[None]:
-        """Numbers have moved on by as much as in the last training, so many times, and lists, sets
-        and tables have grown likewise.
+        """Within the block outside numbers are moved on by ``times`` what the last training changed
+        them by, and lists, sets and tables have grown likewise.
         """
         moved, grown = self._moved(self._midway), self._grown()
         shorter = [(each, each.copy()) for each, _ in grown.values()]
@@ -367,13 +378,15 @@ class _Outside:
         return [told(path) for path in self._run.unsaved()]
 
     def blame(self) -> str:
-        """What changed, in words; empty where nothing was found."""
+        """What changed while it trained, in words; empty where nothing was found."""
         names = [*map(told, self._changed()), *self.unsaved()]
         return f". What changes while it trains and is not saved: {some(names)}" if names else ""
 
 
 def _put_into(current: Any, value: Any) -> bool:
-    """Whether what there is could take the value; an array, of which others may be a part, too."""
+    """Put ``value`` into ``current`` in place; returns whether that could be done. An array can
+    take it, too, because others may be a part of it.
+    """
     if isinstance(current, np.ndarray) and isinstance(value, np.ndarray):
         np.copyto(current, value)
         return True
@@ -381,7 +394,7 @@ def _put_into(current: Any, value: Any) -> bool:
 
 
 def _numbers_in(value: Any) -> list[Any]:
-    """The numbers that a value is or holds under few places or words; none where it holds more."""
+    """The numbers that a value is, or that it holds in a few places; empty where it holds more."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         few = math.prod(value.shape) <= FEW_NUMBERS
         inner = value.reshape(-1).tolist() if few and _is_plain(value) else []
@@ -396,14 +409,14 @@ def _numbers_in(value: Any) -> list[Any]:
 
 
 def _is_plain(value: torch.Tensor | np.ndarray) -> bool:
-    """Not a sparse or quantized tensor, or one without values."""
+    """Whether it is a dense tensor or array with values, not a sparse, quantized or meta tensor."""
     if isinstance(value, np.ndarray):
         return True
     return value.layout is torch.strided and not value.is_meta and not value.is_quantized
 
 
 def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
-    """A value like the one given with other numbers in it."""
+    """A value like the given one, with other numbers in it."""
     if isinstance(value, torch.Tensor):
         return torch.tensor(numbers, dtype=value.dtype).reshape(value.shape)
     if isinstance(value, np.ndarray):
@@ -416,7 +429,9 @@ def _with_numbers(value: Any, numbers: Sequence[Any]) -> Any:
 
 
 def _lengthen(held: Any, growth: int, times: int) -> None:
-    """Let a list, set or table grow so many times more, by items or keys like those it has."""
+    """Let a list, set or table grow by ``times`` its growth, with items or keys like those it
+    has.
+    """
     if isinstance(held, list):
         held.extend(held[-growth:] * times)
         return

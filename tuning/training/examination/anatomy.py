@@ -20,16 +20,16 @@ from tuning.training.generators import generators_kept, seed_all
 from tuning.trial.anatomy import Ability, Anatomy, PartFacts
 
 EFFORT = Effort(min_rounds=1, max_rounds=5, seconds=0.03)
-"""Enough for a reader; a search measures anew."""
+"""An effort that is enough for a reader; a search measures anew."""
 
 
 @generators_kept()
 def anatomy_of(subject: Subject, levers: Mapping[str, str | None]) -> Anatomy:
-    """Find out; steps are timed, with the device to itself.
+    """Find out what the workload is. Steps are timed, so the device has to be free.
 
     Args:
-        subject: what was found sound.
-        levers: why it cannot have each value of a lever, None where it can.
+        subject: the workload, which was found sound.
+        levers: for each value of a lever, why the workload cannot have it; None where it can.
     """
     seed_all(SEED)
     workload = subject.workload
@@ -77,7 +77,9 @@ def _parts(
 
 
 def _between(model: nn.Module, blocks: Sequence[nn.Module], parts: Sequence[Part]) -> str:
-    """What is trained with the blocks and stands in none: said, as it is in no other part."""
+    """The names of what is trained with the blocks and belongs to none of them, as the rest of a
+    sentence; empty where there is nothing.
+    """
     held = {id(each) for block in blocks for each in (*block.modules(), *block.parameters())}
     beside = Part(
         [p for part in parts for p in part.parameters if id(p) not in held],

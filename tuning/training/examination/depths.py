@@ -27,14 +27,18 @@ from tuning.training.generators import seed_all
 from tuning.trial.soundness import Finding
 
 MORE_STEPS = 10
-"""Full steps that are tried until every block had a gradient: some models skip blocks at random."""
+"""The most further full steps until every block has had a gradient: some models skip blocks at
+random.
+"""
 
 IDLE_STEPS = 100
-"""Steps without any gradient, of optimizers that are not PyTorch's own."""
+"""The number of steps without any gradient, which optimizers that are not PyTorch's own are
+given.
+"""
 
 
 def depth_rules(subject: Subject) -> Iterator[Finding]:
-    """A gradient for every block when it is trained, and none that is not finite."""
+    """Whether every block gets a gradient when it is trained, and all gradients are finite."""
     seed_all(SEED)
     bench = StepBench(subject.workload, SEED, subject.device)
     parts = parts_of(subject.workload, bench.model, bench.batch)
@@ -65,7 +69,9 @@ def depth_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _of_idle_steps(bench: StepBench) -> Iterator[Finding]:
-    """Slow weights are taken over every few steps, which may be later than anything else here."""
+    """Whether the optimizer moves weights in steps without gradients. Slow weights are taken over
+    only every few steps, which may be later than all other steps here.
+    """
     optimizer = bench.optimizer
     if all(map(is_torchs_own, optimizers_in(optimizer))):
         return
@@ -93,7 +99,9 @@ def _rates(bench: StepBench) -> list[float]:
 
 
 class _Gradients:
-    """What is seen of the gradients of some steps: which parameters have never had any."""
+    """Watches the gradients of some steps: which parameters have never had any, and whether all are
+    finite.
+    """
 
     def __init__(self, parts: Mapping[int, Part]) -> None:
         self._parts = parts
@@ -101,7 +109,7 @@ class _Gradients:
         self.broken, self._first = False, True
 
     def read(self, moment: str) -> None:
-        """Look, once the backward is over."""
+        """Look at the gradients, once the backward is over."""
         if moment != "backward":
             return
         for part in self._parts.values():
@@ -113,7 +121,7 @@ class _Gradients:
 
     @property
     def blocks_without(self) -> list[str]:
-        """Numbers of the blocks of which no parameter ever had one."""
+        """The numbers of the blocks none of whose parameters ever had a gradient."""
         return [
             str(index)
             for index, part in sorted(self._parts.items())

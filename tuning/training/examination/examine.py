@@ -38,12 +38,12 @@ CURES = {
     "each position: compare the model's vocabulary and length with the batch's",
     "is out of bounds": "; the model must have as many classes as the labels",
 }
-"""Of faults that torch tells without their cause: what stands in their text, and what to do."""
+"""Advice on errors that torch reports without their cause, by a part of their text."""
 
 
 @generators_kept()
 def examine(subject: Subject) -> Soundness:
-    """Everything that is found about a workload; nothing more is tried once it is refused."""
+    """All that is found about a workload. Nothing more is tried once it is refused."""
     found: list[Finding] = []
     for what, stage in STAGES.items():
         try:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 MODULE = "tuning.training.examination.new_process"
 PATIENCE = 300.0
-"""Seconds that it may take."""
+"""Seconds that the other process may take."""
 
 
 class NewProcess:
-    """The other process; ``with`` starts and ends it.
+    """The other process; a ``with`` block starts and ends it.
 
     Args:
         workload: its name, as for ``--workload``.
@@ -95,7 +95,7 @@ class NewProcess:
         self._folder.cleanup()
 
     def ask(self, request: dict[str, Any]) -> None:
-        """Send it the request; one that has ended is not asked."""
+        """Send it the request, unless it has ended."""
         assert self._process is not None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -103,9 +103,10 @@ class NewProcess:
             self._process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """What came of the request: ``start``, ``batches`` and ``afresh``, a training's first
-        losses; ``losses`` and ``evaluations`` of the one that went on, or ``error``, which may
-        stand alone.
+        """The result of the request.
+
+        It has ``start``, ``batches`` and ``afresh`` (a training's first losses), and ``losses`` and
+        ``evaluations`` of the training that went on, or ``error``, which may stand alone.
         """
         assert self._process is not None
         assert self._process.stdin is not None
@@ -122,7 +123,7 @@ class NewProcess:
 
 
 def main(argv: list[str]) -> None:
-    """Load everything, wait for a request on standard input, and write what came of it."""
+    """Load everything, wait for a request on standard input, and write the result."""
     with loading():
         compile_late()
         from models.device import set_threads
@@ -146,7 +147,9 @@ def main(argv: list[str]) -> None:
 
 
 def _levers(workload: Workload) -> dict[str, str | None]:
-    """What the workload and the device cannot do; empty where that cannot be found out."""
+    """For each value of a lever, why the workload and the device cannot do it, None where they can;
+    empty where that cannot be found out.
+    """
     from models.application.abilities import faults_by_value
     from models.device import run_device
 
@@ -169,8 +172,8 @@ def _identity(workload: Workload) -> dict[str, Any] | None:
 
 
 def gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
-    """Go on with what was saved, and only then begin as everyone does: what hangs on the order in
-    which things were asked for is not the same then.
+    """Go on with what was saved, and only then begin a training afresh: what depends on the order
+    in which things are asked for then comes out differently.
     """
     import torch
 
@@ -188,8 +191,8 @@ def gone_on(workload: Workload, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_the_state(workload: Workload, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The weights that a model begins with here, and what a training that went on had, or why it
-    could not.
+    """A digest of the weights that a model begins with here, and the losses of the training that
+    went on, or why it could not.
     """
     import torch
 

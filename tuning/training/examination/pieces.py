@@ -33,17 +33,21 @@ from tuning.training.generators import EVALUATION_SEED, generators_kept, seed_al
 from tuning.trial.soundness import Finding
 
 BETTER_HIGHER = ("accuracy", "f1", "auc", "precision", "recall", "bleu", "rouge")
-"""Names of metrics that are maximised."""
+"""Parts of names of metrics that are maximised."""
 FEW = 400
-"""Held-out examples below which a share of them strays by more than 2.5 %."""
+"""The number of held-out examples below which an accuracy varies by more than 2.5 % by chance."""
 BROADCAST = "different to the input size"
-"""In torch's warning of a loss whose target has another size than what is held against it."""
+"""Part of torch's warning about a loss whose targets have another size than the predictions."""
 FAR = 10
-"""Times the baseline's steps: a light schedule takes more of them in the same time."""
+"""By which factor a run may have more steps than the baseline: a light schedule takes more of them
+in the same time.
+"""
 
 
 def model_rules(subject: Subject) -> Iterator[Finding]:
-    """A model in training mode, the same for a seed; blocks of it; an optimizer for it."""
+    """Whether the workload makes a model in training mode, the same for a seed, with blocks and an
+    optimizer for it.
+    """
     workload = subject.workload
     seed_all(SEED)
     raw = workload.make_model(SEED)
@@ -115,7 +119,9 @@ def _optimizer_rules(
 
 
 def batch_rules(subject: Subject) -> Iterator[Finding]:
-    """Batches by index: the same for a step, others for other steps, as many as are asked for."""
+    """Whether batches go by index: the same for a step, others for other steps, and as many as are
+    asked for.
+    """
     at = subject.workload.batch_at
     first = at(SEED, 0)
     whole = _runs_out(first) or isinstance(first, torch.utils.data.DataLoader)
@@ -151,12 +157,16 @@ def batch_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _runs_out(value: Any) -> bool:
-    """Whether it is an iterator. Its class is asked: a table may answer for any attribute."""
+    """Whether ``value`` is an iterator. Its class is asked, because a table may answer for any
+    attribute.
+    """
     return hasattr(type(value), "__next__")
 
 
 def loss_rules(subject: Subject) -> Iterator[Finding]:
-    """A scalar with a gradient, for which blocks run in the order in which they are listed."""
+    """Whether the loss is a scalar with a gradient, for which blocks run in the order in which they
+    are listed.
+    """
     model, ran = subject.model(), list[int]()
     drawn = marks_of(subject.workload.batch_at(SEED, 0))
     blocks = blocks_of(subject.workload, model)
@@ -186,7 +196,9 @@ def loss_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _warnings(heard: list[warnings.WarningMessage], loss: Any) -> Iterator[Finding]:
-    """That a loss compares everything with everything; others are given on."""
+    """A finding for each warning that a loss broadcasts targets against predictions; other warnings
+    are passed on.
+    """
     for each in heard:
         if BROADCAST in str(each.message):
             yield remark(
@@ -200,7 +212,9 @@ def _warnings(heard: list[warnings.WarningMessage], loss: Any) -> Iterator[Findi
 
 
 def evaluation_rules(subject: Subject) -> Iterator[Finding]:
-    """One finite number, the same each time, with the model left as it was."""
+    """Whether an evaluation gives one finite number, the same each time, and leaves the model as it
+    was.
+    """
     model = subject.model()
     number = subject.untrained = evaluated(subject, model)
     if not math.isfinite(number):
@@ -221,7 +235,9 @@ def evaluation_rules(subject: Subject) -> Iterator[Finding]:
 
 
 def _further(subject: Subject, model: nn.Module) -> Iterator[Finding]:
-    """Numbers; that they leave the model as it is is seen with the evaluation's."""
+    """Whether further metrics are finite numbers. That they leave the model as it is is seen with
+    the evaluation.
+    """
     with generators_kept(), resting(model):
         seed_all(EVALUATION_SEED)
         found = metrics_of(subject.workload, model)
@@ -235,7 +251,9 @@ def _further(subject: Subject, model: nn.Module) -> Iterator[Finding]:
 
 
 def _of_metric(subject: Subject) -> Iterator[Finding]:
-    """What its name and the examples behind it let one expect."""
+    """Remarks on the metric: whether its name fits its direction, and whether it is measured on
+    enough examples.
+    """
     workload = subject.workload
     sounds = any(word in workload.metric.lower() for word in BETTER_HIGHER)
     if sounds and not workload.maximize:
@@ -259,7 +277,9 @@ def _and_metrics(subject: Subject) -> str:
 
 
 def _drawn(number: float, again: float) -> Finding:
-    """Why two evaluations with the generators elsewhere differ, given one with them alike."""
+    """Why two evaluations differ that began with the generators in different states. ``number`` and
+    ``again`` are two that began with them alike.
+    """
     if number != again:
         return refused(
             "evaluation",
@@ -274,7 +294,7 @@ def _drawn(number: float, again: float) -> Finding:
 
 
 def evaluated(subject: Subject, model: nn.Module, seed: int = EVALUATION_SEED) -> float:
-    """What ``evaluate`` gives of ``model``, with the generators seeded; it is timed."""
+    """What ``evaluate`` gives for ``model``, with the generators seeded; it is timed."""
     begun = time.perf_counter()
     with generators_kept(), resting(model):
         seed_all(seed)

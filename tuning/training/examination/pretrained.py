@@ -13,8 +13,8 @@ def is_pretrained(workload: Workload) -> bool:
     """Whether the blocks begin with the same weights for every seed; False where one of the seeds
     makes no model.
 
-    A model that seeds itself with a number of its own is taken for one, which costs a search an
-    order of its first trials that suits it less.
+    A model that seeds itself with a fixed number is taken for a pretrained one. That costs a search
+    an order of its first trials that suits it less.
     """
     try:
         first, other = (_marks_of_blocks(workload, seed) for seed in SEEDS)
@@ -24,6 +24,8 @@ def is_pretrained(workload: Workload) -> bool:
 
 
 def _marks_of_blocks(workload: Workload, seed: int) -> list[str]:
-    """Marks, so that only one of the models is in memory."""
+    """Marks of the blocks' initial weights. They are compared in place of weights so that only one
+    model is in memory at a time.
+    """
     blocks = blocks_of(workload, new_model(workload, seed))
     return [mark_of(parameter) for block in blocks for parameter in block.parameters()]

@@ -36,9 +36,9 @@ class Plan:
     """How a rehearsal goes; the same in every process.
 
     Attributes:
-        blocks: how many the model has.
-        steps: how many are trained.
-        saved_at: before which the run is saved.
+        blocks: how many blocks the model has.
+        steps: how many steps are trained.
+        saved_at: the step before which the run is saved.
         eval_every: steps between evaluations.
     """
 
@@ -49,7 +49,7 @@ class Plan:
 
     @classmethod
     def of(cls, workload: Workload, blocks: int) -> Plan:
-        """Six steps or as many as there are, saved halfway and evaluated once, after that."""
+        """Six steps, or as many as there are, saved halfway and evaluated once after that."""
         steps = min(6, workload.steps)
         return cls(blocks, steps, steps // 2, steps // 2 + 1)
 
@@ -61,7 +61,7 @@ class Heard:
     losses: list[float] = field(default_factory=list)
 
     def before(self, step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def after_backward(
         self, loss: float, update: Step, relevance: Callable[[str], tuple[float, ...]]
@@ -70,14 +70,14 @@ class Heard:
         self.losses.append(loss)
 
     def finish(self, measured: Measurements) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: what is heard later is compared alone."""
+        """Empty: only what is heard from now on is compared."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Rehearsal:
@@ -86,7 +86,7 @@ class Rehearsal:
     Attributes:
         run: the training.
         start: a digest of the weights and buffers it began with.
-        drawn: where the process's generators stood when it was trained last, by whose they are.
+        drawn: the state of each of the process's generators after the last training, by name.
     """
 
     def __init__(self, workload: Workload, plan: Plan, device: torch.device) -> None:
@@ -114,12 +114,12 @@ class Rehearsal:
 
     @property
     def losses(self) -> list[float]:
-        """Training losses of the steps of this process."""
+        """Training losses of the steps that this process took."""
         return self._heard.losses
 
     @property
     def evaluations(self) -> dict[int, float]:
-        """Validation losses by step, those of before a load too."""
+        """Validation losses by step, including those from before a load."""
         return {point.step: point.val_loss for point in self.run.curve}
 
 
@@ -137,7 +137,7 @@ def _steps_alone(blocks: int) -> CostTable:
 
 
 def digest(model: nn.Module) -> str:
-    """Of every weight and buffer, to the bit."""
+    """A digest of every weight and buffer, to the bit."""
     found = 0
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.layout is torch.strided and not tensor.is_meta:

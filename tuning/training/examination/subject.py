@@ -23,16 +23,15 @@ SEED = 0
 
 
 class Elsewhere(Protocol):
-    """Another process, which goes on with what this one saved.
-
-    See ``tuning.training.examination.new_process.NewProcess``.
+    """Another process, which goes on with what this one saved; see
+    ``tuning.training.examination.new_process.NewProcess``.
     """
 
     def ask(self, request: dict[str, Any]) -> None:
         """Tell it what to do."""
 
     def answer(self) -> dict[str, Any]:
-        """Wait for what came of it."""
+        """Wait for the result."""
 
 
 @dataclass
@@ -43,8 +42,8 @@ class Subject:
         workload: what is examined.
         device: where trials compute.
         elsewhere: another process, given one request.
-        evaluation_seconds: what the last evaluation took.
-        untrained: what ``evaluate`` gives of a new model; None before it was asked.
+        evaluation_seconds: seconds that the last evaluation took.
+        untrained: what ``evaluate`` gives for a new model; None before it was called.
     """
 
     workload: Workload
@@ -64,7 +63,7 @@ class Subject:
 
 
 def parts_of(workload: Workload, model: nn.Module, batch: Any) -> Mapping[int, Part]:
-    """Stem, blocks and head of a model, by number: what ran when in a forward on ``batch``.
+    """Stem, blocks and head of a model, by number, from what ran when in a forward on ``batch``.
 
     Raises:
         ValueError: it cannot be divided; the message says why.
@@ -78,17 +77,17 @@ Stage = Callable[[Subject], Iterator[Finding]]
 
 
 def refused(rule: str, text: str) -> Finding:
-    """Nothing is trained."""
+    """A finding because of which nothing is trained."""
     return Finding(rule, text, "refused")
 
 
 def unforked(rule: str, text: str) -> Finding:
-    """Trials train alone."""
+    """A finding because of which trials do not fork."""
     return Finding(rule, text, "unforked")
 
 
 def remark(rule: str, text: str) -> Finding:
-    """It is said."""
+    """A finding that is only told."""
     return Finding(rule, text, "remark")
 
 
@@ -110,7 +109,7 @@ def mark_of(tensor: Tensor) -> str:
 
 
 def marks_of(batch: Any) -> list[str]:
-    """Of every value in a batch."""
+    """A digest of every value in a batch."""
     return list(map(_mark_of_value, values_of(batch)))
 
 
@@ -124,7 +123,7 @@ def _mark_of_value(value: Any) -> str:
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Names of what is not the same in both."""
+    """Names of values that are not the same in both."""
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 

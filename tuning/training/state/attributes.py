@@ -39,14 +39,16 @@ DEEPEST = 8
 OWN = frozenset(vars(nn.Module())) | {"forward", "_compiled_call_impl"}
 """Attributes that every module has, or that a lever puts there."""
 LEVERS = "models.approximation"
-"""Whose modules a new model has by then: it is brought into the form that the saved one had."""
+"""The package of levers' modules. A new model has these by then, because it is brought into the
+form that the saved one had.
+"""
 OPTIMIZERS_OWN = frozenset({"state", "param_groups", "defaults"})
 CLOSED = (
     type, enum.Enum, logging.Logger, weakref.ref, types.ModuleType, types.BuiltinFunctionType,
     torch.dtype, torch.device,
     type(os.environ),  # the process's, which another must not take over
 )  # fmt: skip
-"""What is never looked into."""
+"""Types of values that are never looked into."""
 CONTAINERS = (list, tuple, dict)
 EXACT = (dict, list, set, deque, OrderedDict, Counter, defaultdict)
 """Containers that a checkpoint holds as they are."""
@@ -54,19 +56,21 @@ READ_BACK = (
     *PLAIN, list, tuple, set, frozenset, deque, dict, OrderedDict, Counter, bytes, np.ndarray,
     torch.Tensor,
 )  # fmt: skip
-"""What a checkpoint gives back where nothing stands yet; of other classes only the contents."""
+"""Types that a checkpoint gives back where the new model has nothing yet; of other classes it gives
+back only the contents.
+"""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One value that is saved as a whole, or cannot be.
+    """One value that is saved as a whole, or that cannot be saved.
 
     Attributes:
-        path: how to come to it from the model or the optimizer.
-        value: itself.
-        encoded: as a checkpoint holds it; None where none can.
-        saveable: whether one can.
-        placed: whether a new model has where to put it.
+        path: the way to it from the model or the optimizer.
+        value: the value itself.
+        encoded: the value as a checkpoint holds it; None where no checkpoint can.
+        saveable: whether a checkpoint can hold it.
+        placed: whether a new model has a place to put it.
     """
 
     path: Path
@@ -77,12 +81,12 @@ class Leaf:
 
     @property
     def lost(self) -> bool:
-        """Whether a training that is loaded goes on without it."""
+        """Whether a training that is loaded from a checkpoint goes on without it."""
         return not (self.saveable and self.placed)
 
     @property
     def mark(self) -> Any:
-        """Equal to another time's as long as the value is the same."""
+        """A mark that equals that of another time as long as the value is the same."""
         return mark_of(self.encoded) if self.saveable else mark_of_other(self.value)
 
 
@@ -100,7 +104,9 @@ class Attributes:
         self._kinds = walk.kinds
 
     def changed(self, model: nn.Module, optimizer: Any) -> list[Leaf]:
-        """What is not what it was, was not there, or is there no more."""
+        """Values that differ from those of the start, were not there then, or are no longer
+        there.
+        """
         missing, walk = object(), _Walk(model)
         found = {leaf.path: leaf for leaf in walk.leaves(optimizer)}
         return [
@@ -115,9 +121,8 @@ class Attributes:
         ]
 
     def _has_place(self, leaf: Leaf, kinds: Mapping[Path, type]) -> bool:
-        """Whether a new model, which is as this one was when the run began, can be given it.
-
-        What holds it must be there by then, and be of the same class: nobody makes it.
+        """Whether a new model, which is as this one was when the run began, can be given the value.
+        What holds the value must be there already, and be of the same class: nothing makes it.
         """
         path, kind = leaf.path, type(leaf.value)
         if _is_levers(path, kinds):
@@ -133,18 +138,18 @@ class Attributes:
         return there is kind or kind in READ_BACK
 
     def _is_of_form(self, leaf: Leaf) -> bool:
-        """Whether a tensor has the shape and type that it had."""
+        """Whether it is a tensor with the shape and type that it had at the start."""
         tensor = isinstance(leaf.value, torch.Tensor)
         return tensor and leaf.mark[:2] == self._marks.get(leaf.path, ())[:2]
 
 
 def _is_levers(path: Path, kinds: Mapping[Path, type]) -> bool:
-    """Whether it is of a module that a form of the model put there."""
+    """Whether the path leads through a module that a lever's form put into the model."""
     return kinds[path[:1]].__module__.startswith(LEVERS)
 
 
 def _is_filled(value: Any) -> bool:
-    """Whether another's contents can be put into it."""
+    """Whether the contents of another such value can be put into it."""
     return isinstance(value, (dict, set, list, deque)) or generator_state(value) is not None
 
 
@@ -175,11 +180,11 @@ def leaves(model: nn.Module, optimizer: Any) -> Iterator[Leaf]:
 
 
 def outer_leaves(named: Iterable[tuple[str, Any]], model: nn.Module) -> Iterator[Leaf]:
-    """What functions read from outside of themselves, to tell later what changed.
+    """Values that functions read from outside of themselves, to tell later what changed.
 
     Args:
         named: values by name, as ``models.source.surroundings`` gives them.
-        model: what is registered in it is not of interest.
+        model: what is registered in it is left out.
     """
     walk = _Walk(model)
     for name, each in named:
@@ -187,8 +192,8 @@ def outer_leaves(named: Iterable[tuple[str, Any]], model: nn.Module) -> Iterator
 
 
 def _beside(holder: Any) -> frozenset[str]:
-    """The attributes of an object that it saves itself: an optimizer's, or none."""
-    # A table whose attributes are its keys may answer with a KeyError.
+    """The attributes that an object saves itself: an optimizer's; none for any other object."""
+    # A table that answers for attributes by its keys may raise KeyError.
     if "param_groups" not in own_of(holder) and not isinstance(holder, torch.optim.Optimizer):
         return frozenset()
     hooks = (name for name in vars(holder) if name.startswith(("_optimizer_", "_zero_grad_")))
@@ -196,7 +201,7 @@ def _beside(holder: Any) -> frozenset[str]:
 
 
 class _Walk:
-    """Goes through attributes, each object once; what the model registers is not of interest.
+    """Goes through attributes, each object once. What the model registers is left out.
 
     Attributes:
         kinds: classes of the values met so far, and of what holds them, by path.
@@ -221,7 +226,7 @@ class _Walk:
         )
 
     def leaves(self, optimizer: Any) -> Iterator[Leaf]:
-        """All of the model's and its optimizer's."""
+        """All values of the model and of its optimizer."""
         self._seen.add(id(optimizer))
         for name, module in self._model.named_modules():
             root: Path = (("module", name),)
@@ -241,14 +246,17 @@ class _Walk:
         yield from self.attributes(own, optimizer, _beside(optimizer))
 
     def _mode(self, root: Path, module: nn.Module) -> Iterator[Leaf]:
-        """Whether it is in training mode: a norm may be laid to rest on the way. In a model that
-        is evaluated just now nobody can tell.
+        """Whether the module is in training mode: a norm may be put in evaluation mode during
+        training. While the whole model is being evaluated that cannot be told, and it counts as
+        training.
         """
         mode = module.training or not self._model.training
         yield from self.value((*root, ("attribute", "training")), mode)
 
     def _beside_values(self, path: Path, tensor: torch.Tensor) -> Iterator[Leaf]:
-        """What a registered tensor carries: attributes, and hooks for its gradient."""
+        """What a registered tensor carries beside its values: attributes, and hooks for its
+        gradient.
+        """
         if id(tensor) not in self._carriers:
             self._carriers.add(id(tensor))
             self.kinds[path] = type(tensor)
@@ -297,7 +305,7 @@ class _Walk:
             yield Leaf(path, value, None, saveable=False)
 
     def _function(self, path: Path, value: Any) -> Iterator[Leaf]:
-        """What a function of the user's closes over, has for defaults or is bound to."""
+        """What a user's function closes over, has as defaults, or is bound to."""
         if isinstance(value, types.MethodType):
             yield from self.value((*path, ("attribute", "__self__")), value.__self__)
         elif isinstance(value, functools.partial):
@@ -326,12 +334,14 @@ class _Walk:
 
 
 def _depth(path: Path) -> int:
-    """Steps of a path, those aside from a module to one in it: models are deep, and end."""
+    """The number of steps of a path without those from a module to one in it: models may be deep,
+    but they end.
+    """
     return len(path) - 2 * path.count(("attribute", "_modules"))
 
 
 def _without_class(value: Any) -> Any:
-    """A table, list, queue or set of a class of its own as the plain one that it is besides."""
+    """A table, list, queue or set of a class of its own, as the plain one."""
     if type(value) in EXACT or own_of(value):
         return value
     kinds = (kind for kind in (dict, list, deque, set) if isinstance(value, kind))

@@ -23,7 +23,7 @@ PLAIN = (type(None), bool, int, float, complex, str, torch.Size, torch.dtype, to
 NUMERIC = "biufc"
 """Kinds of NumPy's dtypes that hold numbers."""
 MOST_ITEMS = 10_000
-"""Of a container in an attribute; one with more is data, not state."""
+"""The most items of a container in an attribute; one with more is data, not state."""
 
 
 MAKE: dict[str, Callable[[Any], Any]] = {
@@ -32,7 +32,7 @@ MAKE: dict[str, Callable[[Any], Any]] = {
     "dict": dict,
     "Counter": lambda pairs: Counter(dict(pairs)),
 }
-"""What items become again, by kind."""
+"""What makes a container of its items again, by kind."""
 
 
 class UnsaveableError(ValueError):
@@ -56,8 +56,9 @@ class Encoder:
     Attributes:
         stranger: what a value of no known type becomes, given where it stands; by default it is
             refused with ``UnsaveableError``.
-        takes: whether a tensor may be part of the result; one that may not is a stranger too.
-        generators: whether random generators may; as for tensors.
+        takes: returns whether a tensor may be part of the result; one that may not is treated as a
+            value of no known type.
+        generators: whether random generators may be part of it; as for tensors.
     """
 
     stranger: Callable[[Any, str], Any] = _refuse
@@ -153,13 +154,13 @@ def set_generator(generator: Any, state: Any) -> None:
 
 
 def python_state(state: Any) -> dict[str, Any]:
-    """What ``random.getstate()`` gives, its numbers as a tensor."""
+    """The result of ``random.getstate()`` with its numbers as a tensor."""
     version, words, gauss = state
     return {"version": version, "words": torch.tensor(words), "gauss": gauss}
 
 
 def from_python_state(state: Mapping[str, Any]) -> Any:
-    """What ``random.setstate()`` takes."""
+    """The argument that ``random.setstate()`` takes."""
     return state["version"], tuple(state["words"].tolist()), state["gauss"]
 
 
@@ -198,4 +199,4 @@ def _decoded(value: dict[str, Any]) -> Any:
 
 
 PLAINLY = Encoder(stranger=as_it_is)
-"""For whole checkpoints: what has no known type is left as it is."""
+"""The encoder for whole checkpoints: a value of no known type is left as it is."""

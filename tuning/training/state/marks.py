@@ -15,14 +15,16 @@ import torch
 from models.batches import plain_parts
 
 HASHED = 2**22
-"""Elements of a tensor; of a larger one its version tells whether it changed."""
+"""The most elements of a tensor whose content is hashed; for a larger one its version tells whether
+it changed.
+"""
 MOST_BYTES = 2**20
-"""Of a value that is written out to be compared."""
+"""The most bytes of a value that is written out to be compared."""
 DEEPEST = 4
 
 
 def mark_of(encoded: Any) -> Any:
-    """The mark of what a checkpoint may hold."""
+    """The mark of a value that a checkpoint may hold."""
     if isinstance(encoded, torch.Tensor):
         return _mark_of_tensor(encoded)
     if isinstance(encoded, Mapping):
@@ -33,7 +35,9 @@ def mark_of(encoded: Any) -> Any:
 
 
 def mark_of_other(value: Any, depth: int = DEEPEST) -> Any:
-    """The mark of what no checkpoint holds: of what is written out, or by identity and position."""
+    """The mark of a value that no checkpoint holds: a digest of what it pickles to, or else its
+    identity and position.
+    """
     if isinstance(value, types.GeneratorType):
         return _Same(value, _frame(value, depth))
     written = _written(value)
@@ -41,8 +45,8 @@ def mark_of_other(value: Any, depth: int = DEEPEST) -> Any:
 
 
 class _Same:
-    """Equal by identity and by where it stands; holds on to the value, so that no other can take
-    its place.
+    """A mark that is equal for the same object at the same position. It holds on to the object, so
+    that no other one can take its address.
     """
 
     def __init__(self, value: Any, position: Any) -> None:
@@ -57,7 +61,7 @@ class _Same:
 
 
 def _frame(generator: Any, depth: int) -> Any:
-    """Where a running function stands, and what it holds there."""
+    """Where a generator function stands, and marks of its local variables."""
     frame = generator.gi_frame
     if frame is None:
         return None
@@ -66,7 +70,9 @@ def _frame(generator: Any, depth: int) -> Any:
 
 
 class _Bounded(io.RawIOBase):
-    """Takes a digest of what is written; too much is refused."""
+    """A stream that takes a digest of what is written, and raises OverflowError if that is too
+    much.
+    """
 
     def __init__(self) -> None:
         self.length, self.digest = 0, 0
@@ -80,7 +86,9 @@ class _Bounded(io.RawIOBase):
 
 
 def _written(value: Any) -> int | None:
-    """A digest of the value as ``pickle`` writes it; nothing is ever read so."""
+    """A digest of the value as ``pickle`` writes it, None where it does not; nothing is ever read
+    that way.
+    """
     to = _Bounded()
     try:
         with warnings.catch_warnings():

@@ -40,8 +40,8 @@ def told(path: Path) -> str:
 
 
 def own_of(holder: Any) -> dict[str, Any]:
-    """An object's attributes, in its table and in its slots; where each thread has its own, this
-    one's.
+    """An object's attributes, in its ``__dict__`` and in its slots; of an object with attributes
+    for each thread, this thread's.
     """
     if isinstance(holder, threading.local):
         return dict(vars(holder))
@@ -60,14 +60,14 @@ def hooks_of(holder: Any) -> list[str]:
     """The user's own hooks of a module, a tensor or an optimizer, each by its kind and its place
     among those.
 
-    What keeps frozen blocks as they are is hooked to the optimizer too, and is not the user's.
+    What keeps frozen blocks as they are is hooked to the optimizer, too, and is not the user's.
     """
     own = {kind: _hooks(holder, kind) for kind in HOOKS}
     return [f"{kind} {place}" for kind, hooks in own.items() for place in range(len(hooks))]
 
 
 def _hooks(holder: Any, kind: str) -> list[Any]:
-    # A tensor has its table beside its attributes, and none before its first hook.
+    # A tensor's table of hooks is no entry of its ``__dict__``, and None before its first hook.
     tensor = isinstance(holder, torch.Tensor)
     table = getattr(holder, kind, None) if tensor else own_of(holder).get(kind)
     return [each for each in (table or {}).values() if is_users(_code_of(each))]
@@ -81,9 +81,8 @@ def _code_of(hook: Any) -> Any:
 
 
 def own_forward(module: Any) -> Any:
-    """A ``forward`` that the user has put in the place of the class's; None where none is.
-
-    One in whose place a lever has put another for now is the user's still.
+    """The ``forward`` that the user has put in place of the class's, even where a lever has put
+    another in its place for now; None where there is none.
     """
     found = vars(module).get("forward")
     while (within := getattr(found, "within", None)) is not None:
@@ -92,13 +91,15 @@ def own_forward(module: Any) -> Any:
 
 
 def is_written_by_users(function: Any) -> bool:
-    """By its code: what a library wraps lends it its name and module."""
+    """Whether the function's code is a user's. A function that a library wraps has the name and
+    module of what it wraps, so only its code tells.
+    """
     code = getattr(_code_of(function), "__code__", None)
     return code is not None and not (is_ours(code.co_filename) or in_library(code.co_filename))
 
 
 def get(holder: Any, step: tuple[Kind, Any]) -> Any:
-    """What is one step further, or None."""
+    """The value that is one step further on a path, or None."""
     kind, key = step
     if kind in ("key", "index"):
         try:
@@ -119,13 +120,15 @@ def get(holder: Any, step: tuple[Kind, Any]) -> Any:
 
 
 def _cell(function: Any, name: str) -> Any:
-    """The cell of a variable that a function closes over."""
+    """The cell of a variable that a function closes over, or None."""
     names = function.__code__.co_freevars if hasattr(function, "__code__") else ()
     return function.__closure__[names.index(name)] if name in names else None
 
 
 def put(holder: Any, step: tuple[Kind, Any], value: Any) -> None:
-    """Give the holder a value, in place where there is something that others may hold as well."""
+    """Give the holder a value; the old one is changed in place where possible, because others may
+    hold it as well.
+    """
     kind, key = step
     current = get(holder, step)
     if put_into(current, value) or isinstance(value, GeneratorState):
@@ -150,7 +153,7 @@ def _is_slot(holder: Any, key: str) -> bool:
 
 
 def put_into(current: Any, value: Any) -> bool:
-    """Whether what there is could take the value."""
+    """Put ``value`` into ``current`` in place; returns whether that could be done."""
     if isinstance(value, GeneratorState):
         if type(current).__name__ == value.name:
             set_generator(current, value.state)
