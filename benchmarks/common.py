@@ -1,7 +1,4 @@
-"""What the benchmarks share.
-
-Taking turns, describing the machine, printing a table and writing JSON.
-"""
+"""What the benchmarks share: taking turns, describing the machine, tables and JSON."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ LIBRARIES = ("torch", "ray", "optuna", "pyarrow", "pandas", "numpy")
 
 
 def parser(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
-    """The command line of a benchmark.
+    """The command line of a benchmark: its docstring, ``--json`` and perhaps ``--rounds``.
 
-    Its docstring, ``--json`` and, where it repeats, ``--rounds``.
+    ``rounds`` is the default of ``--rounds``; None leaves the option out.
     """
     made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -92,7 +89,7 @@ def _lines(path: Path) -> list[str]:
 def publish(tables: Mapping[str, Sequence[Row]], json_file: Path | None, about: Row) -> None:
     """Print each table under its title, then the machine.
 
-    Write all of it to ``json_file`` if there is one.
+    All of it is written to ``json_file`` if there is one.
     """
     console = Console(width=None if Console().is_terminal else 140)
     for title, rows in tables.items():

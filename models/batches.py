@@ -70,9 +70,9 @@ def values_of(batch: Batch, depth: int = DEEPEST) -> list[Any]:
 
 
 def same_values(one: Batch, other: Batch) -> bool:
-    """Whether two batches, or parts of two, hold the same values in order; NaN is like NaN.
+    """Whether two batches, or parts of two, hold the same values in order; NaN equals NaN.
 
-    What can only be compared by what it is, is the same as itself alone.
+    Objects that can only be compared by identity equal themselves alone.
     """
     mine, its = values_of(one), values_of(other)
     return len(mine) == len(its) and all(map(_is_same, mine, its))
@@ -183,9 +183,9 @@ def sequence_like(value: Any, parts: Iterable[Any]) -> Any:
 
 
 def dataclass_like(value: Any) -> Any:
-    """A dataclass's object with the same fields, those that are not set left so.
+    """A copy of a dataclass's object with the same fields; fields that are not set stay unset.
 
-    Its constructor is not called: it may do with its arguments what it did before.
+    The constructor is not called, since it might process its arguments a second time.
     """
     same = object.__new__(type(value))
     for name, part in _attributes(value).items():

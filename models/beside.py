@@ -36,9 +36,9 @@ class Beside(MetaPathFinder):
 
 
 def share(package: ModuleType, home: Path) -> None:
-    """Give a package of ours the names that the user's ``__init__`` of that name has.
+    """Give a package of ours the names that the user's package of the same name has.
 
-    Theirs is run when a name that ours lacks is first asked for.
+    The user's ``__init__`` is run when a name that ours lacks is first asked for.
 
     Args:
         package: ours, loaded.

@@ -16,9 +16,9 @@ def run_device() -> torch.device:
 
 
 def set_threads(threads: int) -> None:
-    """Compute with ``threads`` threads.
+    """Let torch compute with ``threads`` threads.
 
-    Results depend on it to the last bit, so every worker of a run has the same.
+    Results depend on the number to the last bit, so every worker of a run has the same.
     """
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
@@ -31,9 +31,9 @@ def synchronize() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """The name records carry.
+    """The name of the device that records carry: the GPU's or the processor's.
 
-    The GPU's, or the processor's with the number of threads left to the cost table.
+    A processor's number of threads is not in it; the cost table has it.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

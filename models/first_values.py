@@ -96,9 +96,10 @@ def stepped_loss(
 
 
 def spread_batches(workload: Workload, seed: int) -> dict[str, str]:
-    """Digests of the batches of some steps all over the training, by step; the first is told apart.
+    """Digests of the batches of some steps after the first, all over the training, by step.
 
-    How many depends on how long they take; any two of the same workload have the first few.
+    How many steps depends on how long they take; any two calls for the same workload have the first
+    few in common. A batch that cannot be made is left out.
     """
     found: dict[str, str] = {}
     end = time.monotonic() + BATCH_SECONDS

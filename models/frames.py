@@ -43,7 +43,7 @@ LONGEST = 300
 def told(error: BaseException) -> str:
     """The kind of error, the first line of its message, and where the user's code was.
 
-    Nothing of the kind and no place for what this project raised as a message for the user.
+    What this project raised as a message for the user comes as that message alone.
     """
     lines = str(error).strip().splitlines() or ["no message"]
     text = lines[0] if len(lines[0]) <= LONGEST else lines[0][:LONGEST] + "..."
@@ -125,7 +125,7 @@ def _calls_after_the_users(trace: TracebackType | None) -> Iterator[Call]:
 def written_at(function: Any, name: str) -> str:
     """Where a user's function is written, for the end of a message: `` (loss at my_model.py:12)``.
 
-    Empty where it is not theirs, or unknown.
+    Empty where the function is not the user's or its place is unknown.
     """
     place = _written(function)
     return f" ({name} at {place})" if place else ""

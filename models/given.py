@@ -37,7 +37,7 @@ def is_given(name: str) -> bool:
 
 
 def give(value: Any) -> str:
-    """Make a workload or a factory known to this process and the workers it starts; its name.
+    """Make a workload or a factory known to this process and its workers, and return its name.
 
     A later one of the same name takes its place.
 

@@ -25,7 +25,7 @@ _HOOKS = (
 
 
 def held_by(model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
-    """What they hold, by name.
+    """What model and optimizer hold, by name.
 
     Args:
         model: as it was made; nothing has run it.
@@ -69,10 +69,13 @@ def _hooks(name: str, holder: nn.Module | Tensor | Optimizer) -> Iterator[tuple[
 
 
 def _is_modules(value: Any) -> bool:
-    """What a module that is not registered is by itself would be told again, and its weights."""
+    """Whether a value is a module or a parameter.
+
+    A module that is not registered would by itself be told a second time, with its weights.
+    """
     return isinstance(value, (nn.Module, nn.Parameter))
 
 
 def _is_tables(key: str) -> bool:
-    """An optimizer's own tables of hooks."""
+    """Whether an attribute is one of an optimizer's own tables of hooks."""
     return key.startswith(("_optimizer_", "_zero_grad_", "_patched"))

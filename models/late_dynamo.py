@@ -58,7 +58,7 @@ def uncompiled() -> AbstractContextManager[object]:
 
 
 def _graph_break(msg: str = "") -> None:
-    """What it does where nothing is traced."""
+    """Do nothing, as ``graph_break`` does where nothing is traced."""
 
 
 class _Late(ModuleType):
@@ -67,7 +67,10 @@ class _Late(ModuleType):
     _later: _Later
 
     def __getattr__(self, name: str) -> Any:
-        """Run it; not for what no package has, which whoever looks over all modules asks for."""
+        """Run the package.
+
+        Names like ``__file__`` do not: whoever looks over all modules asks for them.
+        """
         if not name.startswith("__") or name == "__all__":
             self._later.run()
         return self.__getattribute__(name)
@@ -82,8 +85,9 @@ class _Later(MetaPathFinder):
         self._noted: list[Callable[..., Any]] = []
 
     def disable(self, fn: Any = None, recursive: bool = True, **how: Any) -> Any:
-        """Take a note; whoever asks otherwise than torch's optimizers gets the compiler's answer,
-        which it may keep.
+        """Note ``fn`` for later where torch's optimizers ask.
+
+        Any other call loads the compiler and gets its answer, since the caller may keep it.
         """
         if how != {"wrapping": False}:
             self.run()

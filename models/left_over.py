@@ -20,21 +20,21 @@ COPIES = 4
 
 
 class LeftOver:
-    """How much the models that were made since the last look may hold by now."""
+    """Counts the bytes that models made since the last look may hold by now."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
     def let_go(self) -> None:
-        """Look for what is held by nothing but itself, if it may be much; before a new model, or
-        when one has another form.
+        """Collect garbage if the models left over may hold much; before a new model, or a new form
+        of one.
         """
         if self._bytes > ROOM:
             gc.collect()
             self._bytes = 0
 
     def made(self, model: nn.Module) -> None:
-        """One more model, or another form of one, which is left over some day."""
+        """Count one more model, or another form of one, which is left over some day."""
         tensors = itertools.chain(model.parameters(), model.buffers())
         self._bytes += COPIES * sum(each.numel() * each.element_size() for each in tensors)
 

@@ -232,7 +232,7 @@ def named(value: Any) -> str:
 def parameter_faults(model: nn.Module) -> list[str]:
     """Why the search's loop cannot train the model's parameters as they are, a line a reason.
 
-    Call it once the optimizer is made: some hang themselves into the backward.
+    Call it once the optimizer is made: some optimizers hook into the backward.
     """
     found: dict[str, list[str]] = {}
     for name, parameter in model.named_parameters():

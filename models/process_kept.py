@@ -12,9 +12,9 @@ import torch
 
 @contextlib.contextmanager
 def process_kept(name: str) -> Iterator[None]:
-    """Afterwards the current directory and whether gradients are made are as they were.
+    """Restore the current directory and whether gradients are made when the context ends.
 
-    Relative paths, of the run too, mean what they meant to whoever gave them.
+    So relative paths, the run's too, mean what they meant to whoever gave them.
 
     Args:
         name: of the workload, for a message.

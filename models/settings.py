@@ -110,17 +110,19 @@ def modules_of(model: nn.Module) -> dict[str, str]:
 
 
 def batch_values(batch: Batch) -> str:
-    """The values of a batch, its tensors summed up."""
+    """The values of a batch as text, with a summary of each tensor."""
     return short("; ".join(map(told, values_of(batch))))
 
 
 def weights_of(model: nn.Module) -> str:
-    """The values of a model's parameters, summed up; of a large one those of its first elements."""
+    """A summary of the values of a model's parameters; of a large one its first elements count."""
     return _first_of(model.parameters())
 
 
 def _tensors_of(module: nn.Module) -> str:
-    """The same of a module that is no model: of buffers, weights of classes say, too."""
+    """The values of a module that is no model, summed up as in ``weights_of``; its buffers too,
+    which may be weights of classes.
+    """
     return _first_of([*module.parameters(), *module.buffers()])
 
 

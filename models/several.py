@@ -95,7 +95,7 @@ class _States(MutableMapping[torch.Tensor, Any]):
 
 
 def as_one(found: Any) -> Any:
-    """What ``make_optimizer`` returned, several in a list, tuple or dict as one optimizer."""
+    """What ``make_optimizer`` returned; several optimizers in a list, tuple or dict become one."""
     if isinstance(found, Mapping) and found and all(map(is_optimizer, found.values())):
         return SeveralOptimizers(tuple(found.values()), tuple(map(str, found)))
     if isinstance(found, (list, tuple)) and found and all(map(is_optimizer, found)):

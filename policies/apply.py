@@ -232,7 +232,7 @@ class BlockUpdater(Travelling):
     def switched_elsewhere(self) -> list[str]:
         """Names of parameters that the model or the loop has frozen or thawed by itself.
 
-        Neither ``state_dict`` nor the model's own holds that.
+        Neither the updater's ``state_dict`` nor the model's holds that.
         """
         return self._freezer.switched_elsewhere()
 
@@ -259,7 +259,7 @@ class BlockUpdater(Travelling):
         self._let_in()
 
     def _let_go(self) -> None:
-        """Another updater has the blocks."""
+        """Let go of the blocks: another updater has them."""
         self._freezer.let_go()
         if self._hold.absent:
             self._let_in()
@@ -276,7 +276,9 @@ class BlockUpdater(Travelling):
 
     @contextlib.contextmanager
     def _present(self, plan: StepPlan) -> Iterator[None]:
-        """The model has the blocks that the plan gives it, and leaves out what this step does."""
+        """Let the model have the blocks that the plan gives it, without those that this step leaves
+        out.
+        """
         count = self._num_blocks if plan.model_blocks is None else plan.model_blocks
         if self._presence is None and (count < self._num_blocks or plan.left_out):
             self._presence = Presence(self._blocks, count)
@@ -328,7 +330,8 @@ class BlockUpdater(Travelling):
         self._reaching.look()
 
     def _optimizer_steps(self) -> None:
-        """Where that comes before the last micro-step (an epoch's last batches), it was the last.
+        """End the step where the optimizer steps before its last micro-step, as with an epoch's
+        rest.
 
         What a probe would have read is not known then.
         """
@@ -337,7 +340,7 @@ class BlockUpdater(Travelling):
             self._end(self._plan, self._losses, None)
 
     def _check(self, step: Step) -> None:
-        """What the body of a step must have done."""
+        """Raise where the body of a step has not done what it must."""
         if step.loss is None:
             raise RuntimeError(
                 "step.observe(loss) must be called inside 'with updater.step() as step', "

@@ -12,9 +12,9 @@ from search_spaces.knobs import Knob
 
 
 def computing_knobs(when: Mapping[str, tuple[Scalar, ...]] | None = None) -> tuple[Knob, ...]:
-    """The lever's knobs, conditional on ``when``.
+    """The lever's knobs, conditional on ``when``; None makes them unconditional.
 
-    What a device cannot do is left out when a search begins there.
+    When a search begins on a device, what the device cannot do is left out.
     """
     return tuple(
         knob(Computing, name, when=when) for name in ("attention_backend", "dtype", "compiled")

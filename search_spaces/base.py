@@ -104,10 +104,7 @@ class SearchSpace:
 
     @functools.cached_property
     def searched(self) -> tuple[Knob, ...]:
-        """The knobs a search can turn.
-
-        Neither fixed nor conditional on what a fixed knob rules out.
-        """
+        """The knobs that a search can turn: not fixed, and not ruled out by a fixed knob."""
         return tuple(k for k in self.knobs if not isinstance(k, Fixed) and not self.ruled_out(k))
 
     @property
@@ -147,10 +144,7 @@ class SearchSpace:
         return self.decide(lambda k: k.guess(coordinates[k.name]))
 
     def active(self, params: Params) -> dict[str, Scalar]:
-        """The entries of ``params`` that apply.
-
-        Conditional knobs whose condition fails are left out.
-        """
+        """The entries of ``params`` that apply: without conditional knobs whose condition fails."""
         return self.decide(lambda k: params[k.name])
 
     def split(self, params: Params) -> tuple[str, float, dict[str, Scalar]]:
@@ -168,8 +162,8 @@ class SearchSpace:
         return name in self.own and same(value, self.own[name])
 
     def params_of(self, policy: str, horizon: float, knobs: Params) -> dict[str, Scalar] | None:
-        """The inverse of ``split``: params of this space, or None where such a trial is not a point
-        of it.
+        """The inverse of ``split``: params of this space, or None where the trial is no point of
+        it.
 
         A setting that ``knobs`` does not give has its default.
         """
@@ -214,10 +208,10 @@ class SearchSpace:
         return dataclasses.replace(self, suggested=self.suggested_pretrained or self.suggested)
 
     def suggestions(self, usual: str) -> tuple[tuple[str, float, Mapping[str, Scalar]], ...]:
-        """(policy, horizon, knobs) of what is suggested, as far as the space still has it, each
-        once.
+        """The suggested points that the space still has, as (policy, horizon, knobs), each once.
 
-        For the whole horizon, and of the policy ``usual``, where a suggestion names none.
+        Where a suggestion names no horizon or policy, it is the whole horizon and the policy
+        ``usual``.
         """
         found: list[tuple[str, float, Mapping[str, Scalar]]] = []
         for alternatives in self.suggested:
@@ -231,7 +225,7 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with what a search depends on.
 
-        No meaning or title is.
+        Meanings and titles of knobs do not change them.
         """
         data: list[Any] = [self.name, self.policy, [k.identity() for k in self.knobs]]
         data += [dict(self.own)] if self.own else []

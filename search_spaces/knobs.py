@@ -19,7 +19,7 @@ Condition = Mapping[str, tuple[Scalar, ...]]
 
 
 def same(a: object, b: object) -> bool:
-    """Equal and of one type, so that True is not 1."""
+    """Whether two values are equal and of one type, so that True is not 1."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 

@@ -19,7 +19,7 @@ Condition = Mapping[str, tuple[Scalar, ...]]
 
 
 def low_rank_knobs(on: Condition | None = None) -> tuple[Knob, ...]:
-    """All but the kind itself, conditional on ``on``."""
+    """The approximation's knobs but for the kind itself, conditional on ``on``."""
     return (
         knob(Approximation, "approximation_share", choices=(0.25, 0.5), when=on),
         knob(Approximation, "placement", choices=("mlp", "all"), when=on),

@@ -38,9 +38,9 @@ def narrow(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[SearchS
 
 
 def applied(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[SearchSpace, list[str]]:
-    """The same without a look at the knobs together, which takes up to half a second.
+    """As ``narrow``, without checking the knobs together, which takes up to half a second.
 
-    For what was checked before.
+    It is for overrides that were checked before.
     """
     known = [k.name for k in space.knobs]
     faults = [
@@ -57,9 +57,9 @@ def applied(space: SearchSpace, overrides: Mapping[str, object]) -> tuple[Search
 
 
 def unheeded(space: SearchSpace, overrides: Mapping[str, object]) -> list[str]:
-    """Faults of ``overrides`` that others leave without effect, which are themselves sound.
+    """Faults of those ``overrides`` that are sound but that other overrides leave without effect.
 
-    A knob that is held where it changes nothing may be given beside any other.
+    A knob that is held at a value at which it changes nothing may be given beside any other.
     """
     narrowed, found = applied(space, overrides)[0], []
     for name in overrides:

@@ -12,7 +12,7 @@ from search_spaces.tune import number_knobs
 def optimizer_knobs() -> tuple[Knob, ...]:
     """The optimizer, and Muon's own numbers where it is chosen.
 
-    Newton–Schulz steps are few: each number of them is a form whose steps must be timed.
+    Few numbers of Newton–Schulz steps are offered: each is a form whose steps must be timed.
     """
     muon = {"optimizer": (MUON,)}
     return (

@@ -1,6 +1,6 @@
 """The search spaces there are: the ``SPACE`` of every module of this package.
 
-One file, one space.
+Each file holds one space.
 """
 
 from __future__ import annotations

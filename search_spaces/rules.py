@@ -25,9 +25,9 @@ CORNERS_AT_LARGE = 256
 
 
 def space_faults(space: SearchSpace) -> list[str]:
-    """Every fault of a space: in a knob, a condition or a name.
+    """Every fault of a space in its knobs, conditions and names.
 
-    If none, corners that no policy accepts.
+    If there are none, the corners of the space that no policy accepts.
     """
     faults = [fault for k in space.knobs for fault in k.faults()]
     faults += [*_name_faults(space), *_condition_faults(space)]
@@ -98,7 +98,9 @@ def _corner_faults(space: SearchSpace) -> list[str]:
 
 
 def _makers(owner: str | None) -> tuple[Callable[[SearchSpace, dict[str, Scalar]], object], ...]:
-    """What makes of a corner what ``owner`` is; all there is where None."""
+    """Functions that make of a corner what ``owner`` is; those of policies and levers where it is
+    None.
+    """
     if owner is None:
         return as_policy, as_levers
     if owner == POLICY:
@@ -127,8 +129,9 @@ def _corners(space: SearchSpace) -> Iterator[tuple[str | None, SearchSpace, dict
 
 
 def _part(space: SearchSpace, owner: str) -> SearchSpace:
-    """The space with the knobs of one owner and what decides whether they apply, as no rule is
-    between settings of two.
+    """The space with the knobs of one owner and with those that decide whether they apply.
+
+    That is enough, as no rule is between settings of two owners.
     """
     needed: set[str] = {POLICY}
     for k in reversed(space.knobs):  # a condition names an earlier knob

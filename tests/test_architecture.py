@@ -165,7 +165,7 @@ def test_heavy_imports_have_one_home(path: Path) -> None:
 def test_imports_run_down(path: Path) -> None:
     """Reads the file's imports, those for types included.
 
-    Each from its own folder or one that lies below.
+    Each is from its own folder or from one that lies below.
     """
     module = name_of(path).removesuffix(".__init__")
     if is_door(module):
@@ -211,7 +211,7 @@ def test_no_circle() -> None:
 def test_imports_in_functions_are_for_heavy_libraries(path: Path) -> None:
     """Reads the imports that stand in functions.
 
-    Of a library, or of a file that loads a heavy one.
+    Each is of a library, or of a file that loads a heavy one.
     """
     ours = {
         found.module

@@ -119,10 +119,7 @@ def schedules() -> Iterator[tuple[str, UpdatePolicy[Any], float]]:
 def seconds_of(
     bench: Bench, policy: UpdatePolicy[Any], horizon: float, standing: Standing[Any] | None
 ) -> Row:
-    """Seconds of one run, from ``standing`` or from its first step.
-
-    Of its start and of its training.
-    """
+    """Seconds that a run takes to start and to train, from ``standing`` or from its first step."""
     watch = Stopwatch(synchronize=synchronize)
     run = bench.run(policy, horizon, watch)
     begun = time.perf_counter()

@@ -35,10 +35,7 @@ PROBE_GOAL = 0.03
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
-
-    Median and quartiles over rounds, their unit, and the goal if there is one.
-    """
+    """One line of the table: median and quartiles over rounds, their unit, and the goal if any."""
 
     name: str
     median: float
@@ -65,9 +62,9 @@ def decision_row(name: str, policy: UpdatePolicy[Any], rounds: int, steps: int =
 
 
 def step_rows(rounds: int) -> list[Row]:
-    """Full steps, plain, under an updater and probing, in turns.
+    """The milliseconds of a plain full step, and the extra cost of an updater and of each probe.
 
-    Relative cost over the plain one.
+    All are timed in turns.
     """
     plain, updated, probed = (
         _Trainer(None),
@@ -155,9 +152,9 @@ def _row(name: str, values: list[float], unit: str, goal: float | None = None) -
 
 
 def _extra(name: str, seconds: list[float], base: list[float], goal: float | None) -> Row:
-    """The extra cost over ``base``.
+    """A line with the extra cost over ``base``, as a fraction of it.
 
-    Ratio of medians less one, and quartiles of the ratios by turn.
+    Its median is the ratio of the medians less one; the quartiles are those of the ratios by turn.
     """
     turns = _row(
         name, [a / b - 1 for a, b in zip(seconds, base, strict=True)], "of a full step", goal

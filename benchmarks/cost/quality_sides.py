@@ -291,9 +291,10 @@ def _drawn(space: SearchSpace, trial: Any) -> None:
 def _note(
     notes: Path, params: Mapping[str, Scalar], space: SearchSpace, place: int, trainer: Trainer
 ) -> None:
-    """How far a trial has come: ASHA may end its process without a word.
+    """Note how far a trial has come, as ASHA may end its process without a word.
 
-    A whole training's evaluations are equally far apart, so that is its share of the horizon.
+    A whole training's evaluations are equally far apart, so ``place`` tells the share of the
+    horizon.
     """
     policy, horizon, knobs = space.split(params)
     done = min(1.0, place / max(1, evaluations(trainer._search) * horizon))

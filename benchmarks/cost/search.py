@@ -123,7 +123,7 @@ class Outcome:
 def prepare(name: str, seed: int, folder: Path, *, quick: bool) -> Ground:
     """Calibrate, and train full_update for the longest and the shortest horizon.
 
-    They span the box.
+    Their results span the box of the hypervolume.
     """
     workload, space = find_workload(name, None), find_space(SPACE)
     config = SearchConfig(str(folder / "shared"), workload=name, space=SPACE)

@@ -86,9 +86,9 @@ def shared_costs(run: str) -> CostTable:
 
 @dataclass(frozen=True)
 class Done:
-    """A task of a side's search.
+    """A task of a side's search, with its begin and end in seconds since the epoch.
 
-    When it began and ended (seconds since the epoch), and its point if it has one.
+    ``solo`` and ``loss`` are its point; None where it has none.
     """
 
     began: float
@@ -124,7 +124,7 @@ def _workload(name: str) -> Workload:
 def _note(job: Job, done: Done) -> None:
     """Add a line to the side's list.
 
-    So little is appended by one system call, whichever process does it.
+    A single system call appends it, so lines of several processes do not mix.
     """
     line = json.dumps(asdict(done)) + "\n"
     descriptor = os.open(Path(job.folder) / "trials.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -203,7 +203,7 @@ def plain_optuna(job: Job) -> list[Done]:
 
 
 def ours(job: Job, **options: Any) -> list[Done]:
-    """The search of this project, which is told the cost table and a target.
+    """Run the search of this project, which is told the cost table and a target.
 
     ``options`` switch parts of it off.
     """

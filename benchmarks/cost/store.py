@@ -141,9 +141,9 @@ def finished(spec: TrialSpec) -> TrialRecord:
 
 
 def fill_ours(path: Path, count: int, measured: int) -> Row:
-    """Append to our store, compacting as a session does.
+    """Append ``count`` trials to our store, compacting as a session does.
 
-    Measure the last appends and raw flushes between them.
+    The last ``measured`` appends are timed, with raw flushes between them.
     """
     config = configuration(count)
     columns = knob_columns(config.search_space())
@@ -194,9 +194,9 @@ def flush(path: Path) -> float:
 
 
 def fill_optuna(url: str, count: int, measured: int) -> Row:
-    """Append to an Optuna study with that storage.
+    """Append ``count`` trials to an Optuna study in the storage at ``url``.
 
-    Parameters, both values, the rest as attributes.
+    Each has parameters and both values; the rest of its record is attributes.
     """
     import optuna
 

@@ -94,9 +94,9 @@ def wait(device: torch.device) -> None:
 
 
 def errors(call: Call) -> list[float]:
-    """Largest difference from exact over the largest exact value.
+    """Errors of the result and of the worst gradient.
 
-    Of the result, of the worst gradient.
+    Each is the largest difference from the exact values over the largest exact value.
     """
     pairs = zip(call.results(), call.exact(), strict=True)
     out, *gradients = (

@@ -111,7 +111,7 @@ def _gaussian(rows: int, columns: int, seed: int) -> Tensor:
 
 
 def _uneven(size: int, seed: int) -> Moments:
-    """Inputs whose spread falls from 1 to 0.01 over the features, turned.
+    """Moments of rotated inputs whose spread falls from 1 to 0.01 over the features.
 
     Real inputs are like that.
     """

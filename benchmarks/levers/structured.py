@@ -1,6 +1,6 @@
 """What the benchmarks of cheaper matrices share.
 
-Layers timed beside a dense one, and a model that recovers.
+They time layers beside a dense one, and see whether a model recovers.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def add_options(arguments: ArgumentParser) -> ArgumentParser:
 def alternating(
     actions: Mapping[str, Callable[[], object]], rounds: int, device: torch.device
 ) -> dict[str, list[float]]:
-    """Seconds of each action in turns.
+    """Seconds of each action, taken in turns, by name.
 
-    This process's own on a CPU, on a GPU until it has finished.
+    On a CPU they are seconds of this process; on a GPU each action ends when the GPU has finished.
     """
     if device.type != "cuda":
         return interleaved(actions, rounds, time.process_time)
@@ -125,10 +125,7 @@ def speeds(layers: Mapping[str, nn.Module], x: Tensor, rounds: int) -> dict[str,
 
 
 def bound_from(rows: Sequence[Row], what: str) -> int | None:
-    """The size from which on every row, by growing size, reaches the goal.
-
-    None if the largest does not.
-    """
+    """The least size from which on all rows reach the goal; None if the largest does not."""
     start: int | None = None
     for row in sorted(rows, key=lambda row: -int(row["size"])):
         if row[f"{what}, of the limit"] < GOAL:
@@ -138,9 +135,9 @@ def bound_from(rows: Sequence[Row], what: str) -> int | None:
 
 
 def verdicts(rows: Sequence[Row], keys: Sequence[str]) -> list[Row]:
-    """For each combination of ``keys``.
+    """For each combination of ``keys``, the size from which on the goal is reached.
 
-    From which size on the goal is reached, forward and with the backward.
+    There is one size for the forward, and one for forward and backward.
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
@@ -244,9 +241,9 @@ def trained(course: Course) -> Run:
 
 
 def recoveries(trunk: Run, cases: Sequence[tuple[Kind, float]], rounds: int) -> list[Row]:
-    """All MLPs of the trained model approximated.
+    """What training comes to after all MLPs of the trained model were approximated.
 
-    Loss before, just after, and after training on, beside dense.
+    Each case and the dense model have a row: the loss before, just after, and after training on.
     """
     patterns = trunk.mlps()
     inputs = trunk.moments(patterns, range(8))
@@ -306,7 +303,7 @@ def _finished_rows(trunk: Run, runs: Mapping[str, Run], rounds: int) -> list[Row
 def _cost(dense: Run, run: Run, rounds: int) -> Row:
     """Operations and seconds of a step, as a share of a dense one's.
 
-    Measured on copies, in turns.
+    They are measured on copies, in turns.
     """
     runs = {"dense": dense.fork(), "run": run.fork()}
     flops = {name: count_flops(partial(each.step, 0)) for name, each in runs.items()}

@@ -64,7 +64,7 @@ PARTS = ("shapes", "rates", "gap")
 class Run:
     """One model in training.
 
-    The top ``depth`` blocks and the head, and the stem only with all blocks.
+    The top ``depth`` blocks and the head are trained, and the stem only with all blocks.
     """
 
     workload: Workload
@@ -145,7 +145,7 @@ def gap(rounds: int, seeds: Sequence[int]) -> list[Row]:
 def trained(name: str, workload: Workload, depth: int, cost: float, seeds: Sequence[int]) -> Row:
     """Train once a seed for the chosen recipe's time.
 
-    Mean and standard deviation of the final losses.
+    The row has mean and standard deviation of the final losses.
     """
     steps = round(NARROW.steps / cost)
     losses = []
@@ -160,7 +160,7 @@ def trained(name: str, workload: Workload, depth: int, cost: float, seeds: Seque
 def deviations(row: Row, best: Row) -> float | None:
     """Difference of the means in units of the larger standard deviation over seeds.
 
-    None for one seed.
+    None where there is only one seed.
     """
     if row["deviation"] is None:
         return None

@@ -67,9 +67,9 @@ def _pymoo(name: str, **shape: int) -> Callable[[Sequence[float]], Pair]:
 
 
 def _branin_currin() -> Problem:
-    """Belakaria, Deshwal and Doppa (2019), as BoTorch has it.
+    """The problem of Belakaria, Deshwal and Doppa (2019), as BoTorch has it.
 
-    Its true front is known to NSGA-II only.
+    Its true front is known from NSGA-II only.
     """
     import torch
     from botorch.test_functions.multi_objective import BraninCurrin

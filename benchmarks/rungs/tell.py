@@ -161,9 +161,9 @@ def _costs(looks: Looks, rule: Rule | None, orders: int) -> list[float]:
 def seconds_to_best(
     looks: Looks, rule: Rule | None, order: Sequence[int], generator: np.random.Generator
 ) -> float:
-    """Solo seconds until one of the best ``TOP`` has been trained to its end, in this order.
+    """Solo seconds until one of the best ``TOP`` (a fraction) of trials has been trained whole.
 
-    Infinite where none of them goes on.
+    The trials start in ``order``; infinite where none of the best goes on.
     """
     end, whole = looks.gains[WHOLE].tolist(), looks.seconds[WHOLE].tolist()
     wanted = sorted(end)[-max(1, round(TOP * len(end)))]

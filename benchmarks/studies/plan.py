@@ -1,7 +1,4 @@
-"""What the studies of one knob train.
-
-Settings from their TOML files, values to compare, the control beside them.
-"""
+"""What the studies of one knob train: settings of TOML files, values to compare, the control."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def control_rows(runs: Runs, workload: str, seeds: Sequence[int]) -> list[Row]:
 
 
 def base_rows(study: Study, runs: Runs, workload: str, seeds: Sequence[int]) -> list[Row]:
-    """Each value of the study beside the first, the base.
+    """A row for each value of the study, beside the first value, the base.
 
     ``over base`` is loss − the base's loss on the same seed.
     """
@@ -136,7 +136,7 @@ def control_curves(
 def search_rows(study: Study, trials: pd.DataFrame) -> list[Row]:
     """What the search found, by the knobs under study.
 
-    One seed, so that it says where to look and no more.
+    It has one seed, so it says where to look and no more.
     """
     runs = finished(trials)
     less = control(trials)

@@ -77,7 +77,7 @@ def objective(config: dict[str, float]) -> None:
 def plain(folder: Path, trials: int) -> int:
     """Start the search, or restore it where there is something to restore.
 
-    Prints the trials it ends with.
+    It prints the trials that the search ends with.
     """
     import ray
     from ray import tune

@@ -238,10 +238,7 @@ def trial_rows(
 
 
 def main() -> None:
-    """Calibrate, train alone, under each load and alone again.
-
-    Print, and write JSON where asked.
-    """
+    """Calibrate, train alone, under each load and alone again; print and write the results."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--scale",

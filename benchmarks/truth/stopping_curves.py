@@ -32,9 +32,9 @@ def steady(random: np.random.Generator, progress: float) -> tuple[float, float]:
 
 
 def catching_up(random: np.random.Generator, progress: float) -> tuple[float, float]:
-    """Each makes up for part of its excess, some for most of it.
+    """Schedules that make up for part of their excess, some for most of it.
 
-    Thawing late, or decaying further.
+    Those that thaw late or decay further do so.
     """
     return random.normal(0.06, 0.07), 0.15 * random.gamma(1.0)
 
@@ -48,7 +48,7 @@ def crossing(random: np.random.Generator, progress: float) -> tuple[float, float
 def learning(random: np.random.Generator, progress: float) -> tuple[float, float]:
     """A sampler that learns: from wide to near the front, and to schedules that catch up later.
 
-    Not exchangeable.
+    Its trials are not exchangeable.
     """
     return random.normal(
         0.12 - 0.12 * progress, 0.07 - 0.05 * progress
@@ -63,7 +63,7 @@ FAMILIES: dict[str, Excess] = {
 def search(family: Excess, trials: int, random: np.random.Generator) -> list[TrialRecord]:
     """A search as the store would hold it, every trial trained to its end.
 
-    The control, then the family's schedules.
+    The control's runs come first, then the family's schedules.
     """
     control = [
         _trial(n, "control", h, 0.0, 0.0, random) for n, h in enumerate((*CONTROL_HORIZONS, 1.0))

@@ -87,7 +87,7 @@ NOISES = (
 def true_loss(time: Any) -> Any:
     """Validation loss after ``time`` horizons.
 
-    2.04 at a half, 1.90 at 1, 0.0017 lower for one per cent more there.
+    It is 2.04 at a half and 1.90 at 1, where one per cent more time lowers it by 0.0017.
     """
     return 1.6 + 0.3 * time**-0.55
 
@@ -97,7 +97,7 @@ def confirmation(
 ) -> list[list[SeedComparison]]:
     """One confirmation of candidates with these gains, trained for 0.7 to 1.0 horizons.
 
-    Comparisons by candidate; the control is trained where a confirmation of them trains it.
+    The comparisons are listed by candidate; the control is trained for as long as they need.
     """
     horizons = random.uniform(0.7, 1.0, len(gains))
     spans = [span(h / gain, gain) for h, gain in zip(horizons.tolist(), gains, strict=True)]
@@ -191,9 +191,9 @@ def _holds(interval: tuple[float | None, float | None], value: float) -> bool:
 
 
 def power_table(rows: Sequence[dict[str, Any]]) -> list[Row]:
-    """One row for each noise, K and number of seeds.
+    """One row for each noise, number of candidates K and number of seeds.
 
-    Wins by gain, and false wins where all K have a gain of 1.00.
+    It has the wins by gain, and the false wins where all K have a gain of 1.00.
     """
     table = []
     for noise, k, n in dict.fromkeys((r["noise"], r["candidates"], r["seeds"]) for r in rows):
@@ -205,9 +205,9 @@ def power_table(rows: Sequence[dict[str, Any]]) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, write.
+    """Measure, print and write; the exit status.
 
-    1 where false wins exceed the goal by more than two standard errors.
+    It is 1 where false wins exceed the goal by more than two standard errors.
     """
     made = parser(__doc__)
     made.add_argument(

@@ -14,9 +14,9 @@ State = tuple[object, object, object]
 
 @contextlib.contextmanager
 def drawing_from(*numbers: int) -> Iterator[None]:
-    """What is drawn inside, from torch on the CPU, NumPy or Python, depends on ``numbers`` alone.
+    """Numbers drawn inside, from torch on the CPU, NumPy or Python, depend on ``numbers`` alone.
 
-    Outside the generators go on as if nothing had been drawn.
+    Outside, the generators go on as if nothing had been drawn.
     """
     before = _state()
     begin(*numbers)

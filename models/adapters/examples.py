@@ -57,7 +57,7 @@ class Data(Protocol):
 
 
 class Recent(Generic[T]):
-    """What was made for the last few keys."""
+    """A cache of what was made for the last few keys."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, int], T] = {}
@@ -139,7 +139,7 @@ class Examples:
 
     @functools.cached_property
     def held_out(self) -> Sequence[Batch]:
-        """The held-out examples in order, the last batch what is left."""
+        """The held-out examples in order, in batches; the last batch holds what is left."""
         source, ids = self._held
         parts = [ids[at : at + self._size].tolist() for at in range(0, len(ids), self._size)]
         return [

@@ -16,8 +16,9 @@ LOOKED_AT = 64
 
 
 def fingerprint_of(*parts: Any) -> str:
-    """Of tensors every byte; of Hugging Face data sets their own fingerprint; of other data sets
-    their length and some of their examples; of all else its representation.
+    """A fingerprint of data: of tensors every byte; of Hugging Face data sets their own
+    fingerprint; of other data sets their length and some of their examples; of all else its
+    representation.
     """
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:

@@ -89,7 +89,7 @@ class Loaded:
 
     @functools.cached_property
     def held_out(self) -> Sequence[Batch]:
-        """What the other loader gives, once."""
+        """The batches that the other loader gives in one pass."""
         with drawing_from(HELD_OUT_SEED):
             return [dict(each) if isinstance(each, Mapping) else each for each in self._held]
 
@@ -98,7 +98,7 @@ class Loaded:
         return self._epochs.of((seed, epoch), self._batches)[place]
 
     def _asked(self, seed: int, epoch: int, most: int | None = None) -> list[list[int]]:
-        """The numbers of an epoch's examples by batch; of its first ``most`` batches."""
+        """Numbers of the examples in each of an epoch's batches; ``most`` limits the batches."""
         sampler: Any = self._loader.batch_sampler
         with drawing_from(seed, epoch):
             _begin_again(sampler, epoch)

@@ -66,7 +66,7 @@ class TrialOrder(IterableDataset[Any]):
 
 
 def _refuse_others(batch: Batch, examples: list[Any]) -> None:
-    """Say so where a loader would make something else of a batch's examples.
+    """Raise where a loader would make something else of a batch's examples.
 
     Raises:
         ValueError: it would; something in the batch belongs to no one example.

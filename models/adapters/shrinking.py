@@ -35,9 +35,9 @@ def shorter(batch: Batch, share: float) -> Batch:
 
 
 def smaller(batch: Batch, share: float) -> Batch:
-    """Pictures of ``share`` of their edges, in whole pixels, by averaging.
+    """Pictures shrunk to ``share`` of their edges, in whole pixels, by averaging.
 
-    Every floating tensor (rows, channels, height, width) is a picture.
+    Every floating tensor (rows, channels, height, width) is taken for pictures.
     """
 
     def resized(tensor: Tensor) -> Tensor:

@@ -101,8 +101,10 @@ class _Place:
 
     @property
     def _next(self) -> int:
-        """The first step that was not read; no number of its own, which would pass for one that the
-        training changes and its losses may depend on.
+        """The first step that was not read.
+
+        It is derived and not stored: a stored number would pass for one that the training changes
+        and its losses may depend on.
         """
         return next(reversed(self._kept), -1) + 1
 

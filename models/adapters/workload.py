@@ -121,9 +121,9 @@ def adamw(model: nn.Module, rate: float) -> Optimizer:
 
 
 class Seeded:
-    """``make_model``: whatever the user's way of making one draws comes from the seed.
+    """``make_model`` from the user's way of making a model: all that it draws comes from the seed.
 
-    The model is put into training mode, as pretrained ones come in that of evaluation.
+    The model is put into training mode, as pretrained models come in evaluation mode.
     """
 
     def __init__(self, model: nn.Module | Callable[..., nn.Module]) -> None:
@@ -173,7 +173,7 @@ class Evaluation:
 
 
 def _mean(found: Any, score: Score) -> float:
-    """Of a batch.
+    """The mean score of a batch.
 
     Raises:
         ValueError: it is neither a number nor one value an example; says where the score is.

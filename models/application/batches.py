@@ -64,7 +64,7 @@ class Stream:
     def take(self, start: Fraction, factor: float) -> Batch:
         """The batch of a step that begins at ``start`` and takes ``factor`` batches.
 
-        Whole batches come as the workload makes them.
+        Where whole batches are asked for, they come as the workload makes them.
 
         Raises:
             ValueError: so few that no whole example is among them, or batches that cannot be cut
@@ -132,7 +132,7 @@ def _tensors(batch: Batch) -> list[Any]:
 
 
 def _length(column: Any) -> int:
-    """Along the first dimension; a nested tensor has no shape."""
+    """Length along the first dimension; ``size``, as a nested tensor has no shape."""
     return int(column.size(0) if isinstance(column, Tensor) else column.shape[0])
 
 
@@ -256,7 +256,7 @@ def _is_one_each(value: Any, size: int, seen: Tensor | np.ndarray[Any, Any]) -> 
 def _mapped(
     change: Callable[[Sequence[Any]], Any], batches: Sequence[Any], sizes: Sequence[int] = ()
 ) -> Any:
-    """Batches of one structure as one, ``change`` given the columns at each place.
+    """One value made of batches of one structure, by ``change`` of the columns at each place.
 
     Mappings, lists, tuples (named ones too) and dataclasses are followed.
 

@@ -64,9 +64,10 @@ def _train_one_step(workload: Workload, form: Form, device: torch.device) -> fro
 
 
 def number_faults(workload: Workload) -> Callable[[Optimization], str | None]:
-    """What tells why the workload's optimizer cannot be turned as a lever asks; None where it can.
+    """A function that says why the workload's optimizer cannot be changed as a lever asks.
 
-    No step is taken; its model is made once, when first asked.
+    It returns None where the optimizer can. No step is taken; the model is made once, when first
+    asked.
     """
     made = functools.cache(lambda: new_model(workload, 0))
 

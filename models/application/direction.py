@@ -58,8 +58,8 @@ def direction_fault(workload: Workload, device: torch.device) -> str | None:
 
 
 def _rolled(batch: Batch) -> Batch:
-    """With the first example last: examples have no order, even those of which a loss is made
-    together.
+    """The batch with its first example last: examples have no order, even where one loss is made of
+    all of them together.
     """
     size = batch_size(batch)
     return join([cut(batch, 1, size, size), cut(batch, 0, 1, size)])
@@ -79,7 +79,7 @@ def _alike(loss: float, own: float) -> bool:
 
 
 def _along_the_second(batch: Batch) -> Batch:
-    """Twice over along the second dimension, and rows of as many along their only one."""
+    """The batch twice over along its second dimension; rows of that length along their only one."""
     first = next(tensor for tensor in tensors_of(batch) if tensor.ndim > 1)
     size = first.shape[1]
 
@@ -93,7 +93,7 @@ def _along_the_second(batch: Batch) -> Batch:
 
 
 def _as_a_list(batch: Batch) -> Batch:
-    """A list of examples, or lists of their parts side by side, twice over."""
+    """The batch as a list of examples, or as lists of their parts side by side, twice over."""
     if isinstance(batch, list):
         return [*batch, *batch]
     if isinstance(batch, Mapping):

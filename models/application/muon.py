@@ -165,9 +165,9 @@ def orthogonal(
     steps: int,
     dtype: torch.dtype | None = None,
 ) -> list[Tensor]:
-    """Each tensor with its matrices made orthogonal and as large as an update of AdamW.
+    """Each tensor with its matrices made orthogonal and scaled to the size of an AdamW update.
 
-    Matrices of one shape, one of them lying down if need be, are computed in one stack.
+    Matrices of one shape are computed in one stack; some are transposed for that.
     """
     pieces = [each.split(tensor) for tensor, each in zip(tensors, matrices, strict=True)]
     stacks: dict[Any, list[tuple[int, int]]] = defaultdict(list)
@@ -190,7 +190,7 @@ def orthogonal(
 
 
 def _lying(matrix: Tensor) -> Tensor:
-    """Not taller than wide."""
+    """The matrix, transposed where it is taller than wide."""
     return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
 
 

@@ -191,9 +191,9 @@ def _only(group: Group, *names: str) -> Group:
 
 
 class Rates:
-    """An optimizer's learning rates, turned together: the peaks that it was made with, × factors.
+    """An optimizer's learning rates, changed together: each is its initial peak times factors.
 
-    Groups that say a ``stage`` hold blocks that come in with it.
+    Groups that name a ``stage`` hold blocks that are added at that stage.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -203,7 +203,7 @@ class Rates:
 
     @property
     def peaks(self) -> list[float]:
-        """Those that differ, ascending."""
+        """The distinct initial rates, ascending."""
         return sorted(set(self._peaks))
 
     def set(self, factor: float, of_stage: Callable[[int], float] = lambda stage: 1.0) -> None:
@@ -227,7 +227,7 @@ class Rates:
         return groups
 
     def other(self) -> tuple[float, float] | None:
-        """A rate that somebody else has set since, and the one that was; None where none has.
+        """A rate that somebody else has set since, and the one it had; None where none has.
 
         Raises:
             RuntimeError: the optimizer has other groups than it was made with.
@@ -237,5 +237,5 @@ class Rates:
         return None if other is None else (float(other[0]), other[1])
 
     def forget(self) -> None:
-        """What the rates are now, loaded from a checkpoint say, is right."""
+        """Take the present rates, loaded from a checkpoint say, for right."""
         self._now = []

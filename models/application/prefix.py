@@ -221,6 +221,6 @@ class Prefix:
 
 
 def _form(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[list[int]]:
-    """Of the tensors that a block is given: their shapes, without how many examples there are."""
+    """Shapes of the tensors that a block is given, without the number of examples."""
     given = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
     return [list(tensor.shape[1:]) for tensor in given if not tensor.is_nested]

@@ -79,7 +79,7 @@ def places(model: nn.Module, blocks: Sequence[nn.Module]) -> Mapping[nn.Paramete
 def _owners(model: nn.Module) -> Iterator[tuple[nn.Parameter, tuple[nn.Module, str]]]:
     """Each parameter with a module that holds it, and the name that says what it is.
 
-    What a parametrization (weight_norm, spectral_norm) makes a weight of is its layer's.
+    What a parametrization (weight_norm, spectral_norm) makes a weight of counts as its layer's.
     """
     for name, module in model.named_modules():
         layer, path, weight = module, name, ""

@@ -46,9 +46,9 @@ NO_SHRINK = (
 
 
 def lever_faults(workload: Workload, device: torch.device) -> dict[str, Callable[[], str | None]]:
-    """What tells by lever why the workload cannot have it, in one line; None where it can.
+    """For each lever a function that says in one line why the workload cannot have it, or None.
 
-    Forwards are run, and no step is taken.
+    The functions run forwards, and take no step.
     """
     tries: dict[str, Callable[[Workload, torch.device], str | None]] = {
         "batch": _batch_fault,
@@ -161,10 +161,12 @@ def _example(workload: Workload, step: int, place: int) -> list[Any]:
 def _made_otherwise(
     workload: Workload, device: torch.device, first: tuple[int, int], again: tuple[int, int]
 ) -> str | None:
-    """Why the prefix, frozen as in training, makes another thing of an example each time, or beside
-    the others of another batch; ``first`` and ``again`` are where it stands in two.
+    """Why the frozen prefix does not give one example the same activations again, or beside the
+    examples of another batch; None if it does.
 
-    In evaluation mode nothing is drawn, and without an updater nobody knows what is trained.
+    ``first`` and ``again`` are (step, place in the batch) of the same example. The prefix is tried
+    in training mode, since in evaluation mode nothing is drawn, and under an updater, since without
+    one nobody knows what is trained.
     """
     model, lever = new_model(workload, SEED, device), CachedPrefix(1.0, prefix_until=1.0)
     blocks = blocks_of(workload, model)

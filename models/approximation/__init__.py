@@ -1,4 +1,4 @@
 """Cheaper matrices in place of a model's linear layers.
 
-Low rank, Monarch, fewer hidden units, 2:4 sparsity.
+They are of low rank, Monarch matrices, have fewer hidden units, or are 2:4 sparse.
 """

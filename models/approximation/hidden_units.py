@@ -49,7 +49,7 @@ BY_UNIT = (
 
 @dataclass(frozen=True)
 class MLP:
-    """The linear layers of one, by their dotted names.
+    """The linear layers of one MLP, by their dotted names.
 
     Attributes:
         ups: each with a multiple of ``hidden`` outputs.
@@ -62,7 +62,7 @@ class MLP:
 
     @property
     def hidden(self) -> int:
-        """Hidden units."""
+        """Number of hidden units."""
         return self.down.in_features
 
 
@@ -120,7 +120,7 @@ def _up_in_sequence(sequence: nn.Sequential, last: str) -> list[str]:
 
 
 def units_kept(hidden: int, share: float) -> int:
-    """``share`` of ``hidden`` units, rounded.
+    """How many units are kept: ``share`` of ``hidden``, rounded.
 
     Raises:
         ValueError: none would be left.
@@ -248,9 +248,9 @@ class PrunedDown(Structured):
 
 
 def first_units(mlp: MLP, count: int) -> Tensor:
-    """The first ``count`` units.
+    """Indices of the first ``count`` units, chosen without looking at the weights.
 
-    A choice without looking at weights, for a model whose state is loaded afterwards.
+    They serve a model whose state is loaded afterwards.
     """
     return torch.arange(count, device=mlp.down.weight.device)
 

@@ -1,7 +1,4 @@
-"""What a data-aware fit is told of a layer's inputs.
-
-Their second moments, collected while the model runs.
-"""
+"""Second moments of layers' inputs, for a data-aware fit; collected while the model runs."""
 
 from __future__ import annotations
 

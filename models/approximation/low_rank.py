@@ -136,7 +136,7 @@ def _factors(weight: Tensor, gram: Tensor | None, rank: int) -> Factors:
 def _diagonal(residual: Tensor, gram: Tensor | None) -> Tensor:
     """The d that minimises ||X (R - diag(d))ᵀ||.
 
-    Least squares in each output, d_i = (R G)_ii / G_ii with G = XᵀX.
+    It is the least-squares solution of each output: d_i = (R G)_ii / G_ii with G = XᵀX.
     """
     if gram is None:
         return residual.diagonal().clone()

@@ -1,7 +1,4 @@
-"""Which linear layers of a model are meant.
-
-By patterns on their dotted names, or by what they are for.
-"""
+"""Which linear layers of a model are meant, by patterns on dotted names or by their purpose."""
 
 from __future__ import annotations
 
@@ -140,7 +137,7 @@ def _purposes(block: nn.Module) -> dict[nn.Module, str | None]:
 
 
 def _purpose(name: str) -> str | None:
-    """What the first part that is known says.
+    """The purpose of the first part of a dotted name that is known; None where no part is.
 
     >>> [_purpose(name) for name in ("layer.0.SelfAttention.q", "layer.1.DenseReluDense.wo", "wo")]
     ['attention', 'mlp', 'attention']

@@ -19,7 +19,7 @@ from models.approximation.two_four import sparse_linear
 
 
 class Structured(nn.Module):
-    """What all of them share.
+    """Base of the layers that stand for linear ones.
 
     Attributes:
         in_features, out_features: as of the linear layer it stands for.
@@ -117,7 +117,7 @@ class LowRankDiagonalLinear(LowRankLinear):
 class MonarchLinear(Structured):
     """y = L P (R x) + bias with block-diagonal R (k, k b, in / k) and L (k, out / k, k b).
 
-    See ``monarch``.
+    The module ``monarch`` says how they are fitted.
     """
 
     def __init__(self, linear: nn.Linear, right: Tensor, left: Tensor) -> None:

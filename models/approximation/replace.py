@@ -43,9 +43,9 @@ def approximate(
     share: float,
     inputs: Mapping[str, Moments] | None = None,
 ) -> None:
-    """Replace the layers that match by fits to their weights; on a CPU the same to the bit.
+    """Replace the matching layers by fits to their weights; on a CPU reproducible to the bit.
 
-    Type, device, bias, mode and ``requires_grad`` of the weights stay; no random number is drawn.
+    The weights keep type, device, bias, mode and ``requires_grad``; no random number is drawn.
 
     Args:
         model: changed in place, or not at all if anything is refused.
@@ -96,7 +96,7 @@ def skeleton(model: nn.Module, kind: Kind, patterns: Sequence[str], share: float
 def to_dense(model: nn.Module) -> None:
     """Make every replaced layer linear again, with the weight and bias it stands for.
 
-    The same up to rounding.
+    Outputs stay the same up to rounding.
     """
     _replace(model, {name: again(layer) for name, layer in structured(model).items()})
 
@@ -109,10 +109,7 @@ def structured(model: nn.Module) -> dict[str, Structured]:
 
 
 def rank_of(layer: nn.Linear, share: float) -> int:
-    """The rank that ``share`` stands for.
-
-    That part of the smaller side, rounded, and 1 at least.
-    """
+    """The rank that ``share`` stands for: that part of the smaller side, rounded, at least 1."""
     return max(1, round(share * min(layer.weight.shape)))
 
 

@@ -104,7 +104,9 @@ def require_backend(backend: str) -> None:
 
 
 def _unseen(backend: str) -> BackendRefused:
-    """For a call not through ``torch.nn.functional``, or made while it was compiled."""
+    """The error for a call that was not made through ``torch.nn.functional``, or that was made
+    while it was compiled.
+    """
     if backend == "flex":
         why = (
             "it must be called as functional.scaled_dot_product_attention, not by a name imported "

@@ -115,7 +115,7 @@ def _faults(
 
 
 def _autocast(x: Tensor) -> Tensor:
-    """As autocast treats the arguments of attention, which it does not see here."""
+    """The tensor as autocast would give it to attention; autocast does not see this call."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
@@ -131,9 +131,9 @@ def _not_later(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Ten
 
 
 def _masked(mask: Tensor, query: Tensor, key: Tensor) -> ScoreMod:
-    """Add a mask, or where it is boolean let it choose.
+    """A score function that adds a mask, or where it is boolean keeps the scores where it is True.
 
-    Any shape that broadcasts to (B, H, T, S).
+    The mask may have any shape that broadcasts to (B, H, T, S).
     """
     whole = mask.expand(*query.shape[:2], query.shape[-2], key.shape[-2])
 

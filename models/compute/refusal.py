@@ -65,5 +65,5 @@ def reasons(call: Callable[[], object]) -> str:
 
 
 def first_line(why: object) -> str:
-    """Torch's reason without the pages that may follow it."""
+    """The first line of torch's reason, which may be followed by pages."""
     return next(iter(str(why).strip().splitlines()), type(why).__name__).rstrip(".")

@@ -59,7 +59,7 @@ class Averaging(Lever):
         return max(0.0, 1 - reach)
 
     def events(self, num_blocks: int) -> tuple[str, ...]:
-        """Taking the weights in."""
+        """The event of taking the weights into the average, where the lever is on."""
         return (AVERAGING,) if self.on else ()
 
     def due(self, before: float, now: float) -> bool:

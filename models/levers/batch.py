@@ -101,9 +101,9 @@ def whole_examples(batches: Fraction, size: int) -> int:
 
 
 def position(steps: Mapping[float, int]) -> Fraction:
-    """Where in the stream a run stands that has taken so many ``steps`` with each factor.
+    """How far into the stream of batches a run is that took ``steps`` steps with each factor.
 
-    In batches of the workload; exact, so that a resumed run stands where it stood.
+    The unit is the workload's batch; exact, so that a resumed run goes on at the same place.
 
     >>> position({0.5: 3, 2.0: 1})
     Fraction(7, 2)

@@ -81,7 +81,7 @@ class CachedPrefix(Lever):
         return tuple(replace(form, cached=count) for count in {0, self.blocks(num_blocks)})
 
     def events(self, num_blocks: int) -> tuple[str, ...]:
-        """Keeping a batch's activations."""
+        """The event of keeping a batch's activations, where the lever is on."""
         return (filling(self.blocks(num_blocks)),) if self.on else ()
 
     def rate_factor(self, fraction: float) -> float:

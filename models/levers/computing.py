@@ -1,6 +1,6 @@
-"""The lever of how the same products are computed: kernel, number format, compilation. Pure.
+"""The lever of how the same products are computed: kernel, number format, compilation.
 
-No torch.
+Pure, and without torch.
 """
 
 from __future__ import annotations

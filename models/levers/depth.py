@@ -113,7 +113,7 @@ class Depth(Lever):
         )
 
     def events(self, num_blocks: int) -> tuple[str, ...]:
-        """Letting a block in."""
+        """The event of letting a block in, where the number of blocks grows."""
         return (GROWTH,) if len(self.counts(num_blocks)) > 1 else ()
 
     def stage_of(self, num_blocks: int) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class Depth(Lever):
     ) -> tuple[int, ...]:
         """Those of ``present`` that this step leaves out, drawn from (seed, step) alone.
 
-        The lowest is never left out: there would be nothing to learn the model's inputs.
+        The lowest is never left out: nothing else would learn from the model's inputs.
         """
         left = 1 - fraction / self.layer_dropout_until if self.layer_dropout_until else 0.0
         if not self.layer_dropout or left <= 0 or len(present) == 1:

@@ -1,6 +1,6 @@
 """The form a model has in a step: which of its matrices are approximated, and how it computes.
 
-Pure; no torch.
+Pure, and without torch.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Lever(Settings):
     def shaped(self, form: Form, fraction: float = 0.0) -> Form:
         """``form`` with what this lever makes of a step that begins at ``fraction`` of the horizon.
 
-        What depends on the policy's plan, present and cached blocks, is not in it.
+        It leaves out what depends on the policy's plan: present blocks and cached blocks.
         """
         return form
 

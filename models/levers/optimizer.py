@@ -148,7 +148,8 @@ class Optimization(Lever):
     def turns_numbers(self) -> bool:
         """Whether the optimizer itself is another, or has other numbers.
 
-        The learning rate's course (warm-up, decay, final rate) is not the optimizer's to know.
+        The course of the learning rate (warm-up, decay, final rate) does not count: the optimizer
+        does not know it.
         """
         off = {name: value for name, value in self.off().items() if name not in COURSE}
         return any(getattr(self, name) != value for name, value in off.items())

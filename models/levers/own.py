@@ -25,7 +25,7 @@ def own_values(knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def without_own(knobs: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The others."""
+    """Those of ``knobs`` that are a setting of a lever or of some policy."""
     return {name: value for name, value in knobs.items() if name in _taken()}
 
 

@@ -21,7 +21,7 @@ from policies.rules import Scalar
 
 @dataclass(frozen=True)
 class _State:
-    """The policy's own."""
+    """The state of ``Planned``: that of the policy it wraps."""
 
     inner: Any
 

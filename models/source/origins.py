@@ -108,7 +108,7 @@ def _binds(statement: ast.stmt, name: str) -> bool:
 
 
 def _own_nodes(statement: ast.AST) -> Iterator[ast.AST]:
-    """All of it, what is in functions and classes aside, and what a script does besides."""
+    """A statement's nodes, without those in functions and classes or in a script's main part."""
     if isinstance(statement, (*FUNCTIONS, ast.Lambda, ast.ClassDef, ast.Return)):
         return
     if isinstance(statement, ast.If) and "__name__" in map(base_of, ast.walk(statement.test)):
@@ -172,7 +172,7 @@ def _text_of(statement: ast.stmt) -> str:
 
 
 class _WithoutPaths(ast.NodeTransformer):
-    """Where something lies is not what it is."""
+    """Replaces paths in source: where something lies is not what it is."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         return node if is_constant(node.value) else ast.Constant("a path")

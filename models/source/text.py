@@ -134,7 +134,7 @@ class _NoDocstrings(ast.NodeTransformer):
 
 
 def _without_comments(source: str) -> str:
-    """Words of a line or two that hold a lambda."""
+    """The tokens of a line or two that hold a lambda, without comments, separated by spaces."""
     words: list[str] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):

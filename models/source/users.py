@@ -26,12 +26,16 @@ def is_users(value: Any) -> bool:
 
 
 def is_constant(value: Any) -> bool:
-    """Numbers and words; not a path, which is where something lies and not what it is."""
+    """Whether a value is a constant: a number or text, but no path, which says where something
+    lies.
+    """
     return isinstance(value, CONSTANTS) and not (isinstance(value, str) and "/" in value)
 
 
 def is_librarys(function: types.FunctionType) -> bool:
-    """By its code: what it wraps has lent it its name and module."""
+    """Whether a function is a library's, by its code: what it wraps has lent it its name and
+    module.
+    """
     file = function.__code__.co_filename
     return is_ours(file) or in_library(file)
 

@@ -30,7 +30,7 @@ VALIDATION_BYTES = 16_384
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the fit chose.
+    """The numbers that the fit chose.
 
     Attributes:
         batch: windows a step.
@@ -52,7 +52,7 @@ class Recipe:
 
     @property
     def shape(self) -> Shape:
-        """The model's."""
+        """The shape of the model."""
         return Shape(VOCABULARY, self.depth, self.width, self.heads, self.window)
 
 
@@ -136,7 +136,7 @@ def _windows(data: Tensor, starts: np.ndarray, window: int) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's."""
+    """The optimizer of the recipe."""
     return fused_adamw(model, recipe.learning_rate, recipe.weight_decay, recipe.betas)
 
 

@@ -36,7 +36,7 @@ WINDOWS_SEED = 7
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the fit chose.
+    """The numbers that the fit chose.
 
     Attributes:
         pretraining: the model, and how it is pretrained.
@@ -116,10 +116,7 @@ def byte_lm_finetune(corpus_dir: Path | None = None, recipe: Recipe | None = Non
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the initial weights come from.
-
-    How they are trained, on which corpus, and where they are kept.
-    """
+    """Where initial weights come from: how they are trained, on which corpus, and their cache."""
 
     recipe: byte_lm.Recipe
     corpus: str
@@ -127,9 +124,9 @@ class Origin:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with everything that changes the weights.
+        """A digest of everything that the weights depend on.
 
-        Recipe, corpus, torch and the processor's arithmetic.
+        That is the recipe, the corpus, torch and the processor's arithmetic.
         """
         return fingerprint_of(
             {
@@ -203,9 +200,9 @@ def batches(corpus: Corpus, recipe: Recipe) -> Callable[[int, int], Tensor]:
 
 
 def examples_at(recipe: Recipe, seed: int, step: int) -> Tensor:
-    """Which windows the batch of ``step`` holds, by their numbers, the same for every seed.
+    """Numbers of the windows in the batch of ``step``; a number is the same window for every seed.
 
-    Int64 (batch,), each of an epoch's windows in one of its batches.
+    Int64 (batch,); in an epoch each window is in one batch.
     """
     epoch, place = divmod(step, recipe.epoch_steps)
     order = np.random.default_rng((seed, epoch)).permutation(recipe.windows)

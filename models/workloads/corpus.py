@@ -160,7 +160,7 @@ def _standard_library() -> Path:
 def _sources(root: Path) -> Iterator[Path]:
     """Yield the standard library's modules that every build of a Python version has.
 
-    No tests, no tables.
+    Tests, generated tables and prose are left out.
     """
     for name in sys.stdlib_module_names - NOT_EVERYWHERE - NOT_PROGRAMS:
         if (module := root / f"{name}.py").is_file():
@@ -171,7 +171,7 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yield the files below ``root`` without a hidden part.
+    """Yield the files below ``root`` whose path has no hidden part.
 
     A folder that cannot be listed is a fault.
     """

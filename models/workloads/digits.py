@@ -35,7 +35,7 @@ SMALLEST_SIDE = 4
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the fit chose.
+    """The numbers that the fit chose.
 
     Attributes:
         pictures: what is learned from, and evaluated on.
@@ -93,7 +93,7 @@ def digits(recipe: Recipe = Recipe()) -> Workload:
 class ResidualBlock(nn.Module):
     """x + conv(relu(norm(conv(relu(norm(x)))))), of x's shape (He et al. 2016, arXiv 1603.05027).
 
-    The unit that a policy may freeze.
+    It is the unit that a policy may freeze.
     """
 
     def __init__(self, width: int) -> None:
@@ -110,10 +110,7 @@ class ResidualBlock(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Pictures (rows, 1, side, side) of any side -> logits (rows, 10).
-
-    Made by ``make_net``.
-    """
+    """Pictures (rows, 1, side, side) of any side -> logits (rows, 10); ``make_net`` makes it."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -231,7 +228,7 @@ def evaluation(examples: Examples) -> Callable[[nn.Module], float]:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's."""
+    """The optimizer of the recipe."""
     return fused_adamw(model, recipe.learning_rate, recipe.weight_decay)
 
 

@@ -109,17 +109,19 @@ def _source() -> tuple[Tensor, Tensor]:
 
 
 def training_maps(making: Making, pictures: int) -> Tensor:
-    """Of all copies of the first kind, then of the second, and so on: ``affine_maps``."""
+    """``affine_maps`` of all first copies of the training pictures, then of all second ones, and so
+    on.
+    """
     return affine_maps(making, making.copies * pictures, TRAINING_SEED)
 
 
 def held_out_maps(making: Making) -> Tensor:
-    """The same, of the pictures held out."""
+    """``affine_maps`` of the copies of the held-out pictures, in the same order."""
     return affine_maps(making, making.held_out_copies * making.held_out, HELD_OUT_SEED)
 
 
 def affine_maps(making: Making, count: int, seed: int) -> Tensor:
-    """Maps from a place in an example to the place in its picture: turned, stretched, moved.
+    """Affine maps from a place in an example to its place in the picture: turn, stretch and shift.
 
     Float32 (count, 2, 3); places lie between -1 and 1, the edges of both.
     """

@@ -96,7 +96,7 @@ def teacher_student(recipe: Recipe = Recipe()) -> Workload:
 class ResidualBlock(nn.Module):
     """x + down(relu(up(norm(x)))), (rows, width) -> (rows, width).
 
-    The unit that a policy may freeze.
+    It is the unit that a policy may freeze.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -113,7 +113,7 @@ class ResidualBlock(nn.Module):
 class Student(nn.Module):
     """Stem, residual blocks, head: (rows, features) -> (rows, targets).
 
-    Made by ``make_student``.
+    ``make_student`` makes it.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -174,9 +174,9 @@ class Teacher:
 
     @torch.no_grad()
     def answers(self, inputs: Tensor) -> Tensor:
-        """What the student is to say.
+        """The teacher's answers, which the student learns.
 
-        (rows, features) -> (rows, targets), each of mean 0 and variance 1.
+        (rows, features) -> (rows, targets), each target of mean 0 and variance 1.
         """
         return (outputs(self.layers, inputs) - self.mean) / self.deviation
 
@@ -251,7 +251,7 @@ def loss(model: nn.Module, batch: Pair) -> Tensor:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's."""
+    """The optimizer of the recipe."""
     return fused_adamw(model, recipe.learning_rate, recipe.weight_decay)
 
 

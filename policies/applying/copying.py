@@ -26,9 +26,9 @@ class Made:
 
 
 class Travelling(ABC):
-    """Made anew from what it was made with, and brought to where it stood.
+    """An object that is copied by making it anew from its arguments and restoring its state.
 
-    Hooks and addresses, of which an updater is full, are of one process and one model.
+    Hooks and addresses, of which an updater is full, belong to one process and one model.
     """
 
     @abstractmethod

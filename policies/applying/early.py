@@ -57,10 +57,10 @@ class Early:
             self._derived.add(key)
 
     def changed(self) -> set[int]:
-        """Identities of parameters whose gradients were used, or are not what the backward gave;
-        look no more.
+        """Stop looking; the ids of parameters whose gradients were used, or are not what the
+        backward gave.
 
-        A factor of two to some power is a gradient scaler's, and changes nothing.
+        A factor that is a power of two comes from a gradient scaler and does not count.
         """
         self.__exit__()
         norms = ((key, norm, self._parameters[key].grad) for key, norm in self._norms.items())
@@ -71,7 +71,7 @@ class Early:
         }
 
     def refuse(self, frozen: Collection[nn.Parameter], changed: Collection[int]) -> None:
-        """Nothing happens where the loop has left alone what turned out to be frozen.
+        """Raise where the loop has used the gradient of something frozen, or moved it.
 
         Raises:
             RuntimeError: it has not.

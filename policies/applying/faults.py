@@ -1,6 +1,6 @@
 """What is wrong with a model, its blocks or its stem, before anything is done to them.
 
-Needs nothing of PyTorch but the objects it is handed.
+Of PyTorch it needs nothing but the objects it is handed.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class Freezer:
     def settle(self, places: Places | None) -> None:
         """Take the parts from ``places``; None leaves them to the order of registration, for good.
 
-        Where the stem was given to the constructor nothing changes.
+        Nothing changes where the stem was given to the constructor.
         """
         if self._trace is None:
             return
@@ -286,7 +286,10 @@ class Freezer:
         return [p for part in trained for p in part.parameters if not p.requires_grad]
 
     def _tell_of_switched(self) -> None:
-        """Once; a model that freezes a parameter in each forward does so after this."""
+        """Warn, once, of parameters that were frozen elsewhere.
+
+        A model that freezes a parameter in each forward does so after this.
+        """
         if self.active is None or self._told:
             return
         if frozen := self._frozen_elsewhere(self.active):
@@ -301,7 +304,7 @@ class Freezer:
         self._strangers.watch(blocks, known)
 
     def _unknown(self) -> dict[int, Part]:
-        """What is watched for the time being, its part not yet being known."""
+        """What is watched while its part is not yet known."""
         modules = [] if self._trace is None else list(self._wiring.outside.values())
         return {_OUTSIDE: Part(modules=modules)}
 

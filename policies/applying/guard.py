@@ -316,12 +316,14 @@ class Guard:
         return (held for part in self._parts.values() for held in part.buffers)
 
     def _glanced(self) -> list[_Held]:
-        """Those whose bytes are others, of every so manyth, at least of ``_GLANCES``."""
+        """Those of a sample whose bytes have changed: every n-th in turn, at least ``_GLANCES`` of
+        them.
+        """
         stride = max(1, len(self._all) // _GLANCES)
         return [h for h in self._all[self._looks % stride :: stride] if h.glance() != h.seen]
 
     def _sample(self) -> list[_Held]:
-        """What to sum: all the more seldom, the longer all went well."""
+        """The parameters to sum now: all of them the more seldom, the longer all went well."""
         self._looks += 1
         held = [part.parameters for part in self._parts.values() if part.parameters]
         if self._looks & (self._looks - 1) == 0:
@@ -352,13 +354,13 @@ def _address(tensor: Tensor) -> int:
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether the spans of two tensors in memory do."""
+    """Whether the spans of two tensors in memory overlap."""
     spans = [_span(each) for each in (one, other)]
     return max(start for start, _ in spans) < min(end for _, end in spans)
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
-    """From where to where in memory its values lie; nowhere, of a sparse one or an empty one."""
+    """(start, end) of a tensor's values in memory, in bytes; (0, 0) of a sparse or an empty one."""
     start = _address(tensor)
     if not start or not tensor.numel():
         return 0, 0

@@ -40,7 +40,7 @@ def stepped_nowhere(model: nn.Module) -> Iterator[None]:
 
 
 def refuse_without_gradients(model: nn.Module) -> None:
-    """Nothing happens where something has a gradient.
+    """Raise where no parameter of the model has a gradient.
 
     Raises:
         RuntimeError: nothing has.

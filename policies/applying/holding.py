@@ -49,7 +49,7 @@ _HOLDS: weakref.WeakKeyDictionary[nn.Module, Hold] = weakref.WeakKeyDictionary()
 
 
 def take(blocks: Sequence[nn.Module], release: Callable[[], None]) -> Hold:
-    """Have the hold of ``blocks``; whoever had it gives back what it froze, which is told.
+    """Take hold of the blocks; whoever had them gives back what it froze, with a warning.
 
     Args:
         blocks: of one model.

@@ -109,7 +109,7 @@ def _closed_in(given: Any, seen: set[int], depth: int) -> list[str]:
 
 
 def refuse_moments_elsewhere(optimizers: Iterable[Any]) -> None:
-    """Nothing happens where all that optimizers of one's own remember is by parameter in ``state``.
+    """Raise where an optimizer of one's own remembers more than ``state`` holds by parameter.
 
     Raises:
         RuntimeError: one keeps it in a table or list of its own, or as one for all parameters.
@@ -152,9 +152,9 @@ def forget(optimizers: Iterable[Any], parameters: Iterable[nn.Parameter]) -> Non
 
 
 def _begin(optimizer: Any, parameter: nn.Parameter) -> None:
-    """Give a parameter the state that the constructor gives it, where it does, as Adagrad's.
+    """Give a parameter the state that the optimizer's constructor would give it, as Adagrad's does.
 
-    Most begin it in their first step.
+    Most optimizers begin a parameter's state in their first step instead.
     """
     groups = (g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
     taken = inspect.signature(type(optimizer)).parameters

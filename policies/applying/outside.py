@@ -62,13 +62,13 @@ class Outside:
             self._tell_of_accumulation()
 
     def _not_taken(self) -> tuple[nn.Parameter, Tensor] | None:
-        """A gradient of the last step's, which no optimizer has stepped along."""
+        """A parameter and its gradient of the last step, along which no optimizer has stepped."""
         if self._stepped is not False or self._told:
             return None
         return next(((p, p.grad) for p in self._parameters() if p.grad is not None), None)
 
     def _tell_of_accumulation(self) -> None:
-        """Once: nothing else may be wrong with it, where a policy counts no steps."""
+        """Warn, once: where a policy counts no steps, nothing else may be wrong with it."""
         self._told = True
         warnings.warn(
             "gradients of the last updater.step() were added to before an optimizer stepped: "
@@ -79,7 +79,10 @@ class Outside:
         )
 
     def _refuse_forward_before(self, loss: Tensor | float) -> None:
-        """Once is enough: a loop that runs the model too early does so in every step."""
+        """Raise where the forward ran before the step began.
+
+        It is looked at once: a loop that runs the model too early does so in every step.
+        """
         if self._began is None or not (graph := graph_of(loss)):
             return
         if (name := used_before(graph, self._began, self._names)) is not None:

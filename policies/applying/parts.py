@@ -20,7 +20,7 @@ STEM = -1
 class Places:
     """What runs where outside the blocks of a model, by dotted name; JSON values only.
 
-    What runs in several places has the highest: it has to be trained wherever one of them is.
+    What runs in several places has the highest, as it has to be trained wherever one of them is.
 
     Attributes:
         num_blocks: blocks of the model, and the number of its head.

@@ -162,7 +162,7 @@ def let_in(blocks: Iterable[nn.Module]) -> None:
 class Presence:
     """Which of a model's blocks are run.
 
-    Block 0 always is; how blocks are called is seen there.
+    Block 0 is always run, and shows how blocks are called.
 
     Args:
         blocks: the model's, in forward order.
@@ -261,7 +261,7 @@ class Presence:
 
 
 def origin(block: int, count: int) -> int:
-    """The block that ``block`` is begun as a copy of, where the lowest ``count`` are present.
+    """The block whose copy ``block`` begins as, where the lowest ``count`` are present.
 
     The stack is repeated, which trains on better than doubling each block where it stands.
 

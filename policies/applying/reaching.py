@@ -15,9 +15,9 @@ PATIENCE = 16
 
 
 class Reaching:
-    """What has had gradients, seen at a step's loss and at its end.
+    """Which parameters have had gradients, looked at when a step's loss is observed and at its end.
 
-    A loop may step and drop them itself in between.
+    A loop may step and drop the gradients itself in between.
 
     Args:
         model: any module.
@@ -44,7 +44,7 @@ class Reaching:
         self._observed = {index for index in unreached if self._has_gradients(index)}
 
     def refuse_nothing(self) -> None:
-        """A step must have had a backward.
+        """Raise where the step had no backward.
 
         Raises:
             RuntimeError: it had none, or none of these parameters.
@@ -59,9 +59,9 @@ class Reaching:
         )
 
     def refuse_unreached(self, active: Sequence[int]) -> None:
-        """Blocks that are trained must be reached.
+        """Raise where a block that is to be trained is never reached.
 
-        One that was once is dropped now and then, as stochastic depth does.
+        A block that was reached once passes: stochastic depth drops one now and then.
 
         Raises:
             RuntimeError: one was not in ``PATIENCE`` steps.
@@ -97,7 +97,7 @@ class Reaching:
         return any(p.requires_grad for p in parameters) and not is_absent(self._blocks[index])
 
     def _refuse_replaced(self) -> None:
-        """Nothing has a gradient of what there was: it may not be there any more."""
+        """Raise where gradients are of parameters that were put in place of those known."""
         known: Mapping[int, str] = self._freezer.parameters
         for name, parameter in self._model.named_parameters():
             if parameter.grad is not None and id(parameter) not in known:

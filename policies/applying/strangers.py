@@ -50,7 +50,7 @@ class Strangers:
         return [(len(m._buffers), *map(id, m._modules.values())) for _, m in self._modules]
 
     def found(self) -> str | None:
-        """The name of one; None where there is none."""
+        """The name of a parameter that is trained in a frozen block; None where there is none."""
         for prefix, module in self._modules:
             for name, parameter in module._parameters.items():
                 trained = parameter is not None and parameter.requires_grad

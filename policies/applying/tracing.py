@@ -93,7 +93,7 @@ class _Moment:
         return self.highest
 
     def part_so_far(self, head: int) -> int:
-        """As well as it can be known while the run goes on."""
+        """The part that runs at this moment, as well as it can be known while the run goes on."""
         if self.inside is not None:
             return self.inside
         return head if self.highest == head - 1 else self.highest

@@ -1,6 +1,6 @@
 """Finds what a policy freezes in a model: the parameters and modules of its stem, blocks and head.
 
-Needs nothing of PyTorch but the objects it is handed.
+Of PyTorch it needs nothing but the objects it is handed.
 """
 
 from __future__ import annotations

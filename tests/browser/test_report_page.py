@@ -1,6 +1,6 @@
 """The report's page in headless Chromium.
 
-Drawn without errors, answering to pointer, keys, width, theme.
+It is drawn without errors, and answers to pointer, keys, width and theme.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def test_hovering_shows_the_trial(page: Browser) -> None:
 def test_choosing_draws_curve_and_decisions(page: Browser) -> None:
     """A click on another trial's point replaces the panel.
 
-    Name, loss curve, active blocks, knobs.
+    The panel has name, loss curve, active blocks and knobs.
     """
     number = int(READING.others["number"].iloc[2])
     page.click(point_of(page, number))

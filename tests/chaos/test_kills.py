@@ -110,7 +110,7 @@ class Chaos:
 
 @pytest.fixture(scope="module")
 def survived(tmp_path_factory: pytest.TempPathFactory) -> Chaos:
-    """The run after all kills, gone on with through Ray after each but the last.
+    """The run after all kills, which Ray goes on with after each kill but the last.
 
     What is left then is trained in this process.
     """
@@ -170,10 +170,7 @@ def test_the_death_of_a_server_is_told(survived: Chaos) -> None:
 
 
 def test_the_directory_holds_what_the_design_lists(survived: Chaos) -> None:
-    """Nothing of Ray's, of checkpoints, of temporary files.
-
-    The lease alone is left of what was running.
-    """
+    """Nothing of Ray's, no checkpoint and no temporary file is left; the lease alone stays."""
     run = survived.run
     assert sorted(path.name for path in run.iterdir()) == [
         "front.png", "report.html", "run.json", "running", "trials", "trunk",

@@ -1,6 +1,6 @@
 """What every driver does alike.
 
-The tasks of a source, each once, and what became of each told to the source.
+It carries out each task of a source once, and tells the source what became of each.
 """
 
 from __future__ import annotations
@@ -120,9 +120,8 @@ class TestDriver:
         assert set(ended[BARRIER:]) == {*BEFORE[BARRIER:], *AFTER}
 
     def test_a_lost_task_is_offered_again(self, driven: Driven) -> None:
-        """Tasks that always raise or exit are lost twice, with what they said.
-
-        Their neighbours end.
+        """Tasks that always raise or exit are lost twice, with what they said; their neighbours
+        end.
         """
         source = driven.source
         assert Counter(source.told("lost")) == dict.fromkeys(LOST, 2)

@@ -60,9 +60,8 @@ class TestSampler:
         assert space.params_of(*space.split(params)) == params
 
     def test_a_proposal_depends_on_its_arguments_alone(self, case: tuple[str, SearchSpace]) -> None:
-        """One sampler asked before for other numbers and histories, one never asked.
-
-        The same answer.
+        """A sampler that was asked before for other numbers and histories answers as one never
+        asked.
         """
         space = case[1]
         known = history(space, LATER)

@@ -67,10 +67,7 @@ def test_a_log_scale_halves_by_ratio() -> None:
 
 
 def test_whole_numbers_have_equal_shares() -> None:
-    """Counts the values of 8,000 evenly spaced coordinates.
-
-    Each of eight numbers has a thousand.
-    """
+    """Of 8,000 evenly spaced coordinates each of eight numbers has a thousand."""
     values = [Int("n", 1, 8).at((i + 0.5) / 8000) for i in range(8000)]
     assert [values.count(n) for n in range(1, 9)] == [1000] * 8
 

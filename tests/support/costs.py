@@ -54,9 +54,9 @@ def two_rounds() -> Iterator[None]:
 
 
 class _EveryForm(Mapping[str, CostTable]):
-    """Has a table for whatever form is asked for.
+    """Costs that have a table for whatever form is asked for.
 
-    Steps at half the cost, and something to pay on entering.
+    Its steps take half the cost, and entering it costs something.
     """
 
     def __init__(self, plain: CostTable) -> None:
@@ -84,10 +84,7 @@ def with_every_form(plain: CostTable) -> CostTable:
 
 
 def made_up_costs(num_blocks: int = 4, full_step: float = 0.01) -> CostTable:
-    """F + 2aF at every depth, with a little overhead.
-
-    A device that behaves as the arithmetic says.
-    """
+    """Costs of F + 2aF at every depth, with a little overhead, as the arithmetic says."""
     forward = full_step / 3
     return CostTable(
         num_blocks=num_blocks,

@@ -1,6 +1,6 @@
 """Tables of trials as the store gives them, built from records.
 
-Small ones by hand and a realistic search.
+There are small ones made by hand and that of a realistic search.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def points(pairs: Sequence[tuple[float | None, float | None]]) -> pd.DataFrame:
 def loss_after(fraction: float) -> float:
     """Final loss of a full_update decayed at ``fraction`` of the baseline.
 
-    2.05 at one half, 1.90 at one.
+    It is 2.05 at one half and 1.90 at one.
     """
     return 1.75 + 0.15 / fraction
 

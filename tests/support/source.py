@@ -148,7 +148,7 @@ def _note(run: str, task: str, epoch: int) -> None:
 def notes(run: Path) -> list[dict[str, Any]]:
     """Every call of ``act``, in order.
 
-    Task, pid, epoch, calls so far in its process, its threads and GPUs.
+    Each has the task, pid, epoch, calls so far in its process, and its threads and GPUs.
     """
     rows = [path.name.split("@") for path in sorted(run.glob("note-*"))]
     return [

@@ -146,9 +146,9 @@ def make_optimizer(model: nn.Module) -> Optimizer:
 
 
 def tiny(*, steps: int = 20, target: float | Literal["auto"] = "auto") -> Workload:
-    """Train a four-block residual MLP on a synthetic regression.
+    """Train a four-block residual MLP on a synthetic regression for ``steps`` steps.
 
-    ``steps`` steps, evaluated every five.
+    It is evaluated every five steps.
     """
     return Workload(
         name="tiny",
@@ -291,7 +291,7 @@ def dies(at: int = FAULT_STEP) -> Workload:
 def hangs(at: int = FAULT_STEP) -> Workload:
     """Sleep from step ``at`` on while the file that ``TINY_HANG_FILE`` names exists.
 
-    Without one, work.
+    Without the file, it trains.
     """
 
     def fault(step: int, batch: Pair) -> Pair:

@@ -1,6 +1,6 @@
-"""A confirmation of the realistic search in ``frames``.
+"""A confirmation of the realistic search in ``frames``, with made-up runs.
 
-Its verdict by the real statistics, from made-up runs.
+Its verdict comes from the real statistics.
 """
 
 from __future__ import annotations

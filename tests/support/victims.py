@@ -87,7 +87,7 @@ class Victim:
     def kill(self, victim: str) -> list[int]:
         """Kill one of ``VICTIMS`` (``worker``: the oldest) with SIGKILL.
 
-        The ids of the processes it was sent to.
+        Returns the ids of the processes that the signal was sent to.
         """
         children = self.look()
         if victim == "driver":

@@ -1,6 +1,6 @@
 """The whole confirmation on the tiny workload.
 
-Fresh paired seeds, resumption, extension, bad input, command line.
+Fresh paired seeds, resumption, extension, bad input and the command line are tested.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def test_trains_candidates_and_control_on_fresh_paired_seeds(
 ) -> None:
     """Reads the table afterwards.
 
-    Every schedule on every seed, none of the search's seeds, dense numbers, measured.
+    Every schedule has run on every seed, none of them the search's, with dense numbers, measured.
     """
     before = Store.open(searched)
     assert before.frame()["origin"].iloc[-1] == "replicate"
@@ -221,7 +221,7 @@ def test_runs_at_once_that_cannot_be(run: Path, changed: dict[str, Any], said: s
 def test_interrupted_equals_straight(straight: Confirmed, run: Path) -> None:
     """The process dies at a training step, three times, the first as it warms up.
 
-    Gone on with, table and verdict are those of the straight one.
+    Gone on with, its table and verdict are those of a straight run.
     """
     for steps in (1, 60, 60):
         with fuse.burning_after(steps):
@@ -235,9 +235,9 @@ def test_interrupted_equals_straight(straight: Confirmed, run: Path) -> None:
 
 
 def test_done_is_not_done_again_and_more_seeds_extend(done: Path) -> None:
-    """Confirmed twice: the same table. With one seed more.
+    """Confirmed twice, the table is the same.
 
-    The old rows unchanged, and just that seed's new.
+    With one seed more, the old rows are unchanged, and just that seed's are new.
     """
     run = done
     first = replicates(run)
@@ -372,7 +372,7 @@ def test_no_control(tmp_path: Path) -> None:
 
 
 def test_baselines_missing(tmp_path: Path) -> None:
-    """A search interrupted among its baselines.
+    """A search was interrupted among its baselines.
 
     They come first, or a replicate would take their place.
     """

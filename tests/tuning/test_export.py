@@ -29,9 +29,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_finished_trial_survives_the_way_through_toml(run: Path, tmp_path: Path) -> None:
-    """The loaded policy equals the one that the trial's knobs make.
+    """The policy that is loaded equals the one that the trial's knobs make.
 
-    By the command for one of each policy.
+    The command is tried for one of each policy.
     """
     frame = Store.open(run).frame()
     for trial in search_records():

@@ -22,9 +22,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 def test_deeper_departures_fork_later(tables: list[Any]) -> None:
-    """Of 20 steps: freezing from the start shares nothing.
+    """Of 20 steps, freezing from the start shares nothing.
 
-    The later it starts, or the horizon ends, the more.
+    The later it starts, or the control's horizon ends, the more is shared.
     """
     freezing, control = tables[0][:5], tables[0][5:]
     assert freezing[0]["departs at"] == 1  # the first step is a probe

@@ -1,6 +1,6 @@
 """The benchmark of a search's cost.
 
-Hypervolume by definition, times by hand, and a run from start to end.
+Hypervolume is checked by its definition and times by hand; one run goes from start to end.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def test_a_hypervolume_that_is_not_reached() -> None:
 
 
 def test_it_runs(tmp_path: Path) -> None:
-    """Without Ray, in this process.
+    """The sides that need no Ray run in this process.
 
-    A row for each side, of as many trials as asked for and the trunk of ours.
+    Each has a row, of as many trials as asked for; ours has its trunk's besides.
     """
     file = tmp_path / "out.json"
     arguments = [

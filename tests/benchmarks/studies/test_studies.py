@@ -1,7 +1,4 @@
-"""The studies of single knobs.
-
-Their files, the arithmetic of their tables, and one of them from start to end.
-"""
+"""The studies of single knobs: their files, the arithmetic of their tables, and one whole study."""
 
 from __future__ import annotations
 
@@ -153,7 +150,7 @@ def test_differences_to_the_base_by_hand() -> None:
 def test_gain_over_the_control_by_hand() -> None:
     """A loss of 2 + log2(1/h) is the control's after 10·h seconds.
 
-    10/8, or a bound beyond the control's losses.
+    The gain is 10/8, or a bound where the loss is beyond the control's losses.
     """
     base, _, less, _ = gain_rows(CADENCE, made_up_runs(), TINY, SEEDS)
     expected = np.prod([10 / 2**over / 8 for over in (0.0, 0.1, 0.2)]) ** (1 / 3)
@@ -200,9 +197,9 @@ def test_depths_are_those_of_reduced_steps() -> None:
 
 
 def test_what_is_recorded_is_not_trained_again(tmp_path: Path) -> None:
-    """A job on disk, then a record cut short by a kill.
+    """A job is on disk, and then a record that a kill cut short.
 
-    Only what is missing is trained, and both can be read.
+    Only what is missing is trained, and both can be read afterwards.
     """
     create_runs(tmp_path, Subject.find(TINY), made_up_costs())
     first, second = control_job(TINY, 0.5, 3), value_job(CADENCE, CADENCE.values[2], TINY, 3)
@@ -216,9 +213,9 @@ def test_what_is_recorded_is_not_trained_again(tmp_path: Path) -> None:
 
 
 def test_a_search_is_told_by_the_knob_under_study(tmp_path: Path) -> None:
-    """A whole search of the file on the tiny workload.
+    """The file's whole search runs on the tiny workload.
 
-    A row for each sampled trial, ordered by the knob.
+    There is a row for each sampled trial, ordered by the knob.
     """
     config = config_of(
         CADENCE, "--run", str(tmp_path / "run"), "--workload", TINY, "--driver", "serial"
@@ -234,7 +231,7 @@ def test_a_search_is_told_by_the_knob_under_study(tmp_path: Path) -> None:
 
 
 def test_quick_from_start_to_end(tmp_path: Path) -> None:
-    """Clock, runs, tables and JSON.
+    """The clock, runs, tables and JSON are all made.
 
     A second study in the same directory trains only what the first did not.
     """

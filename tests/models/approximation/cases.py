@@ -1,6 +1,6 @@
-"""What the tests of approximations share.
+"""What the tests of approximations share: random matrices, a small model, and how to fit it.
 
-Random matrices, a small model of every sort of layer, and how to fit it.
+The model has every sort of layer.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ def mlp_of(model: nn.Module, index: int) -> MLP:
 
 @given(st.integers(0, 2), st.sets(st.integers(0, 23), min_size=1))
 def test_removing_units_equals_zeroing_them(index: int, units: set[int]) -> None:
-    """Against the dense model whose columns of the other units are zero.
+    """Agrees with the dense model whose columns of the other units are zero.
 
-    Whichever units of whichever sort of MLP.
+    Any units and every sort of MLP are tried.
     """
     pruned, zeroed = net(), net()
     for name, layer in prune(mlp_of(pruned, index), torch.tensor(sorted(units))).items():
@@ -38,9 +38,9 @@ def test_removing_units_equals_zeroing_them(index: int, units: set[int]) -> None
 
 @given(seeds, st.integers(1, 10), st.floats(0.01, 100))
 def test_the_strongest_units_stay(seed: int, count: int, factor: float) -> None:
-    """By the definition, one unit at a time.
+    """Agrees with the definition, one unit at a time.
 
-    And a factor moved from the values to the column changes no choice.
+    A factor moved from the values to the column changes no choice.
     """
     model = nn.Sequential(nn.Linear(3, 10), nn.ReLU(), nn.Linear(10, 4)).double()
     generator = torch.Generator().manual_seed(seed)
@@ -59,10 +59,7 @@ def test_the_strongest_units_stay(seed: int, count: int, factor: float) -> None:
 
 
 def test_a_gate_that_is_closed_counts() -> None:
-    """A gated unit whose gate has no weights does nothing, however great its values.
-
-    It goes first.
-    """
+    """A gated unit whose gate has no weights does nothing and goes first, whatever its values."""
     model = net()
     with torch.no_grad():
         model.get_parameter("blocks.0.up.weight")[5] = 0.0
@@ -70,9 +67,9 @@ def test_a_gate_that_is_closed_counts() -> None:
 
 
 def test_units_removed_can_learn_again() -> None:
-    """Dense again their columns are zero, their rows as they were.
+    """Made dense again, the columns removed are zero and the rows as they were.
 
-    After a backward their columns have gradients.
+    After a backward these columns have gradients.
     """
     model = net()
     before = {name: layer.weight.detach().clone() for name, layer in linears(model).items()}

@@ -1,6 +1,6 @@
 """Low-rank fits against NumPy and SciPy in float64.
 
-No matrix of the rank is better, by theorem and by comparison.
+That no matrix of the rank is better is checked by the theorem and by comparison.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ TINY = 1e-9
 
 
 def tail(matrix: Array, rank: int) -> float:
-    """The least Frobenius error of any approximation of this rank (Eckart and Young).
+    """The least Frobenius error of any approximation of this rank: the singular values left out.
 
-    The singular values left out.
+    Eckart and Young proved it.
     """
     return float(np.linalg.norm(scipy.linalg.svdvals(matrix)[rank:]))
 
@@ -90,9 +90,9 @@ def test_data_aware_with_equal_inputs_is_the_svd(
 def test_diagonal_helps_and_is_the_best_for_its_factors(
     seed: int, m: int, n: int, aware: bool, data: st.DataObject
 ) -> None:
-    """Never worse than the factors alone.
+    """The fit is never worse than the factors alone.
 
-    And no entry of the diagonal can move without a greater error.
+    No entry of the diagonal can move without a greater error.
     """
     rank = data.draw(st.integers(1, min(m, n)))
     matrix, inputs = random_matrix(seed, m, n), random_matrix(seed + 1, 40, n) if aware else None
@@ -110,9 +110,9 @@ def test_diagonal_helps_and_is_the_best_for_its_factors(
 
 
 def test_diagonal_finds_a_diagonal() -> None:
-    """A strong diagonal on a weak matrix of rank two.
+    """The matrix is a strong diagonal on a weak matrix of rank two.
 
-    The factors alone miss nearly all of it, both together little.
+    The factors alone miss nearly all of it, with the diagonal little.
     """
     matrix = np.diag(np.linspace(1, 3, 12)) + 0.3 * random_matrix(0, 12, 2) @ random_matrix(
         1, 2, 12

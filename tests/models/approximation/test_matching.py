@@ -1,6 +1,6 @@
 """Which layers are meant.
 
-Patterns in the model's order, placements by what layers are called, ties refused.
+Patterns follow the model's order, placements what layers are called; ties are refused.
 """
 
 from __future__ import annotations

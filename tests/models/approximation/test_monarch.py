@@ -1,6 +1,6 @@
 """Monarch matrices against NumPy.
 
-The paper's definition, the closed form of the projection, and the fast product.
+The paper's definition, the closed form of the projection and the fast product are checked.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ grids = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
 
 @given(seeds, st.integers(2, 5))
 def test_it_is_the_papers_matrix(seed: int, size: int) -> None:
-    """With n = k² and rank 1.
+    """The definition with n = k² and rank 1.
 
-    Block-diagonal L, the transposition of a k x k table, block-diagonal R, and L's P.
+    It is block-diagonal L, the transposition of a k x k table, block-diagonal R, and L's P.
     """
     right, left = (
         torch.from_numpy(random_matrix(seed + i, size * size, size)).view(size, size, size)

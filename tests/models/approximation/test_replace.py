@@ -1,6 +1,6 @@
 """Replaced layers in a model.
 
-Shapes, gradients, states that load, operations as counted, and the way back.
+Shapes, gradients, states that load, operations as counted and the way back are checked.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.b
 class TestEveryKind:
     @dtypes
     def test_shapes_types_and_gradients(self, kind: Kind, dtype: torch.dtype) -> None:
-        """Output shape and type as before.
+        """Output shape and type are as before.
 
-        Every parameter has a finite gradient of its own type, not all zero.
+        Every parameter has a finite gradient of its own type that is not all zero.
         """
         model, x = net(dtype), points(dtype)
         before = model(x)
@@ -85,9 +85,9 @@ class TestEveryKind:
             assert (linear.bias is None) == (layer.bias is None)
 
     def test_state_loads_into_a_skeleton(self, kind: Kind) -> None:
-        """Saved and loaded with ``weights_only``.
+        """A state is saved and loaded with ``weights_only``.
 
-        The same names, shapes and types, and the same output to the bit.
+        It has the same names, shapes and types, and gives the same output to the bit.
         """
         model, other = fit(net(), kind), net()
         skeleton(other, kind, MLPS, 0.4)
@@ -101,9 +101,8 @@ class TestEveryKind:
         assert torch.equal(model(points()), other(points()))
 
     def test_operations_are_as_counted(self, kind: Kind) -> None:
-        """``flops`` of each layer alone against PyTorch's counter.
-
-        The backward is twice the forward.
+        """``flops`` of each layer alone agrees with PyTorch's counter; a backward is twice a
+        forward.
         """
         for layer in structured(fit(net(), kind)).values():
             inputs = len(layer.kept) if isinstance(layer, PrunedDown) else layer.in_features
@@ -114,7 +113,7 @@ class TestEveryKind:
     def test_share_is_the_share_of_operations_saved(self, kind: Kind) -> None:
         """At 1/4 every MLP costs at most what a low rank of that share does.
 
-        Units exactly a quarter.
+        With hidden units it costs exactly a quarter.
         """
         model = fit(net(), kind, 0.25)
         for layer in structured(model).values():
@@ -169,9 +168,9 @@ class TestEveryKind:
         ]
 
     def test_the_projects_own_models(self, kind: Kind) -> None:
-        """The transformer's gated MLPs and the tiny workload's plain ones.
+        """The transformer's gated MLPs and the tiny workload's plain ones train a step.
 
-        Trained a step, then dense again.
+        Then they are made dense again.
         """
         shape = replace(NARROW, depth=2).shape
         tokens = torch.arange(24).view(2, 12)

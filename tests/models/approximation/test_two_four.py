@@ -1,6 +1,6 @@
 """2:4 sparsity where there is no hardware for it.
 
-The mask, the masked arithmetic, and why it is refused.
+The mask, the masked arithmetic and the reason for a refusal are checked.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_a_cpu_is_refused_with_the_reason() -> None:
 
 
 def test_layers_without_a_kernel_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By type and by sides, on a device taken for one that has the hardware.
+    """Layers are refused by type and by sides, on a device taken for one that has the hardware.
 
     A layer with a kernel passes.
     """

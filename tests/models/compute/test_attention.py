@@ -93,9 +93,9 @@ def test_backends_agree_with_math_in_float64(backend: str, dtype: torch.dtype, c
 @settings(max_examples=25)
 @given(case=cases())
 def test_flex_means_the_same(case: Case) -> None:
-    """Forward only, as FlexAttention trains on no CPU.
+    """The forward alone is compared, as FlexAttention trains on no CPU.
 
-    Watched, so that nothing is compiled for each shape.
+    It runs watched, so that nothing is compiled for each shape.
     """
     q, k, v, _ = case.tensors(torch.float32)
     assert_flex_agrees(
@@ -137,9 +137,8 @@ def assert_flex_agrees(call: Callable[[], Tensor]) -> None:
 
 @pytest.mark.parametrize("backend", RUN_BY)
 def test_forced_is_what_runs(backend: str) -> None:
-    """A transformer's step, forward and backward.
-
-    The operations that torch dispatched are the backend's alone.
+    """In a transformer's step, forward and backward, torch dispatched the backend's operations
+    alone.
     """
     model = make_transformer(Shape(256, depth=2, width=32, heads=2, window=16), 0)
     tokens = torch.zeros(3, 16, dtype=torch.int64)
@@ -292,9 +291,9 @@ def test_names() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_fault_is_found_exactly_where_training_fails(backend: str, dtype: torch.dtype) -> None:
-    """Each backend on the CPU.
+    """Each backend on the CPU either trains or gives a reason.
 
-    Those that train have no fault, the others one line, which is what training raises.
+    Those that train have no fault; the others have one line, which is what training raises.
     """
     fault = backend_fault(backend, CPU, dtype)
     assert (fault is None) == (backend in RUN_BY)

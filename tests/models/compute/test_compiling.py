@@ -68,9 +68,9 @@ def operations(step: Callable[[], object]) -> set[str]:
 
 
 def test_a_compiled_model_is_the_same_and_can_be_undone() -> None:
-    """Parameter names before, while and after; gradients as those of the model as written.
+    """Names and gradients of parameters are those of the model as written, compiled and after.
 
-    Then nothing is left.
+    Nothing is left when compilation is undone.
     """
     model, blocks = make()
     names, expected = list(model.state_dict()), gradients(model)
@@ -94,9 +94,10 @@ def test_a_forward_of_the_blocks_own_is_put_back() -> None:
 
 
 def test_freezing_is_respected_at_every_depth() -> None:
-    """Depths up and down: exactly the active parameters have gradients, equal to the plain ones.
+    """As depths go up and down, exactly the active parameters have gradients, equal to the plain
+    ones.
 
-    Four graphs do.
+    Four graphs do for that.
     """
     model, blocks = make()
     plain, _ = make()
@@ -112,9 +113,9 @@ def test_freezing_is_respected_at_every_depth() -> None:
 
 
 def test_an_updater_trains_compiled_blocks() -> None:
-    """Its hooks, cuts and sleep work outside the graphs.
+    """The updater's hooks, cuts and sleep work outside the graphs.
 
-    Weights after three steps as those of the plain model.
+    After three steps the weights are those of the plain model.
     """
 
     def train(compile_it: bool) -> list[Tensor]:
@@ -218,7 +219,7 @@ def test_too_many_graphs_raise(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_copies_are_refused() -> None:
     """A copy would compute with the original's weights.
 
-    Refused while compiled, fine again after.
+    It is refused while the model is compiled, and works again after.
     """
     model, blocks = make()
     undo = trace_only(model, blocks)

@@ -16,9 +16,9 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_have_the_dtype_and_weights_do_not(dtype: str) -> None:
-    """A forward and backward.
+    """In a forward and backward the product comes out in the dtype.
 
-    The product comes out in the dtype, weights and gradients stay float32.
+    Weights and gradients stay float32.
     """
     layer = nn.Linear(8, 8)
     with precision(dtype, CPU):

@@ -76,10 +76,7 @@ class TestTraining:
         assert all(parameter.grad is None for parameter in model.parameters())
 
     def test_evaluation_is_the_mean_over_its_bytes(self) -> None:
-        """A model that ignores its input has the cross-entropy of a constant guess.
-
-        Exactly ln 256.
-        """
+        """A model that ignores its input has a constant guess's cross-entropy, exactly ln 256."""
         workload = byte_lm(recipe=SMALL)
         model = workload.make_model(0)
         with torch.no_grad():

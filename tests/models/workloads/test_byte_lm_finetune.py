@@ -74,10 +74,7 @@ class TestEpochs:
         assert order != examples_at(recipe, seed + 1, step).tolist()
 
     def test_batches_are_windows_of_the_training_text(self) -> None:
-        """In two epochs and for two seeds the same rows.
-
-        Each is found, whole, in the training bytes.
-        """
+        """Two epochs and two seeds have the same rows, each found whole in the training bytes."""
         corpus = load_corpus()
         batch_at = batches(corpus, TINY)
         epochs = [
@@ -112,9 +109,10 @@ class TestPretraining:
         assert workload.evaluate(model) < before - 0.05
 
     def test_is_the_same_whatever_the_process_does(self) -> None:
-        """Under another number of threads, without gradients and after other draws: to the bit.
+        """Weights agree to the bit under another number of threads, without gradients, after other
+        draws.
 
-        All is put back.
+        All is put back afterwards.
         """
         expected = pretrain(PRETRAINING)
         torch.set_num_threads(2)
@@ -131,7 +129,7 @@ class TestPretraining:
     def test_is_kept_and_then_loaded(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The second time nothing is trained; any seed starts from the same weights.
 
-        One file and no scrap.
+        One file is there, and no scrap.
         """
         made = tiny().make_model(0).state_dict()
         byte_lm_finetune._weights.cache_clear()
@@ -277,9 +275,9 @@ class TestWorkload:
         assert sum(line.strip() in lines for line in long) < len(long) / 100
 
     def test_default_text_is_large_enough_by_far(self, cache: Path) -> None:
-        """Twice the bytes an evaluation needs and ten times a training set.
+        """It has over twice the bytes of an evaluation and three times those of a training set.
 
-        Building trains nothing.
+        Building the workload trains nothing.
         """
         recipe, prose = Recipe(), byte_lm_finetune._prose()
         assert len(prose.validation) > 2 * byte_lm.VALIDATION_BYTES

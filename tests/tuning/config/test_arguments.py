@@ -187,9 +187,8 @@ def test_a_bad_file_is_named(here: Path, content: bytes | None, part: str) -> No
     "argv", [["extra"], ["--no-forks=1"], ["--tria", "3"], ["--trials", "--seed", "1"]]
 )
 def test_what_is_no_flag_is_a_fault(argv: list[str]) -> None:
-    """A stray word, a value for a switch, an abbreviation, a missing value.
-
-    None ends the program.
+    """A stray word, a value for a switch, an abbreviation and a missing value do not end the
+    program.
     """
     assert faults_of(*argv)
 

@@ -120,7 +120,7 @@ def test_a_rung_that_would_go_unheeded_is_refused(tmp_path: Path) -> None:
 def test_all_faults_come_together(tmp_path: Path) -> None:
     """An existing directory, an unknown workload, sampler and knob, and two numbers out of range.
 
-    Six messages.
+    There is a message for each of the six.
     """
     bad: dict[str, Any] = {
         "workload": "w",

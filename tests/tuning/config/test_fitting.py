@@ -1,6 +1,6 @@
 """What a device cannot do is left out of a space, with a line that says so.
 
-What leaves nothing is refused.
+A space of which nothing is left is refused.
 """
 
 from __future__ import annotations
@@ -75,10 +75,7 @@ def device_lacking(failing: Collection[int]) -> Iterator[None]:
 @settings(max_examples=10)
 @given(st.sampled_from(SPACES), st.sets(st.integers(0, 40)))
 def test_nothing_that_is_left_fails(name: str, failing: set[int]) -> None:
-    """Property, over any set of forms a device may lack.
-
-    Unless it is refused, what is left has none of them.
-    """
+    """Property: unless a space is refused, what is left of it has no form that the device lacks."""
     space, fault_of = find_space(name), lacking(failing)
     fitted = fit_space(space, fault_of)
     if not fitted.faults:
@@ -179,7 +176,7 @@ def test_a_fixed_value_that_cannot_be_is_refused() -> None:
 
 
 def test_a_cpu_says_what_it_lacks() -> None:
-    """Real steps of a model without attention on the CPU.
+    """Real steps are tried of a model without attention on the CPU.
 
     2:4 sparsity and forced kernels have a reason each.
     """
@@ -248,7 +245,7 @@ def test_muon_needs_matrices() -> None:
 def test_a_search_begins_with_what_is_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a CPU 2:4 sparsity goes, with a line.
+    """On a CPU 2:4 sparsity is left out, with a line.
 
     Asked for by name it is refused before anything is created.
     """
@@ -272,9 +269,9 @@ def test_a_search_begins_with_what_is_left(
 def test_what_was_asked_for_and_what_is_left_stay_apart(
     name: str, failing: set[int], horizon: float, reverse: bool
 ) -> None:
-    """Property, over any set of forms a device may lack.
+    """Property: whatever forms a device lacks, the knobs stay the user's.
 
-    The knobs stay the user's, and run.json keeps the space.
+    What is left of the space is kept in run.json.
     """
     choices = [k for k in find_space(name).knobs if isinstance(k, Choice)]
     knobs = {"horizon": horizon} | {
@@ -301,7 +298,7 @@ def test_what_was_asked_for_and_what_is_left_stay_apart(
 def test_a_search_goes_on_in_the_space_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its file given again and without, on a device that can do nothing of it.
+    """A run resumes with its file given again and without, on a device that can do nothing of it.
 
     Another file is refused.
     """
@@ -331,7 +328,7 @@ def test_a_search_goes_on_in_the_space_it_began_with(
 def test_a_warm_start_of_no_use_on_this_device_is_refused(tmp_path: Path) -> None:
     """All that the other run tried beside the control is what the CPU cannot do.
 
-    Named before anything is created.
+    It is named before anything is created.
     """
     full_update = {"policy": "full_update", "horizon": 0.5}
     knobs = {

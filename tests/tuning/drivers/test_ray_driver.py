@@ -144,9 +144,9 @@ class TestDeaths:
         ]
 
     def test_a_process_that_must_wait_is_kept(self, ordinary: Ordinary) -> None:
-        """Two at once, then one alone, then two again.
+        """Two tasks run at once, then one alone, then two again.
 
-        The two processes of before, of which none was started anew.
+        They run in the two processes of before, of which none was started anew.
         """
         assert [call["task"] for call in ordinary.notes][2] == "nap-3"
         assert len(ordinary.notes) == len(ordinary.tasks)

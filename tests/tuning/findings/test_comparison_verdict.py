@@ -18,9 +18,9 @@ LOSSES = st.lists(st.floats(0.5, 2.0), min_size=3, max_size=5, unique=True)
 
 
 def rows(own: list[float], control: list[float], levels: tuple[int, ...] = (12, 18)) -> list[Row]:
-    """A schedule and its control, a loss a seed.
+    """A schedule and its control, with a loss for each seed.
 
-    At equal time it is as much above full_update as above nothing.
+    At equal time the schedule is as much above full_update as above nothing.
     """
     runs = []
     for seed, (loss, beside) in enumerate(zip(own, control, strict=True)):
@@ -35,7 +35,7 @@ def rows(own: list[float], control: list[float], levels: tuple[int, ...] = (12, 
 
 @given(LOSSES, st.data())
 def test_p_is_that_of_a_paired_t_test(control: list[float], data: st.DataObject) -> None:
-    """SciPy's paired one-sided test, times two.
+    """The p-value is that of SciPy's paired one-sided test, times two.
 
     There are two comparisons, and the other has p = 1.
     """
@@ -107,9 +107,9 @@ def test_a_clock_that_was_disturbed_is_named_beside_the_verdict() -> None:
 
 
 def test_the_table_reads_like_the_notes_with_the_control_beside_it() -> None:
-    """At 80 columns nothing is cut.
+    """At 80 columns no column is cut.
 
-    Schedule, loss, ms a step, speedup, gap, control, levels, mean, probes.
+    They are schedule, loss, ms a step, speedup, gap, control, levels, mean and probes.
     """
     text = printed(rows([1.02, 1.04], [1.0, 1.0]))
     assert "…" not in text

@@ -1,6 +1,6 @@
 """The front and what is read off it.
 
-The laws as properties, the readings on small tables done by hand.
+Laws are tested as properties, readings on small tables done by hand.
 """
 
 from __future__ import annotations
@@ -319,7 +319,7 @@ def test_the_recorded_target_is_the_default() -> None:
 def test_every_trial_but_replicates_is_counted_once() -> None:
     """Finished, stopped and failed add up to the trials.
 
-    Those on neither front nor control are others.
+    Trials on neither the front nor the control's line count as others.
     """
     table = search_frame()
     reading = summary(table)

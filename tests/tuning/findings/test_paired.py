@@ -1,7 +1,4 @@
-"""The statistics of paired comparisons.
-
-Against scipy, against exact small cases, and their laws.
-"""
+"""The statistics of paired comparisons, against scipy, exact small cases and their laws."""
 
 from __future__ import annotations
 
@@ -43,9 +40,9 @@ CURVE = ControlCurve.fit([10 * h for h in HORIZONS], [falling(10 * h) for h in H
 
 @given(st.floats(5.0, 10.0))
 def test_curve_through_a_parabola_is_that_parabola(seconds: float) -> None:
-    """Exact case: five points of a parabola.
+    """Exact case: five points of a parabola give the loss at any seconds between.
 
-    Loss at any seconds between, and back to the seconds.
+    From the loss they give back the seconds.
     """
     loss = CURVE.loss_at(seconds)
     assert loss == pytest.approx(falling(seconds), abs=1e-9)
@@ -208,7 +205,7 @@ def test_t_interval_is_scipys(values: list[float]) -> None:
 
 
 def test_bootstrap_is_scipys() -> None:
-    """BCa of scipy on twelve values.
+    """Agrees with scipy's BCa on twelve values.
 
     Two draws of resamples agree to a few per cent of the interval's width.
     """
@@ -232,7 +229,7 @@ def test_intervals_of_degenerate_samples() -> None:
 def test_holm_by_hand() -> None:
     """Holm's steps 3p, 2p, p with the running maximum, in the order given; capped at 1.
 
-    Counting earlier tests.
+    Earlier tests count among the steps.
     """
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]

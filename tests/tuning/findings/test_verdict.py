@@ -64,9 +64,9 @@ def verdict(
 
 
 def test_a_schedule_that_is_faster_wins() -> None:
-    """Ten per cent faster with strays of 0.003.
+    """A schedule ten per cent faster, with strays of 0.003, wins.
 
-    Named, with its gain, its interval around it, and how sure.
+    It is named, with its gain, the interval around it, and how sure it is.
     """
     found = verdict(candidate(17, 1.10), candidate(3, 0.95))
     first, second = found.candidates
@@ -134,9 +134,9 @@ def test_what_would_have_to_change_is_enough() -> None:
 
 
 def test_seeds_needed_is_the_least_number() -> None:
-    """A mean of one standard deviation: scipy's quantile by hand.
+    """For a mean of one standard deviation the number is that by hand from scipy's quantile.
 
-    And none where the mean is not positive.
+    There is none where the mean is not positive.
     """
     values = [1.0 - math.sqrt(0.5), 1.0 + math.sqrt(0.5)]
     count = seeds_needed(values, 0.008)
@@ -147,9 +147,9 @@ def test_seeds_needed_is_the_least_number() -> None:
 
 
 def test_better_than_any_control_is_a_bound() -> None:
-    """A loss below the longest control's on every seed.
+    """A schedule whose loss is below the longest control's on every seed wins.
 
-    It wins, by at least the seconds it saves.
+    Its gain is at least the seconds it saves.
     """
     runs = [dataclasses.replace(r, loss=r.loss - 0.05) for r in candidate(5, 1.02, horizon=1.0)[1]]
     found = verdict((Candidate(5, Recipe("dynamic_suffix", 1.0)), runs))
@@ -176,9 +176,9 @@ def test_a_candidate_outside_the_controls_time_cannot_be_judged() -> None:
 
 
 def test_a_seed_that_failed_cannot_win() -> None:
-    """The worst seed is missing.
+    """The worst seed is missing, so the schedule has not won, however good the rest.
 
-    However good the rest, the schedule has not won, and the seed is named.
+    The seed is named.
     """
     who, runs = candidate(5, 1.3)
     found = verdict((who, runs[:-1]))
@@ -274,7 +274,7 @@ def test_json_is_plain_and_versioned() -> None:
 
 
 def test_a_machine_that_strays_is_told_apart_from_losses_that_do() -> None:
-    """Measured times of one seed doubled at random.
+    """The measured times of one seed are doubled at random.
 
     The gain by the clock stays narrow, and the machine is named.
     """
@@ -309,9 +309,9 @@ def test_a_machine_that_strays_is_told_apart_from_losses_that_do() -> None:
 
 
 def test_table_fits_eighty_columns() -> None:
-    """Printed to a terminal of 80 columns.
+    """Printed to a terminal of 80 columns, no line is longer and nothing is cut.
 
-    No line is longer, nothing is cut, and the sentence is there.
+    The sentence is there.
     """
     found = verdict(candidate(17, 1.10), candidate(3, 0.95))
     console = Console(width=80, record=True, file=None, quiet=False)

@@ -40,9 +40,9 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
     ],
 )
 def test_any_other_file_is_named_and_left_alone(tmp_path: Path, text: str) -> None:
-    """Torn, foreign, or of another format.
+    """A file that is torn, foreign or of another format gives no verdict.
 
-    No verdict, a remark with the path, and the file as it was.
+    There is a remark with the path, and the file stays as it was.
     """
     path = tmp_path / VERDICT
     path.write_text(text)

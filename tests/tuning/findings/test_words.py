@@ -250,7 +250,7 @@ def test_a_rival_within_noise_may_be_what_wins() -> None:
 
 
 def test_a_confirmed_verdict_is_the_headline() -> None:
-    """The confirmation's own sentence.
+    """The confirmation's own sentence comes first.
 
     The search's finding stands behind it, no longer called unconfirmed.
     """

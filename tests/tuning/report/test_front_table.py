@@ -137,7 +137,7 @@ def test_control_runs_off_the_front_stand_below_the_rule() -> None:
 def long_front(members: int = 24, **changes: Any) -> FrontSummary:
     """A control line and a front of many schedules along it.
 
-    Those of even number beat it by far.
+    Schedules of even number beat the line by far.
     """
     full = {"policy": "full_update", "origin": "control"}
     runs = [
@@ -208,7 +208,7 @@ def test_a_confirmation_stands_on_top() -> None:
 
 
 def test_long_numbers_fit_eighty_columns() -> None:
-    """Numbers of six digits, marks and losses in scientific notation.
+    """Numbers have six digits, marks and scientific notation.
 
     The gaps become narrow, and no cell is cut.
     """
@@ -226,7 +226,7 @@ def test_long_numbers_fit_eighty_columns() -> None:
 
 
 def test_a_members_loss_over_seeds_is_told() -> None:
-    """Two replicates of one member: mean and standard deviation by hand.
+    """Two replicates of one member have the mean and standard deviation worked out by hand.
 
     Nothing is said of a run without any.
     """

@@ -32,9 +32,9 @@ def test_json_has_the_names_that_programs_read() -> None:
 
 
 def test_what_does_not_apply_is_null() -> None:
-    """A trial with nothing known but its place, and no target.
+    """A trial with nothing known but its place, and no target, has nulls.
 
-    Nulls, never NaN, and no invented knob.
+    There is never a NaN, and no invented knob.
     """
     data = json.loads(json_text(summary(frame_of([record(0, 3.0, 2.0, target_loss=None)]))))
     assert data["target_loss"] is None
@@ -48,9 +48,9 @@ def test_what_does_not_apply_is_null() -> None:
 
 
 def test_json_tells_noise_and_confirmation() -> None:
-    """The limit beside the deviation, the mark on each member, the verdict whole.
+    """The limit stands beside the deviation, a mark on each member, and the verdict whole.
 
-    Null where nothing is known.
+    What is not known is null.
     """
     table = search_frame()
     data = json.loads(json_text(summary(table, None, background({37: 1.08}))))
@@ -65,9 +65,9 @@ def test_json_tells_noise_and_confirmation() -> None:
 
 
 def test_json_tells_the_loss_over_seeds() -> None:
-    """Of a member with a replicate, by hand: two seeds, mean between them.
+    """A member with a replicate has two seeds and the mean between them, worked out by hand.
 
-    Null and 0 of the other.
+    The other has null and 0.
     """
     table = frame_of(
         [record(0, 5.0, 2.0, knobs={"levels": 4}), record(1, 8.0, 1.9, knobs={"levels": 2})]

@@ -63,9 +63,9 @@ def data_of(text: str) -> dict[str, Any]:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    """No address of anything to load in it.
+    """The page has no address of anything to load.
 
-    No source, no link, no import, no style from elsewhere.
+    It has no source, link, import or style from elsewhere.
     """
     text = page(search_frame(), {"calibration": dataclasses.asdict(COSTS)})
     outline = Outline(text)
@@ -223,9 +223,9 @@ def test_a_confirmation_stands_on_the_page() -> None:
 
 
 def test_a_members_loss_over_seeds_stands_below_the_front() -> None:
-    """Two replicates of the one member.
+    """One member has two replicates.
 
-    Mean, deviation and how many seeds, in a note: its row is one line.
+    A note gives mean, deviation and number of seeds, as its row is one line.
     """
     table = frame_of([record(0, 5.0, 2.0, knobs={"levels": 4})])
     again = Background(replicated={Recipe("dynamic_suffix", 1.0, {"levels": 4}): (2.1, 2.2)})
@@ -254,9 +254,9 @@ def test_whiskers_are_the_controls_seconds_over_the_gain() -> None:
 
 
 def test_a_confirmation_on_a_loud_machine_says_so() -> None:
-    """By the spread of the control's seconds.
+    """The note goes by the spread of the control's seconds.
 
-    And each schedule's own note stands with its number.
+    Each schedule's own note stands with its number.
     """
     known = background({37: 1.08})
     assert known.confirmed is not None

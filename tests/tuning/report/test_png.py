@@ -180,7 +180,7 @@ def test_better_is_on_its_own_side_whatever_the_size(maximize: bool, unit: float
 
 
 def test_pyplot_is_never_imported() -> None:
-    """In a fresh interpreter.
+    """The test runs in a fresh interpreter.
 
     Pyplot keeps global state and picks a backend, which a library must not.
     """

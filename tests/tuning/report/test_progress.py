@@ -54,9 +54,9 @@ class TestSecondsLeft:
     def test_lies_between_its_bounds(
         self, in_flight: list[float], waiting: list[float], concurrency: int
     ) -> None:
-        """At least the longest task and the work shared evenly.
+        """The estimate is at least the longest task and the work shared evenly.
 
-        At most that share and the longest task (Graham).
+        It is at most the sum of both (Graham).
         """
         tasks = [*in_flight, *waiting]
         longest, shared = max(tasks, default=0.0), sum(tasks) / concurrency

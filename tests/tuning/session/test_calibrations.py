@@ -102,9 +102,9 @@ def test_the_same_surroundings_pass(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", HERE)
 def test_other_surroundings_are_refused(tmp_path: Path, name: str) -> None:
-    """Another device or torch.
+    """Another device or torch is bad input, before anything is trained.
 
-    Bad input that names both and says what to do, before anything is trained.
+    The message names both and says what to do.
     """
     run = _store(tmp_path / "run", **{**HERE, name: "another"}).path
     with pytest.raises(
@@ -134,7 +134,7 @@ def test_a_search_that_lost_its_run_meanwhile_stops(tmp_path: Path) -> None:
 
 
 def test_nothing_runs_beside_the_clock(tmp_path: Path) -> None:
-    """However many tasks the driver would take: it waits until the clock is set.
+    """However many tasks the driver would take, it waits until the clock is set.
 
     Then the session begins.
     """

@@ -129,7 +129,7 @@ def test_bad_files_are_named_on_the_terminal_and_survived(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A truncated record and a foreign file: both named when the search goes on.
+    """A truncated record and a foreign file are both named when the search goes on.
 
     The torn trial runs again.
     """
@@ -175,9 +175,9 @@ def test_a_worker_that_dies_after_its_record_is_not_repeated(
 def test_a_second_search_is_refused_while_the_first_lives(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked for while a trial of the first ends: exit status 2, and who holds the run.
+    """A second search is asked for while a trial of the first ends.
 
-    The first goes on.
+    It exits with status 2 and says who holds the run; the first goes on.
     """
     run = tmp_path / "run"
     statuses = []

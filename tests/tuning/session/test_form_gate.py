@@ -54,9 +54,9 @@ class Clock:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
 def test_a_calibration_waits_until_nothing_runs_and_begins_once(busy: list[bool]) -> None:
-    """Property, over any sequence of asking while others run or not.
+    """Property: whatever is asked while others run or not, one task is given.
 
-    One task is given, the first time none runs.
+    It is given the first time that none runs.
     """
     gate, task = FormGate(lambda spec: {"svd"}), Task.trial(3)
     assert gate.hold(task, spec_of(3, "svd"))

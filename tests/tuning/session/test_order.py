@@ -1,6 +1,6 @@
 """Trials while their trunk is being trained.
 
-Which goes first, which waits, and that none is lost.
+It is tested which goes first, which waits, and that none is lost.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def asking(specs: Sequence[TrialSpec]) -> tuple[Callable[[], TrialSpec | None], 
 
 
 def test_what_departs_at_once_goes_first_and_the_trunks_own_run_waits() -> None:
-    """The static schedule, then the control from the shortest on, then the presets.
+    """The static schedule goes first, then the control from the shortest on, then the presets.
 
-    Full_update not at all.
+    Full_update, the trunk's own run, waits while anything is pending.
     """
     ask, _ = asking(BASELINES)
     wait = TrunkWait(BLOCKS)

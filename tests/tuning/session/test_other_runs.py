@@ -41,9 +41,9 @@ NINE: dict[str, Any] = {"trials": 9, "target": 1.0}
 
 
 def clock(**changes: Any) -> CostTable:
-    """A fake device's clock, that says it was calibrated here for trials of the tiny workload.
+    """A fake device's clock that says it was calibrated here for trials of the tiny workload.
 
-    ``key`` adds to that.
+    ``key`` adds to what it says of the calibration.
     """
     workload = find_workload(TINY)
     key = calibration_key(workload.make_model(0), workload, run_device(), threads=1) | changes.pop(
@@ -142,9 +142,9 @@ def test_a_worker_on_another_machine_ends_the_search(
 
 
 def test_run_json_holds_the_clock_and_whose_it_was(taken: Taken, run: Path) -> None:
-    """Calibration with its forms, device and memory.
+    """The calibration is taken with its forms, device and memory.
 
-    And the run goes on when the other one is gone.
+    The run goes on when the other one is gone.
     """
     info, whose = Store.open(run).info, taken.whose.run
     assert (info.calibration, info.device, info.memory) == (DISTURBED, "fake device", MEMORY)
@@ -244,9 +244,9 @@ def test_a_model_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_what_has_no_clock_is_refused_by_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No run, and a run before its calibration.
+    """Naming no run, or a run before its calibration, ends with status 2.
 
-    Status 2, with all other faults in the same message, nothing made.
+    All other faults are in the same message, and nothing is made.
     """
     early = a_run(tmp_path / "early")
     Store.open(early).update_info(calibration=None)

@@ -1,4 +1,4 @@
-"""A search over a real store with real training: its order, target, faults.
+"""A search over a real store with real training: its order, target and faults.
 
 Interruptions change nothing.
 """
@@ -152,9 +152,9 @@ def test_extending_goes_on_where_it_was(straight: pd.DataFrame, tmp_path: Path) 
 
 
 def test_replicates_are_schedules_of_the_front_on_other_seeds(straight: pd.DataFrame) -> None:
-    """Each has a twin on the front of the trials before it, on another seed.
+    """Each replicate has a twin on the front of the trials before it, on another seed.
 
-    Without them the front is the same.
+    Without the replicates the front is the same.
     """
     again, own = (
         straight[straight["origin"] == "replicate"],
@@ -207,9 +207,9 @@ class StopsAfter(Remembering):
 
 
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(tmp_path: Path) -> None:
-    """A real SIGINT during the search.
+    """A real SIGINT is sent during the search.
 
-    Interrupted with the command, and what was finished is there.
+    It ends interrupted, with the command to go on, and what was finished is there.
     """
     run = tmp_path / "run"
     with pytest.raises(Interrupted, match=f"--resume {run}"):

@@ -36,9 +36,9 @@ Curve = Callable[[int], float]
 
 
 def saturating(knee: int, after: float) -> Curve:
-    """In proportion up to ``knee`` trials.
+    """A machine whose throughput grows in proportion up to ``knee`` trials.
 
-    Each one more changes the throughput by the share ``after``.
+    Each further trial changes the throughput by the share ``after``.
     """
     return lambda n: float(min(n, knee)) * (1 + after) ** max(0, n - knee)
 
@@ -120,10 +120,7 @@ def test_it_ends_within_one_of_the_best(
 def test_the_limit_holds_whatever_is_seen(
     rates: list[float], most: int, data: st.DataObject
 ) -> None:
-    """Property, over arbitrary measurements.
-
-    The limit stays in [1, most] and moves by one at a time.
-    """
+    """Property: whatever is measured, the limit stays in [1, most] and moves by one at a time."""
     filling = Filling(most, data.draw(st.integers(1, most)))
     for rate in rates:
         before = filling.limit

@@ -1,6 +1,6 @@
 """Early stopping where it happens.
 
-In the worker, from and to the store, and over a whole search.
+It is tested in the worker, from and to the store, and over a whole search.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def comparable(record: TrialRecord, **changes: Any) -> TrialRecord:
 def test_stopped_trial_is_the_beginning_of_the_straight_one(
     run: Path, lease: Lease, number: int
 ) -> None:
-    """At any evaluation but the last, on the trunk or off it.
+    """A trial is stopped at any evaluation but the last, on the trunk or off it.
 
-    Same curve and decisions so far, and no claim to more.
+    Curve and decisions so far are the same, and it claims no more.
     """
     straight = Store.open(run).record(number)
     for last, end in enumerate(straight.curve[:-1]):

@@ -64,7 +64,7 @@ def new_watch(drawn: Drawn) -> TerminalWatch:
 def test_best_gain_is_control_over_front_seconds() -> None:
     """By hand: the control needs 10 s to 2.0; a schedule of 8 s gains 1.25.
 
-    One above the target nothing.
+    One above the target gains nothing.
     """
     drawn = Drawn()
     watch = new_watch(drawn)

@@ -1,6 +1,6 @@
 """Compaction among appenders and readers.
 
-Many small files become few, and nobody ever sees a trial twice or not.
+Many small files become few, and nobody ever sees a trial twice or misses one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def _compact_all(store: Store) -> None:
 
 
 def test_sixty_four_trials_make_a_file() -> None:
-    """One file for each aligned 64, the rest as they are.
+    """There is one file for each aligned 64 trials, and the rest stay as they are.
 
-    Rows, columns and other readers' view unchanged.
+    Rows, columns and other readers' view are unchanged.
     """
     with fresh_store() as store:
         for number in range(FAN_IN + 2):
@@ -219,7 +219,7 @@ print(won)
 def test_processes_that_append_the_same_trials_while_another_compacts() -> None:
     """Two real processes append trials 0 to 69 each while this one compacts.
 
-    Every trial once, whole, from either.
+    Every trial is there once and whole, from either of them.
     """
     with fresh_store() as store:
         root = Path(__file__).parents[3]

@@ -65,7 +65,7 @@ def _append_two(store: Store) -> None:
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_append(data: st.DataObject) -> None:
-    """Dies while the second of two records is written.
+    """The process dies while the second of two records is written.
 
     The first is there, the second whole or not at all.
     """
@@ -100,9 +100,9 @@ def nine_trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_compaction(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
-    """Dies anywhere in merging three files to one, and that with two more.
+    """The process dies anywhere in merging three files to one, and in merging that with two more.
 
-    All rows are there once, merging goes on.
+    All rows are there once, and merging goes on.
     """
     expected = [record(number) for number in range(9)]
     with fresh_folder() as folder:
@@ -172,7 +172,7 @@ def _begin_and_start(store: Store) -> None:
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_tasks_in_flight(data: st.DataObject) -> None:
-    """Dies while two tasks are begun and one is started twice.
+    """The process dies while two tasks are begun and one is started twice.
 
     Whatever was acknowledged is still known.
     """
@@ -190,9 +190,9 @@ def test_tasks_in_flight(data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_ending_a_task(data: st.DataObject) -> None:
-    """Dies between a record and the end of its task.
+    """The process dies between a record and the end of its task.
 
-    The record wins, the task and its checkpoint are tidied away.
+    The record wins, and the task and its checkpoint are tidied away.
     """
 
     def finish(store: Store) -> None:
@@ -218,7 +218,7 @@ def test_ending_a_task(data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_tidying(nine_trials: Path, compaction_calls: int, data: st.DataObject) -> None:
-    """Dies in compaction, dies again while that is tidied, and with a torn file besides.
+    """The process dies in compaction, and again while that is tidied, with a torn file besides.
 
     The next one finishes.
     """

@@ -252,9 +252,9 @@ WRITES: dict[str, Callable[[Store], object]] = {
 def test_a_disk_that_refuses_stops_the_search_with_one_message(
     write: str, code: int, room: int
 ) -> None:
-    """At every call of every way to write: SearchFailed says what, why and how to go on.
+    """A disk fails at every call of every way to write.
 
-    Nothing else changes.
+    SearchFailed says what, why and how to go on, and nothing else changes.
     """
     with fresh_store() as store:
         store.append(record(0))
@@ -309,9 +309,9 @@ def test_a_run_whose_parts_are_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_be_created_leaves_nothing(tmp_path: Path) -> None:
-    """A disk that refuses at any call of creating.
+    """A disk refuses at any call of creating the run.
 
-    BadInput with the reason, and nothing where the run would be.
+    BadInput gives the reason, and nothing is left where the run would be.
     """
     counting = CountingFiles()
     Store.create(tmp_path / "good", INFO, files=counting)

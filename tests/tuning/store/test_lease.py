@@ -130,9 +130,9 @@ def test_a_reused_process_id_is_not_taken_for_the_holder(run: Path) -> None:
 
 
 def test_a_process_is_known_without_proc_too() -> None:
-    """Where the system has no /proc.
+    """The answer where the system has no /proc.
 
-    The same answer twice for this process, none for one that is gone or a zombie.
+    It is the same twice for this process, and none for one that is gone or a zombie.
     """
     by_clock = lease_module._process_start_by_clock
     assert by_clock(os.getpid()) == by_clock(os.getpid()) is not None
@@ -144,9 +144,9 @@ def test_a_process_is_known_without_proc_too() -> None:
 
 
 def test_a_search_on_another_machine_that_beats_is_alive(held_elsewhere: Path) -> None:
-    """Its file's time changes on the third look.
+    """The lease file's time changes on the third look.
 
-    Refused, and the reader is told what is waited for.
+    The search is refused, and the reader is told what is waited for.
     """
     looks: list[float] = []
     said: list[str] = []
@@ -168,9 +168,9 @@ def test_a_search_on_another_machine_that_beats_is_alive(held_elsewhere: Path) -
 
 
 def test_a_search_on_another_machine_that_is_silent_is_dead(held_elsewhere: Path) -> None:
-    """No change over the whole time.
+    """The lease file does not change over the whole time.
 
-    Admitted after ``ttl`` seconds of looking, and it is fenced.
+    The search is admitted after ``ttl`` seconds of looking, and the old one is fenced.
     """
     looks: list[float] = []
     with Lease.acquire(held_elsewhere, ttl=30, beat_seconds=5, sleep=looks.append) as lease:
@@ -263,7 +263,7 @@ def test_a_crash_while_acquiring_stops_nobody(
 ) -> None:
     """Searches die one after another at any call of acquiring.
 
-    The next is admitted, its epoch is the highest yet.
+    The next is admitted, and its epoch is the highest yet.
     """
     with fresh_folder() as run:
         (run / "running").mkdir()
@@ -328,9 +328,9 @@ def test_the_heart_of_a_fenced_search_stops(run: Path) -> None:
 
 
 def test_a_run_that_cannot_be_written_is_refused(run: Path) -> None:
-    """A disk that refuses at any call of acquiring.
+    """A disk refuses at any call of acquiring.
 
-    BadInput with the reason, and the run can be held later.
+    BadInput gives the reason, and the run can be held later.
     """
     for room in range(5):
         with pytest.raises(BadInput, match=r"able to write .* but got: Read-only file system"):

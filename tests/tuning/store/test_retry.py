@@ -1,6 +1,6 @@
 """Failed trials that run again.
 
-What leaves the table, what stays, and a death at any point between.
+It is tested what leaves the table, what stays, and a death at any point between.
 """
 
 from __future__ import annotations
@@ -142,9 +142,9 @@ def calls(_small_files: None) -> int:
 @settings(max_examples=20)
 @given(data=st.data())
 def test_a_death_leaves_each_trial_failed_or_in_flight(calls: int, data: st.DataObject) -> None:
-    """Dies at any call, also by loss of power: no finished row is touched.
+    """Where the process dies at any call, also by loss of power, no finished row is touched.
 
-    Retried again, all of them run.
+    Retried again, all failed trials run.
     """
     files = CrashingFiles(
         data.draw(st.integers(0, calls - 1)),

@@ -1,6 +1,6 @@
-"""The store over a whole life.
+"""The store over a whole life, against a plain dictionary.
 
-Begin, start, append, kill, reopen, compact in any order, against a plain dictionary.
+It is begun, started, appended to, killed, reopened and compacted in any order.
 """
 
 from __future__ import annotations

@@ -71,9 +71,9 @@ COLUMNS = [
 @settings(deadline=None, max_examples=40)
 @given(st.lists(records(), max_size=4, unique_by=lambda r: r.number))
 def test_load_after_append_is_the_identity(written: list[TrialRecord]) -> None:
-    """Appends anything in any order and reads it with a store opened anew.
+    """Records are appended in any order and read with a store opened anew.
 
-    All, by number, and one by one.
+    All of them are there, by number and one by one.
     """
     with fresh_store() as store:
         for each in written:
@@ -155,9 +155,9 @@ def test_all_faults_are_named_together() -> None:
 
 
 def test_the_frame_has_the_columns_in_order_and_types_to_work_with() -> None:
-    """Columns as specified, nullable where a value may be missing, times in UTC.
+    """Columns are as specified, nullable where a value may be missing, and times in UTC.
 
-    The same for a run without trials.
+    They are the same for a run without trials.
     """
     with fresh_store() as store:
         empty = store.frame()
@@ -247,9 +247,10 @@ def test_an_existing_directory_is_refused_with_what_to_do(tmp_path: Path) -> Non
 
 
 def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
-    """A missing directory, one without run.json, one with another's run.json, and a file.
+    """A missing directory, one without run.json, one with another's run.json, and a file are
+    refused.
 
-    Each says so.
+    The message of each says what it is.
     """
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")

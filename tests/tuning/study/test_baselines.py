@@ -28,9 +28,9 @@ def searching(low: float) -> SearchSpace:
 
 @given(low=st.floats(0.01, 0.99))
 def test_no_two_neighbours_are_further_apart_than_an_eighth(low: float) -> None:
-    """Property: from the shortest horizon searched to the whole one.
+    """Property: the controls go from the shortest horizon searched to the whole one.
 
-    None where the baselines' own reach down to it.
+    None is added where the baselines' own reach down to it.
     """
     found = [spec.recipe.horizon for spec in short_controls(searching(low), "w", 3)]
     assert all(low <= h < CONTROL_HORIZONS[0] for h in found)

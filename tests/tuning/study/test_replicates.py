@@ -109,7 +109,7 @@ def test_it_is_a_member_of_the_front_with_fewest_replicates_on_a_new_seed(
 ) -> None:
     """Property, against the definition of the front.
 
-    Eligible, least replicated, the least seed that is free.
+    Replicated is the eligible member with the fewest replicates, on the least seed that is free.
     """
     finished, begun = search
     eligible = [
@@ -130,9 +130,9 @@ def test_it_is_a_member_of_the_front_with_fewest_replicates_on_a_new_seed(
 
 
 def test_the_schedule_furthest_below_the_control_comes_first() -> None:
-    """Two members without replicates.
+    """Two members have no replicates.
 
-    The later one is further below the control's line at its seconds.
+    The one further below the control's line at its seconds goes first, though it came later.
     """
     runs = [control(0, 5.0, 3.0), control(1, 10.0, 2.0), member(2, 6.0, 2.7), member(3, 8.0, 2.1)]
     assert choose(runs, {}, FIRST) == (runs[3], FIRST + 1)
@@ -204,7 +204,7 @@ def test_a_resumed_study_goes_on_as_the_straight_one(
 ) -> None:
     """Property: rebuilt from the first trials in any order, it asks for what follows.
 
-    Extending is the same.
+    Extending the search does the same.
     """
     straight = run(study(22, 0.5))
     history = [outcome_for(spec) for spec in straight[:done]]

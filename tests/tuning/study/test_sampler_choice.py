@@ -1,6 +1,6 @@
 """What ``auto`` stands for.
 
-Chosen by what an ask takes against how often a trial ends, once for a run.
+It is chosen by what an ask takes against how often a trial ends, once for a run.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def test_a_middling_horizon_is_the_spaces_own() -> None:
 
 
 def test_a_run_keeps_its_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settled twice, the second time where trials would be much shorter.
+    """The choice is made twice, the second time where trials would be much shorter.
 
     The first choice stands, in run.json too.
     """

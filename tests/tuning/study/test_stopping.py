@@ -1,6 +1,6 @@
 """The rule for stopping early.
 
-What it promises, on arbitrary curves, on known families and on recorded searches.
+What it promises is tested on arbitrary curves, on known families and on recorded searches.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def test_a_weight_counts_as_so_many_trials(
 ) -> None:
     """Property: the quantile of weighted scores is that of each repeated.
 
-    And it covers its share of one more.
+    It also covers its share of one more.
     """
     repeated = [(value, 1) for value, weight in weighted for _ in range(weight)]
     q = conformal_quantile(weighted, confidence)
@@ -355,7 +355,7 @@ def test_one_in_five_is_let_run_on() -> None:
 def test_crossing_is_the_first_evaluation_above_the_line(
     curve: tuple[CurvePoint, ...], heights: list[float], runs: bool
 ) -> None:
-    """Property: against a line drawn between the points.
+    """Property: the limit is that of a line drawn between the points.
 
     Nothing outside them is held against a limit.
     """

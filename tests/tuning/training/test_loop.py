@@ -201,7 +201,7 @@ def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
 
 @pytest.mark.parametrize("name", LEVERS)
 def test_levered_runs_change_form_and_learn(name: str) -> None:
-    """Real runs on the CPU.
+    """Real runs train on the CPU.
 
     Every form is charged, entered as often as it began, and the loss still falls.
     """

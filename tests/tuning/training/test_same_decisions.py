@@ -299,9 +299,9 @@ def test_a_search_trains_no_decisions_twice(tmp_path: Path) -> None:
 
 
 def test_a_worker_stops_a_repeated_trial_where_training_would(tmp_path: Path) -> None:
-    """Limits that the finished run crosses at step 10.
+    """The limits are such that the finished run crosses them at step 10.
 
-    Stopped there without a step, with the record of training.
+    The run is stopped there without a step, with the record that training would give.
     """
     limits = Limits(seconds=(0.0, 0.055, 0.06, 9.0), losses=(99.0, 99.0, 0.0, 0.0), runs_on=False)
     found = {}
@@ -337,9 +337,9 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 def test_a_kill_while_a_snapshot_is_written(
     straight: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
-    """The process dies between two system calls of a snapshot, of a trunk's record or of a run's.
+    """The process dies between two system calls of a snapshot, or of a trunk's or a run's record.
 
-    The same table.
+    The table is the same.
     """
     with monkeypatch.context() as patch:
         dying = partial(save_checkpoint, files=CrashingFiles(calls, torn=0.5))

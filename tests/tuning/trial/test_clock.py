@@ -61,7 +61,7 @@ def test_full_update_spends_exactly_its_baseline(costs: CostTable, steps: int) -
 def test_cost_between_calibrated_depths_is_linear() -> None:
     """By hand: half way between depth 2 (1 s) and depth 4 (2 s) is 1.5 s.
 
-    Outside is refused with the rule.
+    A depth outside is refused with the rule.
     """
     costs = CostTable(4, {2: 1.0, 4: 2.0}, {2: 10.0, 4: 20.0}, 0, 0, 0, 0, "cpu", 1)
     assert costs.step_cost(3) == 1.5

@@ -33,7 +33,7 @@ def test_a_control_is_a_run_that_no_lever_changes(
 ) -> None:
     """Property, against the levers themselves.
 
-    Off by name exactly where the run's levers do nothing.
+    A lever is off by name exactly where the run's levers do nothing.
     """
     try:
         levers = make_levers(knobs)

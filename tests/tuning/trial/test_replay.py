@@ -124,9 +124,10 @@ def possible(levers: Levers) -> Levers:
 def test_forked_equals_unforked(
     trunk_folder: Path, trial: tuple[UpdatePolicy[Any], float, Levers]
 ) -> None:
-    """Property, over random policies, levers, knobs and horizons.
+    """Property: with random policies, levers, knobs and horizons replay is training to the last
+    bit.
 
-    Measurements and weights agree to the last bit.
+    Measurements and weights are compared.
     """
     policy, horizon, levers = trial
     trunk = load_trunk(trunk_folder)
@@ -182,7 +183,7 @@ def test_the_baseline_never_departs(trunk_folder: Path) -> None:
 
 
 def test_a_static_suffix_departs_at_once(trunk_folder: Path) -> None:
-    """It freezes from the first step.
+    """The trial freezes from the first step.
 
     The only snapshot it can start from is the one before any step.
     """
@@ -216,7 +217,7 @@ def test_snapshots_lie_before_the_decay(steps: int, count: int, decay: float) ->
 def test_number_of_snapshots_follows_from_their_cost() -> None:
     """By hand: sqrt(64·12 / (2·0.03)) = 113, of which 24 are allowed; sqrt(64·0.4 / (2·0.2)) = 8.
 
-    Disk.
+    In the third case the disk limits it to two.
     """
     assert best_count(Sharing(12.0, 5), 4 * 10**6) == 24
     assert best_count(Sharing(0.4, 5), 38 * 10**6) == 8

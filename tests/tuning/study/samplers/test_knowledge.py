@@ -202,9 +202,10 @@ def over(outcome: Outcome) -> Outcome:
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])
 def test_the_first_proposals_are_better(name: str) -> None:
-    """Minimises the distance of a knob from 0.37.
+    """A search minimises the distance of a knob from 0.37.
 
-    The six first of a model, over eight seeds, with and without.
+    The first six trials that a model proposes are compared over eight seeds, with and without
+    knowledge.
     """
     there = [
         over(dataclasses.replace(outcome, number=outcome.number + 10))
@@ -270,9 +271,9 @@ def faults(path: Path, run: Path | None = None, **options: object) -> list[str]:
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
-    """One message for each.
+    """There is one message for each of these faults.
 
-    No run, none finished, none of the space, no control, a sampler that cannot learn.
+    They are no run, none finished, none of the space, no control, a sampler that cannot learn.
     """
     good = write_run(tmp_path / "good", records(3))
     empty = write_run(tmp_path / "empty", [])

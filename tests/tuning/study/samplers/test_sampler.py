@@ -93,7 +93,7 @@ def test_asking_is_silent_and_leaves_optuna_as_it_was(capfd: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(("name", "trials"), [("tpe", 59), ("nsga2", 59), ("gp", 14)])
 def test_a_model_beats_chance(name: str, trials: int) -> None:
-    """Minimises the distance of one knob from 0.37.
+    """A search minimises the distance of one knob from 0.37.
 
     The last five, one of which looks elsewhere, are half as far as uniform draws would be.
     """

@@ -1,6 +1,6 @@
-"""What a sampler is told.
+"""What a sampler is told of trials.
 
-Finite, ordered, and no trial that did not finish better than one that did.
+It is finite and ordered, and no trial that did not finish is better than one that did.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _rank(o: Outcome) -> int:
 def test_the_order_of_unfinished_trials() -> None:
     """The later a trial ended, the better.
 
-    Failed after stopped, whose fast time and loss count for nothing.
+    A failed trial comes after stopped ones; its fast time and loss count for nothing.
     """
     found = [FAST, STOPPED_LATE, STOPPED_SOON, FAILED_LATE, FAILED_SOON]
     values = values_of(found, "pareto")

@@ -56,7 +56,7 @@ def test_counted_operations_are_those_of_the_model() -> None:
 
 
 def test_key_names_what_the_costs_hold_for() -> None:
-    """Device, torch, workload, data, number format and threads.
+    """The key has device, torch, workload, data, number format and threads.
 
     What is checked on resuming is part of it.
     """
@@ -102,7 +102,7 @@ def test_alone_it_measures_once() -> None:
 def test_company_that_leaves_is_waited_for() -> None:
     """Another process has half of the cores during the first try only.
 
-    A rest, a second try, nothing to say.
+    There is a rest, then a second try, and nothing to say.
     """
     host = ScriptedHost(elsewhere=[0.5, 0.0])
     assert _on(host) == (2, ())
@@ -112,7 +112,7 @@ def test_company_that_leaves_is_waited_for() -> None:
 def test_company_that_stays_is_named() -> None:
     """Half of the cores are taken in every try.
 
-    Three tries, and the table names the mildest one's disturbance.
+    There are three tries, and the table names the mildest one's disturbance.
     """
     host = ScriptedHost(elsewhere=[0.7, 0.5, 0.6])
     tries, signs = _on(host)
@@ -135,7 +135,7 @@ def test_a_machine_that_slows_down_a_little_is_steady(slower: float, tries: int)
 def test_preemption_costs_a_trial_nothing() -> None:
     """Some laps are stretched tenfold by waiting for a core.
 
-    The same costs as without, and it is named.
+    The costs are the same as without, and the disturbance is named.
     """
     effort = dataclasses.replace(QUICK, min_rounds=12, max_rounds=12)
     alone = calibrate(tiny.tiny(), device=CPU, threads=1, effort=effort, host=ScriptedHost())

@@ -1,6 +1,6 @@
 """Company is noticed from numbers.
 
-Each sign by itself, and what a disturbed lap would have cost alone.
+Each sign is tested by itself, and what a disturbed lap would have cost alone.
 """
 
 from __future__ import annotations

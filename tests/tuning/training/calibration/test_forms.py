@@ -1,6 +1,6 @@
 """Timing the forms that levers give a model.
 
-On the run's own clock, whatever the machine's speed is by then.
+They are timed on the run's own clock, whatever the machine's speed is by then.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def table(form: Form) -> object:
 
 
 def test_table_has_every_depth_and_counts_fewer_operations() -> None:
-    """Real steps on the CPU.
+    """Real steps are timed on the CPU.
 
     At rank 4 of 16 in each MLP a step has fewer operations at every depth.
     """
