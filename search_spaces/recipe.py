@@ -86,11 +86,11 @@ CAREFUL: Mapping[str, Scalar] = {
     "newton_schulz_steps": 3,
     "rate": 1.3,
     "weight_decay_factor": 0.3,
-    "beta1_memory": 1.0,
+    "beta1_memory": 1.8,
     "beta2_memory": 1.0,
     "warmup_factor": 1.0,
-    "decay_added": 0.3,
-    "final_rate": 0.0,
+    "decay_added": 0.23,
+    "final_rate": 0.05,
 }
 """Muon near the workload's own numbers, which a pretrained model bears."""
 SOON: Mapping[str, Scalar] = {HORIZON: 0.5}
@@ -100,7 +100,7 @@ to the target. Where that horizon is not searched, the whole one.
 FAST: Mapping[str, Scalar] = {
     "optimizer": MUON,
     "muon_momentum": 0.85,
-    "newton_schulz_steps": 5,
+    "newton_schulz_steps": 3,
     "rate": 5.2,
     "weight_decay_factor": 0.6,
     "beta1_memory": 0.5,
@@ -123,7 +123,7 @@ GROWING: Mapping[str, Scalar] = {
 LATE: Mapping[str, Scalar] = {**GROWING, "growth_at": 0.7}
 """What serves a model with more blocks than it needs, and costs another little."""
 SMALL: Mapping[str, Scalar] = {"input_start": 0.5, "input_whole_from": 0.25}
-AVERAGED: Mapping[str, Scalar] = {"averaging": EMA, "averaging_window": 0.05}
+AVERAGED: Mapping[str, Scalar] = {"averaging": EMA, "averaging_window": 0.11}
 KEPT: Mapping[str, Scalar] = {
     **CAREFUL,
     **AVERAGED,

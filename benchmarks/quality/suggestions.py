@@ -23,7 +23,7 @@ from models.levers.averaging import EMA
 from models.levers.optimizer import MUON
 from policies.base import Scalar
 from policies.full_update import FullUpdate
-from search_spaces.recipe import FAST, GROWING, KEPT, LATE
+from search_spaces.recipe import FAST, GROWING, KEPT, LATE, SMALL
 from tuning.trial.recipe import Recipe
 
 MODERATE: Mapping[str, Scalar] = {
@@ -57,15 +57,31 @@ TWICE: Mapping[str, Scalar] = {
     "averaging_window": 0.15,
 }
 """Twice the examples, which a search of byte_lm_finetune by Ray Tune came to."""
+BEFORE: Mapping[str, Scalar] = {
+    **KEPT,
+    "averaging_window": 0.05,
+    "beta1_memory": 1.0,
+    "decay_added": 0.3,
+    "final_rate": 0.0,
+}
+"""What was suggested before proposals near it, in a search of one seed, came to other numbers."""
+WIDE: Mapping[str, Scalar] = {"averaging_window": 0.11}
+SLOW: Mapping[str, Scalar] = {"beta1_memory": 1.8}
+FLAT: Mapping[str, Scalar] = {"decay_added": 0.23, "final_rate": 0.05}
+FIVE: Mapping[str, Scalar] = {**FAST, "newton_schulz_steps": 5}
 SMALLER = {**LATE, "depth_end": 0.75}
 HALF = {"depth_start": 0.5, "depth_end": 0.5}
 VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
     "fast, growth at 0.4": {**FAST, **GROWING},
     "fast, growth at 0.7": {**FAST, **LATE},
     "fast, growth at 0.55": {**FAST, **LATE, "growth_at": 0.55},
+    "fast, growth at 0.4, small": {**FAST, **GROWING, **SMALL},
     "fast, to three quarters at 0.55": {**FAST, **SMALLER, "growth_at": 0.55},
     "fast, to three quarters at 0.7": {**FAST, **SMALLER},
     "fast, half the blocks": {**FAST, **HALF},
+    "five steps, growth at 0.4": {**FIVE, **GROWING},
+    "five steps, growth at 0.7": {**FIVE, **LATE},
+    "five steps, growth at 0.4, small": {**FIVE, **GROWING, **SMALL},
     "moderate, growth at 0.4": {**MODERATE, **GROWING},
     "moderate, growth at 0.7": {**MODERATE, **LATE},
     "moderate, to three quarters at 0.7": {**MODERATE, **SMALLER},
@@ -76,6 +92,10 @@ VARIANTS: Mapping[str, Mapping[str, Scalar]] = {
     "kept half, rate 2": {**KEPT, "prefix": 0.5, "rate": 2.0},
     "kept half, rate 3": {**KEPT, "prefix": 0.5, "rate": 3.0},
     "kept three quarters, rate 2": {**KEPT, "prefix": 0.75, "rate": 2.0},
+    "before": BEFORE,
+    "before, wide average": {**BEFORE, **WIDE},
+    "before, slow momentum": {**BEFORE, **SLOW},
+    "before, flat end": {**BEFORE, **FLAT},
     "twice the batch": TWICE,
     "twice the batch, kept quarter": {**TWICE, **PREFIX},
     "twice the batch, kept half": {**TWICE, **PREFIX, "prefix": 0.5},
