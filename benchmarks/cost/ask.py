@@ -50,7 +50,7 @@ def made_up(space: SearchSpace, count: int) -> list[Outcome]:
 
 def modelled(known: int) -> Iterator[int]:
     """Numbers of trials after those known that a model proposes, whatever it knows."""
-    return (n for n in itertools.count(known) if (n - len(HORIZONS)) % LOOK_ELSEWHERE)
+    return (n for n in itertools.count(known) if (n - len(HORIZONS)) % LOOK_ELSEWHERE == 1)
 
 
 def asking(space: SearchSpace, known: int) -> Callable[[], object]:

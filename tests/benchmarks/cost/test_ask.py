@@ -15,7 +15,7 @@ from tuning.study.samplers.known import Point
 
 
 def test_every_ask_is_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts what reaches Optuna, over more asks than one in so many is drawn; it is all known."""
+    """Counts what reaches Optuna, over more asks than one in so many is of it; it is all known."""
     told: list[int] = []
     propose = optuna_ask.propose
 
