@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from policies.base import Scalar
+
+if TYPE_CHECKING:  # --help lists every space and loads nothing heavy
+    import numpy as np
 
 STEP = 0.15
 """Standard deviation of a step from a number to one beside it, as a share of its range."""
