@@ -23,7 +23,7 @@ What was trained before lies in DIR and is not trained again. Seconds are by the
 runs beside, as long as forms were timed alone: those that were not are named at the end.
 
     python -m benchmarks.cost.quality --dir DIR [--workload W] [--trials 64] [--seeds 3]
-        [--sides S ...] [--fresh 3] [--workers 2] [--clock RUN] [--json FILE]
+        [--first-seed 0] [--sides S ...] [--fresh 3] [--workers 2] [--clock RUN] [--json FILE]
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def main() -> None:
     made.add_argument("--workload", default="byte_lm", metavar="W")
     made.add_argument("--trials", type=int, default=64, metavar="N", help="of each search")
     made.add_argument("--seeds", type=int, default=3, metavar="K", help="searches of each side")
+    made.add_argument("--first-seed", type=int, default=0, metavar="SEED", help="of those K")
     made.add_argument("--fresh", type=int, default=3, metavar="K", help="seeds to be judged on")
     made.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="S")
     made.add_argument("--workers", type=int, default=2, metavar="N", help="processes at once")
@@ -87,7 +88,7 @@ def main() -> None:
         run_job(options.job)
         return
     prepare(options)
-    seeds, fresh = range(options.seeds), _fresh(options.fresh)
+    seeds, fresh = search_seeds(options), _fresh(options.fresh)
     _train(
         [control_job(options.workload, h, s) for s in [*seeds, *fresh] for h in CONTROL], options
     )
@@ -146,10 +147,15 @@ def prepare(options: Namespace) -> None:
 
 def search_all(options: Namespace) -> dict[tuple[int, str], list[Tried]]:
     """Every side's trials by search seed and side, searched now where they were not."""
-    jobs = [(seed, side) for seed in range(options.seeds) for side in options.sides]
+    jobs = [(seed, side) for seed in search_seeds(options) for side in options.sides]
     with ThreadPoolExecutor(options.workers) as pool:
         found = list(pool.map(lambda job: _searched(options, *job), jobs))
     return dict(zip(jobs, found, strict=True))
+
+
+def search_seeds(options: Namespace) -> range:
+    """Seeds of the searches of each side."""
+    return range(options.first_seed, options.first_seed + options.seeds)
 
 
 def _searched(options: Namespace, seed: int, side: str) -> list[Tried]:
