@@ -60,14 +60,16 @@ def calibrate_form(
     depths = depths_of(form, costs)
     compiling = first_steps(shaped, depths)
     found = beside_plain(plain, shaped, depths, costs, effort, probing=form.approximated)
-    entry = _entry(shaped, form, compiling if form.compiled else [])
     del plain  # operations may be counted on a model of their own, which needs the memory
-    if (matrices := _of_matrices(form)) != form:
-        del shaped
-        shaped = StepBench(workload, SEED, device, form=matrices)
+    matrices = _of_matrices(form)
+    counted = shaped if matrices == form else StepBench(workload, SEED, device, form=matrices)
+    flops = {depth: count_flops(partial(counted.step, depth)) for depth in depths}
+    # Last: the layers that it makes are others than those of the bench's updater and optimizer,
+    # and a step of recovery, in which nothing else is trained, would find no gradient it knows.
+    entry = _entry(shaped, form, compiling if form.compiled else [])
     return dataclasses.replace(
         found,
-        step_flops={depth: count_flops(partial(shaped.step, depth)) for depth in depths},
+        step_flops=flops,
         data_seconds=costs.data_seconds if form.batch == form.input == 1 else found.data_seconds,
         warmup_seconds=sum(lap.wall for lap in compiling),
         entry_seconds=entry,

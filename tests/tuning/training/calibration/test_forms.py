@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
@@ -47,6 +48,34 @@ def test_table_has_every_depth_and_counts_fewer_operations() -> None:
     assert all(found.step_flops[depth] < plain.step_flops[depth] for depth in plain.step_flops)
     assert found.entry_seconds > 0
     assert plain.entry_seconds == 0
+
+
+@pytest.mark.parametrize("kind", ["svd", "data_aware", "low_rank_diagonal", "monarch"])
+def test_steps_of_recovery_are_timed_and_counted(kind: str) -> None:
+    """Real steps on the CPU in which only what replaced the matrices is trained, of a model whose
+    layers have no biases, as most language models have none.
+
+    They have fewer operations than steps in which everything is trained, as the head rests.
+    """
+
+    def without_biases(seed: int) -> nn.Module:
+        model = tiny.tiny().make_model(seed)
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_parameter("bias", None)
+        return model
+
+    workload = dataclasses.replace(tiny.tiny(), make_model=without_biases)
+    recovering, whole = (
+        calibrate_form(
+            workload, Form(kind, 0.5, "mlp", recovering=each), COSTS, device=CPU, effort=QUICK
+        )
+        for each in (True, False)
+    )
+    assert recovering.step_seconds.keys() == recovering.step_flops.keys() == {1, 2, 3, 4}
+    assert all(recovering.step_flops[depth] <= whole.step_flops[depth] for depth in range(1, 5))
+    assert recovering.step_flops[4] < whole.step_flops[4]
+    assert recovering.entry_seconds > 0
 
 
 def test_what_the_form_does_not_change_is_the_runs_own() -> None:
