@@ -70,6 +70,12 @@ class Approximation(Lever):
         """What is kept; 2:4 sparsity keeps half, whatever the setting says."""
         return 0.5 if self.approximation == "two_four" else self.approximation_share
 
+    def idle(self) -> frozenset[str]:
+        """With 2:4 sparsity what is kept, too."""
+        return super().idle() | (
+            {"approximation_share"} if self.approximation == "two_four" else set()
+        )
+
     def faults(self) -> list[str]:
         """The rules of the settings, and the order of start and end."""
         found = super().faults()

@@ -48,6 +48,10 @@ class Averaging(Lever):
         5, low=2, high=1000, unit="snapshots", meaning="averaged by ``last``"
     )
 
+    def idle(self) -> frozenset[str]:
+        """Of how many snapshots the mean is, where it is none of snapshots."""
+        return super().idle() | (set() if self.averaging == LAST else {"averaging_count"})
+
     @property
     def start(self) -> float:
         """The share of the horizon from which weights are averaged.

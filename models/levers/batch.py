@@ -54,6 +54,16 @@ class BatchSize(Lever):
         False, meaning="whether it is halved or doubled on the way, in even shares"
     )
 
+    def idle(self) -> frozenset[str]:
+        """Where a step has as many from start to end, when that changes and how.
+
+        >>> sorted(BatchSize(2.0, 2.0).idle()), sorted(BatchSize(1.0, 2.0, batch_ramp=True).idle())
+        (['batch_change_at', 'batch_ramp'], ['batch_ramp'])
+        """
+        stages = len(self.stages())
+        constant = {"batch_change_at"} if stages == 1 else set[str]()
+        return super().idle() | constant | ({"batch_ramp"} if stages < 3 else set())
+
     def stages(self) -> tuple[float, ...]:
         """Every factor in the order in which a run has them.
 

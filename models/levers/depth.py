@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from models.levers.form import GROWTH, Form
 from models.levers.lever import Lever
@@ -75,6 +75,29 @@ class Depth(Lever):
                 f"(depth_start={self.depth_start:g}, depth_end={self.depth_end:g})"
             )
         return found
+
+    def idle(self) -> frozenset[str]:
+        """Where the model does not grow, how it would; without layer dropout, when that ends.
+
+        >>> sorted(Depth(0.5, 0.5).idle())
+        ['growth_at', 'growth_steps', 'layer_dropout_until', 'new_blocks']
+        """
+        growth = {"growth_at", "growth_steps", "new_blocks"}
+        found = super().idle() | (growth if self.depth_start == self.depth_end else set())
+        return found | (set() if self.layer_dropout else {"layer_dropout_until"})
+
+    def settled(self, num_blocks: int = 0) -> Self:
+        """Of a model whose blocks are known, also in as many steps as blocks are added in.
+
+        >>> Depth(0.5, 0.75, growth_steps=3).settled(4) == Depth(0.5, 0.75).settled(4)
+        True
+        """
+        found = super().settled(num_blocks)
+        if not (num_blocks and found.on):
+            return found
+        counts = found.counts(num_blocks)
+        fewer = replace(found, growth_steps=max(1, len(counts) - 1))
+        return fewer if fewer.counts(num_blocks) == counts else found
 
     def counts(self, num_blocks: int) -> tuple[int, ...]:
         """How many blocks are present in each stage of a model of ``num_blocks``.

@@ -7,8 +7,8 @@ it changes no bit of a run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, cast
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self, cast
 
 from models.levers.form import Form
 from policies.rules import Scalar, Settings
@@ -40,6 +40,23 @@ class Lever(Settings):
     def off(cls) -> dict[str, Scalar]:
         """The switches and their values in a run without the lever."""
         return {f.name: cast(Scalar, f.default) for f in fields(cls) if f.name in cls.switches}
+
+    def idle(self) -> frozenset[str]:
+        """Settings that change nothing in a run, as the others are: where the lever is off all but
+        its switches. A lever names more of its own.
+        """
+        names = (field.name for field in fields(self))
+        return frozenset() if self.on else frozenset(names) - set(self.switches)
+
+    def settled(self, num_blocks: int = 0) -> Self:
+        """The lever with what changes nothing at its default, so that two that train a model alike
+        are told to be the same.
+
+        Args:
+            num_blocks: of the model; 0 where that is not known.
+        """
+        idle = self.idle()
+        return replace(self, **{f.name: f.default for f in fields(self) if f.name in idle})
 
     def shaped(self, form: Form, fraction: float = 0.0) -> Form:
         """``form`` with what this lever makes of a step that begins at ``fraction`` of the horizon.

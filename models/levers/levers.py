@@ -79,6 +79,10 @@ class Levers:
         """These with ``lever`` in place of the one of its kind."""
         return Levers(*(lever if type(part) is type(lever) else part for part in self.parts))
 
+    def settled(self, num_blocks: int = 0) -> Levers:
+        """All with what changes nothing at its default: see ``Lever.settled``."""
+        return Levers(*(part.settled(num_blocks) for part in self.parts))
+
     @property
     def clash(self) -> str | None:
         """Which of them cannot be pulled together, and why; None where all can."""

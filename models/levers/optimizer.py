@@ -144,6 +144,11 @@ class Optimization(Lever):
         meaning="of the peak, at the end of the decay",
     )
 
+    def idle(self) -> frozenset[str]:
+        """Muon's own numbers, where it is another."""
+        muons = {"muon_momentum", "newton_schulz_steps"}
+        return super().idle() | (set() if self.optimizer == MUON else muons)
+
     @property
     def turns_numbers(self) -> bool:
         """Whether the optimizer itself is another, or has other numbers.

@@ -329,4 +329,5 @@ def _digest(trial: TrialSpec | Outcome) -> bytes:
 
 
 def _digest_of(recipe: Recipe) -> bytes:
-    return hashlib.blake2b(recipe.digest_text.encode(), digest_size=16).digest()
+    text = recipe.settled().digest_text
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 from models.levers.batch import BatchSize
@@ -162,6 +162,27 @@ class Recipe:
             ValueError: a knob breaks its rule.
         """
         return make_levers(self.knobs)
+
+    def settled(self) -> Recipe:
+        """The recipe without what changes nothing in its levers: two that train alike are told to
+        be the same more often.
+
+        >>> turned = {"batch_start": 2.0, "batch_end": 2.0, "rate": 1.0}
+        >>> Recipe("full_update", 1.0, turned | {"batch_change_at": 0.3}).settled().knobs
+        {'batch_start': 2.0, 'batch_end': 2.0}
+        """
+        try:
+            parts = self.levers.settled().parts
+        except ValueError:  # no run of it gets as far as to be like another
+            return self
+        turned = {
+            f.name: getattr(part, f.name)
+            for part in parts
+            for f in fields(part)
+            if getattr(part, f.name) != f.default
+        }
+        others, _ = divide_knobs(self.knobs)
+        return Recipe(self.policy, self.horizon, {**others, **turned})
 
     def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
         """The policy, which plans the steps, and the levers, which do the rest. A knob that is no

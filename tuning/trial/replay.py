@@ -169,12 +169,10 @@ def repeats(
     """Where a run under ``schedule`` ends, or stands before step ``until``, if it is the same as
     ``run``; None if it is not.
     """
-    theirs = run.schedule
-    if (schedule.seed, schedule.horizon, schedule.levers) != (
-        theirs.seed,
-        theirs.horizon,
-        theirs.levers,
-    ):
+    theirs, blocks = run.schedule, costs.num_blocks
+    if (schedule.seed, schedule.horizon) != (theirs.seed, theirs.horizon):
+        return None
+    if schedule.levers.settled(blocks) != theirs.levers.settled(blocks):
         return None
     if schedule.levers.of(CachedPrefix).on:
         return None  # which activations were there is not recorded

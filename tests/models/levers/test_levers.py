@@ -5,7 +5,9 @@ refused.
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +19,14 @@ from models.levers.batch import BatchSize
 from models.levers.computing import BACKENDS, Computing
 from models.levers.depth import Depth
 from models.levers.form import PLAIN, Form
+from models.levers.lever import Lever
 from models.levers.levers import (
     NO_LEVERS,
     Levers,
     divide_knobs,
     kinds,
     lever_settings,
+    make_lever,
     make_levers,
 )
 from policies.registry import policies
@@ -84,6 +88,45 @@ def test_computing_goes_with_every_form(backend: str, compiled: bool) -> None:
     )
     for form in walk(levers, [0.0, 0.6]):
         assert (form.attention, form.compiled) == (backend, compiled)
+
+
+@st.composite
+def settings_of(draw: st.DrawFn, kind: type[Lever]) -> Lever:
+    """A lever with any settings, some of them at their defaults."""
+    knobs: dict[str, Scalar] = {}
+    for field in dataclasses.fields(kind):
+        rule = field.metadata
+        if rule["choices"]:
+            values: st.SearchStrategy[Scalar] = st.sampled_from(rule["choices"])
+        elif field.type == "bool":
+            values = st.booleans()
+        elif field.type == "int":
+            values = st.integers(rule["low"], min(rule["high"], 9))
+        else:
+            values = st.floats(rule["low"], rule["high"])
+        knobs[field.name] = draw(st.just(cast(Scalar, field.default)) | values)
+    try:
+        return make_lever(kind, knobs)
+    except ValueError:
+        hypothesis.reject()
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.name)
+@given(data=st.data(), fractions=st.lists(FRACTIONS, min_size=1, max_size=9))
+def test_a_settled_lever_does_the_same(
+    kind: type[Lever], data: st.DataObject, fractions: list[float]
+) -> None:
+    """Property: it gives the same forms at every place, is charged for the same, is on where the
+    lever is, and is settled; that its runs are the same is tried where runs are trained.
+    """
+    lever = data.draw(settings_of(kind))
+    for blocks in (0, 1, 4):
+        settled = lever.settled(blocks)
+        assert settled.on is lever.on
+        assert settled.settled(blocks) == settled
+        assert walk(Levers(settled), fractions) == walk(Levers(lever), fractions)
+        for known in (1, 4) if blocks == 0 else (blocks,):
+            assert Levers(settled).charges(known) == Levers(lever).charges(known)
 
 
 def test_forms_differ_by_name() -> None:

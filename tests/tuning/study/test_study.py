@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces.base import SearchSpace, horizon
-from search_spaces.knobs import Choice
+from search_spaces.knobs import Choice, Fixed
 from search_spaces.registry import find_space
 from tests.support.outcomes import outcome_for
 from tests.support.strategies import records
@@ -226,6 +226,28 @@ def test_a_proposal_that_repeats_is_drawn_again() -> None:
     assert first.recipe.knobs == {"active_fraction": 0.5}
     assert second.recipe.knobs != first.recipe.knobs
     assert attempts == [0, *range(8)]
+
+
+def test_a_proposal_that_trains_what_was_trained_is_drawn_again() -> None:
+    """When a batch changes to the size that it has is no other recipe, so there are three points
+    here and not six.
+    """
+    space = SearchSpace(
+        "batches",
+        "",
+        (
+            Fixed("horizon", 0.5),
+            Choice("batch_start", (2.0,)),
+            Choice("batch_end", (2.0, 4.0)),
+            Choice("batch_change_at", (0.2, 0.4)),
+        ),
+        "full_update",
+    )
+    sampler = OptunaSampler(space, "random", 0, "time-to-quality", first=0)
+    search = Study(space, sampler, Asked(20, "w", 0, None))
+    found = [spec.recipe.knobs for spec in run(search)]
+    assert search.exhausted
+    assert sorted(str(knobs["batch_end"]) for knobs in found) == ["2.0", "4.0", "4.0"]
 
 
 def test_the_own_control_is_not_proposed_where_its_line_is_known() -> None:

@@ -199,6 +199,52 @@ def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
     )
 
 
+IDLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "off": ({}, {"averaging_window": 0.3, "growth_at": 0.2, "input_whole_from": 0.1}),
+    "batches of one size": (
+        {"batch_start": 2.0, "batch_end": 2.0},
+        {"batch_change_at": 0.2, "batch_ramp": True},
+    ),
+    "a ramp of one stage": ({"batch_start": 0.5, "batch_end": 1.0}, {"batch_ramp": True}),
+    "fewer blocks": (
+        {"depth_start": 0.5, "depth_end": 0.5},
+        {"growth_at": 0.2, "growth_steps": 3, "new_blocks": "identity"},
+    ),
+    "growing by one block": ({"depth_start": 0.5, "depth_end": 0.75}, {"growth_steps": 3}),
+    "no dropout": ({"depth_start": 0.5}, {"layer_dropout_until": 0.2}),
+    "moving average": ({"averaging": "ema"}, {"averaging_count": 3}),
+    "own optimizer": ({"rate": 2.0}, {"muon_momentum": 0.5, "newton_schulz_steps": 3}),
+    "adamw": ({"optimizer": "adamw"}, {"muon_momentum": 0.5}),
+}
+"""Settings of levers, and such as change nothing beside them, by what is the matter."""
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_changes_nothing_is_settled(name: str) -> None:
+    """Real runs on the CPU: with settings that are told to change nothing and without them the
+    weights are the same to the bit, and so is what is charged; settled, both are the same.
+    """
+    own, idle = IDLE[name]
+    assert make_levers(own) != make_levers(own | idle)
+    assert make_levers(own).settled(4) == make_levers(own | idle).settled(4)
+    runs = [
+        TrainingRun(
+            tiny.again(),
+            make_policy("full_update", {}),
+            seed=3,
+            horizon=1.0,
+            costs=with_every_form(made_up_costs()),
+            device=CPU,
+            levers=make_levers(knobs),
+        )
+        for knobs in (own, own | idle)
+    ]
+    first, second = (finish(run) for run in runs)
+    assert same_weights(*runs)
+    assert first.ledger == second.ledger
+    assert first.curve == second.curve
+
+
 @pytest.mark.parametrize("name", LEVERS)
 def test_levered_runs_change_form_and_learn(name: str) -> None:
     """Real runs train on the CPU.

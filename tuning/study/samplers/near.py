@@ -63,7 +63,9 @@ def leaders(finished: Sequence[Outcome], params_of: ParamsOf) -> list[dict[str, 
 @lru_cache(maxsize=4096)  # every ask is of all that were trained
 def _without_horizon(recipe: Recipe) -> Recipe | None:
     """What is the same of a recipe at every horizon; None of a control."""
-    return None if recipe.control_kind is not None else dataclasses.replace(recipe, horizon=1.0)
+    if recipe.control_kind is not None:
+        return None
+    return dataclasses.replace(recipe.settled(), horizon=1.0)
 
 
 def near(
