@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from models.knobs import costly
+from search_spaces.base import HORIZON, SearchSpace
 from tuning.config.config import SearchConfig
 from tuning.config.own import declared
 from tuning.config.resources import Resources
@@ -31,6 +32,7 @@ from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import START, OptunaSampler
 from tuning.study.stopping import Stopping, stopping_of
 from tuning.study.study import Asked, Proposer, Study
+from tuning.study.to_target import SHORTER
 from tuning.study.warm_start import kept
 from tuning.trial.clock import CostTable, baseline_seconds
 from tuning.trial.metric import Metric
@@ -324,11 +326,21 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
         first_seed=config.seed,
         longer=True,
         tuned=config.objective != "pareto",
-        horizons=None if config.objective == "pareto" else searched_horizons(space),
+        horizons=target_horizons(config, space),
         line_known=config.objective != "pareto",
         rungs=rungs,
     )
     return Study(space, sampler, asked, history, in_flight)
+
+
+def target_horizons(config: SearchConfig, space: SearchSpace) -> tuple[float, float] | None:
+    """The shortest and the longest horizon at which what leads is trained to the target: shorter
+    than the space's own, but not than a range that was asked for.
+    """
+    found = None if config.objective == "pareto" else searched_horizons(space)
+    if found is None or HORIZON in config.knobs:
+        return found
+    return SHORTER * found[0], found[1]
 
 
 def later_specs(config: SearchConfig, seed: int) -> dict[int, TrialSpec]:

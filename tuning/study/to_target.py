@@ -28,8 +28,12 @@ above the target.
 FURTHER = 1.2
 """The same factor where the leader has not reached the target: some of its lead is owed to luck."""
 NEARLY = 0.9
-"""The largest share of the leader's own horizon that is tried where the leader reached the target:
-a longer run would tell nothing new.
+"""The largest share of a horizon that is tried where the leader reached the target in that: a
+longer run would tell nothing new.
+"""
+SHORTER = 0.25
+"""The least share of the shortest horizon of the search that is tried: a recipe that is several
+times as fast has the target long before the end of any horizon that is sampled.
 """
 
 
@@ -38,8 +42,8 @@ def to_target(
 ) -> TrialSpec | None:
     """The leader at the horizon at which it should reach ``target``. Its number is not chosen yet.
 
-    None where that is nearly as long as the leader's own horizon or longer than the search looks,
-    where another run of the recipe reached the target, and where no recipe gains.
+    None where that is nearly as long as a run of it that reached the target, or longer than the
+    search looks, and where no recipe gains.
 
     Args:
         known: the search's trials that are over.
@@ -57,14 +61,13 @@ def to_target(
         share = line.log_gain(1.0, target) - line.log_gain(1.0, loss_of(run))
         return math.exp(share) * run.recipe.horizon
 
-    if loss_of(leader) <= target:
-        horizon = max(shortest, round(SPARE * needed(leader), 3))
-        fits = horizon <= NEARLY * leader.recipe.horizon
-    else:
-        runs = _like(known, leader)
-        horizon = round(FURTHER * needed(max(runs, key=lambda run: run.recipe.horizon)), 3)
-        fits = shortest <= horizon <= longest and all(loss_of(run) > target for run in runs)
-    if not fits:
+    runs = sorted(_like(known, leader), key=lambda run: run.recipe.horizon)
+    there = next((run for run in runs if loss_of(run) <= target), None)
+    short = runs if there is None else runs[: runs.index(there)]
+    # The longest that fell short is nearest to where the recipe has the target.
+    horizon = FURTHER * needed(short[-1]) if short else SPARE * needed(runs[0])
+    horizon = max(shortest, round(horizon, 3))
+    if horizon > (longest if there is None else NEARLY * there.recipe.horizon):
         return None
     recipe = dataclasses.replace(leader.recipe, horizon=horizon)
     return TrialSpec(0, "enqueued", workload, recipe, seed)

@@ -89,6 +89,21 @@ def test_one_that_had_the_target_at_another_horizon_is_left() -> None:
     assert horizon_after(short, other) == needed
 
 
+def test_where_it_fell_short_of_the_target_it_goes_on_between() -> None:
+    """The leader reached it at 0.5 and gains 4 there; at the horizon that should do it gains less
+    and misses, and what is tried next lies between, until that is nearly as long.
+    """
+    long = ended(Recipe("full_update", 0.5, MUON), 4.0)
+    first = horizon_after(long)
+    assert first == round(SPARE / 4, 3)
+    missed = ended(Recipe("full_update", first, MUON), 3.0, 21)
+    second = horizon_after(long, missed)
+    assert second == round(FURTHER / 3, 3)
+    assert horizon_after(long, missed, ended(Recipe("full_update", second, MUON), 3.2, 22)) is None
+    slow = ended(Recipe("full_update", first, MUON), 2.2, 21)
+    assert horizon_after(long, slow) is None
+
+
 def test_it_is_the_leaders_recipe_and_no_shorter_than_the_search_looks() -> None:
     """The one that gains most, knob by knob; where nothing leads it is none."""
     less = ended(Recipe("static_suffix", 1.0, {"active_fraction": 0.5}), 1.5, 21)

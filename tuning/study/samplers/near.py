@@ -37,8 +37,8 @@ MOST_TURNED = 5
 def leaders(finished: Sequence[Outcome], params_of: ParamsOf) -> list[dict[str, Scalar]]:
     """Params of the ``PARENTS`` recipes that gain most over the own control, the best first.
 
-    Each at the horizon at which it gained most; none that gains less than ``LEADS``, and nothing
-    before two runs of the control are over.
+    Each at the horizon of the space at which it gained most; none that gains less than ``LEADS``,
+    and nothing before two runs of the control are over.
 
     Args:
         finished: the search's trials that are over.
@@ -47,17 +47,16 @@ def leaders(finished: Sequence[Outcome], params_of: ParamsOf) -> list[dict[str, 
     line = ControlLine.through([run for run in finished if run.recipe.is_control])
     if line is None:
         return []
-    best: dict[Recipe, tuple[float, Recipe]] = {}
+    best: dict[Recipe, tuple[float, str, dict[str, Scalar]]] = {}
     for run in finished:
-        like = _without_horizon(run.recipe)
-        if like is None or run.origin in ASIDE or not counts(run):
+        like, point = _without_horizon(run.recipe), params_of(run.recipe)
+        if like is None or point is None or run.origin in ASIDE or not counts(run):
             continue
         gain = line.log_gain(run.train_seconds or 0.0, run.val_loss or 0.0)
-        if gain >= LEADS and gain > best.get(like, (0.0, like))[0]:
-            best[like] = gain, run.recipe
-    ranked = sorted(best.values(), key=lambda each: (-each[0], each[1].digest_text))
-    points = (params_of(recipe) for _, recipe in ranked)
-    return [point for point in points if point is not None][:PARENTS]
+        if gain >= LEADS and (like not in best or gain > best[like][0]):
+            best[like] = gain, run.recipe.digest_text, point
+    ranked = sorted(best.values(), key=lambda each: (-each[0], each[1]))
+    return [point for _, _, point in ranked[:PARENTS]]
 
 
 @lru_cache(maxsize=4096)  # every ask is of all that were trained

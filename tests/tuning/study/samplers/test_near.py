@@ -59,12 +59,27 @@ def test_the_best_lead_each_once_at_its_best_horizon() -> None:
         ran(11, own[5], 1.05),
         ran(12, own[6], 3.0, "replicate"),
         ran(13, Recipe("full_update", 1.0, {"rate": 2.0}), 2.0),
+        ran(14, Recipe(own[1].policy, 0.2, own[1].knobs), 2.5),  # shorter than the space searches
     ]
     params = remembered(RECIPE)
     expected = [params(recipe) for recipe in (again, own[2], own[4], own[3])]
     assert leaders([*control(), *over], params) == expected
     assert len(expected) == PARENTS
     assert leaders([*control()[:1], *over], params) == []
+
+
+def test_recipes_that_train_alike_lead_once() -> None:
+    """One of batches of one size, and it with another place at which that would change."""
+    found = next(
+        recipe
+        for recipe in recipes(200)
+        if "batch_change_at" in recipe.knobs
+        and recipe.knobs["batch_start"] == recipe.knobs["batch_end"]
+    )
+    alike = Recipe(found.policy, found.horizon, {**found.knobs, "batch_change_at": 0.61})
+    params = remembered(RECIPE)
+    over = [ran(2, found, 1.5), ran(3, alike, 1.5)]
+    assert leaders([*control(), *over], params) == [params(found)]
 
 
 @pytest.fixture(scope="module")
