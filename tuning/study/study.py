@@ -20,6 +20,7 @@ from tuning.study.longer import longer_control
 from tuning.study.replicates import choose, is_replicate
 from tuning.study.samplers.rungs import Rungs
 from tuning.study.samplers.sampler import Sampler
+from tuning.study.shorter import shorter_control
 from tuning.study.to_target import TURNS, to_target
 from tuning.study.tuned import EVERY, tuned_control
 from tuning.trial.outcome import Outcome, outcome_of
@@ -142,6 +143,7 @@ class Study:
             spec = (
                 self._due(number)
                 or self._longer(number)
+                or self._shorter(number)
                 or self._to_target(number)
                 or self._tuned(number)
                 or self._replicate(number)
@@ -190,6 +192,15 @@ class Study:
         if not self._asked.longer or number <= len(self._asked.baselines):
             return None
         spec = longer_control(self._finished, self._asked.workload, self._asked.seed)
+        return self._if_new(spec, number)
+
+    def _shorter(self, number: int) -> TrialSpec | None:
+        """The own control for as short as a recipe that was trained for less than it ever was;
+        None where none was, and where nothing is trained down to a target.
+        """
+        if self._asked.horizons is None:
+            return None
+        spec = shorter_control(self._finished, self._asked.workload, self._asked.seed)
         return self._if_new(spec, number)
 
     def _to_target(self, number: int) -> TrialSpec | None:

@@ -143,3 +143,32 @@ def test_a_search_trains_it_once_for_a_leader() -> None:
     assert [spec.number - len(BASELINES) for spec in again] == [TURNS[0]]
     assert again[0].recipe == Recipe("full_update", round(SPARE / 1.6, 3), MUON)
     assert again[0].target_loss == TARGET
+
+
+def test_the_own_control_is_trained_for_as_short_right_after() -> None:
+    """A recipe gains 4 at the shortest horizon that is sampled. It is trained down to the target,
+    the own control for as long in the next trial, and neither again.
+    """
+    asked = Asked(
+        len(BASELINES) + 3 * EVERY,
+        "w",
+        3,
+        TARGET,
+        baselines=BASELINES,
+        horizons=(0.125, 1.0),
+    )
+    sampler = OptunaSampler(SPACE, "random", 3, "time-to-quality", first=len(BASELINES))
+    study, specs = Study(SPACE, sampler, asked), []
+    while (spec := study.ask()) is not None:
+        best = spec.number == len(BASELINES)
+        recipe = Recipe("full_update", 0.5, MUON) if best else spec.recipe
+        gain = 1.0 if recipe.is_control else 4.0 if recipe.knobs == MUON else 0.5
+        study.tell(dataclasses.replace(ended(recipe, gain, spec.number), origin=spec.origin))
+        specs.append(spec)
+    short = [place for place, spec in enumerate(specs) if spec.recipe.horizon < 0.5]
+    down, beside = (specs[place] for place in short)
+    assert short[1] == short[0] + 1
+    assert down.recipe.knobs == MUON
+    assert down.recipe.horizon == pytest.approx(SPARE / 4, abs=1e-3)
+    assert beside.recipe == Recipe("full_update", down.recipe.horizon)
+    assert (down.origin, beside.origin) == ("enqueued", "control")
