@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tuning.config.config import SearchConfig
+from tuning.config.faults import faults_of_space
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("benchmarks", "models", "policies", "search_spaces", "tests", "tuning")
@@ -133,7 +134,7 @@ class TestDocument:
         """Reads every TOML block as a search's configuration: no fault but those of the machine."""
         for block in blocks(path, "toml"):
             options = tomllib.loads(block)
-            assert SearchConfig(run="runs/mine", **options).space_faults() == []
+            assert faults_of_space(SearchConfig(run="runs/mine", **options)) == []
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from search_spaces.base import HORIZON
 from search_spaces.knobs import Fixed
 from tuning.config.arguments import NewSearch, parse
 from tuning.config.config import SearchConfig
+from tuning.config.faults import faults_of_space
 from tuning.errors import BadInput
 from tuning.session.search import all_faults
 from tuning.trial.recipe import CONTROL_POLICY, Recipe
@@ -117,7 +118,7 @@ def fixed_knobs(toml: Path) -> Mapping[str, Scalar]:
     """
     request = parse(["--config", str(toml)])
     assert isinstance(request, NewSearch), "neither --resume nor --help-space was given"
-    if faults := [*request.faults, *request.config.space_faults()]:
+    if faults := [*request.faults, *faults_of_space(request.config)]:
         raise BadInput(faults)
     space = request.config.search_space()
     return {k.name: k.value for k in space.knobs if isinstance(k, Fixed) and k.name != HORIZON}

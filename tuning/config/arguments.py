@@ -1,6 +1,6 @@
 """The command line of ``tuning.search``: argv and a TOML file in, a request out.
 
-Values are read here and judged by ``tuning.config.config``, so that a flag, a line of the file and
+Values are read here and judged by ``tuning.config.faults``, so that a flag, a line of the file and
 an argument from Python keep the same rules, and one message names every fault. Nothing heavy is
 imported before it is needed.
 """
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from search_spaces.base import SearchSpace
 from tuning.config import option
 from tuning.config.config import SearchConfig, default_run
+from tuning.config.faults import faults_of_space
 from tuning.config.option import Flag, NumbersParser, no_such_flag
 from tuning.config.own import undeclared_faults
 from tuning.config.resume import Resume
@@ -135,7 +136,7 @@ def _space(options: Mapping[str, Any], faults: list[str]) -> SearchSpace:
     config = SearchConfig("", **asked)
     if isinstance(config.workload, str) and "workload" in asked:
         faults += undeclared_faults(config.workload)
-    faults += config.space_faults()
+    faults += faults_of_space(config)
     if faults:
         raise BadInput(faults)
     return config.search_space()

@@ -1,11 +1,10 @@
-"""What a search was asked to do, and everything that can be wrong with that."""
+"""What a search was asked to do: every option, declared once."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,25 +13,13 @@ from typing import Any
 from models.by_path import divided, is_path
 from models.levers import optimizer
 from policies.base import Scalar
-from search_spaces.base import HORIZON, SearchSpace
-from search_spaces.narrow import applied, narrow, unheeded
+from search_spaces.base import SearchSpace
+from search_spaces.narrow import applied
 from tuning.config import option
 from tuning.config.option import Rule, choice, is_finite, number, whole
-from tuning.config.own import (
-    declared_faults,
-    ends,
-    is_workload,
-    known_as,
-    name_faults_of,
-    no_range,
-    range_faults,
-    space_for,
-    without_range,
-)
-from tuning.config.resources import Machine, Resources, resource_faults, share
-from tuning.config.spaces import is_own, longer, space_named
-from tuning.elsewhere.place import places
-from tuning.layout import RUN_JSON, no_text, resume_option, too_long
+from tuning.config.own import is_workload, known_as, space_for
+from tuning.config.resources import Machine, Resources, share
+from tuning.config.spaces import longer, space_named
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "random")
 DRIVERS = ("ray", "serial")
@@ -45,8 +32,6 @@ two, so that a horizon divided by one is exactly what was multiplied by it.
 """
 MAX_SEED = 2**62 - 1
 """Further seeds are counted up from it, and every one must fit a column of 64 bits."""
-FindWorkload = Callable[[str, Path | None], object]
-"""(name, corpus) -> workload, raising ValueError: ``models.registry.find_workload``."""
 _TEXT = Rule(
     lambda value: value is None or isinstance(value, str), "{name} must be text, but got {value!r}"
 )
@@ -304,12 +289,15 @@ class SearchConfig:
         Raises:
             ValueError: there is no such space.
         """
-        space = applied(self._space(), self._overrides)[0]
+        space = applied(self.whole_space(), self.overrides)[0]
         return space.for_pretrained() if self.pretrained else space
 
-    def _space(self) -> SearchSpace:
+    def whole_space(self) -> SearchSpace:
         """The space with the workload's own knobs and the horizons asked for, before any of the
         user's ranges.
+
+        Raises:
+            ValueError: there is no such space.
         """
         space = space_for(space_named(self.space), self.workload)
         return longer(space, self.longer) if is_finite(self.longer) else space
@@ -318,95 +306,9 @@ class SearchConfig:
         """What each trial has, on ``machine``."""
         return share(machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial)
 
-    def faults(
-        self,
-        machine: Machine | None = None,
-        find_workload: FindWorkload | None = None,
-        *,
-        resuming: bool = False,
-        replacing: bool = False,
-    ) -> list[str]:
-        """Every fault of the configuration, except those that another run has to be read for.
-
-        Args:
-            machine: what trials may use; this machine if None.
-            find_workload: (name, corpus) -> workload, raising ValueError; ``models.registry``'s if
-                None.
-            resuming: the run exists, as it should, and goes on with what it began with.
-            replacing: the run directory exists, and a new search takes its place.
-        """
-        rules = option.faults(self)
-        if strange := _bytes_faults(self):
-            return [*strange, *rules]
-        there = resuming or replacing or not isinstance(self.run, str)
-        faults = [] if there else _run_faults(Path(self.run))
-        faults += _workload_faults(self, find_workload)
-        faults += self.space_faults()
-        if not (faults or resuming):
-            faults += unheeded(self._space(), self.knobs) or self._faults_at_ends()
-        faults += rules
-        if not resuming:
-            faults += _without_effect(self)
-        if isinstance(self.log, str):
-            faults += [fault for place in places(self.log) for fault in place.faults("--log")]
-        if not rules and self.address is None:
-            machine = machine or Machine.here()
-            faults += resource_faults(
-                machine, self.concurrency, self.cpus_per_trial, self.gpus_per_trial
-            )
-        return faults
-
-    def space_faults(self) -> list[str]:
-        """Faults of the space's name and of the ranges given for its knobs."""
-        if not isinstance(self.space, str):
-            return [f"space must be a name, but got {self.space!r}"]
-        if not isinstance(self.knobs, Mapping):
-            return [f"knobs must be a table, but got {self.knobs!r}"]
-        try:
-            space = self._space()
-        except ValueError as error:
-            return [str(error)]
-        faults = name_faults_of(self.workload) + self._horizon_faults()
-        if self._is_known(space):
-            return faults
-        wanted = without_range(space, self.workload, self._overrides)
-        given = {name: value for name, value in self._overrides.items() if name not in wanted}
-        narrowed, found = narrow(space, given)
-        faults += map(no_range, wanted)
-        return [*faults, *found, *range_faults(narrowed, self.workload)]
-
-    def _horizon_faults(self) -> list[str]:
-        """The fault of asking for horizons in two ways."""
-        if self.longer == 1 or HORIZON not in self.knobs:
-            return []
-        return [
-            f"one of --longer and [knobs] {HORIZON} must be given, but got both "
-            f"({self.longer!r}, {self.knobs[HORIZON]!r})"
-        ]
-
-    def _is_known(self, space: SearchSpace) -> bool:
-        """Whether ``space`` is an embedded one, which is known to be sound, or such a one less some
-        of its choices: every point that is left is a point of the embedded one. Checking again
-        would take seconds.
-        """
-        if self.knobs or is_own(self.space):
-            return False
-        values = {k.name: k.values() for k in space.knobs}
-        return all(
-            name in values and set(choices) <= set(values[name])
-            for name, choices in self.device_choices.items()
-        )
-
-    def _faults_at_ends(self) -> list[str]:
-        """Faults of the workload with each of its own knobs at each end of its range."""
-        return [
-            fault
-            for own in ends(self.search_space())
-            for fault in declared_faults(self.workload, self.corpus, own)
-        ]
-
     @property
-    def _overrides(self) -> dict[str, object]:
+    def overrides(self) -> dict[str, object]:
+        """What stands in place of the space's own ranges: the user's, and what the device left."""
         left = {
             name: choices[0] if name in optimizer.NUMBERS else {"choices": choices}
             for name, choices in self.device_choices.items()
@@ -422,60 +324,3 @@ def default_run(now: datetime, workload: str, space: str) -> str:
     short = "-".join(divided(name)[0].stem if is_path(name) else name for name in whole)
     name = f"{now:%Y%m%dT%H%M%SZ}-{short}"
     return str(Path("runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", name))
-
-
-def _without_effect(config: SearchConfig) -> list[str]:
-    """The fault of an option that another one leaves without effect."""
-    if not (config.objective == "pareto" and config.rung in RUNGS and config.rung):
-        return []
-    return [
-        "rung must come with the objective time-to-quality, but got "
-        f"{config.rung!r} with pareto: leave one of them out"
-    ]
-
-
-def _bytes_faults(config: SearchConfig) -> list[str]:
-    """Faults of names whose bytes are not valid UTF-8, which no record can hold."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return [
-        f"{name} must be a name in UTF-8, but got {value!r}: rename it, or use a link to it"
-        for name, value in values.items()
-        if isinstance(value, str) and no_text(value)
-    ]
-
-
-def _run_faults(run: Path) -> list[str]:
-    if too_long(run / RUN_JSON):
-        return [f"run must be a name that the file system takes, but {run} is too long: shorten it"]
-    if run.is_symlink() or run.exists():
-        advice = (
-            f"to go on with that search: {resume_option(run)}"
-            if (run / RUN_JSON).is_file()
-            else "choose another"
-        )
-        return [f"the run directory must not exist yet, but {run} does: {advice}"]
-    parent = next(p for p in [*run.absolute().parents] if p.exists())
-    if not parent.is_dir():
-        return [f"a run directory must lie in a directory, but {parent} is a file"]
-    if not os.access(parent, os.W_OK | os.X_OK):
-        return [
-            f"the run directory's parent must be writable, but {parent} is not: choose another "
-            "with --run"
-        ]
-    return []
-
-
-def _workload_faults(config: SearchConfig, find: FindWorkload | None) -> list[str]:
-    if not isinstance(config.workload, str):
-        return [f"workload must be a name, but got {config.workload!r}"]
-    if not isinstance(config.corpus, (str, type(None))):
-        return []  # its own rule names it
-    if find is None:
-        from models.registry import find_workload
-
-        find = find_workload
-    try:
-        find(config.workload, None if config.corpus is None else Path(config.corpus))
-    except ValueError as error:
-        return [str(error)]
-    return []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.config.config import SearchConfig
+from tuning.config.faults import config_faults
 from tuning.config.option import options
 from tuning.config.resources import Machine
 from tuning.errors import BadInput
@@ -67,7 +68,7 @@ def refusals(old: SearchConfig, request: Resume, machine: Machine | None = None)
     """What keeps a run made by ``old`` from going on as requested; empty where nothing does."""
     new = dataclasses.replace(old, **{**request.changes, **request.given})
     changed = dataclasses.replace(old, **request.changes)
-    return differences(old, new) + changed.faults(machine, unchecked, resuming=True)
+    return differences(old, new) + config_faults(changed, machine, unchecked, resuming=True)
 
 
 def unchecked(name: str, corpus: Path | None) -> None:

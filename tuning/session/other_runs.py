@@ -16,6 +16,7 @@ from models.making import blocks_of, new_model
 from models.workload import Workload
 from tuning.config import option
 from tuning.config.config import CALIBRATE, SearchConfig
+from tuning.config.faults import faults_of_space
 from tuning.config.resources import Machine, Resources
 from tuning.errors import BadInput
 from tuning.session.calibrations import disturbed
@@ -175,7 +176,7 @@ def warm_start_faults(config: SearchConfig) -> list[str]:
             "--warm-start must come with a sampler that learns from trials, but got random: leave "
             "one of them out"
         ]
-    if config.space_faults():
+    if faults_of_space(config):
         return []
     from tuning.study.warm_start import gather
 

@@ -13,7 +13,8 @@ from models.given import is_given
 from models.levers.form import PLAIN
 from policies.rules import Scalar
 from search_spaces.narrow import applied
-from tuning.config.config import FindWorkload, SearchConfig
+from tuning.config.config import SearchConfig
+from tuning.config.faults import FindWorkload, config_faults
 from tuning.config.fitting import fit_computing, fit_gates, fit_numbers, fit_space, needs_fitting
 from tuning.config.limits import GROWTH, fit_batches, fit_growth, fit_memory, has_limited
 from tuning.config.resources import Machine, Resources, memory_gib
@@ -124,7 +125,7 @@ def all_faults(
     """Every fault of a search that is to begin, those of other runs among them. With ``replacing``,
     it takes the place of a run that exists.
     """
-    own = config.faults(machine, find_workload, replacing=replacing)
+    own = config_faults(config, machine, find_workload, replacing=replacing)
     return [*own, *warm_start_faults(config), *clock_faults(config)]
 
 
@@ -268,7 +269,7 @@ def resume_faults(request: Resume) -> list[str]:
     what they ask for is checked when the run is read.
     """
     ample = Machine(cpus=float("inf"), gpus=1 << 30)
-    faults = SearchConfig("", **request.changes).faults(ample, unchecked, resuming=True)
+    faults = config_faults(SearchConfig("", **request.changes), ample, unchecked, resuming=True)
     if not is_run(request.run):
         folder = not too_long(request.run) and request.run.is_dir()
         what = "holds no run.json" if folder else "is not a directory"

@@ -14,6 +14,7 @@ import pytest
 from search_spaces.narrow import narrow
 from search_spaces.registry import find_space
 from tuning.config.config import SearchConfig, default_run
+from tuning.config.faults import config_faults, faults_of_space
 from tuning.config.resources import Machine
 from tuning.config.resume import differences
 
@@ -31,7 +32,7 @@ def unknown_workload(name: str, corpus: Path | None) -> object:
 
 
 def faults(run: Path, machine: Machine = CPU, **options: Any) -> list[str]:
-    return SearchConfig(str(run), **options).faults(machine, no_workload)
+    return config_faults(SearchConfig(str(run), **options), machine, no_workload)
 
 
 def test_defaults_have_no_fault_and_create_nothing(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_rung_that_would_go_unheeded_is_refused(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path / "run", rung=0.25, objective="pareto")
     assert "rung must come with the objective time-to-quality, but got 0.25 with pareto" in fault
     begun = SearchConfig(str(tmp_path / "run"), rung=0.25, objective="pareto")
-    assert begun.faults(CPU, no_workload, resuming=True) == []
+    assert config_faults(begun, CPU, no_workload, resuming=True) == []
 
 
 def test_all_faults_come_together(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_all_faults_come_together(tmp_path: Path) -> None:
         "knobs": {"nob": 1},
     }
     config = SearchConfig(str(tmp_path), **bad)
-    found = config.faults(CPU, unknown_workload)
+    found = config_faults(config, CPU, unknown_workload)
     assert len(found) == 6
     for text in (
         "must not exist yet",
@@ -171,17 +172,17 @@ def test_a_cluster_is_not_judged_by_this_machine(tmp_path: Path) -> None:
 
 def test_resuming_leaves_the_directory_alone(tmp_path: Path) -> None:
     """Its existence is then no fault."""
-    assert SearchConfig(str(tmp_path)).faults(CPU, no_workload, resuming=True) == []
+    assert config_faults(SearchConfig(str(tmp_path)), CPU, no_workload, resuming=True) == []
 
 
 def test_the_embedded_workload_is_looked_up(tmp_path: Path) -> None:
     """With the real registry: an unknown name, and an empty corpus."""
     assert any(
         "workload" in fault
-        for fault in SearchConfig(str(tmp_path / "r"), workload="byte_ml").faults(CPU)
+        for fault in config_faults(SearchConfig(str(tmp_path / "r"), workload="byte_ml"), CPU)
     )
     (tmp_path / "empty").mkdir()
-    assert SearchConfig(str(tmp_path / "r"), corpus=str(tmp_path / "empty")).faults(CPU)
+    assert config_faults(SearchConfig(str(tmp_path / "r"), corpus=str(tmp_path / "empty")), CPU)
 
 
 def test_differences_name_each_thing_a_resumed_search_must_keep() -> None:
@@ -228,7 +229,7 @@ def test_choices_left_by_the_device_narrow_what_was_asked_for(tmp_path: Path) ->
         ("float32",),
         (False,),
     ]
-    assert config.faults(CPU, no_workload, resuming=True) == []
+    assert config_faults(config, CPU, no_workload, resuming=True) == []
     assert "must keep its device_choices" in differences(config, asked)[0]
 
 
@@ -250,9 +251,9 @@ def test_a_part_of_an_embedded_space_is_not_looked_at_again(
         seen.append(overrides)
         return narrow(space, overrides)
 
-    monkeypatch.setattr("tuning.config.config.narrow", looking)
+    monkeypatch.setattr("tuning.config.faults.narrow", looking)
     config = SearchConfig(str(tmp_path), space="attention", device_choices=left)
-    assert (config.space_faults() != [], seen != []) == (looked, looked)
+    assert (faults_of_space(config) != [], seen != []) == (looked, looked)
     choices = {name: {"choices": values} for name, values in left.items()}
     assert (narrow(find_space("attention"), choices)[1] != []) == looked
 
@@ -262,7 +263,7 @@ def test_longer_moves_the_horizons_and_nothing_else(factor: float, tmp_path: Pat
     """Both ends, and with them where the controls begin; 1 is the space as it was."""
     plain = SearchConfig(str(tmp_path / "run"))
     config = dataclasses.replace(plain, longer=factor)
-    assert config.faults(CPU, no_workload) == []
+    assert config_faults(config, CPU, no_workload) == []
     ours, own = config.search_space().knobs, plain.search_space().knobs
     assert [k.name for k in ours if k not in own] == ["horizon"]
     ends = {k.name: k.values() for k in ours}["horizon"]
@@ -283,4 +284,4 @@ def test_longer_moves_the_horizons_and_nothing_else(factor: float, tmp_path: Pat
 )
 def test_horizons_that_cannot_be(given: dict[str, Any], said: str, tmp_path: Path) -> None:
     """One message each, before anything is created."""
-    assert SearchConfig(str(tmp_path / "run"), **given).faults(CPU, no_workload) == [said]
+    assert config_faults(SearchConfig(str(tmp_path / "run"), **given), CPU, no_workload) == [said]

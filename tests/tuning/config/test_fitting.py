@@ -30,6 +30,7 @@ from tests.support.frames import record
 from tests.support.runs import write_run
 from tests.support.searches import TINY, config_of, search
 from tuning.config.config import SearchConfig
+from tuning.config.faults import config_faults
 from tuning.config.fitting import fit_gates, fit_space, needs_fitting
 from tuning.config.limits import fit_batches
 from tuning.config.own import with_own
@@ -344,7 +345,7 @@ def test_a_warm_start_of_no_use_on_this_device_is_refused(tmp_path: Path) -> Non
     ]
     other = write_run(tmp_path / "other", trials)
     config = config_of(tmp_path / "run", space="sparsity", warm_start=str(other))
-    assert config.faults() == []
+    assert config_faults(config) == []
     with pytest.raises(BadInput, match="points of space sparsity"):
         fitted_to_device(config, tiny.tiny())
 

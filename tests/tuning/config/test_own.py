@@ -18,6 +18,7 @@ from search_spaces.registry import all_spaces, find_space
 from search_spaces.rules import space_faults
 from tests.support.tiny import tiny
 from tuning.config.config import SearchConfig
+from tuning.config.faults import config_faults
 from tuning.config.own import OWN_GATE, name_faults, space_for
 from tuning.config.resources import Machine
 from tuning.config.resume import Resume, refusals
@@ -37,7 +38,7 @@ def config(workload: str = KNOBBY, **options: Any) -> SearchConfig:
 
 def faults(workload: str, **knobs: object) -> list[str]:
     """All that is wrong with a search of the workload and these ranges, in a small space."""
-    return config(workload, space="static_suffix", knobs=knobs).faults(CPU)
+    return config_faults(config(workload, space="static_suffix", knobs=knobs), CPU)
 
 
 @pytest.mark.parametrize("name", all_spaces())
@@ -207,7 +208,7 @@ def test_what_a_new_search_is_refused_for_does_not_keep_one_from_going_on(
     begun: SearchConfig,
 ) -> None:
     """A run that an earlier version began has such a thing in its run.json, and loses nothing."""
-    found = begun.faults(CPU)
+    found = config_faults(begun, CPU)
     assert found
     assert refusals(begun, Resume(Path(begun.run), {"trials": 99}), CPU) == []
-    assert begun.faults(CPU, replacing=True) == found
+    assert config_faults(begun, CPU, replacing=True) == found

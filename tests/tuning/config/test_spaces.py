@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.searches import TINY
 from tuning.config.config import SearchConfig
+from tuning.config.faults import faults_of_space
 from tuning.config.spaces import space_named
 
 TEXT = """
@@ -35,7 +36,7 @@ def test_a_space_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     config = SearchConfig("run", workload=TINY, space=f"{path.name}:SPACE")
     assert config.space == f"{path}:SPACE"
-    assert config.space_faults() == []
+    assert faults_of_space(config) == []
     assert config.search_space().name == "mine"
     assert SearchConfig.from_json(config.to_json()).search_space() == config.search_space()
     assert space_named("search_spaces.tune:SPACE") is space_named("tune")
@@ -51,5 +52,5 @@ def test_a_space_that_is_wrong_is_refused(tmp_path: Path) -> None:
         "no.such:SPACE": "must have the form package.module:SPACE or path/to/file.py:SPACE",
         f"{path}:SPACE": "horizon",
     }.items():
-        faults = SearchConfig("run", workload=TINY, space=name).space_faults()
+        faults = faults_of_space(SearchConfig("run", workload=TINY, space=name))
         assert any(words in fault for fault in faults), (name, faults)

@@ -17,6 +17,7 @@ from tests.support.outcomes import history, outcome_for, sampled
 from tests.support.runs import write_run
 from tests.support.searches import config_of
 from tuning.config.config import SearchConfig
+from tuning.config.faults import config_faults
 from tuning.errors import BadInput
 from tuning.layout import WARM_START
 from tuning.session.other_runs import warm_start_faults
@@ -267,7 +268,8 @@ def faults(path: Path, run: Path | None = None, **options: object) -> list[str]:
             **options,
         }  # type: ignore[arg-type]
     )
-    return [*config.faults(find_workload=lambda name, corpus: None), *warm_start_faults(config)]
+    found = config_faults(config, find_workload=lambda name, corpus: None)
+    return [*found, *warm_start_faults(config)]
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:
