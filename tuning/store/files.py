@@ -127,6 +127,8 @@ class Files:
             try:
                 rest = memoryview(data)
                 while rest:
+                    # A signal, or a file system that is nearly full, may let less through than was
+                    # handed in.
                     rest = rest[self.write(descriptor, bytes(rest[:AT_ONCE])) :]
                 self.fsync(descriptor)
             finally:

@@ -127,6 +127,8 @@ class Lease:
             raise BadInput(
                 f"a search must be able to write {run}, but got: {error.strerror}"
             ) from None
+        # Only now: whoever lists the epochs before sees the highest, and two starters cannot get
+        # one.
         _forget(folder, last, files)
         return cls(_epoch_file(folder, last + 1), last + 1, holder, beat_seconds, files)
 
@@ -236,6 +238,7 @@ def _heartbeat_changes(
 ) -> bool:
     seen = _heartbeat(path)
     waited = 0.0
+    # Clocks of two machines differ, so that the age of a heartbeat says nothing; its change does.
     while waited < ttl:
         sleep(beat_seconds)
         waited += beat_seconds
@@ -311,6 +314,7 @@ def _process_start(pid: int) -> str | None:
     """
     try:
         fields = _stat_fields(pid)
+        # A zombie keeps its id until its parent asks after it, and holds nothing any more.
         return None if fields[0] in "ZX" else f"ticks {fields[19]}"
     except (FileNotFoundError, ProcessLookupError):
         return None if Path("/proc/self/stat").exists() else _process_start_by_clock(pid)
@@ -320,6 +324,7 @@ def _stat_fields(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the third (state) on, see proc(5). Start times there are
     ticks since boot, which do not change when the clock is set.
     """
+    # The second field is the program's name, which may hold spaces and parentheses itself.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

@@ -104,6 +104,7 @@ class RecordFormat:
             buffer,
             self.schema,
             compression="zstd" if many else "none",
+            # A dictionary of one value is larger than the value.
             use_dictionary=many,
             write_statistics=["number"],
             write_page_checksum=True,
@@ -125,6 +126,7 @@ class RecordFormat:
             schema = self._checked_schema(file)
             there = set(schema.names)
             present = [name for name in wanted if name in there]
+            # What an origin means in older files is told by the seed.
             needed = [*present, *({"seed"} - set(present) if "origin" in present else ())]
             table = file.read(needed, use_threads=file.metadata.num_rows > 1)
             table = self._with_confirmations(table).select(present)

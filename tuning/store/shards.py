@@ -63,6 +63,7 @@ def parse(name: str) -> Shard | None:
         return None
     low = int(match[1])
     shard = Shard(low, 1 if match[2] is None else int(match[2]) - low + 1)
+    # Only names that this program writes: a hand-made 00000003-00000066 would overlap two ranges.
     return shard if shard.span in SPANS and low % shard.span == 0 and shard.name == name else None
 
 

@@ -290,6 +290,7 @@ class Store:
             set_aside(self.path, problems, self._files)
             self._drop_left_over()
             recorded = {Task.trial(number) for number in self.numbers()} | set(self.references())
+            # Recorded and still in flight: its worker was killed between the record and ``end``.
             for task in recorded.intersection(self._running.tasks()):
                 self._running.end(task)
             for path in self._litter():
@@ -328,6 +329,8 @@ class Store:
         with self._writing("the failed trials"):
             self._fence()
             for task, record in (records | references).items():
+                # In flight before it leaves the table: after a kill in between it is both, which
+                # ``tidy`` takes for recorded. The other order would lose it.
                 self._running.begin(task, spec_of(record), record.executions)
             withdrawal = Withdrawal(
                 self.path, self._catalog, self._format, self._files, self._fence
@@ -359,6 +362,7 @@ class Store:
         except FileNotFoundError:
             return False  # a part proved torn: its trial is missing now
         with self._writing(merged.name):
+            # A search that was killed before it dropped the parts has left the same file.
             with contextlib.suppress(FileExistsError):
                 self._put(self._catalog.path(merged), table)
             self._drop_left_over()
@@ -428,6 +432,7 @@ class Store:
         holder = listing.holder(number)
         if holder is None:
             return None
+        # A shard's rows are its numbers in order, so that a place is a number less the first.
         row = self._catalog.table(holder).slice(number - holder.low, 1)
         return self._format.to_records(row)[0]
 
