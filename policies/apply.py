@@ -157,7 +157,9 @@ class BlockUpdater(Travelling):
             raise RuntimeError("updater.step() must not be entered inside another one")
         if self._hold.taken:
             raise RuntimeError(TAKEN)
+        # Micro-steps of one optimizer step follow one plan.
         plan = self._plan or self._next_plan(fraction)
+        # A probe reads the gradients that all micro-steps have added up to.
         last = len(self._losses) + 1 == self._accumulate
         read = partial(self._relevance, plan.metric) if plan.probe and last else None
         step = Step(plan, read, self._saw)
@@ -223,6 +225,7 @@ class BlockUpdater(Travelling):
             self._freezer.settle(places_from_json(places))
         if (count := state.get("model_blocks")) is not None:
             self._presence = Presence(self._blocks, count)
+        # Weights are loaded after this or before it; either way what is there then is right.
         self._freezer.forget()
 
     def read_relevance(self, metric: str) -> tuple[float, ...]:
@@ -286,6 +289,8 @@ class BlockUpdater(Travelling):
         if self._presence is None:
             yield
             return
+        # Never shrinks: a block that came in stays, and a step that leaves it out says so by
+        # itself.
         if count > self._presence.count:
             self._freezer.expect_change()
             self._presence.grow(count, plan.new_blocks, frozenset(self._reaching.parameters))
@@ -365,6 +370,8 @@ class BlockUpdater(Travelling):
     ) -> None:
         """Enter an optimizer step."""
         number = self._step
+        # Called by the next plan: a device has computed the loss by then, so that no step waits for
+        # it.
         self._seen = lambda: Observation(
             number,
             _mean(losses),

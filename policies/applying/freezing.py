@@ -159,6 +159,7 @@ class Freezer:
             self._tops = self._find_tops()
         self.active = None
         frozen = [self.parts[index] for index in self._frozen]
+        # What was taken for frozen so far may be trained from now on, and begins as it was found.
         self._guard.put_buffers_back([module for part in frozen for module in part.modules])
         self._guard.clear()
 
@@ -184,6 +185,7 @@ class Freezer:
                 something frozen was moved since the last step began.
         """
         refuse_moments_elsewhere(self._foreign)
+        # Only what thaws: a block that stays active keeps its moments from step to step.
         thawing = set(self._resting(before)).difference(self._resting(now))
         if thawing:  # what is given other moments is watched no more
             self._refuse_moved_between()
@@ -263,6 +265,8 @@ class Freezer:
             self._gates = self._make_gates()
             self._watch_strangers()
             self._guard.hold({**self._frozen, **self._unknown()}, self._foreign)
+        # Nothing changed since the last step, which most steps can tell without touching a
+        # parameter.
         elif any(parameter.requires_grad for parameter in self._still):  # the loop has thawed it
             self._require_grad(active)
         if (name := self._strangers.found()) is not None:
@@ -277,6 +281,7 @@ class Freezer:
         known = {id(module) for _, module in self._wiring.named}
         known.update(id(m) for part in self.parts.values() for m in part.modules)
         for index, block in enumerate(self._blocks):
+            # ``named`` was made when the updater was, before the first forward could add any.
             late = (m for m in block.modules() if id(m) not in known and holders[id(m)] == 1)
             self.parts[index].modules.extend(late)
 
@@ -374,6 +379,7 @@ class Freezer:
         watched = sorted({*self._frozen, lowest} - {STEM})
         gates = [(self._wiring.model, Passing(self._enter_model))] if self._frozen else []
         gates += [(self._blocks[i], Passing(partial(self._enter, i))) for i in watched]
+        # While a step is traced a module's part is only known as it runs (``_ran``).
         for index in self._frozen if self._trace is None else ():
             enter = Passing(partial(self._enter_top, index))
             gates += [(top, enter) for top in self._tops[index]]
@@ -404,6 +410,8 @@ class Freezer:
 
     def _watch(self, optimizer: Any) -> list[torch.utils.hooks.RemovableHandle]:
         """Look after what is frozen right before and after ``optimizer`` steps, if it lets us."""
+        # Optimizers beside torch's own need not derive from its class; they are looked after
+        # between steps.
         if not hasattr(optimizer, "_optimizer_step_post_hooks"):
             return []
         return [

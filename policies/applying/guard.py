@@ -80,6 +80,8 @@ class _HeldBuffer(_Held):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # A copy, not a sum of bits as of parameters: a forward may change a buffer and must be
+        # undone.
         self.copy = self.tensor.detach().clone()
 
     def is_replaced(self) -> bool:
@@ -101,6 +103,7 @@ class _HeldBuffer(_Held):
 
     def may_differ(self) -> bool:
         """Whether its value may have been changed; True too where that cannot be seen at once."""
+        # On a device reading the bytes would wait for it; putting back unseen costs less.
         unseen = not self.length and self.tensor.layout is torch.strided
         return unseen or self.looks_other()
 
@@ -139,6 +142,7 @@ class _HeldMoments:
         return None
 
     def _is_other_number(self, name: Any, value: Any) -> bool:
+        # NaN is unlike itself and would be told as moved in every step.
         number = isinstance(value, (int, float)) and not math.isnan(value)
         return number and self.numbers.setdefault(name, value) != value
 
@@ -148,6 +152,7 @@ class _HeldMoments:
         self.tensors[name], self.changed = now, True
         if held is None or held.bits is None or now.bits is None:
             return False
+        # A new tensor with the old values was moved nowhere: an optimizer's state was loaded, say.
         return bool(held.bits != now.bits.to(held.bits.device))
 
     def _told(self, name: Any) -> str:
@@ -319,6 +324,8 @@ class Guard:
         """Those of a sample whose bytes have changed: every n-th in turn, at least ``_GLANCES`` of
         them.
         """
+        # All in one step would cost as much as the step of a small model; in turn none is missed
+        # for long.
         stride = max(1, len(self._all) // _GLANCES)
         return [h for h in self._all[self._looks % stride :: stride] if h.glance() != h.seen]
 
@@ -326,6 +333,8 @@ class Guard:
         """The parameters to sum now: all of them the more seldom, the longer all went well."""
         self._looks += 1
         held = [part.parameters for part in self._parts.values() if part.parameters]
+        # Powers of two: a loop that writes unseen does so from the start, so that early looks find
+        # most.
         if self._looks & (self._looks - 1) == 0:
             return [each for parameters in held for each in parameters]
         if not self._doubtful:
@@ -400,6 +409,7 @@ def _changed(tensors: Sequence[_Held]) -> _Held | None:
     seen = [held for held in tensors if held.bits is not None]
     if not seen:
         return None
+    # One transfer for all: each ``bool`` of a device's tensor would wait for it.
     home = seen[0].tensor.device
     different = torch.stack([_differs(held.tensor, held.bits).to(home) for held in seen]).tolist()
     return next((held for held, changed in zip(seen, different, strict=True) if changed), None)

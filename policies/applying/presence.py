@@ -36,6 +36,7 @@ class Manner:
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> None:
         """Forward hook of a block that runs."""
+        # Hugging Face's blocks return tuples with the stream first, then attentions or caches.
         result = out[0] if isinstance(out, (tuple, list)) and out else out
         given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
         self.place = next(
@@ -50,6 +51,7 @@ class Manner:
         )
         kind = next((name for name in ("tuple", "list") if type(out).__name__ == name), None)
         self.beside = (kind, len(out)) if kind else None
+        # Held firmly it would keep a step's activations until the next one.
         self._result = weakref.ref(result) if isinstance(result, Tensor) else None
 
     def follow(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -58,6 +60,8 @@ class Manner:
         self._result = None
         if result is not None:
             given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+            # Of several arguments of the stream's shape the stream is the very tensor that the
+            # block before returned.
             places = (place for place, value in given if value is result)
             self.place = next(places, self.place)
 
@@ -73,6 +77,8 @@ class Manner:
         self, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """What a block is given, with ``x`` as the stream, of its device and dtype."""
+        # Under autocast, or kept in half precision, it may have another dtype than the block
+        # expects.
         x = x.to(self.given(args, kwargs))
         if isinstance(self.place, str):
             return args, {**kwargs, self.place: x}
@@ -107,6 +113,7 @@ def passing_on(
         manner: how they are called.
         unless: whether they run all the same; asked at every call.
     """
+    # An attribute of the block's own, as a wrapper sets it; the class's needs no keeping.
     own = [block.__dict__.get("forward") for block in blocks]
     for block in blocks:
         block.forward = _AbsentUnless(manner, unless, block.forward)
@@ -287,6 +294,7 @@ def begin_as(target: nn.Module, source: nn.Module) -> None:
             "a block that is begun as a copy must have the parameters of the block it copies, but "
             f"they differ in {unlike}"
         )
+    # Copied into the parameters there are: the optimizer and the updater know those and no others.
     target.load_state_dict(source.state_dict())
 
 
