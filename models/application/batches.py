@@ -70,8 +70,10 @@ class Stream:
             ValueError: so few that no whole example is among them, or batches that cannot be cut
                 or joined.
         """
+        # A source that makes shares pads their examples to one another, which cutting cannot.
         if self._of_share is not None and not (factor == 1 and start.denominator == 1):
             return self._of_share(start, factor)
+        # Exact: in floats a third of a batch three times over would lose or repeat an example.
         end = start + Fraction(factor)
         parts = []
         for number in range(math.floor(start), math.ceil(end)):
@@ -152,6 +154,7 @@ def cut(batch: Batch, low: int, high: int, size: int) -> Batch:
 def _rows(column: Any, low: int, high: int) -> Any:
     _refuse_rigid(column)
     if isinstance(column, Tensor) and column.layout is torch.sparse_coo:
+        # Slices of a sparse tensor are not implemented.
         return column.index_select(0, torch.arange(low, high, device=column.device))
     return column[low:high]
 

@@ -85,6 +85,7 @@ class MuonAdamW(Optimizer):
         """Take one step; the loss that ``closure`` returns, if there is one."""
         loss = None
         if closure is not None:
+            # The decorator's ``no_grad`` would leave a closure's backward nothing to go through.
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
@@ -97,12 +98,15 @@ class MuonAdamW(Optimizer):
         rate, momentum = group["lr"], group["momentum"]
         averages = [self._momentum(parameter) for parameter in parameters]
         gradients = [_gradient(parameter) for parameter in parameters]
+        # m ← μ m + (1 − μ) g, as torch.optim.Muon has it. Keller Jordan's m ← μ m + g differs by a
+        # scale, which the division by the norm takes away.
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         looked_ahead = (
             torch._foreach_lerp(gradients, averages, momentum) if group["nesterov"] else averages
         )
         shapes = [self._matrices.get(p) or Matrices(p.shape[0]) for p in parameters]
         updates = orthogonal(looked_ahead, shapes, group["newton_schulz_steps"], self._dtype)
+        # Decoupled, before the update, in AdamW's order.
         torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
         torch._foreach_add_(parameters, updates, alpha=-rate)
 
@@ -136,6 +140,7 @@ class MuonAdamW(Optimizer):
     def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if "exp_avg" not in state:
+            # A tensor on the parameter's device, as the fused kernel wants it.
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
@@ -173,6 +178,8 @@ def orthogonal(
     stacks: dict[Any, list[tuple[int, int]]] = defaultdict(list)
     for index, parts in enumerate(pieces):
         rows, columns = parts[0].shape
+        # The orthogonal factor of a transpose is the transpose of the factor: tall and wide share a
+        # stack.
         key = (min(rows, columns), max(rows, columns), parts[0].device, parts[0].dtype)
         stacks[key] += [(index, place) for place in range(len(parts))]
     done: list[list[Tensor]] = [list(parts) for parts in pieces]
@@ -202,8 +209,11 @@ def newton_schulz(stack: Tensor, steps: int, dtype: torch.dtype | None = None) -
     Singular values come out around 1, from 0.7 to 1.2 after five steps.
     """
     x = stack.to(dtype or (torch.bfloat16 if stack.is_cuda else torch.float32))
+    # The Frobenius norm is at least the largest singular value: those well above 1 would diverge.
     x = x / x.flatten(1).norm(dim=1).clamp(min=EPS)[:, None, None]
     for _ in range(steps):
+        # r ≤ c: the smaller of the two products, r × r.
         gram = x @ x.mT
+        # b G + c G² and a X + (…) X, each a product and its sum in one call.
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return x

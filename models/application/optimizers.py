@@ -41,6 +41,7 @@ def make_optimizer(
             into groups; the message names every one.
     """
     stages = _stages(blocks, stage_of)
+    # The very object, so that a neutral lever changes no bit.
     if not lever.turns_numbers and not stages:
         return own
     if lever.optimizer == OWN and (faults := own_faults(own, lever)):
@@ -52,7 +53,9 @@ def make_optimizer(
         )
     place_of = places(model, blocks)
     groups = _divided(own.param_groups, _roles(lever, place_of), stages)
+    # Groups without decay (norms, biases) are left so on purpose, unless no group has any.
     added_to_all = not any(group.get("weight_decay") for group in own.param_groups)
+    # A rate of SGD's means nothing to AdamW; only how its groups' rates compare is kept.
     own_rates = [group["lr"] for group in own.param_groups if "betas" not in group]
     peak = float(max(own_rates, default=1.0)) or 1.0
     turned = [_turned(group, lever, role, added_to_all, peak) for role, group in groups]
@@ -153,6 +156,7 @@ def _regrouped(own: Optimizer, groups: list[Group]) -> Optimizer:
             f"self.state[parameter] for its groups to be divided, but {type(own).__name__} has a "
             f"list of tensors in {name}"
         )
+    # In place: schedulers and wrappers may hold the list.
     own.param_groups[:] = groups
     return own
 

@@ -75,12 +75,14 @@ class Rows:
 
     def keep(self, ids: Sequence[int], activations: Tensor) -> bool:
         """Keep those that are new, as far as they fit, one row each; whether any was."""
+        # In main memory: beside the model a data set's activations would not fit on a card.
         values = activations.detach().to("cpu", self.dtype or activations.dtype)
         if self.values is not None and values.shape[1:] != self.values.shape[1:]:
             return False  # texts of another length, say: they would be stretched, or not go in
         size = max(1, values[0].numel() * values.element_size())
         room = int(min(self.most_bytes / size, MOST_ROWS)) - len(self.row_of)
         new = [place for place, number in enumerate(ids) if number not in self.row_of]
+        # An example that is twice in a batch takes one row.
         new = list({ids[place]: place for place in new}.values())[: max(0, room)]
         if not new:
             return False
@@ -93,6 +95,7 @@ class Rows:
         if self.values is None:
             self.values = like.new_empty((max(FIRST_ROWS, count), *like.shape[1:]))
         elif len(self.values) < count:
+            # Doubled, so that an epoch copies each row a bounded number of times.
             more = self.values.new_empty((2 * count, *like.shape[1:]))
             more[: len(self.values)] = self.values
             self.values = more
@@ -174,6 +177,7 @@ class Prefix:
                     "activations that are kept must have one row an example, but block "
                     f"{len(self._below)} is given {shape} for {len(numbers)} examples"
                 )
+            # In the first step the graph is whole, as what is frozen is still to be found.
             if x.requires_grad and self._settled():
                 raise ValueError(
                     "activations that are kept must be of what is frozen alone, but something "
@@ -204,6 +208,7 @@ class Prefix:
     def state_dict(self) -> dict[str, Any]:
         """What is kept, for a checkpoint."""
         rows = self._rows
+        # A view would save the spare rows with it.
         kept = None if rows.values is None else rows.values[: len(rows.row_of)].clone()
         return {
             "ids": list(rows.row_of),
