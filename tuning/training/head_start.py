@@ -104,11 +104,14 @@ class HeadStart:
         except FileNotFoundError:
             return None  # still being trained, or dropped: the trial trains from its first step
         standing = self._standing(trunk)
+        # From step 0 it would load what it has just made.
         if standing is None or standing.step == 0:
             return None
         snapshot = (
             None if standing.finished else load_checkpoint(snapshot_file(folder, standing.step))
         )
+        # Dropped since the trunk was read; the trial trains from its first step, with the same
+        # record.
         if snapshot is None and not standing.finished:
             return None
         training.fork(standing, snapshot)
@@ -131,6 +134,8 @@ class HeadStart:
         )
         if (stop := self.stops_at(curve)) is None:
             return standing
+        # As if the trunk ended there, so that the replay stands before the evaluation that stops
+        # the trial.
         shorter = replace(trunk, losses=trunk.losses[:stop])
         return replay(policy, shorter, self.timetable, self.costs, horizon, levers)
 

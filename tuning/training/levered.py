@@ -91,6 +91,8 @@ class Subject:
         """Run the model on the last batches before ``step``, or on the first ones, so that layers
         show their inputs.
         """
+        # The data that the layers have just seen; never batches to come, which training is yet to
+        # learn from.
         first = max(0, step - FITTED_ON)
         for number in range(first, first + FITTED_ON):
             self.forward(number)
@@ -219,6 +221,7 @@ class Levered:
         """Enter the step whose ``gradients`` the optimizer has just taken."""
         assert self._taken is not None, "gradients() comes first"
         (plan, visit), self._taken = self._taken, None
+        # Entered only now: a step that raised before the optimizer took it has not happened.
         self.course.step(plan, cached=visit.served, kept=visit.kept)
         if self.course.average_weight is not None:
             self._average.take(self.course.average_weight)
@@ -332,6 +335,7 @@ class Levered:
         """Go on from where ``state`` was taken, in a run that has not begun."""
         # The form that the weights had; a user's loop may have asked for the next batch since.
         form = Form(**state.get("form", state["course"]["form"]))
+        # The modules first: a state fits only a model that has the same ones.
         if form != self._shaped.form:
             self.updater.close()
             self._shaped = Shaped(self.model, self.subject.blocks, form)

@@ -227,6 +227,8 @@ class TrainingRun:
         with self._levered.averaged():
             loss = evaluate(self._workload, self.model)
             if self.finished:
+                # At the end alone: they cost as much as an evaluation each, and no decision reads
+                # them.
                 self._course.measured(further_metrics(self._workload, self.model))
         metric = Metric.measured_by(self._workload)
         self._check_finite(metric.of(loss), metric.name, self.steps)
@@ -270,6 +272,7 @@ class TrainingRun:
         self._levered.load_snapshot(snapshot)
         trained = {
             "step": standing.step,
+            # The trunk updates all blocks in every step.
             "previous": tuple(range(self._course.num_blocks)),
             "state": state_to_json(standing.state),
         }

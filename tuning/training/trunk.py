@@ -64,6 +64,7 @@ def snapshot_steps(timetable: Timetable, count: int) -> tuple[int, ...]:
     >>> snapshot_steps(Timetable(steps=100, eval_every=10, warmup_steps=0, decay_fraction=0.2), 5)
     (0, 20, 40, 60, 80)
     """
+    # Beyond it the trunk's rate falls, which a trial of another horizon never follows.
     last = math.floor(timetable.steps * (1 - timetable.decay_fraction))
     count = max(2, min(count, last + 1))
     return tuple(sorted({round(i * last / (count - 1)) for i in range(count)}))
@@ -74,6 +75,8 @@ def best_count(sharing: Sharing, size: int) -> int:
     of number and disk.
     """
     save_seconds = SAVE_SECONDS + size / SAVE_BYTES_PER_SECOND
+    # n snapshots cost n · save, and each trial trains half a gap, seconds / (2 n), again: least
+    # where the derivative of the sum is zero.
     by_cost = math.sqrt(TYPICAL_TRIALS * sharing.seconds / (2 * save_seconds))
     by_disk = DISK_BYTES / (sharing.seeds * max(size, 1))
     return max(2, math.floor(min(by_cost, by_disk, MOST_SNAPSHOTS)))
@@ -176,6 +179,7 @@ def load_trunk(folder: Path) -> Trunk | None:
         losses=state["losses"].tolist(),
         relevance={metric: scores.tolist() for metric, scores in state["relevance"].items()},
         evaluations=state["evaluations"],
+        # Fewer may be left than were taken: a search that is done thins them.
         snapshots=tuple(step for step in state["steps"] if snapshot_file(folder, step).exists()),
         metrics=state["metrics"],
     )

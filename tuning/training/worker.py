@@ -161,6 +161,8 @@ def _carried_out(store: Store, task: Task) -> Ending:
 
 def _execute(store: Store, task: Task) -> Ending:
     found = store.task(task)
+    # Counted before anything is done: a task that kills its worker each time must not look new for
+    # ever.
     execution = _Execution(store, task, found.spec, store.started(task), found.limits)
     costs = _place_for(execution)
     ended = _trained(execution, costs)
@@ -292,6 +294,7 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
         with execution.watch.running():
             training.advance()
         now = time.perf_counter()
+        # A listing of the run directory for each step would cost more than a small model's step.
         if now - poll < POLL_SECONDS:
             continue
         poll = now
@@ -302,7 +305,10 @@ def _train(execution: _Execution, training: TrainingRun) -> Ending:
         execution.store.refuse_if_fenced()
         _save(execution, training)
         saved = time.perf_counter()
+        # A large model's checkpoint takes seconds: then seldomer, so that saving stays a small
+        # share.
         period = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
+        # Not before the checkpoint: an interrupted trial goes on from this very step.
         if stop:
             return Ending.INTERRUPTED
     return Ending.DONE
@@ -330,5 +336,6 @@ def _commit(execution: _Execution, record: TrialRecord) -> Ending:
     # nothing is lost.
     with contextlib.suppress(AlreadyRecorded):
         store.commit(task, record)
+    # Only after the record: a kill in between leaves both, and the next search ends the task.
     store.end(task)
     return Ending.DONE
