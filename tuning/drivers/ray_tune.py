@@ -187,6 +187,7 @@ class HandOver:
         try:
             call()
         except BaseException as error:
+            # The first is the cause; later ones follow from it.
             self.failure = self.failure or error
 
     def beat(self) -> None:
@@ -222,6 +223,7 @@ class HandOver:
         if self._patient_until is None:
             self._patient_until = now + PATIENCE_SECONDS
         if now >= self._patient_until:
+            # Told once; whoever waits for a machine need not be told each second.
             self._patient_until = math.inf
             if reason := self.held_up():
                 print(reason, file=sys.stderr)
@@ -354,7 +356,9 @@ def drive(hand_over: HandOver, storage: Path, *, cpus: float, gpus: float) -> No
         tune.with_resources(TaskTrainable, {"cpu": cpus, "gpu": gpus}),
         tune_config=tune.TuneConfig(
             search_alg=SourceSearcher(hand_over),
+            # As many as the source has: how many that is it may not know yet.
             num_samples=-1,
+            # Another task in the same process: starting one anew takes seconds.
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),

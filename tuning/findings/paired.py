@@ -137,7 +137,9 @@ class ControlCurve:
         # In units of the largest of them, because squares of extreme losses overflow or vanish.
         unit = max(abs(curvature), abs(slope), abs(self.level - loss))
         curvature, slope, above = curvature / unit, slope / unit, (self.level - loss) / unit
+        # Rounding may take the discriminant of a double root below zero.
         root = math.sqrt(max(0.0, slope**2 - 4 * curvature * above))
+        # The quadratic formula's other form: it stays exact as the curvature goes to zero.
         return self.longest * math.exp(2 * above / (root - slope)), ""
 
     def _at(self, x: float) -> float:
@@ -219,6 +221,7 @@ def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
     value, bound = mean_gain(comparisons)
     if value is None:
         return Gain(None)
+    # Sorted, so that the resamples do not hang on the order of the seeds.
     logs = np.log(np.sort(np.array([comparison.gain for comparison in comparisons], dtype=float)))
     return Gain(value, bound, _open(t_interval(logs), bound), _open(bca_interval(logs), bound))
 
@@ -301,6 +304,7 @@ def holm(p_values: Sequence[float], tested: int | None = None) -> list[float]:
     count = max(tested or 0, len(p_values))
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        # Step-down: none is surer than one with a smaller p.
         highest = max(highest, min(1.0, (count - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
@@ -336,6 +340,7 @@ def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | N
     below = ((means < mean - tie).mean() + (means <= mean + tie).mean()) / 2
     bias = special.ndtri(below)
     left_out = (values.sum() - values) / (count - 1)
+    # The jackknife's differences; their skewness is Efron's acceleration (6.6).
     away = left_out.mean() - left_out
     acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
     z = bias + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))

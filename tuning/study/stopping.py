@@ -106,6 +106,7 @@ class Control:
         horizons = np.array(sorted(rows))
         losses = np.array([rows[horizon] for horizon in sorted(rows)])
         off = horizons - horizons.mean()
+        # Of one run alone every offset is zero, and so is the slope.
         return cls(horizons, losses, off @ losses / (float(off @ off) or 1.0))
 
     def at(self, horizon: float) -> Floats:
@@ -193,6 +194,7 @@ class Stopping:
             self._control = Control.of(
                 map(self._runs.__getitem__, sorted(self._runs)), self._baseline_seconds
             )
+            # The control's line has moved, and every score with it.
             self._score(self._judged.values())
         elif record.origin in STOPPABLE:
             self._judged[record.number] = record
@@ -213,6 +215,8 @@ class Stopping:
             if self._on_front(self._judged[number])
         ]
         there = conformal_quantile(members, self._confidence)
+        # Too few on the front for a quantile: then the worst of them, so that none like it is
+        # stopped.
         q = max(every, max(members, default=(-math.inf, 0))[0] if there is None else there)
         return q if math.isfinite(q) else None
 
@@ -235,6 +239,7 @@ class Stopping:
         if noise <= 0:
             return None
         lead = float(front - final + q * noise)
+        # Solved for the excess at which (1) is q: above zero it stands in the denominator as well.
         excess = lead if lead < 0 else lead / (1 - q)
         highest = [float(loss + excess) for loss in losses]
         return Limits(
@@ -302,6 +307,7 @@ def conformal_quantile(weighted: Sequence[tuple[float, int]], confidence: float)
 def runs_on(seed: int, number: int) -> bool:
     """Whether a trial is the one in ``SAMPLED`` that no limit stops."""
     digest = hashlib.blake2b(f"{seed} {number}".encode(), digest_size=8).digest()
+    # By number and seed alone, so that an interrupted search checks the trials that it would have.
     return int.from_bytes(digest, "big") % SAMPLED == 0
 
 

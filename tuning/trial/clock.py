@@ -237,6 +237,8 @@ def charge(costs: CostTable, ledger: Ledger) -> TimeTerms:
     """
     bills = [
         _bill(costs, ledger),
+        # Sorted, as float sums depend on their order, and a resumed run met its forms in another
+        # one.
         *(_bill(_table_of(costs, form), part) for form, part in sorted(ledger.forms.items())),
     ]
     compute, overhead, flops = (sum(column) for column in zip(*bills, strict=True))

@@ -227,6 +227,7 @@ class Course:
         stage, before = self._depth.stage(self.fraction, self.num_blocks), len(self._grown)
         if stage == before:
             return
+        # Before the first step nothing grows: the run begins with those blocks.
         for _ in range(counts[stage] - counts[before] if self.steps else 0):
             self.ledger.enter(GROWTH)
         self._grown += [self.steps] * (stage - before)

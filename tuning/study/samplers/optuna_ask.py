@@ -101,6 +101,7 @@ def _by_knob(
         study = optuna.create_study(storage=view, sampler=sampler)
         asked = view.get_trial(view.create_new_trial(study._study_id))
         common = (knobs[name] for name in view.common() if name in knobs)
+        # Optuna warns of a range of one value, and models it.
         several = {knob.name: distribution(knob) for knob in common if len(knob.values()) > 1}
         joint = sampler.sample_relative(study, asked, several)
 
@@ -184,6 +185,7 @@ def _trial(
 ) -> FrozenTrial:
     params = {name: value for name, value in point.params.items() if name in distributions}
     if impute:
+        # Neither the Gaussian process nor crossover takes a point with a coordinate missing.
         params = {knob.name: params.get(knob.name, knob.at(0.5)) for knob in space.searched}
     # The storage gives the trial a new number.
     return _told(point, point.number, params, {name: distributions[name] for name in params})

@@ -159,6 +159,7 @@ def _attempt(bench: StepBench, depths: Sequence[int], effort: Effort) -> Attempt
     costs = {name: solo_costs(kind, on_cpu=on_cpu) for name, kind in laps.items()}
     rounds = [sum(each) for each in zip(*(costs[kind] for kind in kinds), strict=True)]
     full = costs[f"step_{bench.num_blocks}"]
+    # A share of its round: what slows all kinds of work alike is no company, and is in no ratio.
     share = [own / whole for own, whole in zip(full, rounds, strict=True)]
     evidence = Evidence(
         waiting=waiting_share(laps) if on_cpu else None,
@@ -213,6 +214,8 @@ def measure_rounds(
     in_a_row = STEPS_IN_A_ROW.get(bench.device.type, 1)
 
     def lap(name: str) -> Lap:
+        # Not timed: it finds the caches as another kind of step left them, which a run's steps do
+        # not.
         work[name]()
         return bench.lap(work[name], in_a_row)
 
@@ -223,6 +226,8 @@ def measure_rounds(
     while rounds < effort.min_rounds or (
         rounds < effort.max_rounds and wall() - start < effort.seconds * len(work)
     ):
+        # In a fixed order each kind would always follow the same other one, and be charged for its
+        # traces.
         shuffle(order)
         for name in order:
             laps[name].append(lap(name))

@@ -164,6 +164,7 @@ def solo_costs(laps: Sequence[Lap], *, on_cpu: bool) -> list[float]:
     """
     if not on_cpu:
         return [lap.wall for lap in laps]
+    # Company only ever adds waiting, so that the least is nearest to a lone run's.
     alone = min(lap.waited for lap in laps)
     return [lap.cpu + alone for lap in laps]
 
@@ -183,6 +184,7 @@ def drift(costs: Sequence[float]) -> float:
     """Relative change of the median from the first third of ``costs`` to the last; 0 for fewer than
     three costs.
     """
+    # Thirds, and their medians: single laps stray too much for first and last to be compared.
     third = len(costs) // 3
     if not third:
         return 0.0

@@ -106,6 +106,7 @@ def _together(
         name: partial(_tried, name, _tried(name, make))
         for name, make in _makers(bench, forms, events, costs).items()
     }
+    # Once untimed: first calls allocate, and what the model does not take is told here by name.
     for work in kinds.values():
         work()
     series = _Series(bench, forms, costs)
@@ -206,6 +207,8 @@ def _event(bench: StepBench, name: str) -> Callable[[], object]:
     if name == AVERAGING:
         average = Average(bench.model)
         average.take(1.0)
+        # A weight of one would copy and of none would skip; half takes the multiplication that a
+        # run's does.
         return lambda: average.take(HALF)
     blocks = blocks_of(bench.workload, bench.model)
     if name == GROWTH:
@@ -230,4 +233,5 @@ def _keeping(bench: StepBench, blocks: Sequence[nn.Module], count: int) -> Calla
     with blocks[count].register_forward_pre_hook(take, with_kwargs=True), torch.no_grad():
         bench.workload.loss(bench.model, bench.batch)
     activations = seen[0]
+    # New rows each time: ids that are there already would be passed over.
     return lambda: Rows(math.inf, None).keep(range(len(activations)), activations)
