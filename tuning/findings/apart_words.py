@@ -68,6 +68,7 @@ def interaction(whole: Gained | None, pieces: Sequence[Brought]) -> str:
 def _product(whole: Gained | None, pieces: Sequence[Brought]) -> str:
     alone = [piece.alone.gain if piece.alone else None for piece in pieces]
     known = [gain for gain in (*alone, whole) if gain is not None and not gain.bound]
+    # All are known only where there is one more than pieces, and then ``whole`` is the last.
     if whole is None or len(known) <= len(pieces):
         return (
             "Whether they help each other is not known, as not every loss has a price in your own "

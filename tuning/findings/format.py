@@ -34,6 +34,7 @@ def seconds(value: float | None) -> str:
     """
     if value is None:
         return NOTHING
+    # The # keeps zeros at the end, and a dot where no digit follows it.
     return f"{value:.0f} s" if abs(value) >= 1000 else f"{value:#.3g}".removesuffix(".") + " s"
 
 
@@ -57,6 +58,7 @@ def significant(value: float, power: int | None = None) -> str:
         return f"{value + 0.0:g}"  # of two zeros the one without a sign
     digits = _digits(value, power)
     rounded = f"{value:.{digits - 1}e}"
+    # Of the rounded number, which may have a digit more before the point: 10.00 of 9.99996.
     size = power_of(float(rounded))
     if not SMALLEST <= size <= max(LARGEST, digits - 1):
         return rounded
@@ -113,6 +115,7 @@ def tick(value: float, step: float) -> str:
 
 def power_of(value: float) -> int:
     """The power of ten of a number's first digit; 0 of 0."""
+    # Not the floor of log10, which is rounded up to a whole number just below powers of ten.
     return int(f"{value:.17e}".partition("e")[2])
 
 

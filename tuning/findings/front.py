@@ -29,6 +29,7 @@ def numbers(frame: pd.DataFrame, column: str) -> Floats:
     if column not in frame.columns:
         return np.full(len(frame), np.nan)
     return np.asarray(
+        # Columns may be nullable or, of a row made a frame, objects; text, too, becomes NaN.
         pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     )
 
@@ -94,6 +95,7 @@ def control_kinds(frame: pd.DataFrame) -> npt.NDArray[np.object_]:
     found = np.full(len(frame), None, dtype=object)
     full = (frame["policy"] == CONTROL_POLICY).to_numpy(dtype=bool)
     own = _own_columns(frame)
+    # Which control it is shows in switches and own knobs alone; all knobs would take longer.
     columns = ["policy", "horizon", *(KNOB + n for n in OFF if KNOB + n in frame.columns), *own]
     rows = frame.loc[full, columns].to_dict("records")
     found[full] = [recipe_of(row).control_kind for row in rows]
@@ -103,6 +105,7 @@ def control_kinds(frame: pd.DataFrame) -> npt.NDArray[np.object_]:
 def _own_columns(frame: pd.DataFrame) -> list[str]:
     """Columns of the workload's own knobs, which are null where one is not turned."""
     names = (str(name) for name in frame.columns)
+    # Any value will do: ``own_values`` goes by names.
     knobs = {name.removeprefix(KNOB): 0 for name in names if name.startswith(KNOB)}
     return [KNOB + name for name in own_values(knobs)]
 

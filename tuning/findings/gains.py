@@ -106,6 +106,7 @@ class Controls:
         runs = finished(frame)
         kinds = control_kinds(runs)
         own = line_through(runs[kinds == OWN])
+        # bool said, as an array of no runs would be of floats, which are no mask.
         no_worse = np.array([_no_worse(own, *axes) for axes in runs[list(AXES)].to_numpy()], bool)
         lines, highest = {OWN: own}, {}
         for rival in RIVALS:

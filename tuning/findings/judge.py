@@ -181,6 +181,7 @@ def _candidate(
     terms: Terms,
 ) -> CandidateVerdict:
     gain, time, loss = gain_over_seeds(comparisons), terms.time, mean(run.loss for run in runs)
+    # Sorted, as the last bit of a mean or a deviation depends on the order.
     lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
     return CandidateVerdict(
         number=candidate.number,

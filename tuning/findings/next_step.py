@@ -115,6 +115,7 @@ def _more_seeds(confirmed: Verdict, command: str) -> Next | None:
     """
     seeds, enough = len(confirmed.seeds), USUAL_SEEDS
     gained = [c for c in confirmed.candidates if (c.gain or 0.0) > 1 and c.bound != "at most"]
+    # To the bit: ``sign_p`` gives a power of two, which Student's p hardly ever is.
     if any(c.p == 0.5**seeds for c in gained):
         enough = max(enough, signs_needed(confirmed.alpha / confirmed.tested))
     if seeds >= enough or not gained:
@@ -144,6 +145,7 @@ def _nothing_won(summary: FrontSummary, run: str) -> Next:
     command = f"{program('export')} {run} --trial best -o recipe.toml"
     if control is None:
         return Next("Take the best there is.", command)
+    # ``not … >`` in place of <=, as steps that are null are NaN here.
     steps = "" if not control["steps"] > 0 else f", {int(control['steps'])} steps"
     why = f"Train plainly: your own recipe at horizon {control['horizon']:.3g}{steps}."
     return Next(why, command)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special
+from scipy import special  # scipy.stats has the same by name but takes seconds to load
 
 from tuning.trial.dominance import Floats
 
@@ -139,7 +139,8 @@ class ControlCurve:
         curvature, slope, above = curvature / unit, slope / unit, (self.level - loss) / unit
         # Rounding may take the discriminant of a double root below zero.
         root = math.sqrt(max(0.0, slope**2 - 4 * curvature * above))
-        # The quadratic formula's other form: it stays exact as the curvature goes to zero.
+        # The root next to 0 of curvature · x² + slope · x + above, in the form that divides by no
+        # curvature and takes no difference of near numbers: slope < 0.
         return self.longest * math.exp(2 * above / (root - slope)), ""
 
     def _at(self, x: float) -> float:
@@ -221,7 +222,7 @@ def gain_over_seeds(comparisons: Sequence[SeedComparison]) -> Gain:
     value, bound = mean_gain(comparisons)
     if value is None:
         return Gain(None)
-    # Sorted, so that the resamples do not hang on the order of the seeds.
+    # Sorted, so that neither a sum's last bit nor the resamples depend on the order of seeds.
     logs = np.log(np.sort(np.array([comparison.gain for comparison in comparisons], dtype=float)))
     return Gain(value, bound, _open(t_interval(logs), bound), _open(bca_interval(logs), bound))
 
@@ -247,6 +248,7 @@ def p_value(lower_losses: Sequence[float]) -> float:
     mean, deviation = mean_and_deviation(lower_losses)
     if deviation == 0.0:
         return sign_p(lower_losses)
+    # The upper tail by symmetry: 1 − stdtr(t) would lose the digits of a small p.
     return float(special.stdtr(count - 1, -mean / deviation * math.sqrt(count)))
 
 
@@ -290,6 +292,7 @@ def mean_and_deviation(values: Sequence[float] | Floats) -> tuple[float, float]:
 
 def _unit(values: Floats) -> float:
     """The power of two above the largest size of ``values``: dividing by it rounds nothing."""
+    # No power beyond 1023 is a float; the quotient is then below 2, which does as well.
     return 2.0 ** min(math.frexp(float(np.abs(values).max()))[1], 1023)
 
 
@@ -333,14 +336,15 @@ def bca_interval(values: Floats, level: float = 0.95) -> tuple[float, float] | N
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return mean, mean
+    # Always the same draws: a verdict made again is the same to the last byte.
     draws = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
     means = np.sort(values[draws].mean(axis=1))
     # Resamples that hold every value once have the mean itself, however their sum is rounded.
     tie = TIED * float(np.ptp(values))
     below = ((means < mean - tie).mean() + (means <= mean + tie).mean()) / 2
     bias = special.ndtri(below)
+    # The jackknife: means with one value left out each.
     left_out = (values.sum() - values) / (count - 1)
-    # The jackknife's differences; their skewness is Efron's acceleration (6.6).
     away = left_out.mean() - left_out
     acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
     z = bias + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))

@@ -89,6 +89,7 @@ def _against(
     comparisons: tuple[SeedComparison, ...], ps: tuple[float, float], terms: Terms
 ) -> Against:
     gain = gain_over_seeds(comparisons)
+    # Sorted, as the last bit of a mean or a deviation depends on the order.
     lower = sorted(c.lower_loss for c in comparisons if c.lower_loss is not None)
     return Against(
         seeds=len(comparisons),

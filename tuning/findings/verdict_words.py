@@ -231,6 +231,7 @@ def _faster(
     rate = control.loss_per_percent
     if rate is None or rate <= 0:
         return None
+    # The rate is for one per cent, what is missing a fraction.
     faster = short / rate / 100
     # Where noise has made the rate too large, the gain it asks for would not reach the control's.
     return faster if best.gain is None or (1 + faster) * best.gain > 1 else None

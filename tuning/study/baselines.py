@@ -70,6 +70,7 @@ def short_controls(space: SearchSpace, workload: str, seed: int) -> tuple[TrialS
     if horizons is None:
         return ()
     low, high = horizons[0], min(CONTROL_HORIZONS)
+    # Rounding must not make one width more of a whole number of them.
     count = max(0, math.ceil((high - low) / WIDEST - 1e-9))
     return _controls([low + (high - low) * i / count for i in range(count)], workload, seed)
 
@@ -86,6 +87,7 @@ def rung_controls(
     [0.125, 0.25]
     """
     horizons = searched_horizons(space) or (1.0, 1.0)
+    # Without what every search trains as a baseline.
     ends = sorted({share * horizon for horizon in horizons} - {1.0, *CONTROL_HORIZONS})
     return _controls(ends, workload, seed)
 
@@ -127,6 +129,7 @@ def policy_columns(names: Iterable[str]) -> dict[str, KnobKind]:
 
 
 def _kind(setting: dataclasses.Field[Any]) -> KnobKind:
+    # A field's type is text: modules of settings postpone the evaluation of annotations.
     return _kind_named(str(setting.type))
 
 

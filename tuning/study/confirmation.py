@@ -148,6 +148,7 @@ def beyond(frame: pd.DataFrame, candidates: Sequence[Candidate]) -> tuple[float,
     losses = {h: loss for h, loss in known.items() if h <= LONGEST_CONTROL}
     while best < min(losses.values()) and (longer := next_longer(losses)) is not None:
         found.append(longer)
+        # Whether one longer still is needed shows once this one has been trained.
         if longer not in known:
             break
         losses[longer] = known[longer]
@@ -217,6 +218,7 @@ def _control_curve(frame: pd.DataFrame) -> ControlCurve:
 
 
 def _lower(curve: ControlCurve, seconds: float, loss: float) -> float:
+    # The curve itself goes on for 15 % below its shortest run; ``ranked`` says why not here.
     there = None if seconds < curve.shortest else curve.loss_at(seconds)
     return -float("inf") if there is None else there - loss
 

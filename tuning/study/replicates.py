@@ -64,6 +64,7 @@ def choose(
         taken = begun.get(member.recipe, ())
         if (seed := _next_seed({*taken, member.seed}, first_seed)) is not None:
             ranked.append((len(taken), -lead, member.number, member, seed))
+    # Numbers differ, so that members themselves are never compared.
     return min(ranked)[3:] if ranked else None
 
 

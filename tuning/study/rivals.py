@@ -89,6 +89,7 @@ def _gain(frame: pd.DataFrame, candidate: Candidate, kind: ControlKind) -> Gaine
     runs = finished(frame)
     row = runs[runs["number"] == candidate.number].iloc[0]
     gains = Controls.of(frame).gains(row["train_seconds"], row["val_loss"])
+    # Where no line prices it: as fast as the control, so that runs are taken around its horizon.
     return gains.get(kind, Gained(1.0))
 
 

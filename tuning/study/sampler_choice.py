@@ -86,6 +86,7 @@ def ask_seconds(space: SearchSpace, objective: str, *, known: int, in_flight: in
     grow slowly and steadily with the trials (on 9 knobs by a third from 60 to 100). A small ask
     goes first, which loads the libraries.
     """
+    # With a first number so low, number 0 already lies beyond the space-filling start.
     sampler = OptunaSampler(space, "gp", 0, objective, first=-START)
     known = max(known, ENOUGH + 1)
     history = [made_up(space, number) for number in range(known)]

@@ -106,7 +106,7 @@ class Control:
         horizons = np.array(sorted(rows))
         losses = np.array([rows[horizon] for horizon in sorted(rows)])
         off = horizons - horizons.mean()
-        # Of one run alone every offset is zero, and so is the slope.
+        # A single horizon has no slope: 0 / 1.
         return cls(horizons, losses, off @ losses / (float(off @ off) or 1.0))
 
     def at(self, horizon: float) -> Floats:
@@ -194,7 +194,7 @@ class Stopping:
             self._control = Control.of(
                 map(self._runs.__getitem__, sorted(self._runs)), self._baseline_seconds
             )
-            # The control's line has moved, and every score with it.
+            # Every score is relative to the control, which has just changed.
             self._score(self._judged.values())
         elif record.origin in STOPPABLE:
             self._judged[record.number] = record
@@ -231,6 +231,7 @@ class Stopping:
             or self._control is None
             or q is None
             or q >= 1
+            # No trial has ended in as little time, so that any end is on the front.
             or math.isinf(front)
         ):
             return None
@@ -238,8 +239,9 @@ class Stopping:
         noise = NOISE * (losses[0] - final)
         if noise <= 0:
             return None
+        # Equation (2) solved for e(v), which has the sign of lead as q < 1: below 0 the maximum
+        # drops out, else (1 − q) · e(v) is left.
         lead = float(front - final + q * noise)
-        # Solved for the excess at which (1) is q: above zero it stands in the denominator as well.
         excess = lead if lead < 0 else lead / (1 - q)
         highest = [float(loss + excess) for loss in losses]
         return Limits(
@@ -306,6 +308,7 @@ def conformal_quantile(weighted: Sequence[tuple[float, int]], confidence: float)
 
 def runs_on(seed: int, number: int) -> bool:
     """Whether a trial is the one in ``SAMPLED`` that no limit stops."""
+    # A digest, as hash() of a text differs from process to process.
     digest = hashlib.blake2b(f"{seed} {number}".encode(), digest_size=8).digest()
     # By number and seed alone, so that an interrupted search checks the trials that it would have.
     return int.from_bytes(digest, "big") % SAMPLED == 0

@@ -141,6 +141,8 @@ class Study:
             spec: TrialSpec | None = self._asked.baselines[number]
         else:
             spec = (
+                # Whoever has no turn at this number, or nothing new to train, leaves it to the
+                # next.
                 self._due(number)
                 or self._longer(number)
                 or self._shorter(number)
@@ -279,6 +281,8 @@ class Study:
             if attempt < SAMPLER_ATTEMPTS:
                 params = self._sampler.propose(number, self._finished, in_flight, attempt)
             else:
+                # The model keeps to what was tried; in a small space chance still finds what is
+                # left.
                 params = self._sampler.draw(number, attempt)
             policy, horizon, knobs = self._space.split(params)
             spec = TrialSpec(
@@ -313,6 +317,7 @@ class Study:
             return
         place = bisect.bisect_left(self._finished, outcome.number, key=_number)
         again = place < len(self._finished) and self._finished[place].number == outcome.number
+        # A slice of one replaces the trial's earlier record; an empty one (again is False) inserts.
         self._finished[place : place + again] = [outcome]
 
     def _note(self, run: TrialSpec | Outcome) -> None:

@@ -58,6 +58,7 @@ def to_target(
     shortest, longest = horizons
 
     def needed(run: Outcome) -> float:
+        # The second cancels: left is the log of the control's seconds at one loss over the other's.
         share = line.log_gain(1.0, target) - line.log_gain(1.0, loss_of(run))
         return math.exp(share) * run.recipe.horizon
 

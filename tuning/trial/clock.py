@@ -235,6 +235,7 @@ def charge(costs: CostTable, ledger: Ledger) -> TimeTerms:
     Raises:
         UnknownForm: the ledger has steps in a form that was not calibrated.
     """
+    # In the order of forms and depths, not of a run's steps: the last bit of a sum depends on it.
     bills = [
         _bill(costs, ledger),
         # Sorted, as float sums depend on their order, and a resumed run met its forms in another

@@ -162,6 +162,7 @@ class Course:
 
     @property
     def _rewarming(self) -> float:
+        # A form that the next step brings in has taken no step yet.
         since = self.steps if self.form.lasting != self._form else self._form_since
         # A form that the run has been in from its first step is covered by the run's own warm-up.
         return ramp(self.steps - since) if since else 1.0
@@ -200,6 +201,8 @@ class Course:
             self._decisions.append(Decision(self.steps, len(active), plan.phase))
         self._enter_form()
         self._grow()
+        # Forms just entered move the fraction only in ``_arrive``: ``before`` is where the step
+        # began.
         prefix, before = self._prefix.blocks(self.num_blocks), self.fraction
         if kept:
             self.ledger.enter(filling(prefix))
@@ -227,7 +230,7 @@ class Course:
         stage, before = self._depth.stage(self.fraction, self.num_blocks), len(self._grown)
         if stage == before:
             return
-        # Before the first step nothing grows: the run begins with those blocks.
+        # Where a run begins in a later stage, its blocks were there from the start.
         for _ in range(counts[stage] - counts[before] if self.steps else 0):
             self.ledger.enter(GROWTH)
         self._grown += [self.steps] * (stage - before)
@@ -240,6 +243,7 @@ class Course:
         self.average_weight = None
         if not self._averaging.due(before, self.fraction):
             return
+        # The weights are those of this moment; the entry below is charged after it.
         now = self.fraction
         self.average_weight = self._averaging.weight_of(self._averaged, self._averaged_at, now)
         self._averaged, self._averaged_at = self._averaged + 1, now
@@ -286,6 +290,7 @@ class Course:
         self._form, self._form_since = Form(**state["form"]), state["form_since"]
         self._batches, self._grown = dict(state["batches"]), list(state["grown"])
         self._averaged, self._averaged_at = state["averaged"]
+        # Once ledger, form and growth are there, from which it works out where the run stands.
         self._arrive()
         self._curve = [CurvePoint(**point) for point in state["curve"]]
         self._decisions = [Decision(**decision) for decision in state["decisions"]]

@@ -23,6 +23,7 @@ def factor_left(decay: Decay, left: float) -> float:
     if decay == "cosine":
         return (1 - math.cos(math.pi * left)) / 2
     place = (1 - left) * (len(decay) - 1)
+    # At the very end ``place`` is the last index, and the last stretch holds.
     low = min(math.floor(place), len(decay) - 2)
     one, other = float(decay[low]), float(decay[low + 1])
     return one + (place - low) * (other - one)

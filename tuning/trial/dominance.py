@@ -16,11 +16,14 @@ def nondominated(seconds: Floats, losses: Floats) -> npt.NDArray[np.bool_]:
     """
     if not len(seconds):
         return np.zeros(0, dtype=bool)
+    # Among points in this order only an earlier one can dominate a later one.
     order = np.lexsort((losses, seconds))
     ordered_seconds, ordered = seconds[order], losses[order]
     starts = np.r_[True, (np.diff(ordered_seconds) != 0) | (np.diff(ordered) != 0)]
     first_equal = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     best_before = np.r_[np.inf, np.minimum.accumulate(ordered)[:-1]]
     kept = np.empty(len(order), dtype=bool)
+    # Equal points are all held against what lies before the first of them, so that they keep each
+    # other.
     kept[order] = best_before[first_equal] > ordered
     return kept

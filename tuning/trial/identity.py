@@ -141,6 +141,7 @@ def _modules(then: Identity, now: Identity) -> list[str]:
     }
     before, after = then.get("modules", {}), now.get("modules", {})
     changed = [n for n in before if n in after and before[n] != after[n] and n not in reshaped]
+    # Cut to no text where nothing changed: ``_some`` of no texts is an empty one.
     return [_some([f"{n or 'the model'} {before[n]} -> {after[n]}" for n in changed])][
         : len(changed)
     ]
@@ -188,6 +189,7 @@ def _seen_by_both(
 
 def _source(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    # A function within a function is told as the outer one, which a reader finds.
     calls = [f"{name.rpartition('.<locals>.')[0] or name}()" for name in changed]
     return [f"source changed at {_some(list(dict.fromkeys(calls)))}"] if changed else []
 

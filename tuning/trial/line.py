@@ -46,6 +46,7 @@ class Line:
     def through(cls, seconds: Floats, losses: Floats) -> Line:
         """The line through the front of n points, in any order; both of shape (n,)."""
         kept = nondominated(seconds, losses)
+        # lexsort goes by its last key first; reversed, seconds fall and losses rise.
         order = np.lexsort((losses[kept], seconds[kept]))[::-1]
         longest = float(seconds.max()) if len(seconds) else 0.0
         return cls(losses[kept][order], seconds[kept][order], longest)

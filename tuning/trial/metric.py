@@ -50,6 +50,7 @@ class Metric:
         >>> Metric("accuracy", maximize=True).of(-0.97), Metric().of(1.9)
         (0.97, 1.9)
         """
+        # Not -loss, by which a loss of 0 would be told as -0.
         return 0.0 - loss if self.maximize else loss
 
     def loss(self, value: float) -> float:

@@ -55,6 +55,7 @@ def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
             for name, value in zip(names, row, strict=True)
             if value is not None
         }
+        # Of no columns zip makes no rows, but each trial needs its (empty) knobs.
         for row in (zip(*columns, strict=True) if columns else ((),) * len(frame))
     ]
     return [

@@ -64,6 +64,8 @@ def composed(costs: CostTable, form: Form) -> CostTable:
             "were not measured alone, or its optimizer's part is not what it is alone"
         )
     return dataclasses.replace(
+        # Where only the optimizer differs this is the clock itself, with all of its forms; and its
+        # forward, backward and spread are not this form's.
         table,
         step_seconds=steps,
         step_flops={
@@ -114,6 +116,7 @@ def _cross(costs: CostTable, rest: Form) -> CostTable:
     def each(cost: Cost, depths: Mapping[int, float]) -> dict[int, float]:
         share = _ratio(cost(some, count) - cost(one, 1), cost(costs, blocks) - cost(one, 1))
         full = cost(one_working, 1) + (cost(work, blocks) - cost(one_working, 1)) * share
+        # What frozen blocks save grows with the work as a full step does.
         ratio = _ratio(cost(work, blocks), cost(costs, blocks))
         return {depth: full - (cost(some, count) - cost(some, depth)) * ratio for depth in depths}
 
@@ -121,6 +124,7 @@ def _cross(costs: CostTable, rest: Form) -> CostTable:
         some,
         step_seconds=each(CostTable.step_cost, some.step_seconds),
         step_flops=each(CostTable.flops, some.step_flops),
+        # A batch costs by its examples, however many blocks there are.
         data_seconds=work.data_seconds,
     )
 

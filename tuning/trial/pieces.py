@@ -58,6 +58,7 @@ def pieces_of(recipe: Recipe) -> tuple[Piece, ...]:
 
 def together(pieces: Iterable[Piece], horizon: float) -> Recipe:
     """The recipe that does all of ``pieces``, and nothing else, for ``horizon``."""
+    # They are read twice, and ``without`` hands over a generator.
     pieces = tuple(pieces)
     policy = next((piece.policy for piece in pieces if piece.policy), CONTROL_POLICY)
     return Recipe(policy, horizon, {k: v for piece in pieces for k, v in piece.knobs.items()})
@@ -85,6 +86,7 @@ def _of_optimizer(lever: Optimization, recipe: Recipe) -> Iterator[Piece]:
     numbers = {name: value for name, value in changed.items() if name in NUMBERS}
     rule = {name: value for name, value in changed.items() if name not in NUMBERS}
     if lever.optimizer != OWN:
+        # Muon's own numbers do nothing under another rule; recipes that train alike are one run.
         muons = rule if lever.optimizer == MUON else {OPTIMIZER: lever.optimizer}
         yield Piece(OPTIMIZER, muons)
     if numbers:

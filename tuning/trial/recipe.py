@@ -80,6 +80,7 @@ class Recipe:
     @functools.cached_property
     def _key(self) -> _Key:
         values = (
+            # True is an int, too, but a switch is no number.
             (name, value if isinstance(value, (bool, str)) else float(value))
             for name, value in self.knobs.items()
         )

@@ -93,9 +93,11 @@ def replay(
             return found
         for each in (course, along):
             each.step(plan if each is course else _full(costs.num_blocks))
+        # From here on an average of the weights is evaluated, which the trunk did not keep.
         if averaging and course.averages:
             return found
         if course.evaluation_due:
+            # A shorter run is evaluated at its end, where the trunk need not have been.
             if course.steps not in trunk.evaluations:
                 return found
             course.evaluated(trunk.evaluations[course.steps])
@@ -122,6 +124,7 @@ def departs(plan: StepPlan, course: Course, along: Course) -> bool:
     return (
         len(plan.active_blocks) < course.num_blocks
         or course.form != PLAIN
+        # To the bit: until one of them decays both factors are the same products.
         or course.rate_factor != along.rate_factor
     )
 

@@ -133,4 +133,5 @@ class Lost:
 
 def said(error: BaseException) -> str:
     """An exception in one line: its kind and its message."""
+    # Without a message the exception's kind stands alone.
     return f"{type(error).__name__}: {error}".rstrip(": ")

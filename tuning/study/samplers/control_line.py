@@ -44,6 +44,7 @@ class ControlLine:
             return None
         seconds, losses = (np.array(column, dtype=float) for column in zip(*sound, strict=True))
         line = Line.through(seconds, losses)
+        # Once each: equal runs are all on the line, and between two of them there is no slope.
         pairs = dict(zip(line.losses.tolist(), line.seconds.tolist(), strict=True))
         if len(pairs) < 2:
             return None

@@ -103,6 +103,7 @@ class Knowledge:
         target = next(
             (o.target_loss for o in reversed(finished) if o.target_loss is not None), None
         )
+        # Values are kept by number, so none may be that of a trial of this run.
         numbered = zip(range(-len(self.trials), 0), self.trials, strict=True)
         return within(
             [_outcome(number, scale.of(trial), target) for number, trial in numbered],

@@ -76,6 +76,7 @@ def points(
         for o in within(finished, objective, cap)
         if (params := _params(params_of, o)) is not None
     ]
+    # Of all that are over: those that are kept may have too few controls for a line.
     controls = [outcome for outcome in finished if outcome.recipe.is_control]
     values = values_of([outcome for outcome, _ in kept], objective, controls)
     over = [Point(o.number, params, v) for (o, params), v in zip(kept, values, strict=True)]
@@ -96,6 +97,7 @@ def _looked(
     whole = {trial.recipe for trial in trials if trial.origin != RUNG}
     gains = rungs.gains(finished)
     return [
+        # A rung that failed, or that nothing prices yet, comes after all others.
         Point(run.number, params, None, -gains.get(run.number, -math.inf))
         for run in finished
         if run.origin == RUNG

@@ -78,9 +78,12 @@ def propose(
     trials = [_trial(space, point, distributions, impute=kind != "tpe") for point in points]
     with _quiet():
         sampler = _sampler(
-            kind, int(seed.generate_state(1)[0]), sum(p.values is not None for p in points)
+            kind,
+            int(seed.generate_state(1)[0]),  # for a RandomState, which takes no more than 32 bits
+            sum(p.values is not None for p in points),
         )
         trial = _study(sampler, objectives, trials).ask()
+        # The public suggest_* take a range's parts; this takes a distribution of any kind.
         return space.decide(lambda knob: trial._suggest(knob.name, distributions[knob.name]))
 
 
@@ -94,6 +97,7 @@ def _by_knob(
     made of.
     """
     knobs = {knob.name: knob for knob in space.searched}
+    # Without distributions, from which Optuna would find the common knobs: ``view.common`` does.
     trials = [_told(point, place, point.params, {}) for place, point in enumerate(points, 1)]
     view = Narrowed(trials)
     with _quiet():
@@ -101,7 +105,7 @@ def _by_knob(
         study = optuna.create_study(storage=view, sampler=sampler)
         asked = view.get_trial(view.create_new_trial(study._study_id))
         common = (knobs[name] for name in view.common() if name in knobs)
-        # Optuna warns of a range of one value, and models it.
+        # Optuna's own search space leaves out what has a single value, too.
         several = {knob.name: distribution(knob) for knob in common if len(knob.values()) > 1}
         joint = sampler.sample_relative(study, asked, several)
 
@@ -148,6 +152,8 @@ def _sampler(kind: str, seed: int, known: int) -> BaseSampler:
         return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
     return NSGAIISampler(
         seed=seed,
+        # Optuna breeds from a full generation only: with fewer trials than places it draws by
+        # chance.
         population_size=max(2, min(POPULATION, known)),
         crossover=SBXCrossover(),
         mutation=PolynomialMutation(),

@@ -78,6 +78,7 @@ class Rungs:
         return sorted(rungs, key=lambda run: (-gains[run.number], run.number))
 
     def _drawn(self, rung: Outcome) -> bool:
+        # A digest, as hash() of a text differs from process to process.
         digest = hashlib.blake2b(f"{self.seed} {rung.number}".encode(), digest_size=8).digest()
         return int.from_bytes(digest) % CHECK == 0
 

@@ -106,12 +106,14 @@ class OptunaSampler:
         beyond = index - turn * self._start_length
         if beyond < 0:
             return self._start(number, index // turn, attempt)
+        # An index has one point of the sequence; where that was tried, it is the model's turn.
         if self._elsewhere(index) and not attempt:
             return self._start(number, self._start_length + beyond // LOOK_ELSEWHERE, attempt)
         cap = CAPS[self.name]
         known = points(self._params, self._objective, history, in_flight, cap, self._rungs)
         if sum(point.values is not None for point in known) < ENOUGH:
             return self._start(number, index, attempt)
+        # Imported here because Optuna takes long to load, and the start goes without a model.
         from tuning.study.samplers.optuna_ask import propose
 
         seed = seed_of(self._seed, number, attempt)

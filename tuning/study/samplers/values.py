@@ -113,7 +113,9 @@ def drawn_in(losses: Sequence[float]) -> list[float]:
     unit = spread(losses)
     fence = statistics.quantiles(losses, n=4, method="inclusive")[-1] + FENCE * unit
     return [
-        loss if loss <= fence else fence + unit * _log1p((loss - fence) / unit) for loss in losses
+        # Where they meet both have slope 1: what lies just beyond the fence is hardly moved.
+        loss if loss <= fence else fence + unit * _log1p((loss - fence) / unit)
+        for loss in losses
     ]
 
 
@@ -172,6 +174,7 @@ def _time_to_quality(outcomes: Sequence[Outcome]) -> list[Values]:
         if outcome.number in reached:
             values.append((reached[outcome.number],))
         else:
+            # A loss that missed lies below 1 on this scale, whatever did not finish from 1.5 on.
             values.append((end + step * missed.get(outcome.number, 1.5 + short),))
     return values
 
@@ -185,6 +188,7 @@ def _missed(censored: Sequence[Outcome]) -> dict[int, float]:
     targets = [best if outcome.target_loss is None else outcome.target_loss for outcome in censored]
     _, power = math.frexp(max(map(abs, [*losses, *targets]), default=1.0))
     gaps = [
+        # Scaled first, as in ``in_own_units``: differences of huge losses overflow.
         max(math.ldexp(loss, -power) - math.ldexp(target, -power), 0.0)
         for loss, target in zip(losses, targets, strict=True)
     ]
@@ -213,6 +217,7 @@ def _beyond(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         return 1.0, 1.0
     low, high = min(values), max(values)
+    # A step on which the sum still grows: of equal values the range is 0.
     step = max(high - low, 1e-6 * abs(high)) or 1.0
     return high + 0.1 * step, step
 
