@@ -37,7 +37,10 @@ because measured seconds vary.
 """
 RESAMPLES = 4000
 TIED = 1e-9
-"""Means that differ by less than this share of the values' range are the same mean."""
+"""Means that differ by less than this share of the values' range are the same mean, and values that
+stray by less than this share of their mean are the same value: losses of rounded counts are equal
+steps apart but for their last bit.
+"""
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,7 @@ def p_value(lower_losses: Sequence[float]) -> float:
     if count < 2:
         return 1.0
     mean, deviation = mean_and_deviation(lower_losses)
-    if deviation == 0.0:
+    if deviation <= TIED * abs(mean):
         return sign_p(lower_losses)
     # The upper tail by symmetry: 1 − stdtr(t) would lose the digits of a small p.
     return float(special.stdtr(count - 1, -mean / deviation * math.sqrt(count)))

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ from policies.base import UpdatePolicy
 from policies.registry import make_policy
 from policies.rules import Scalar
 from policies.settings import dump_policy
-from tuning.trial.clock import CostTable
+from tuning.trial.clock import CostTable, impossible
 from tuning.trial.course import Timetable
 
 FORMAT = 1
@@ -108,7 +109,7 @@ def _clock(costs: CostTable, levers: Levers) -> Iterator[str]:
     yield _table("clock.step_seconds", costs.step_seconds)
     for form in levers.charges(costs.num_blocks):
         if form in costs.forms:
-            name = f"clock.forms.{json.dumps(form)}"
+            name = f"clock.forms.{_written(form)}"
             yield _table(name, _parts(costs.forms[form]))
             yield _table(f"{name}.step_seconds", costs.forms[form].step_seconds)
 
@@ -123,13 +124,19 @@ def _parts(costs: CostTable) -> dict[str, float]:
 
 
 def _table(name: str, values: Mapping[Any, Any]) -> str:
-    # JSON writes strings, numbers and booleans in a way that TOML reads alike, floats to the bit.
-    lines = (f"{_key(key)} = {json.dumps(value)}" for key, value in values.items())
+    lines = (f"{_key(key)} = {_written(value)}" for key, value in values.items())
     return "\n".join([f"[{name}]", *lines, ""])
 
 
 def _key(key: object) -> str:
-    return str(key) if _BARE.fullmatch(str(key)) else json.dumps(str(key))
+    return str(key) if _BARE.fullmatch(str(key)) else _written(str(key))
+
+
+def _written(value: Any) -> str:
+    """A value in TOML: JSON writes strings, numbers and booleans alike, floats to the bit."""
+    # As they are, for TOML takes no pair of surrogates; but it wants one control character escaped
+    # that JSON leaves.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse(text: str, origin: str) -> RecipeFile:
@@ -153,6 +160,7 @@ def parse(text: str, origin: str) -> RecipeFile:
             "facts": _facts,
             "timetable": lambda d: _timetable(d["schedule"]),
             "costs": lambda d: _costs(d["clock"]),
+            "own": lambda d: dict(sorted(d.get("workload", {}).items())),
         }.items()
     }
     if faults:
@@ -160,7 +168,6 @@ def parse(text: str, origin: str) -> RecipeFile:
     return RecipeFile(
         **found,
         versions=data.get("versions", {}),
-        own=dict(sorted(data.get("workload", {}).items())),
         baseline=data.get("baseline", {}),
     )
 
@@ -227,8 +234,10 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
     for name, kinds in {"seed": (int,), "steps": (int,), "horizon": (int, float)}.items():
         value = facts[name]
         least = 0 if name == "seed" else 1e-9
-        if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
-            faults.append(f"{name} must be a number above zero, but got {value!r}")
+        typed = isinstance(value, kinds) and not isinstance(value, bool)
+        if not typed or not least <= value < math.inf:
+            rule = "a whole number >= 0" if name == "seed" else "a finite number above zero"
+            faults.append(f"{name} must be {rule}, but got {value!r}")
     if faults:
         raise ValueError("; ".join(faults))
     return facts
@@ -236,17 +245,21 @@ def _facts(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _costs(table: Mapping[str, Any]) -> CostTable:
     shared = {name: table[name] for name in ("num_blocks", "device", "threads")}
+    blocks = shared["num_blocks"]
+    if isinstance(blocks, bool) or not isinstance(blocks, int):
+        raise ValueError(f"num_blocks must be a whole number, but got {blocks!r}")
     forms = {name: _priced(part, shared) for name, part in table.get("forms", {}).items()}
     baseline = table.get("baseline_step_seconds")
-    if baseline is not None:
-        _refuse_negative([baseline])
-    return dataclasses.replace(_priced(table, shared), forms=forms, baseline_step_seconds=baseline)
+    own = _priced(table, shared)
+    costs = dataclasses.replace(own, forms=forms, baseline_step_seconds=baseline)
+    if (fault := impossible(costs)) is not None:
+        raise ValueError(f"seconds must be such as a device can take, but got {fault}")
+    return costs
 
 
 def _priced(table: Mapping[str, Any], shared: Mapping[str, Any]) -> CostTable:
     seconds = {int(depth): float(value) for depth, value in table["step_seconds"].items()}
     parts: dict[str, Any] = {name: float(table[name]) for name in PARTS}
-    _refuse_negative([*seconds.values(), *parts.values()])
     return CostTable(
         **shared,
         **parts,
@@ -256,9 +269,3 @@ def _priced(table: Mapping[str, Any], shared: Mapping[str, Any]) -> CostTable:
         probe_flops=0.0,
         evaluation_seconds=0.0,
     )
-
-
-def _refuse_negative(seconds: Iterable[float]) -> None:
-    wrong = [each for each in seconds if not 0 <= each < float("inf")]
-    if wrong:
-        raise ValueError(f"seconds must be finite and not negative, but got {wrong}")

@@ -55,8 +55,13 @@ def table_for(costs: CostTable, variant: str) -> CostTable:
 
 
 def with_table(costs: CostTable, variant: str, table: CostTable) -> CostTable:
-    """The clock with ``table`` for the variant, in place of any it had."""
-    return replace(costs, forms={**costs.forms, variant: table}) if variant else table
+    """The clock with ``table`` for the variant, in place of any it had; it is the last then, as it
+    was timed last.
+    """
+    if not variant:
+        return table
+    others = {name: each for name, each in costs.forms.items() if name != variant}
+    return replace(costs, forms={**others, variant: table})
 
 
 def noted(before: CostTable | None, now: CostTable, signs: tuple[str, ...]) -> CostTable:

@@ -83,7 +83,7 @@ def test_a_rival_shorter_than_every_own_run_is_judged_where_it_can_be() -> None:
     """Twice as fast at a quarter and at 0.75 of the horizon, beside own runs from 0.5 on."""
     fast = rival(TUNED, 2.0, (0.25, 0.75, 1.0))
     found = judged(faster(3, 1.3), rivals={TUNED: fast}).rivals[TUNED]
-    assert found.over_own.p < 0.001
+    assert found.over_own.p == 0.5**5  # made-up runs, which stray in their last bit alone
     assert found.over_own.gain == pytest.approx(2.0, abs=0.05)
 
 

@@ -27,6 +27,7 @@ from tuning.study.sampler_choice import (
 )
 from tuning.study.samplers.sampler import START
 from tuning.study.samplers.values import counts
+from tuning.trial.trial import Scalar
 
 STATIC = find_space("static_suffix")
 
@@ -88,6 +89,22 @@ def test_nothing_is_timed_that_cannot_matter(
 def test_an_ask_is_timed_on_the_space_itself() -> None:
     """A real ask, with trials known and in flight, takes some time."""
     assert ask_seconds(STATIC, "time-to-quality", known=6, in_flight=1) > 0
+
+
+@pytest.mark.parametrize("known", [5, 6, 7, 8])
+def test_the_asks_that_are_timed_are_the_models(
+    known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever number comes first: one proposal in four is drawn without a model."""
+    asked: list[str] = []
+
+    def propose(kind: str, space: SearchSpace, *known: Any) -> dict[str, Scalar]:
+        asked.append(kind)
+        return {}
+
+    monkeypatch.setattr("tuning.study.samplers.optuna_ask.propose", propose)
+    ask_seconds(STATIC, "time-to-quality", known=known, in_flight=1)
+    assert asked == ["gp"] * 3
 
 
 def test_the_made_up_history_is_one_of_finished_points() -> None:

@@ -296,6 +296,34 @@ def test_at_any_length_what_is_counted_stays_and_what_is_a_fraction_scales(
     assert (before, after) == ({0.5}, {1.0})
 
 
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), max_size=9))
+def test_any_text_comes_back_from_the_file(name: str) -> None:
+    """Property: also beyond the first plane, and characters that control a terminal."""
+    file = replace(recipe_of({}, make_policy("full_update", {}), tiny.tiny(), 9).file)
+    facts = {**file.facts, "workload": name}
+    again = parse(replace(file, facts=facts, own={name or "x": name}).to_toml(), "the text")
+    assert again.facts == facts
+    assert again.own == {name or "x": name}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("horizon = 1.0", "horizon = inf", "horizon must be a finite number above zero"),
+        ("seed = 3", "seed = -1", "seed must be a whole number >= 0, but got -1"),
+        ("num_blocks = 4", 'num_blocks = "two"', "num_blocks must be a whole number"),
+        ("4 = 0.", "4 = -0.", "seconds must be such as a device can take"),
+        ("format = 1", 'format = 1\nworkload = "x"', "own: 'str' object has no attribute"),
+    ],
+)
+def test_a_recipe_of_wrong_values_is_refused(old: str, new: str, said: str) -> None:
+    """One value of a file that is right otherwise is another."""
+    text = recipe_of({}, make_policy("full_update", {}), tiny.tiny(), 9).file.to_toml()
+    assert old in text
+    with pytest.raises(ValueError, match=said):
+        parse(text.replace(old, new, 1), "the text")
+
+
 def test_own_knobs_in_a_plain_loop_equal_the_trial() -> None:
     """A model that the factory makes with the file's own knobs, dropout among them."""
     own: dict[str, Any] = {"dropout": 0.25, "layers": 2, "width": 24}

@@ -7,7 +7,13 @@ from dataclasses import replace
 from models.levers.form import Form
 from tests.support.costs import made_up_costs
 from tuning.trial.parts import composed
-from tuning.trial.variants import disturbed_forms, noted, timed_alone
+from tuning.trial.variants import (
+    disturbed_forms,
+    last_was_disturbed,
+    noted,
+    timed_alone,
+    with_table,
+)
 
 PLAIN = made_up_costs()
 SIGNS = ("half of the cores",)
@@ -34,6 +40,14 @@ def test_what_was_disturbed_is_left_out_of_a_clock_timed_alone() -> None:
     assert left.forms["width=64"].forms.keys() == {"batch 2"}
     assert disturbed_forms(left) == {}
     assert timed_alone(left) == left
+
+
+def test_a_variant_that_was_timed_again_is_the_last() -> None:
+    """Whether what was timed last was disturbed is told of it, and not of what came after it."""
+    costs = replace(PLAIN, forms={"width=64": PLAIN, "muon 5": PLAIN})
+    table = replace(PLAIN, forms={"batch 2": replace(PLAIN, disturbances=SIGNS)})
+    assert last_was_disturbed(with_table(costs, "width=64", table))
+    assert not last_was_disturbed(with_table(costs, "width=64", replace(PLAIN, forms={})))
 
 
 def test_a_form_of_disturbed_parts_is_disturbed() -> None:

@@ -107,7 +107,7 @@ class OptunaSampler:
         if beyond < 0:
             return self._start(number, index // turn, attempt)
         # An index has one point of the sequence; where that was tried, it is the model's turn.
-        if self._elsewhere(index) and not attempt:
+        if self.looks_elsewhere(number) and not attempt:
             return self._start(number, self._start_length + beyond // LOOK_ELSEWHERE, attempt)
         cap = CAPS[self.name]
         known = points(self._params, self._objective, history, in_flight, cap, self._rungs)
@@ -151,11 +151,13 @@ class OptunaSampler:
             return self.draw(number, attempt)
         return space_filling(self._space, self._seed, index, likely=index % 2 == 0)
 
-    def _elsewhere(self, index: int) -> bool:
-        """Whether the proposal is drawn from the space-filling sequence whatever is known, as at
-        the start. Never for a front, which needs every proposal of the model to be covered.
+    def looks_elsewhere(self, number: int) -> bool:
+        """Whether the proposal for ``number`` is drawn from the space-filling sequence whatever is
+        known, as at the start. Never for a front, which needs every proposal of the model to be
+        covered.
         """
-        return self._objective != "pareto" and index % LOOK_ELSEWHERE == LOOK_ELSEWHERE - 1
+        place = (number - self._first) % LOOK_ELSEWHERE
+        return self._objective != "pareto" and place == LOOK_ELSEWHERE - 1
 
 
 class Sampler(Protocol):
