@@ -117,8 +117,8 @@ class ControlCurve:
         return min(max(-self.slope / (2 * self.curvature), self.start), 0.0)
 
     def seconds_at(self, loss: float) -> tuple[float, Bound] | None:
-        """Seconds at which the loss is first ``loss``; beyond either end, that end's seconds as a
-        bound.
+        """Seconds at which the loss is first ``loss``; above all of its losses the shortest run's,
+        and below all of them those of the best, as a bound.
 
         A curve that turns upwards is read before it turns. Where noise has bent its beginning
         upwards, its chord is read. None where even the chord does not fall.
@@ -127,7 +127,7 @@ class ControlCurve:
         if highest <= lowest:
             return None
         if loss < lowest:
-            return self.longest, "at least"
+            return self.longest * math.exp(self.turn), "at least"
         if loss > highest:
             return self.shortest, "at most"
         if self.turn < 0:
@@ -178,15 +178,21 @@ class SeedComparison:
 def compare(seed: int, curve: ControlCurve, seconds: float, loss: float) -> SeedComparison:
     """The candidate's run of ``seconds`` and final ``loss`` beside the control on its seed."""
     at_equal_time = curve.loss_at(seconds)
-    at_equal_loss = curve.seconds_at(loss)
-    return SeedComparison(
-        seed,
-        seconds,
-        loss,
-        None if at_equal_time is None else at_equal_time - loss,
-        None if at_equal_loss is None else at_equal_loss[0] / seconds,
-        "" if at_equal_loss is None else at_equal_loss[1],
-    )
+    gain, bound = _gain(curve, seconds, loss)
+    lower = None if at_equal_time is None else at_equal_time - loss
+    return SeedComparison(seed, seconds, loss, lower, gain, bound)
+
+
+def _gain(curve: ControlCurve, seconds: float, loss: float) -> tuple[float | None, Bound]:
+    found = curve.seconds_at(loss)
+    if found is None:
+        return None, ""
+    there, bound = found
+    if bound == "at least":
+        # Runs beyond the best never had the loss either. But counting more of their seconds than
+        # the candidate took would reward it for a control that overfits.
+        there = max(there, min(curve.longest, seconds))
+    return there / seconds, bound
 
 
 @dataclass(frozen=True)

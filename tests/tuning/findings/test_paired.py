@@ -117,7 +117,12 @@ def test_a_control_that_overfits_is_read_before_it_does(turn: float, share: floa
     assert bound == ""
     assert seconds <= 10 * math.exp(turn)
     assert bent.loss_at(seconds) == pytest.approx(loss)
-    assert bent.seconds_at(lowest - 0.01) == (10.0, "at least")
+    best, bound = bent.seconds_at(lowest - 0.01) or (0.0, "")
+    assert best == pytest.approx(10 * math.exp(turn))
+    assert bound == "at least"
+    for taken in (best / 2, (best + 10.0) / 2, 12.0):
+        counted = max(best, min(10.0, taken))
+        assert compare(0, bent, taken, lowest - 0.01).gain == pytest.approx(counted / taken)
 
 
 def test_rising_control_belongs_to_no_loss() -> None:
