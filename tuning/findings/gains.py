@@ -24,7 +24,7 @@ from tuning.findings.front import (
     never_froze,
 )
 from tuning.findings.paired import Bound
-from tuning.trial.line import Line
+from tuning.trial.line import Line, tried_for
 from tuning.trial.recipe import OWN, SMALLER, TUNED, ControlKind
 
 RIVALS: tuple[ControlKind, ...] = (TUNED, SMALLER)
@@ -80,9 +80,7 @@ def gained(line: Line, seconds: float, loss: float) -> Gained | None:
     if there is not None:
         return Gained(float(there / seconds))
     if loss < line.losses[0]:
-        # Longer runs that ended worse never had the loss either. But counting more of their seconds
-        # than the recipe took would reward it for a control that overfits.
-        tried = max(float(line.seconds[0]), min(line.longest, seconds))
+        tried = tried_for(float(line.seconds[0]), line.longest, seconds)
         return Gained(tried / seconds, "at least")
     return Gained(float(line.seconds[-1] / seconds), "at most")
 

@@ -27,6 +27,7 @@ import numpy as np
 from scipy import special  # scipy.stats has the same by name but takes seconds to load
 
 from tuning.trial.dominance import Floats
+from tuning.trial.line import tried_for
 
 Bound = Literal["", "at least", "at most"]
 
@@ -189,9 +190,7 @@ def _gain(curve: ControlCurve, seconds: float, loss: float) -> tuple[float | Non
         return None, ""
     there, bound = found
     if bound == "at least":
-        # Runs beyond the best never had the loss either. But counting more of their seconds than
-        # the candidate took would reward it for a control that overfits.
-        there = max(there, min(curve.longest, seconds))
+        there = tried_for(there, curve.longest, seconds)
     return there / seconds, bound
 
 

@@ -12,6 +12,7 @@ from search_spaces.base import HORIZON, SearchSpace
 from tuning.config.config import SearchConfig
 from tuning.config.own import declared
 from tuning.config.resources import Resources
+from tuning.config.spaces import is_own
 from tuning.drivers.driver import Driver
 from tuning.drivers.serial import SerialDriver
 from tuning.session.order import TrunkWait
@@ -335,10 +336,10 @@ def make_study(store: Store, config: SearchConfig, target: Target) -> Study:
 
 def target_horizons(config: SearchConfig, space: SearchSpace) -> tuple[float, float] | None:
     """The shortest and the longest horizon at which what leads is trained to the target: shorter
-    than the space's own, but not than a range that was asked for.
+    than an embedded space's own, but not than a range of the user's, given or in their space.
     """
     found = None if config.objective == "pareto" else searched_horizons(space)
-    if found is None or HORIZON in config.knobs:
+    if found is None or HORIZON in config.knobs or is_own(config.space):
         return found
     return SHORTER * found[0], found[1]
 

@@ -76,10 +76,9 @@ def to_target(
 
 def _like(known: Sequence[Outcome], leader: Outcome) -> list[Outcome]:
     """Runs of the leader's recipe at any horizon that finished and are no re-runs."""
-    horizon = leader.recipe.horizon
+    recipe = leader.recipe.at_any_horizon()
     return [
         run
         for run in known
-        if counts(run) and run.origin not in ASIDE
-        if dataclasses.replace(run.recipe, horizon=horizon) == leader.recipe
+        if counts(run) and run.origin not in ASIDE and run.recipe.at_any_horizon() == recipe
     ]

@@ -27,6 +27,23 @@ def between(x: float, xs: Sequence[float] | Floats, ys: Sequence[float] | Floats
     return float(ys[right - 1] + share * (ys[right] - ys[right - 1]))
 
 
+def tried_for(best: float, longest: float, seconds: float) -> float:
+    """Seconds for which a control did not have a loss below all of its own, as far as they count
+    beside a run of ``seconds``.
+
+    >>> tried_for(5.0, 9.0, 4.0), tried_for(5.0, 9.0, 7.0), tried_for(5.0, 9.0, 12.0)
+    (5.0, 7.0, 9.0)
+
+    Args:
+        best: seconds of the control's best run.
+        longest: of its longest.
+        seconds: of the run beside it.
+    """
+    # Runs beyond the best never had the loss either. But counting more of their seconds than the
+    # other took would reward it for a control that overfits.
+    return max(best, min(longest, seconds))
+
+
 @dataclass(frozen=True)
 class Line:
     """The line through the front of some points, linear between neighbours and never extended.

@@ -8,6 +8,7 @@ knobs. Pure.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -184,6 +185,10 @@ class Recipe:
         }
         others, _ = divide_knobs(self.knobs)
         return Recipe(self.policy, self.horizon, {**others, **turned})
+
+    def at_any_horizon(self) -> Recipe:
+        """What is the same of it however long it is trained: settled, at a horizon of 1."""
+        return dataclasses.replace(self.settled(), horizon=1.0)
 
     def policy_and_levers(self) -> tuple[UpdatePolicy[Any], Levers]:
         """The policy, which plans the steps, and the levers, which do the rest. A knob that is no

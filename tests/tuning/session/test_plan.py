@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tuning.config.config import SearchConfig
@@ -23,3 +25,11 @@ def test_a_leader_is_tried_below_the_spaces_horizons_unless_they_were_asked_for(
 ) -> None:
     """By hand, from the space's 0.5 to 1; none where there is no range, or a front is wanted."""
     assert target_horizons(config, config.search_space()) == expected
+
+
+def test_a_space_of_the_users_keeps_its_horizons(tmp_path: Path) -> None:
+    """Whoever writes a range into a space of their own has asked for it."""
+    file = tmp_path / "mine.py"
+    file.write_text("from search_spaces.registry import find_space\nSPACE = find_space('recipe')\n")
+    config = SearchConfig("r", space=f"{file}:SPACE")
+    assert target_horizons(config, config.search_space()) == (0.5, 1.0)

@@ -188,6 +188,11 @@ STEPWISE: dict[str, dict[str, Any]] = {
 
 def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
     """A run of a schedule that freezes, with the levers of that name."""
+    return run_with({**LEVERS, **STEPWISE}[name] | {"placement": "mlp"}, policy)
+
+
+def run_with(knobs: dict[str, Any], policy: str) -> TrainingRun:
+    """A run under the policy, with the levers that the knobs describe."""
     return TrainingRun(
         tiny.again(),
         make_policy(policy, DYNAMIC if policy == "dynamic_suffix" else {}),
@@ -195,7 +200,7 @@ def levered(name: str, policy: str = "dynamic_suffix") -> TrainingRun:
         horizon=1.0,
         costs=with_every_form(made_up_costs()),
         device=CPU,
-        levers=make_levers({**LEVERS, **STEPWISE}[name] | {"placement": "mlp"}),
+        levers=make_levers(knobs),
     )
 
 
@@ -227,18 +232,7 @@ def test_what_changes_nothing_is_settled(name: str) -> None:
     own, idle = IDLE[name]
     assert make_levers(own) != make_levers(own | idle)
     assert make_levers(own).settled(4) == make_levers(own | idle).settled(4)
-    runs = [
-        TrainingRun(
-            tiny.again(),
-            make_policy("full_update", {}),
-            seed=3,
-            horizon=1.0,
-            costs=with_every_form(made_up_costs()),
-            device=CPU,
-            levers=make_levers(knobs),
-        )
-        for knobs in (own, own | idle)
-    ]
+    runs = [run_with(knobs, "full_update") for knobs in (own, own | idle)]
     first, second = (finish(run) for run in runs)
     assert same_weights(*runs)
     assert first.ledger == second.ledger

@@ -8,7 +8,6 @@ in ``docs/decisions/likely-values.md``.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -62,9 +61,7 @@ def leaders(finished: Sequence[Outcome], params_of: ParamsOf) -> list[dict[str, 
 @lru_cache(maxsize=4096)  # every ask is of all that were trained
 def _without_horizon(recipe: Recipe) -> Recipe | None:
     """What is the same of a recipe at every horizon; None of a control."""
-    if recipe.control_kind is not None:
-        return None
-    return dataclasses.replace(recipe.settled(), horizon=1.0)
+    return None if recipe.control_kind is not None else recipe.at_any_horizon()
 
 
 def near(
